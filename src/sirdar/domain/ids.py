@@ -1,0 +1,45 @@
+"""Names of things: typed ids and the key of an attempt."""
+
+from dataclasses import dataclass
+from typing import NewType
+
+UserId = NewType("UserId", str)
+AppId = NewType("AppId", str)
+VersionId = NewType("VersionId", str)
+JobId = NewType("JobId", str)
+ResourceId = NewType("ResourceId", str)
+Sha256 = NewType("Sha256", str)
+
+# Crockford's base 32 in lower case: no i, l, o, u, so an id survives being read aloud.
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+ID_BYTES = 10
+
+
+def encode_id(raw: bytes) -> str:
+    """Text of an id: 16 characters for 10 bytes (80 bits). It holds no dash, so ids can be joined by dashes."""
+    if len(raw) != ID_BYTES:
+        raise ValueError(f"an id is made of {ID_BYTES} bytes, not {len(raw)}")
+    number = int.from_bytes(raw, "big")
+    return "".join(ALPHABET[(number >> shift) & 31] for shift in range(75, -5, -5))
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class AttemptKey:
+    """One try at one task of a job. ``attempt`` counts from 1 and is the fencing token; ``task`` counts from 0."""
+
+    job: JobId
+    task: int
+    attempt: int
+
+    @property
+    def text(self) -> str:
+        """``JOB-TASK-RESTART``, the task id that programs and Everest's clients see (restart = attempt - 1)."""
+        return f"{self.job}-{self.task}-{self.attempt - 1}"
+
+    @classmethod
+    def parse(cls, text: str) -> "AttemptKey":
+        """Inverse of ``text``. Raises ValueError where it is not of that form."""
+        parts = text.rsplit("-", 2)
+        if len(parts) != 3 or not parts[0] or not (parts[1].isdecimal() and parts[2].isdecimal()):
+            raise ValueError(f"{text!r} is not a task id of the form JOB-TASK-RESTART")
+        return cls(JobId(parts[0]), int(parts[1]), int(parts[2]) + 1)

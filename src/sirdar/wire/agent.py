@@ -1,0 +1,271 @@
+"""The protocol between an agent and the server, version 1 (see docs/explanation/agent-protocol.md).
+
+All calls are idempotent HTTP POSTs with JSON under ``/agent/v1``. Times are seconds since 1970 (float, UTC). An attempt is
+named by its key text, ``JOB-TASK-RESTART``.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PROTOCOL_VERSIONS = (1,)
+
+
+class Wire(BaseModel):
+    """Base of all messages: unknown fields are ignored, so that the two sides may be of different releases."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+# ---------------------------------------------------------------- join
+
+
+class JoinRequest(Wire):
+    """``POST /agent/v1/join``: a single-use token makes this key pair the resource's."""
+
+    token: str
+    public_key: str = Field(description="Ed25519, raw 32 bytes, base64url without padding")
+    hostname: str = ""
+
+
+class JoinReply(Wire):
+    resource_id: str
+    name: str
+    server_time: float
+
+
+class TokenRequest(Wire):
+    """``POST /agent/v1/token``: signature over ``sirdar-agent-token:{resource_id}:{at}:{nonce}``; ``at`` within 5 minutes."""
+
+    resource_id: str
+    at: float
+    nonce: str
+    signature: str
+
+
+class TokenReply(Wire):
+    access_token: str
+    expires_in_s: float
+    server_time: float
+
+
+# ---------------------------------------------------------------- hello
+
+
+class Capabilities(Wire):
+    """What the machine has. Memory and disk in bytes."""
+
+    cpus: int
+    memory_bytes: int
+    gpus: int = 0
+    disk_bytes: int = 0
+    slots: int = Field(description="tasks of one cpu that may run side by side")
+    executors: list[str] = ["process"]
+    platform: str = ""
+    hostname: str = ""
+    python: str = ""
+    labels: dict[str, str] = {}
+
+
+class OwnedAttempt(Wire):
+    key: str
+    state: str
+
+
+class HelloRequest(Wire):
+    """``POST /agent/v1/hello``: first call of a session, and after any ``unknown session`` reply."""
+
+    protocols: list[int]
+    agent_version: str
+    session: str = Field(description="one life of the agent's process")
+    capabilities: Capabilities
+    owned: list[OwnedAttempt] = []
+
+
+class HelloReply(Wire):
+    protocol: int
+    mode: Literal["active", "drain"]
+    resource_id: str
+    name: str
+    heartbeat_s: float
+    lease_s: float
+    accept_s: float
+    server_time: float
+    desired: dict[str, str] = {}
+    blob_dir: str | None = Field(None, description="the server's blob directory, where the agent may share its disk")
+    blob_marker: str | None = Field(None, description="content of the file ``.marker`` in it, which proves that it is the same")
+    task_api_url: str = Field("", description="base URL of the REST API for the attempts' own tokens; empty: as the agent's")
+
+
+# ---------------------------------------------------------------- sync: accepts, facts, claims
+
+
+class Claim(Wire):
+    """How much more the agent can take."""
+
+    max_n: int
+    wait_s: float = 0.0
+
+
+class Started(Wire):
+    key: str
+    state: Literal["STAGING_IN", "RUNNING", "STAGING_OUT"]
+    at: float
+    resource_note: str = ""
+
+
+class Message(Wire):
+    """What a program says of itself while it runs; the latest of each kind wins."""
+
+    key: str
+    seq: int = Field(description="grows within an attempt, so that a resend is harmless")
+    at: float
+    text: str | None = None
+    progress: float | None = None
+    metrics: dict[str, float] = {}
+
+
+class Stats(Wire):
+    """Statistics of one attempt. Times in seconds, sizes in bytes. ``curve``: rows of [seconds since start, cpu seconds, rss]."""
+
+    cpu_user_s: float = 0.0
+    cpu_system_s: float = 0.0
+    max_rss_bytes: int = 0
+    staged_in_bytes: int = 0
+    staged_out_bytes: int = 0
+    curve: list[tuple[float, float, int]] = []
+
+
+class Stream(Wire):
+    """One of the program's streams at its end: up to 16 KiB inline, else a blob (head and tail with a gap when capped)."""
+
+    size: int = 0
+    text: str | None = None
+    sha256: str | None = None
+    omitted: int = Field(0, description="bytes left out of the middle under the cap")
+
+
+class Final(Wire):
+    """How an attempt ended. The blobs that ``outputs`` name are on the server already."""
+
+    key: str
+    reason: str
+    message: str
+    exit_code: int | None = None
+    accepted_at: float | None = None
+    staging_at: float | None = None
+    started_at: float | None = None
+    ended_at: float = Field(description="when the program ended")
+    reported_at: float = Field(description="when staging out was over")
+    outputs: dict[str, Any] = {}
+    debug: dict[str, Any] | None = Field(None, description="``$file`` of the whole working directory, where asked for")
+    stdout: Stream = Stream()
+    stderr: Stream = Stream()
+    stats: Stats = Stats()
+    code_version: str | None = None
+    text: str | None = None
+    progress: float | None = None
+    metrics: dict[str, float] = {}
+
+
+class SyncRequest(Wire):
+    """``POST /agent/v1/sync``: the one call of the steady state. Everything in it is committed before it is answered.
+
+    With ``claim.wait_s`` and nothing else to say, the call is held until there is work, a wish, or the time is over.
+    """
+
+    session: str
+    accepts: list[str] = []
+    refusals: dict[str, str] = Field({}, description="offers that the owner's policy refuses: key -> why")
+    started: list[Started] = []
+    messages: list[Message] = []
+    finals: list[Final] = []
+    claim: Claim | None = None
+    offers_held: list[str] = Field([], description="offers received and neither accepted nor refused yet")
+
+
+class Offer(Wire):
+    """One attempt to run. ``inputs`` are merged over those of its job."""
+
+    key: str
+    inputs: dict[str, Any] = {}
+    secrets: dict[str, str] = {}
+    token: str = Field(description="the attempt's own bearer token for the REST API")
+
+
+class OfferedJob(Wire):
+    """What the attempts of one job have in common; sent with each batch that holds one of them."""
+
+    program: str = Field(description="digest of the program, a key of ``programs``")
+    inputs: dict[str, Any] = {}
+    resources: dict[str, Any] = {}
+    owner: str = ""
+    app: str = ""
+    debug: bool = False
+    code_version: str = ""
+    files: list[tuple[str, str, int, int]] | None = Field(
+        None, description="code resolved for this job: (path, sha256, size, mode), in place of the program's"
+    )
+
+
+class Program(Wire):
+    """An app version as the agent needs it."""
+
+    description: dict[str, Any]
+    files: list[tuple[str, str, int, int]] = Field([], description="(path, sha256, size, mode)")
+
+
+class SyncReply(Wire):
+    accepted: list[str] = Field([], description="may start now")
+    forget: list[str] = Field([], description="accepts and finals that came too late: drop them, report nothing more")
+    acked: list[str] = Field([], description="finals that are committed (also duplicates and superseded ones)")
+    offers: list[Offer] = []
+    jobs: dict[str, OfferedJob] = {}
+    programs: dict[str, Program] = {}
+    desired: dict[str, str] = Field({}, description="key -> cancel | forget")
+    mode: Literal["active", "drain"] = "active"
+    vars: list[tuple[str, str, str]] = Field([], description="shared variables that changed: (job, name, value)")
+
+
+# ---------------------------------------------------------------- heartbeat
+
+
+class HeartbeatRequest(Wire):
+    """``POST /agent/v1/heartbeat``: renews the lease and compares what both sides believe."""
+
+    session: str
+    owned: list[OwnedAttempt]
+    load: dict[str, float] = {}
+
+
+class HeartbeatReply(Wire):
+    lease_s: float
+    desired: dict[str, str] = Field(description="key -> run | cancel | forget, for every owned attempt")
+    mode: Literal["active", "drain"] = "active"
+    server_time: float
+
+
+# ---------------------------------------------------------------- variables shared by the tasks of one job
+
+
+class VarsRequest(Wire):
+    """``POST /agent/v1/vars``: operations in order; ``op`` is get, set, or set_md (set if the number is smaller)."""
+
+    job: str
+    ops: list[tuple[Literal["get", "set", "set_md"], str, str | None]]
+
+
+class VarsReply(Wire):
+    values: list[str | None] = Field(description="one for each operation: the value after it")
+
+
+class LogReply(Wire):
+    """Answer to ``PUT /agent/v1/attempts/{key}/log/{stream}?offset=N`` (raw bytes): where the next chunk begins."""
+
+    size: int
+
+
+class UnknownSession(Wire):
+    """Body of a 409: the server does not know the session (it restarted, or another one replaced it): say hello again."""
+
+    code: Literal["unknown_session"] = "unknown_session"
