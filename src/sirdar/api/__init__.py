@@ -1,0 +1,1 @@
+"""FastAPI routers: parse, call one service, render. Errors are problem+json."""

@@ -1,0 +1,92 @@
+"""Settings of the server. Every period is one, so that tests scale them down; each can be set as ``SIRDAR_<NAME>``."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Names end in their unit: ``_s`` seconds, ``_bytes`` bytes."""
+
+    home: Path  # the directory that holds everything: database, blobs, keys, agent
+    database: str = ""  # URL; empty: SQLite in the home
+    host: str = "127.0.0.1"
+    port: int = 8080
+    public_url: str = ""  # as users see it; empty: http://host:port
+    insecure: bool = False  # allow bearer tokens over plain HTTP beyond loopback
+
+    heartbeat_s: float = 15.0
+    lease_s: float = 60.0
+    accept_s: float = 30.0  # an offer that is not accepted by then returns to the queue
+    lost_after_s: float = 600.0  # an unreachable agent's attempts are replaced after this
+    claim_wait_s: float = 50.0  # the longest that an agent's call is held
+    expire_every_s: float = 5.0  # how often leases and offers are looked at
+    retry_base_s: float = 2.0  # a task's second try after a fault of the platform waits this, doubled each time
+    retry_max_s: float = 300.0
+
+    attempt_token_grace_s: float = 30.0  # an ended attempt's token may still read its job
+    login_link_s: float = 900.0
+    join_token_s: float = 900.0
+    session_s: float = 7 * 86400.0  # a sign-in in the browser
+    token_s: float = 7 * 86400.0  # default lifetime of a token
+    agent_token_s: float = 3600.0
+    idempotency_s: float = 86400.0
+    temp_file_s: float = 7 * 86400.0  # temporary uploads
+    upload_s: float = 2 * 86400.0  # unfinished uploads
+    blob_grace_s: float = 3600.0  # an unnamed blob is collected after this
+    retention_s: float | None = None  # ended jobs are removed after this; None: kept
+    sweep_every_s: float = 300.0  # how often what has expired is removed
+
+    body_bytes: int = 16 * 2**20  # largest JSON body
+    file_bytes: int = 100 * 2**30  # largest single file
+    publish_bytes: int = 2 * 2**30  # largest application, all files together
+    publish_files: int = 20_000
+    foreach_items: int = 1_000_000
+    log_bytes: int = 16 * 2**20  # of one stream on the server while it runs
+    quota_jobs: int = 10_000  # jobs in flight per user
+    quota_bytes: int = 500 * 2**30
+    fetch_bytes: int = 10 * 2**30  # a file given by address
+    fetch_s: float = 600.0
+    fetch_allow: tuple[str, ...] = ()  # networks and hosts beyond the public ones that inputs and webhooks may reach
+    git_schemes: tuple[str, ...] = ("https", "http", "ssh")
+
+    smtp_host: str = ""
+    smtp_port: int = 25
+    smtp_user: str = ""
+    smtp_password: str = ""
+    smtp_tls: str = "auto"  # auto, starttls, tls or none
+    mail_from: str = "sirdar@localhost"
+
+    @property
+    def database_url(self) -> str:
+        return self.database or f"sqlite:///{self.home / 'sirdar.db'}"
+
+    @property
+    def url(self) -> str:
+        return self.public_url.rstrip("/") or f"http://{self.host}:{self.port}"
+
+
+def from_environment(home: Path, environment: Mapping[str, str] = os.environ, **given: object) -> Settings:
+    """Settings of a home: what is given, over ``SIRDAR_*`` variables, over the defaults. Raises ValueError with the name."""
+    values: dict[str, object] = {}
+    for field in dataclasses.fields(Settings):
+        text = environment.get(f"SIRDAR_{field.name.upper()}")
+        if text is not None and field.name != "home":
+            values[field.name] = _convert(field.name, str(field.type), text)
+    return Settings(home=home, **{**values, **{k: v for k, v in given.items() if v is not None}})  # type: ignore[arg-type]
+
+
+def _convert(name: str, kind: str, text: str) -> object:
+    try:
+        if "tuple" in kind:
+            return tuple(text.replace(",", " ").split())
+        if "bool" in kind:
+            return text.lower() in {"1", "true", "yes", "on"}
+        if "float" in kind:
+            return None if text.lower() == "none" else float(text)
+        return int(text) if "int" in kind else text
+    except ValueError:
+        raise ValueError(f"SIRDAR_{name.upper()}={text!r} is not of type {kind}") from None
