@@ -1,0 +1,70 @@
+"""Tells coroutines of this process that something changed. Hints only: whoever waits looks at the ledger again."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sirdar.store.engine import Hints
+
+
+class Bell:
+    """An event that may be rung before anybody waits, and is used up by the one who waited."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def ring(self) -> None:
+        self._event.set()
+
+    async def wait(self, timeout_s: float | None = None) -> bool:
+        """True if it rang within the time."""
+        try:
+            await asyncio.wait_for(self._event.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        self._event.clear()
+        return True
+
+
+class Hub:
+    """Bells by topic: ``job:ID`` (anything of the job), ``end:ID`` (its end), ``resource:ID``, and one for each loop."""
+
+    def __init__(self) -> None:
+        self._bells: defaultdict[str, set[Bell]] = defaultdict(set)
+        self.queue = Bell()
+        self.pending = Bell()
+        self.notices = Bell()
+
+    @contextmanager
+    def listen(self, topic: str) -> Iterator[Bell]:
+        """A bell that rings at each change of the topic, until the block ends."""
+        bell = Bell()
+        self._bells[topic].add(bell)
+        try:
+            yield bell
+        finally:
+            self._bells[topic].discard(bell)
+            if not self._bells[topic]:
+                del self._bells[topic]
+
+    def ring(self, topic: str) -> None:
+        for bell in self._bells.get(topic, ()):
+            bell.ring()
+
+    def publish(self, hints: Hints) -> None:
+        """Called on the event loop after each commit."""
+        if self._bells:
+            for job in hints.jobs:
+                self.ring(f"job:{job}")
+            for job in hints.ended:
+                self.ring(f"job:{job}")
+                self.ring(f"end:{job}")
+            for resource in hints.resources:
+                self.ring(f"resource:{resource}")
+        if hints.queue:
+            self.queue.ring()
+        if hints.pending:
+            self.pending.ring()
+        if hints.notices:
+            self.notices.ring()
