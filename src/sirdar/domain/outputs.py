@@ -1,0 +1,162 @@
+"""Reads the value of an output from what a program wrote: a whole file, a named key, or a place found by a pattern."""
+
+import json
+import math
+import re
+from typing import Any
+
+from sirdar.domain.app import FILE_OUTPUTS, OutputSpec, OutputType
+from sirdar.domain.keyvalue import parse_key_values
+from sirdar.domain.names import closest
+
+MAX_VALUE_TEXT = 1_000_000  # characters that a value may have; more belongs into an output of type file
+MAX_DEPTH = 64
+
+_INTEGER = re.compile(r"[+-]?\d{1,1200}", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d{1,5})?", re.ASCII)
+_STEP = re.compile(r"\[(\d{1,9})\]|\.?([^.\[\]]+)")
+_BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_MISSING = object()
+
+
+def read_value(spec: OutputSpec, text: str) -> Any:
+    """The value of ``spec`` in ``text``, the content of its source.
+
+    Raises ValueError, whose sentence says what was found in place of a value; the caller names the output.
+    """
+    if spec.type in FILE_OUTPUTS:
+        raise ValueError("is a file, not a value")
+    if spec.regex is not None:
+        return _convert(spec, _found(spec.regex, spec.source, text))
+    if spec.key is None:
+        return _convert(spec, text)
+    stripped = text.lstrip("\ufeff \t\r\n")
+    if stripped.startswith(("{", "[")):
+        found = _walk(_json(stripped, spec.source), spec.key, spec.source)
+        return _checked_json(found) if spec.type is OutputType.JSON else _convert(spec, found)
+    return _convert(spec, _line_value(spec.key, spec.source, text))
+
+
+def _found(regex: str, source: str, text: str) -> str:
+    """The last match: its first group that took part, or all of it where the pattern has no group."""
+    last = None
+    for last in re.finditer(regex, text, re.MULTILINE):  # noqa: B007
+        pass
+    if last is None:
+        raise ValueError(f"nothing in {source} matches {regex}")
+    return next((group for group in last.groups() if group is not None), last[0])
+
+
+def _line_value(key: str, source: str, text: str) -> str:
+    values = parse_key_values(text)
+    if key in values:
+        return values[key]
+    near = closest(key, list(values))
+    meant = f"; did you mean {near}?" if near is not None else ""
+    raise ValueError(f"{source} has no line '{key} = ...'{meant}")
+
+
+def _walk(document: Any, key: str, source: str) -> Any:
+    """``a.b[0].c`` in a JSON document; a key that is written with its dots comes first."""
+    if isinstance(document, dict) and key in document:
+        return document[key]
+    at = document
+    for match in _STEP.finditer(key):
+        at = _step(at, match)
+        if at is _MISSING:
+            near = closest(key, list(document)) if isinstance(document, dict) else None
+            meant = f"; did you mean {near}?" if near is not None else ""
+            raise ValueError(f"{source} has no {key}: {match[0].lstrip('.')} is missing{meant}")
+    return at
+
+
+def _step(at: Any, match: re.Match[str]) -> Any:
+    if match[1] is not None:
+        return at[int(match[1])] if isinstance(at, list) and int(match[1]) < len(at) else _MISSING
+    return at.get(match[2], _MISSING) if isinstance(at, dict) else _MISSING
+
+
+def _convert(spec: OutputSpec, found: Any) -> Any:
+    """``found`` (text, or a value out of JSON) as the output's type."""
+    if isinstance(found, str) and len(found) > MAX_VALUE_TEXT:
+        raise ValueError(f"has {len(found)} characters; at most {MAX_VALUE_TEXT} are kept as a value (use type: file)")
+    if spec.type is OutputType.JSON:
+        return _checked_json(_json(found, spec.source))
+    if spec.type is OutputType.STRING:
+        return _string(found)
+    if spec.type is OutputType.BOOLEAN:
+        return _boolean(found)
+    number = _number(found)
+    if spec.type is OutputType.INTEGER and isinstance(number, float):
+        if not number.is_integer():
+            raise ValueError(f"{_short(found)} is not an integer")
+        return int(number)
+    return number
+
+
+def _string(found: Any) -> str:
+    text = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+    text = text[:-1] if text.endswith("\n") else text
+    return text[:-1] if text.endswith("\r") else text
+
+
+def _boolean(found: Any) -> bool:
+    if isinstance(found, bool):
+        return found
+    value = _BOOLEANS.get(str(found).strip().lower()) if isinstance(found, str | int) else None
+    if value is None:
+        raise ValueError(f"{_short(found)} is not true or false")
+    return value
+
+
+def _number(found: Any) -> float:
+    """An int where the text is one, so that large counts stay exact. Fortran's ``1.0D+02`` is understood."""
+    if isinstance(found, int | float) and not isinstance(found, bool):
+        value: float = found
+    elif isinstance(found, str) and _INTEGER.fullmatch(found.strip()):
+        value = int(found)
+    elif isinstance(found, str) and _NUMBER.fullmatch(found.strip()):
+        value = float(found.strip().replace("D", "e").replace("d", "e"))
+    elif isinstance(found, str) and found.strip().lower().lstrip("+-") in {"nan", "inf", "infinity"}:
+        value = math.nan
+    else:
+        raise ValueError(f"{_short(found)} is not a number")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{_short(found)} is not a finite number, and JSON can carry no other")
+    return value
+
+
+def _json(text: str, source: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError(f"{source} is JSON that is nested too deep") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{source} is not JSON: {error.msg} in line {error.lineno}") from None
+
+
+def _refuse_constant(constant: str) -> float:
+    raise ValueError(f"holds {constant}, which JSON does not have")
+
+
+def _checked_json(value: Any) -> Any:
+    """``$file`` is refused: a program could name by it a file that it was never given."""
+    stack = [(0, value)]
+    while stack:
+        depth, item = stack.pop()
+        if depth > MAX_DEPTH:
+            raise ValueError(f"is nested deeper than {MAX_DEPTH} levels")
+        if isinstance(item, dict):
+            if "$file" in item:
+                raise ValueError("holds the key $file, which is reserved")
+            stack.extend([(depth + 1, child) for child in item.values()])
+        elif isinstance(item, list):
+            stack.extend([(depth + 1, child) for child in item])
+        elif isinstance(item, float) and not math.isfinite(item):
+            raise ValueError("holds a number too large for JSON")
+    return value
+
+
+def _short(found: Any) -> str:
+    text = json.dumps(found, ensure_ascii=False) if isinstance(found, str) else str(found)
+    return text if len(text) <= 60 else f"{text[:57]}..."
