@@ -87,10 +87,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_TEMP] = Path(own)
     tempfile.tempdir = own
     os.environ["TMPDIR"] = own
+    for name in [name for name in os.environ if name.startswith(("SIRDAR_", "EVEREST_"))]:
+        del os.environ[name]
     os.environ[MARKER] = SESSION_ID
     os.environ["SIRDAR_CONFIG_DIR"] = str(Path(own) / "no-profile")
-    for name in ("SIRDAR_URL", "SIRDAR_TOKEN", "EVEREST_TOKEN", "SIRDAR_HOME", "SIRDAR_ADMIN_PASSWORD"):
-        os.environ.pop(name, None)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
