@@ -1,0 +1,87 @@
+# ruff: noqa: PTH
+"""The porter's log: one line of JSON for each thing that happened, so that a new agent can learn what a dead porter did.
+
+``{"r": "boot", "boot": .., "porter": pid}`` first; ``got`` (ids taken over, written before any of them starts),
+``start`` (id, pid, ticks) and ``end``. Ends are on the disk before the agent hears of them.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from typing import Any
+
+NAME = "porter.log"
+COMPACT_OVER_BYTES = 4 << 20
+
+
+def boot_id() -> str:
+    """What tells one run of the machine from another; empty where the system does not say."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+class FactsLog:
+    """Appends to the log. Used by one thread at a time."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.boot = boot_id()
+        self.fd = -1
+        self.size_bytes = 0
+        self.rewrite([])
+
+    def append(self, records: Iterable[dict[str, Any]]) -> None:
+        """Writes the records; they may not be on the disk yet when this returns."""
+        self._write(_lines(records))
+
+    def append_encoded(self, facts: list[tuple[str, str]]) -> None:
+        """Writes facts (kind, JSON object as text); where one is an ``end``, all are on the disk when this returns."""
+        self._write("".join(f'{{"r":"{kind}",{text[1:]}\n' for kind, text in facts).encode())
+        if any(kind == "end" for kind, _ in facts):
+            _sync(self.fd)
+
+    def _write(self, raw: bytes) -> None:
+        os.write(self.fd, raw)
+        self.size_bytes += len(raw)
+
+    def rewrite(self, records: Iterable[dict[str, Any]]) -> None:
+        """Replaces the log by one that holds these records only."""
+        raw = _lines([{"r": "boot", "boot": self.boot, "porter": os.getpid()}, *records])
+        temporary = self.path + ".new"
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        os.write(fd, raw)
+        _sync(fd)
+        os.rename(temporary, self.path)
+        if self.fd >= 0:
+            os.close(self.fd)
+        self.fd = fd
+        self.size_bytes = len(raw)
+
+
+def _lines(records: Iterable[dict[str, Any]]) -> bytes:
+    return "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in records).encode()
+
+
+def _sync(fd: int) -> None:
+    getattr(os, "fdatasync", os.fsync)(fd)
+
+
+def read(path: str) -> list[dict[str, Any]]:
+    """All whole records of a log; a torn last line is left out. Empty where there is none."""
+    try:
+        with open(path, "rb") as file:
+            raw = file.read()
+    except FileNotFoundError:
+        return []
+    records = []
+    for line in raw.split(b"\n"):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            records.append(record)
+    return records

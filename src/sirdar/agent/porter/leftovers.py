@@ -1,0 +1,105 @@
+# ruff: noqa: E402, PTH
+"""Finds and ends what a program leaves behind when its first process has ended.
+
+The porter is a 'child subreaper' (Linux): whatever loses its parent becomes a child of the porter's main thread, also
+what made a session of its own, and is seen in one small file. A process belongs to a task if it is in its session or
+carries its id in the environment.
+"""
+
+import sys
+
+assert sys.platform != "win32"
+
+import ctypes
+import os
+import signal
+
+PR_SET_CHILD_SUBREAPER = 36
+MARK = b"SIRDAR_TASK_ID="
+
+
+def adopt_orphans() -> None:
+    """Makes this process the parent of its descendants' orphans, where the system can."""
+    if sys.platform == "linux":
+        try:
+            ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        except (AttributeError, OSError):
+            return
+
+
+def group_alive(pid: int) -> bool:
+    """True while the process group has a process (also one that we may not signal)."""
+    try:
+        os.killpg(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return sys.platform == "linux"  # macOS says so of groups that hold zombies only
+    return True
+
+
+def signal_group(pid: int, number: int) -> None:
+    """Sends a signal to the process group; a stopped group is woken, so that it can act on it."""
+    try:
+        os.killpg(pid, number)
+        if number in {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
+            os.killpg(pid, signal.SIGCONT)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+_children_fd = -1
+
+
+def orphans() -> list[int]:
+    """Pids of adopted orphans that live; those that have ended are reaped on the way.
+
+    The kernel lists a process's children by thread; the main thread starts none itself, so its list is that of the
+    adopted. The file is kept open: this is asked at the end of every task.
+    """
+    global _children_fd  # noqa: PLW0603
+    try:
+        if _children_fd < 0:
+            _children_fd = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY)
+        listed = os.pread(_children_fd, 1 << 16, 0)
+    except OSError:
+        return []
+    return [pid for pid in map(int, listed.split()) if not _reap(pid)]
+
+
+def _reap(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
+
+
+def strays(task_id: str, session: int) -> list[int]:
+    """Orphans that belong to the task."""
+    return [pid for pid in orphans() if session_of(pid) == session or owner_of(pid) == task_id]
+
+
+def session_of(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except (ProcessLookupError, PermissionError):
+        return -1
+
+
+def owner_of(pid: int) -> str | None:
+    """Id of the task whose environment the process carries."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            variables = file.read(1 << 20).split(b"\0")
+    except OSError:
+        return None
+    mark = next((word for word in variables if word.startswith(MARK)), None)
+    return None if mark is None else mark[len(MARK) :].decode(errors="replace")
+
+
+def kill_pids(pids: list[int], number: int) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except (ProcessLookupError, PermissionError):
+            continue

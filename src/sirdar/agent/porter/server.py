@@ -1,0 +1,263 @@
+# ruff: noqa: E402, PTH
+"""What the porter and its agent say to each other: lines of JSON over a unix socket, one agent at a time.
+
+Agent to porter: ``{"op": "start", "bases": [env, ..], "tasks": [{id, argv, base, env, cwd, in, out, err, cpus, mem,
+time, grace}]}``, ``{"op": "stop", "ids": [..], "grace": s}``, ``{"op": "signal", "id": .., "signum": n}``,
+``{"op": "forget", "ids": [..]}``, ``{"op": "list"}``, ``{"op": "slots", "n": n}``,
+``{"op": "shutdown", "kill": bool, "grace": s}``.
+
+Porter to agent: ``{"ev": "state", ..}`` (first of all, and the answer to ``list``) and ``{"ev": "facts", "started":
+[..], "ended": [..]}``. Ends are on the disk before they are told.
+"""
+
+import sys
+
+assert sys.platform != "win32"
+
+import json
+import os
+import select
+import socket
+import threading
+import time
+from typing import Any
+
+from sirdar.agent.porter import facts_log
+from sirdar.agent.porter.facts_log import FactsLog
+from sirdar.agent.porter.table import Table, unknown_end
+from sirdar.agent.porter.task import ENDED, Task
+
+SEND_PATIENCE_MS = 5000
+# Under load, facts are gathered for this long: one fdatasync and one message for several. The first is never kept back.
+GATHER_S = 0.002
+
+
+class Writer:
+    """One thread that takes all starts and ends since its last turn, writes them to the log and tells the agent."""
+
+    def __init__(self, log: FactsLog) -> None:
+        self.log = log
+        self.pending: list[tuple[str, dict[str, Any]]] = []
+        self.ready = threading.Condition()
+        self.busy = threading.Lock()  # held while a batch is written, and while the log is replaced
+        self.agent: socket.socket | None = None
+        threading.Thread(target=self._write_for_ever, name="writer", daemon=True).start()
+
+    def tell(self, kind: str, fact: dict[str, Any]) -> None:
+        with self.ready:
+            self.pending.append((kind, fact))
+            self.ready.notify()
+
+    def got(self, ids: list[str]) -> None:
+        """Notes that these were taken over, before any of them starts."""
+        with self.busy:
+            self.log.append([{"r": "got", "ids": ids}])
+
+    def attach(self, agent: socket.socket | None) -> None:
+        with self.busy:
+            self.agent = agent
+
+    def say(self, message: dict[str, Any]) -> None:
+        with self.busy:
+            self._send(message)
+
+    def compact(self, table: Table) -> None:
+        """Leaves out of the log what has been forgotten, when it has grown."""
+        if self.log.size_bytes < facts_log.COMPACT_OVER_BYTES:
+            return
+        with self.busy, table.lock:
+            records: list[dict[str, Any]] = [{"r": "got", "ids": list(table.tasks)}]
+            for task in table.tasks.values():
+                if task.end is not None:
+                    records.append({"r": "end", **task.end})
+                elif task.pid:
+                    records.append({"r": "start", **task.started_fact()})
+            self.log.rewrite(records)
+
+    def flushed(self) -> bool:
+        with self.busy, self.ready:
+            return not self.pending
+
+    def _write_for_ever(self) -> None:
+        last = 0.0
+        while True:
+            with self.ready:
+                while not self.pending:
+                    self.ready.wait()
+            early = GATHER_S - (time.monotonic() - last)
+            if early > 0:
+                time.sleep(early)
+            last = time.monotonic()
+            with self.busy:
+                with self.ready:
+                    batch, self.pending = self.pending, []
+                self._write(batch)
+
+    def _write(self, batch: list[tuple[str, dict[str, Any]]]) -> None:
+        """Encodes each fact once for both readers; a start whose end is here too is not worth a line."""
+        over = {fact["id"] for kind, fact in batch if kind == "end"}
+        ends = [_encode(fact) for kind, fact in batch if kind == "end"]
+        starts = [_encode(fact) for kind, fact in batch if kind == "start" and fact["id"] not in over]
+        try:
+            self.log.append_encoded([("start", text) for text in starts] + [("end", text) for text in ends])
+        except OSError as error:  # a full disk: the agent is told all the same, its journal decides
+            print(f"porter: the log cannot be written: {error}", file=sys.stderr, flush=True)  # noqa: T201
+        self._send_raw(f'{{"ev":"facts","started":[{",".join(starts)}],"ended":[{",".join(ends)}]}}\n'.encode())
+
+    def _send(self, message: dict[str, Any]) -> None:
+        self._send_raw(_encode(message).encode() + b"\n")
+
+    def _send_raw(self, encoded: bytes) -> None:
+        agent = self.agent
+        if agent is None:
+            return
+        raw = memoryview(encoded)
+        poll = select.poll()
+        poll.register(agent, select.POLLOUT)
+        try:
+            while raw:
+                if not poll.poll(SEND_PATIENCE_MS):
+                    raise TimeoutError
+                raw = raw[agent.send(raw) :]
+        except OSError:  # it will connect again and ask for everything
+            self.agent = None
+            try:
+                agent.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+def _encode(message: dict[str, Any]) -> str:
+    return json.dumps(message, separators=(",", ":"))
+
+
+class Server:
+    """Listens on the socket and carries out what the agent says, until it is told to end or nobody needs it."""
+
+    def __init__(self, socket_path: str, table: Table, writer: Writer, idle_s: float, memory: str) -> None:
+        self.table = table
+        self.writer = writer
+        self.idle_s = idle_s
+        self.memory = memory
+        self.ending = False
+        self.ending_by_signal = False
+        self.wake_read, self.wake_write = os.pipe()
+        os.set_blocking(self.wake_write, False)
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            os.unlink(socket_path)
+        except FileNotFoundError:
+            pass
+        self.listener.bind(socket_path)
+        os.chmod(socket_path, 0o600)
+        self.listener.listen(4)
+        self.listener.setblocking(False)
+
+    def run(self) -> None:
+        """Returns when the porter should end; nothing runs any more then."""
+        agent: socket.socket | None = None
+        buffer = b""
+        lonely_since = time.monotonic()
+        while True:
+            poll = select.poll()
+            poll.register(self.listener, select.POLLIN)
+            poll.register(self.wake_read, select.POLLIN)
+            if agent is not None:
+                poll.register(agent, select.POLLIN)
+            ready = {fd for fd, _ in poll.poll(self._patience_ms(agent))}
+            if self.wake_read in ready:
+                os.read(self.wake_read, 4096)
+                self.shutdown(kill=True, grace_s=2.0)
+            if self.listener.fileno() in ready:
+                agent, buffer = self._accept(agent), b""
+            elif agent is not None and agent.fileno() in ready:
+                raw = _receive(agent)
+                if raw:
+                    *lines, buffer = (buffer + raw).split(b"\n")
+                    for line in lines:
+                        self._obey(json.loads(line))
+                else:
+                    self.writer.attach(None)
+                    agent.close()
+                    agent, lonely_since = None, time.monotonic()
+            if self._over(agent, lonely_since):
+                return
+
+    def shutdown(self, *, kill: bool, grace_s: float) -> None:
+        """Ends the porter when nothing runs any more; ``kill``: sees to that."""
+        self.ending = True
+        if kill:
+            self.table.stop_all(grace_s)
+
+    def _patience_ms(self, agent: socket.socket | None) -> int | None:
+        if self.ending:
+            return 20
+        return None if agent is not None else max(20, min(1000, int(self.idle_s * 250)))
+
+    def _over(self, agent: socket.socket | None, lonely_since: float) -> bool:
+        if self.table.active() or not self.writer.flushed():
+            return False
+        return self.ending or (agent is None and time.monotonic() - lonely_since > self.idle_s)
+
+    def _accept(self, before: socket.socket | None) -> socket.socket:
+        agent, _ = self.listener.accept()
+        agent.setblocking(False)
+        agent.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        self.writer.attach(agent)
+        if before is not None:
+            before.close()
+        self._say_state()
+        return agent
+
+    def _say_state(self) -> None:
+        """Under the writer's lock, so that no end falls between the list and the facts that follow it."""
+        with self.writer.busy:
+            message = {
+                "ev": "state",
+                "porter": os.getpid(),
+                "boot": self.writer.log.boot,
+                "memory": self.memory,
+                "slots": self.table.slots,
+                "tasks": self.table.carried(),
+            }
+            self.writer._send(message)
+
+    def _obey(self, message: dict[str, Any]) -> None:
+        match message["op"]:
+            case "start":
+                self._start(message)
+            case "stop":
+                for task_id in message["ids"]:
+                    self.table.stop(task_id, message.get("grace"))
+            case "signal":
+                self.table.signal(message["id"], message["signum"])
+            case "forget":
+                self.table.forget(message["ids"])
+                self.writer.compact(self.table)
+            case "list":
+                self._say_state()
+            case "slots":
+                self.table.resize(message["n"])
+            case "shutdown":
+                self.shutdown(kill=message.get("kill", False), grace_s=message.get("grace", 10.0))
+
+    def _start(self, message: dict[str, Any]) -> None:
+        bases = message["bases"]
+        tasks = [Task(order, bases[order.get("base", 0)]) for order in message["tasks"]]
+        self.writer.got([task.id for task in tasks])
+        for task in self.table.add(tasks):
+            carried = self.table.tasks.get(task.id)
+            if carried is None:
+                self.writer.tell("end", unknown_end(task))
+            elif carried.place == ENDED and carried.end is not None:
+                self.writer.tell("end", carried.end)
+
+
+def _receive(agent: socket.socket) -> bytes:
+    """What has arrived; empty when the agent is gone."""
+    try:
+        return agent.recv(1 << 20)
+    except BlockingIOError:
+        return b""
+    except OSError:
+        return b""

@@ -1,0 +1,308 @@
+# ruff: noqa: E402, PTH
+"""All tasks that the porter carries, and the threads that run them.
+
+A spawner thread starts a program, waits for just that one, clears up after it, and takes the next: no hand-over between
+threads lies on the way of a task, and no end can be seen before its start is recorded. A process is signalled only
+under the lock and before it is reaped, so a signal never meets a stranger with the same pid.
+"""
+
+import sys
+
+assert sys.platform != "win32"
+
+import errno
+import heapq
+import os
+import signal
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Any
+
+from sirdar.agent.porter import leftovers
+from sirdar.agent.porter.cgroups import Groups
+from sirdar.agent.porter.spawn import SpawnError, spawn
+from sirdar.agent.porter.task import ENDED, RUNNING, STARTING, WAITING, Task
+
+SPARE_SPAWNERS = 2
+MOST_SPAWNERS = 512
+FORGOTTEN_KEPT = 10_000
+LEFTOVER_GRACE_S = 0.2
+LEFTOVER_LAST_S = 5.0
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+class Table:
+    """Tasks by id, and how many cpus are free. ``tell`` is called (from any thread) with each start and end."""
+
+    def __init__(self, slots: int, groups: Groups | None, tell: Callable[[str, dict[str, Any]], None]) -> None:
+        self.lock = threading.RLock()
+        self.work = threading.Condition(self.lock)
+        self.tasks: dict[str, Task] = {}
+        self.waiting: deque[Task] = deque()
+        self.forgotten: OrderedDict[str, None] = OrderedDict()
+        self.slots = slots
+        self.free = slots
+        self.live = 0  # tasks that a spawner has
+        self.groups = groups
+        self.tell = tell
+        self.spawners = 0
+        self.idle_spawners = 0
+        self.timers: list[tuple[float, int, str, str]] = []
+        self.timer_count = 0
+        self.timer_changed = threading.Condition(self.lock)
+        threading.Thread(target=self._keep_time, name="timers", daemon=True).start()
+
+    # ------------------------------------------------------------ commands
+
+    def add(self, tasks: list[Task]) -> list[Task]:
+        """Takes over the tasks and starts what the free cpus allow. Those whose ids it has seen before are given back."""
+        with self.lock:
+            known = [task for task in tasks if task.id in self.tasks or task.id in self.forgotten]
+            for task in tasks:
+                if task.id in self.tasks or task.id in self.forgotten:
+                    continue
+                task.cpus = max(1, min(task.cpus, self.slots))
+                self.tasks[task.id] = task
+                self.waiting.append(task)
+            self._wake()
+        return known
+
+    def resize(self, slots: int) -> None:
+        with self.lock:
+            self.free += slots - self.slots
+            self.slots = slots
+            self._wake()
+
+    def stop(self, task_id: str, grace_s: float | None, by: str = "stop") -> None:
+        """SIGTERM to the process group, SIGKILL after the grace. A task that still waits is dropped."""
+        with self.lock:
+            task = self.tasks.get(task_id)
+            if task is None or task.place == ENDED:
+                return
+            task.by = task.by or by
+            if grace_s is not None:
+                task.grace_s = grace_s
+            if task.place == WAITING:
+                self.waiting.remove(task)
+                self._end(task, {"code": None, "dropped": True})
+            elif task.place == RUNNING:
+                self._terminate(task)
+
+    def signal(self, task_id: str, number: int) -> None:
+        with self.lock:
+            task = self.tasks.get(task_id)
+            if task is not None and task.place == RUNNING and not task.reaped:
+                leftovers.signal_group(task.pid, number)
+
+    def forget(self, ids: list[str]) -> None:
+        """The agent has written down how these ended."""
+        with self.lock:
+            for task_id in ids:
+                task = self.tasks.get(task_id)
+                if task is not None and task.place == ENDED:
+                    del self.tasks[task_id]
+                    self.forgotten[task_id] = None
+            while len(self.forgotten) > FORGOTTEN_KEPT:
+                self.forgotten.popitem(last=False)
+
+    def carried(self) -> list[dict[str, Any]]:
+        """Everything that is not forgotten yet, for an agent that connects."""
+        with self.lock:
+            return [{**task.started_fact(), "place": task.place, "end": task.end} for task in list(self.tasks.values())]
+
+    def active(self) -> int:
+        """How many tasks wait or run."""
+        with self.lock:
+            return len(self.waiting) + self.live
+
+    def stop_all(self, grace_s: float) -> None:
+        for item in self.carried():
+            self.stop(item["id"], grace_s)
+
+    # ------------------------------------------------------------ spawners
+
+    def _wake(self) -> None:
+        """Under the lock: lets idle spawners look for work, and makes new ones while cpus are free."""
+        if not self.waiting:
+            return
+        needed = min(len(self.waiting), max(0, self.free))
+        self.work.notify(min(needed, self.idle_spawners))
+        while needed > self.idle_spawners and self.spawners < MOST_SPAWNERS:
+            self.spawners += 1
+            self.idle_spawners += 1
+            threading.Thread(target=self._spawner, name="spawner", daemon=True).start()
+
+    def _next(self) -> Task | None:
+        if not self.waiting or self.waiting[0].cpus > self.free:
+            return None
+        task = self.waiting.popleft()
+        self.free -= task.cpus
+        self.live += 1
+        task.place = STARTING
+        return task
+
+    def _spawner(self) -> None:
+        while True:
+            with self.lock:
+                task = self._next()
+                while task is None:
+                    rested = self.work.wait(timeout=30.0)
+                    task = self._next()
+                    if task is None and not rested and self.idle_spawners > SPARE_SPAWNERS:
+                        self.idle_spawners -= 1
+                        self.spawners -= 1
+                        return
+                self.idle_spawners -= 1
+            end = self._run(task)
+            with self.lock:
+                self.free += task.cpus
+                self.live -= 1
+                self.idle_spawners += 1
+                self._end(task, end)
+                if self.free > 1 or len(self.waiting) > 1:
+                    self._wake()
+
+    def _run(self, task: Task) -> dict[str, Any]:
+        """Starts the program, waits for it, ends what it left. What it returns goes into the end record."""
+        if task.by is not None:
+            return {"code": None, "dropped": True}
+        group = self._group_for(task)
+        before = int(time.clock_gettime(BOOT_CLOCK) * CLOCK_TICKS)
+        try:
+            task.at = time.time()
+            pid = spawn(task, limit_address_space=group is None)
+        except SpawnError as error:
+            if group is not None and self.groups is not None:
+                self.groups.give(group)
+            return {"code": None, "errno": error.number, "what": error.what, "error": str(error)}
+        if group is not None:
+            try:
+                group.add(pid)
+            except OSError:  # it has ended already
+                pass
+        self._record(task, pid, group, before)
+        status, usage = self._wait(task)
+        ended = time.time()
+        left = self._clear(task)
+        end: dict[str, Any] = {
+            "code": os.waitstatus_to_exitcode(status),
+            "ended": ended,
+            "u": round(usage.ru_utime, 4),
+            "s": round(usage.ru_stime, 4),
+            "rss": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        }
+        if left:
+            end["left"] = left
+        if group is not None and self.groups is not None:
+            end["oom"] = group.memory_killed()
+            self.groups.give(group)
+        return end
+
+    def _wait(self, task: Task) -> tuple[int, Any]:
+        """Waits for the end and reaps: on Linux in two steps, so that no signal is sent to a pid that is free again."""
+        if sys.platform == "linux":
+            os.waitid(os.P_PID, task.pid, os.WEXITED | os.WNOWAIT)
+            with self.lock:
+                _, status, usage = os.wait4(task.pid, 0)
+                task.reaped = True
+        else:
+            _, status, usage = os.wait4(task.pid, 0)
+            task.reaped = True
+        return status, usage
+
+    def _group_for(self, task: Task) -> Any:
+        if self.groups is None or not task.memory_bytes:
+            return None
+        with self.lock:
+            try:
+                return self.groups.take(task.memory_bytes)
+            except OSError:
+                return None
+
+    def _record(self, task: Task, pid: int, group: Any, before: int) -> None:
+        with self.lock:
+            task.pid = pid
+            task.group = group
+            task.ticks = (before, int(time.clock_gettime(BOOT_CLOCK) * CLOCK_TICKS) + 1)
+            task.place = RUNNING
+            self.tell("start", task.started_fact())
+            if task.by is not None:
+                self._terminate(task)
+            elif task.time_s is not None:
+                self._set_timer(task.time_s, task.id, "time")
+
+    def _end(self, task: Task, end: dict[str, Any]) -> None:
+        """Under the lock."""
+        task.place = ENDED
+        task.env = {}
+        task.argv = []
+        task.end = {"id": task.id, "pid": task.pid, "at": task.at, "by": task.by, "ended": time.time(), **end}
+        self.tell("end", task.end)
+
+    # ------------------------------------------------------------ what is left behind
+
+    def _clear(self, task: Task) -> int:
+        """Ends what is left of the task's processes; returns how many there were (a group counts as one)."""
+        found = 0
+        began = time.monotonic()
+        while True:
+            late = time.monotonic() - began
+            left = self._left(task)
+            if not left or late > LEFTOVER_LAST_S:
+                return found
+            number = signal.SIGKILL if late >= LEFTOVER_GRACE_S else signal.SIGTERM
+            if found == 0 or number == signal.SIGKILL:
+                leftovers.signal_group(task.pid, number)
+                leftovers.kill_pids(left, number)
+            found = max(found, len(left))
+            time.sleep(0.01)
+
+    def _left(self, task: Task) -> list[int]:
+        pids: list[int] = task.group.pids() if task.group is not None else []
+        pids += leftovers.strays(task.id, task.pid)
+        if leftovers.group_alive(task.pid):
+            pids.append(-task.pid)
+        return [pid for pid in pids if pid > 0] or ([0] if pids else [])
+
+    # ------------------------------------------------------------ time
+
+    def _terminate(self, task: Task) -> None:
+        """Under the lock: SIGTERM now, SIGKILL after the task's grace."""
+        if task.reaped or task.stop_signalled:
+            return
+        task.stop_signalled = True
+        leftovers.signal_group(task.pid, signal.SIGTERM)
+        self._set_timer(task.grace_s, task.id, "kill")
+
+    def _set_timer(self, delay_s: float, task_id: str, what: str) -> None:
+        self.timer_count += 1
+        heapq.heappush(self.timers, (time.monotonic() + delay_s, self.timer_count, task_id, what))
+        self.timer_changed.notify()
+
+    def _keep_time(self) -> None:
+        with self.lock:
+            while True:
+                wait_s = self.timers[0][0] - time.monotonic() if self.timers else None
+                if wait_s is None or wait_s > 0:
+                    self.timer_changed.wait(wait_s)
+                    continue
+                _, _, task_id, what = heapq.heappop(self.timers)
+                task = self.tasks.get(task_id)
+                if task is None or task.place != RUNNING or task.reaped:
+                    continue
+                if what == "kill":
+                    leftovers.signal_group(task.pid, signal.SIGKILL)
+                    pids = task.group.pids() if task.group is not None else []
+                    leftovers.kill_pids(pids, signal.SIGKILL)
+                else:
+                    task.by = task.by or "time"
+                    self._terminate(task)
+
+
+def unknown_end(task: Task) -> dict[str, Any]:
+    """The end of a task that this porter refuses because it has seen its id and forgotten how it ended."""
+    return {"id": task.id, "pid": 0, "at": 0.0, "by": None, "code": None, "ended": time.time(), "errno": errno.EEXIST,
+            "what": "seen", "error": "the porter has run this attempt before"}  # fmt: skip

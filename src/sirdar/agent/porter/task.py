@@ -1,0 +1,45 @@
+"""One program that the porter carries, from its command to its end."""
+
+from typing import Any
+
+# A task's place in its life. WAITING: for free cpus. STARTING: a spawner has it. RUNNING: it has a pid. ENDED: see ``end``.
+WAITING, STARTING, RUNNING, ENDED = "waiting", "starting", "running", "ended"
+
+
+class Task:
+    """What to run and what has become of it. Changed only under the lock of the ``Table`` that holds it.
+
+    ``by`` says who ended it: None (itself), ``stop`` (the agent asked) or ``time`` (its time limit).
+    ``at`` is the wall clock at the start; ``ticks`` the range, in clock ticks since boot, that holds the kernel's start
+    time of the process: with the boot id it tells this process from a later one with the same pid.
+    """
+
+    __slots__ = (
+        "argv", "at", "by", "cpus", "cwd", "end", "env", "err", "grace_s", "group", "id", "inp", "memory_bytes",
+        "out", "pid", "place", "reaped", "stop_signalled", "ticks", "time_s",
+    )  # fmt: skip
+
+    def __init__(self, order: dict[str, Any], base: dict[str, str]) -> None:
+        self.id: str = order["id"]
+        self.argv: list[str] = order["argv"]
+        self.env: dict[str, str] = {**base, **order.get("env", {})}
+        self.cwd: str = order["cwd"]
+        self.inp: str = order.get("in") or "/dev/null"
+        self.out: str = order["out"]
+        self.err: str = order["err"]
+        self.cpus: int = order.get("cpus", 1)
+        self.memory_bytes: int | None = order.get("mem")
+        self.time_s: float | None = order.get("time")
+        self.grace_s: float = order.get("grace", 10.0)
+        self.place = WAITING
+        self.pid = 0
+        self.at = 0.0
+        self.ticks = (0, 0)
+        self.by: str | None = None
+        self.reaped = False
+        self.stop_signalled = False
+        self.group: Any = None
+        self.end: dict[str, Any] | None = None
+
+    def started_fact(self) -> dict[str, Any]:
+        return {"id": self.id, "pid": self.pid, "at": self.at, "ticks": self.ticks}
