@@ -1,0 +1,186 @@
+"""Users and groups: who there is, and what they are allowed."""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from sirdar.domain.ids import UserId
+from sirdar.store import tables as t
+from sirdar.store.engine import Tx
+
+Conn: TypeAlias = Connection  # for services, which do not import SQLAlchemy
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One account. ``password_hash`` None: signs in by one-time links only. Quotas None: the server's setting."""
+
+    id: UserId
+    name: str
+    password_hash: str | None
+    email: str | None
+    is_admin: bool
+    can_publish: bool
+    quota_jobs: int | None
+    quota_bytes: int | None
+    cpu_s: float
+    jobs_total: int
+    notify_json: str | None
+    created_at: float
+    disabled_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    name: str
+    created_at: float
+    members: tuple[str, ...]  # names of users, in order
+
+
+# ---------------------------------------------------------------- users
+
+
+def user_by_name(conn: Conn, name: str) -> User | None:
+    row = conn.execute(sa.select(t.users).where(t.users.c.name == name)).one_or_none()
+    return _user(row) if row else None
+
+
+def user_by_id(conn: Conn, user_id: str) -> User | None:
+    row = conn.execute(sa.select(t.users).where(t.users.c.id == user_id)).one_or_none()
+    return _user(row) if row else None
+
+
+def list_users(conn: Conn, *, limit: int, after: str = "") -> list[User]:
+    """Users by name, those after the name ``after``."""
+    query = sa.select(t.users).where(t.users.c.name > after).order_by(t.users.c.name).limit(limit)
+    return [_user(row) for row in conn.execute(query)]
+
+
+def count_admins(conn: Conn) -> int:
+    """Administrators who can sign in."""
+    query = sa.select(sa.func.count()).where(t.users.c.is_admin == 1, t.users.c.disabled_at.is_(None))
+    return conn.execute(query).scalar_one()
+
+
+def insert_user(tx: Tx, user: User) -> None:
+    tx.conn.execute(sa.insert(t.users).values(**_columns(user)))
+
+
+def update_user(tx: Tx, user_id: str, **changes: Any) -> None:
+    """Set columns by their names; truth values are written as 0 and 1."""
+    values = {name: int(value) if isinstance(value, bool) else value for name, value in changes.items()}
+    if values:
+        tx.conn.execute(sa.update(t.users).where(t.users.c.id == user_id).values(**values))
+
+
+def delete_user(tx: Tx, user: User) -> None:
+    """Remove a user who owns nothing that others may still need (see ``owns``), and every share that names them."""
+    subject = f"user:{user.name}"
+    tx.conn.execute(sa.delete(t.app_shares).where(t.app_shares.c.subject == subject))
+    tx.conn.execute(sa.delete(t.job_shares).where(t.job_shares.c.subject == subject))
+    for owner in (t.tokens.c.user_id, t.login_links.c.user_id, t.group_members.c.user_id, t.idempotency.c.user_id):
+        tx.conn.execute(sa.delete(owner.table).where(owner == user.id))
+    tx.conn.execute(sa.delete(t.uploads).where(t.uploads.c.owner_id == user.id))
+    tx.conn.execute(sa.delete(t.users).where(t.users.c.id == user.id))
+
+
+def owns(conn: Conn, user_id: str) -> dict[str, int]:
+    """How many things of each kind a user owns, kinds with none left out."""
+    found = {}
+    for kind, table in (("jobs", t.jobs), ("applications", t.apps), ("resources", t.resources), ("files", t.files)):
+        count = conn.execute(sa.select(sa.func.count()).where(table.c.owner_id == user_id)).scalar_one()
+        if count:
+            found[kind] = int(count)
+    return found
+
+
+# ---------------------------------------------------------------- groups
+
+
+def groups_of(conn: Conn, user_id: str) -> frozenset[str]:
+    query = sa.select(t.group_members.c.group_name).where(t.group_members.c.user_id == user_id)
+    return frozenset(conn.execute(query).scalars())
+
+
+def group_by_name(conn: Conn, name: str) -> Group | None:
+    row = conn.execute(sa.select(t.groups).where(t.groups.c.name == name)).one_or_none()
+    return Group(row.name, row.created_at, _members(conn, [row.name]).get(row.name, ())) if row else None
+
+
+def list_groups(conn: Conn, *, limit: int, after: str = "") -> list[Group]:
+    query = sa.select(t.groups).where(t.groups.c.name > after).order_by(t.groups.c.name).limit(limit)
+    rows = conn.execute(query).all()
+    members = _members(conn, [row.name for row in rows])
+    return [Group(row.name, row.created_at, members.get(row.name, ())) for row in rows]
+
+
+def insert_group(tx: Tx, name: str) -> None:
+    tx.conn.execute(sa.insert(t.groups).values(name=name, created_at=tx.now))
+
+
+def delete_group(tx: Tx, name: str) -> None:
+    """Remove a group, its memberships, and every share that names it."""
+    subject = f"group:{name}"
+    tx.conn.execute(sa.delete(t.app_shares).where(t.app_shares.c.subject == subject))
+    tx.conn.execute(sa.delete(t.job_shares).where(t.job_shares.c.subject == subject))
+    tx.conn.execute(sa.delete(t.group_members).where(t.group_members.c.group_name == name))
+    tx.conn.execute(sa.delete(t.groups).where(t.groups.c.name == name))
+
+
+def add_member(tx: Tx, group: str, user_id: str) -> bool:
+    """False where the user was a member already."""
+    m = t.group_members.c
+    there = tx.conn.execute(sa.select(m.user_id).where(m.group_name == group, m.user_id == user_id)).first()
+    if there:
+        return False
+    tx.conn.execute(sa.insert(t.group_members).values(group_name=group, user_id=user_id))
+    return True
+
+
+def remove_member(tx: Tx, group: str, user_id: str) -> bool:
+    m = t.group_members.c
+    gone = tx.conn.execute(sa.delete(t.group_members).where(m.group_name == group, m.user_id == user_id))
+    return gone.rowcount > 0
+
+
+# ---------------------------------------------------------------- rows
+
+
+def _members(conn: Conn, names: list[str]) -> dict[str, tuple[str, ...]]:
+    if not names:
+        return {}
+    query = (
+        sa.select(t.group_members.c.group_name, t.users.c.name)
+        .join(t.users, t.users.c.id == t.group_members.c.user_id)
+        .where(t.group_members.c.group_name.in_(names))
+        .order_by(t.users.c.name)
+    )
+    found: dict[str, list[str]] = {}
+    for group, user in conn.execute(query):
+        found.setdefault(group, []).append(user)
+    return {group: tuple(users) for group, users in found.items()}
+
+
+def _user(row: Any) -> User:
+    return User(
+        id=UserId(row.id),
+        name=row.name,
+        password_hash=row.password_hash,
+        email=row.email,
+        is_admin=bool(row.is_admin),
+        can_publish=bool(row.can_publish),
+        quota_jobs=row.quota_jobs,
+        quota_bytes=row.quota_bytes,
+        cpu_s=row.cpu_s,
+        jobs_total=row.jobs_total,
+        notify_json=row.notify_json,
+        created_at=row.created_at,
+        disabled_at=row.disabled_at,
+    )
+
+
+def _columns(user: User) -> dict[str, Any]:
+    values = {name: getattr(user, name) for name in User.__slots__}
+    return {name: int(value) if isinstance(value, bool) else value for name, value in values.items()}
