@@ -40,6 +40,7 @@ class Hints:
     pending: bool = False  # there is a SUBMITTED job to advance
     notices: bool = False  # there is a notice to send
     variables: list[tuple[str, str, str]] = field(default_factory=list)
+    after: list[Callable[[], None]] = field(default_factory=list)  # called on the event loop when it is committed
 
     def add(self, other: "Hints") -> None:
         self.jobs |= other.jobs
@@ -49,6 +50,7 @@ class Hints:
         self.pending |= other.pending
         self.notices |= other.notices
         self.variables += other.variables
+        self.after += other.after
 
     def __bool__(self) -> bool:
         return bool(
@@ -209,6 +211,8 @@ class Store:
                 command.future.set_exception(command.error)
             else:
                 command.future.set_result(command.result)
+        for call in hints.after:
+            call()
         if hints:
             for listener in self.after_commit:
                 listener(hints)

@@ -216,6 +216,10 @@ jobs = Table(
     Column("overrides_json", Text, nullable=False, server_default="{}"),
     Column("resources_json", Text, nullable=False, server_default="[]"),  # resource ids chosen; empty: any
     Column("priority", Integer, nullable=False, server_default="0"),
+    Column("cpus", Integer, nullable=False, server_default="1"),  # needs of one task
+    Column("memory_bytes", Big, nullable=False, server_default="0"),
+    Column("gpus", Integer, nullable=False, server_default="0"),
+    Column("nodes", Integer, nullable=False, server_default="1"),
     Column("retries", Integer, nullable=False),
     Column("on_failure", Text, nullable=False, server_default="continue"),
     Column("debug", Integer, nullable=False, server_default="0"),
@@ -248,7 +252,8 @@ jobs = Table(
     Column("code_files_json", Text),  # code resolved for this job, in place of the version's files
     Column("pending_json", Text),  # what SUBMITTED waits for: {"fetch": [...], "code": true, "after": [...]}
     Column("share_hash", Text, unique=True),
-    Column("expires_at", Float),  # when an ended job is removed; null: kept
+    Column("retention_s", Float),  # how long it is kept after its end; null: for good
+    Column("expires_at", Float),  # when an ended job is removed
     Column("event_seq", Integer, nullable=False, server_default="0"),
     _one_of("state", State),
     _one_of("on_failure", OnFailure),
@@ -296,6 +301,7 @@ tasks = Table(
     Column("state", Text, nullable=False),
     Column("attempt", Integer, nullable=False),  # the current one: only it can end the task
     Column("last_attempt", Integer, nullable=False),  # the newest one given out; greater where a replacement is offered
+    Column("leased", Integer, nullable=False, server_default="0"),  # an attempt is offered, or the current one lives
     Column("faults", Integer, nullable=False, server_default="0"),  # ends that were the platform's fault
     Column("not_before", Float),
     Column("resource_id", Text),
@@ -321,7 +327,7 @@ tasks = Table(
     CheckConstraint("(reason IS NULL) = (state IN ('READY', 'RUNNING'))", name="outcome"),
     sqlite_with_rowid=False,
 )
-_REQUEUED = text("state = 'READY'")
+_REQUEUED = text("state = 'READY' AND leased = 0")
 Index("ix_tasks_ready", tasks.c.job_id, tasks.c.no, sqlite_where=_REQUEUED, postgresql_where=_REQUEUED)
 
 attempts = Table(

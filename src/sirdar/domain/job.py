@@ -1,0 +1,191 @@
+"""The life of a job: a pure transition table over its counts of tasks. ``step(job, event, now) -> (job, effects)``."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from sirdar.domain.ids import JobId
+from sirdar.domain.outcome import Outcome, Reason
+from sirdar.domain.states import OnFailure, State
+from sirdar.domain.task import Delta, InvalidTransition
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the rules need to know of a job. ``waiting + leased + done + failed + cancelled == total`` always holds."""
+
+    id: JobId
+    state: State
+    total: int
+    expanded: int = 0
+    waiting: int = 0
+    leased: int = 0
+    done: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    on_failure: OnFailure = OnFailure.CONTINUE
+    ready_at: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    outcome: Outcome | None = None
+    cancel_requested_at: float | None = None
+    cancel_requested_by: str | None = None
+
+
+class Effect(StrEnum):
+    """What the service has to do in the same transaction.
+
+    WITHDRAW: cancel all tasks that no agent has accepted; then ``Counted`` follows. STOP: ask agents to end what runs.
+    TELL_END: dependants, notices and waiters learn of the end. PLACE: there is something for the scheduler.
+    """
+
+    WITHDRAW = "withdraw"
+    STOP = "stop"
+    TELL_END = "tell_end"
+    PLACE = "place"
+
+
+# ---------------------------------------------------------------- events
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Files are here, code is resolved, what it waited for is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """It cannot be run: a file or its code could not be fetched, or the job it waited for did not end DONE."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Tasks of the job changed. ``outcome``: of the task that ended last (or of the first that failed), for the words."""
+
+    delta: Delta
+    started_at: float | None = None
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """Somebody wants it ended."""
+
+    by: str
+
+
+JobEvent = Prepared | Refused | Counted | CancelRequested
+STOPPED_BY_FAILURE = "on_failure: stop"
+
+
+def step(job: Job, event: JobEvent, now: float) -> tuple[Job, tuple[Effect, ...]]:
+    """The job after an event, and what has to follow. Raises InvalidTransition where the event cannot be true."""
+    rule = RULES.get((job.state, type(event)))
+    if rule is None:
+        raise InvalidTransition(f"{type(event).__name__} cannot follow {job}")
+    return rule(job, event, now)
+
+
+# ---------------------------------------------------------------- rules
+
+
+def _prepare(job: Job, event: Prepared, now: float) -> tuple[Job, tuple[Effect, ...]]:
+    return replace(job, state=State.READY, ready_at=now), (Effect.PLACE,)
+
+
+def _refuse(job: Job, event: Refused, now: float) -> tuple[Job, tuple[Effect, ...]]:
+    state = State.CANCELLED if event.outcome.reason is Reason.CANCELLED else State.FAILED
+    counts = (
+        {"cancelled": job.cancelled + job.waiting} if state is State.CANCELLED else {"failed": job.failed + job.waiting}
+    )
+    ended = replace(job, state=state, waiting=0, ended_at=now, outcome=event.outcome, **counts)  # type: ignore[arg-type]
+    return ended, (Effect.TELL_END,)
+
+
+def _count(job: Job, event: Counted, now: float) -> tuple[Job, tuple[Effect, ...]]:
+    delta = event.delta
+    counted = replace(
+        job,
+        expanded=job.expanded + delta.expanded,
+        waiting=job.waiting + delta.waiting,
+        leased=job.leased + delta.leased,
+        done=job.done + delta.done,
+        failed=job.failed + delta.failed,
+        cancelled=job.cancelled + delta.cancelled,
+    )
+    if counted.waiting < 0 or counted.leased < 0:
+        raise InvalidTransition(f"{delta} does not fit {job}")
+    if event.started_at is not None and job.started_at is None:
+        counted = replace(counted, state=State.RUNNING, started_at=event.started_at)
+    if counted.waiting == 0 and counted.leased == 0:
+        return _finish(counted, event.outcome, now), (Effect.TELL_END,)
+    if delta.failed > 0 and job.on_failure is OnFailure.STOP and job.cancel_requested_at is None:
+        return (
+            replace(counted, cancel_requested_at=now, cancel_requested_by=STOPPED_BY_FAILURE),
+            (Effect.WITHDRAW, Effect.STOP),
+        )
+    return counted, (Effect.PLACE,) if delta.waiting > 0 else ()
+
+
+def _finish(job: Job, last: Outcome | None, now: float) -> Job:
+    state = _end_state(job)
+    return replace(job, state=state, ended_at=now, outcome=_end_outcome(job, state, last))
+
+
+def _end_state(job: Job) -> State:
+    if job.failed and (job.on_failure is not OnFailure.IGNORE or job.total == 1):
+        return State.FAILED
+    if job.cancelled and not (job.on_failure is OnFailure.IGNORE and job.cancel_requested_at is None):
+        return State.CANCELLED
+    return State.DONE
+
+
+def _end_outcome(job: Job, state: State, last: Outcome | None) -> Outcome:
+    if job.total == 1 and last is not None:
+        return last
+    if state is State.DONE:
+        failed = f", {job.failed} failed" if job.failed else ""
+        return Outcome(Reason.OK, f"{job.done} of {job.total} tasks done{failed}")
+    if state is State.CANCELLED:
+        by = f" by {job.cancel_requested_by}" if job.cancel_requested_by else ""
+        return Outcome(
+            Reason.CANCELLED, f"Cancelled{by}: {job.done} of {job.total} tasks done, {job.cancelled} cancelled"
+        )
+    first = f"; {last.message}" if last is not None and not last.ok else ""
+    rest = f", {job.cancelled} not run" if job.cancelled else ""
+    return Outcome(Reason.TASKS_FAILED, f"{job.failed} of {job.total} tasks failed{rest}{first}")
+
+
+def _cancel(job: Job, event: CancelRequested, now: float) -> tuple[Job, tuple[Effect, ...]]:
+    if job.cancel_requested_at is not None:
+        return job, ()
+    wished = replace(job, cancel_requested_at=now, cancel_requested_by=event.by)
+    return wished, (Effect.WITHDRAW, Effect.STOP)
+
+
+def _cancel_submitted(job: Job, event: CancelRequested, now: float) -> tuple[Job, tuple[Effect, ...]]:
+    wished = replace(job, cancel_requested_at=now, cancel_requested_by=event.by)
+    return _refuse(wished, Refused(Outcome(Reason.CANCELLED, f"Cancelled by {event.by} before it was ready")), now)
+
+
+def _ignore(job: Job, event: JobEvent, now: float) -> tuple[Job, tuple[Effect, ...]]:
+    return job, ()
+
+
+RULES: dict[tuple[State, type], Callable[[Job, Any, float], tuple[Job, tuple[Effect, ...]]]] = {
+    (State.SUBMITTED, Prepared): _prepare,
+    (State.SUBMITTED, Refused): _refuse,
+    (State.SUBMITTED, CancelRequested): _cancel_submitted,
+    (State.READY, Counted): _count,
+    (State.READY, CancelRequested): _cancel,
+    (State.RUNNING, Counted): _count,
+    (State.RUNNING, CancelRequested): _cancel,
+    **{
+        (state, event): _ignore
+        for state in (State.DONE, State.FAILED, State.CANCELLED)
+        for event in (Prepared, Refused, CancelRequested)
+    },
+}

@@ -1,0 +1,130 @@
+"""Which resource gets which tasks: a pure function, and the reasons it had."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from sirdar.domain.ids import JobId, ResourceId
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A job's tasks that wait. ``needs`` are of one task; memory in bytes; ``resources``: those chosen (empty: any)."""
+
+    job: JobId
+    owner: str
+    n: int
+    cpus: int = 1
+    memory_bytes: int = 0
+    gpus: int = 0
+    nodes: int = 1
+    priority: int = 0
+    resources: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A resource as the scheduler sees it: what it has in all, and how many slots (of one cpu) it asks to fill now."""
+
+    id: ResourceId
+    name: str
+    cpus: int
+    memory_bytes: int
+    gpus: int = 0
+    room: int = 0
+    reachable: bool = True
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    job: JobId
+    resource: ResourceId
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    assignments: tuple[Assignment, ...]
+    reasons: dict[JobId, tuple[str, ...]] = field(default_factory=dict)  # why a job (or a part of it) was left waiting
+
+
+def plan(queue: Sequence[Wanted], places: Iterable[Place]) -> Plan:
+    """Fill the places' room from the queue.
+
+    Higher priority first; within one priority owners take turns, each with the oldest job first, so that a job of 100,000
+    tasks does not keep another user's single task waiting.
+    """
+    rooms = {place.id: place for place in places}
+    given: defaultdict[tuple[JobId, ResourceId], int] = defaultdict(int)
+    reasons: dict[JobId, tuple[str, ...]] = {}
+    for priority in sorted({wanted.priority for wanted in queue}, reverse=True):
+        _fill([wanted for wanted in queue if wanted.priority == priority], rooms, given, reasons)
+    assignments = tuple(Assignment(job, resource, n) for (job, resource), n in given.items())
+    return Plan(assignments, reasons)
+
+
+def misfits(wanted: Wanted, place: Place) -> list[str]:
+    """Why a task of this job could never run there, or not at present; empty where it could."""
+    checks = [
+        (wanted.resources and place.id not in wanted.resources, f"the job was not sent to {place.name}"),
+        (wanted.nodes > 1, f"{place.name} runs tasks of one node; the task asks for {wanted.nodes}"),
+        (wanted.cpus > place.cpus, f"{place.name} has {place.cpus} cpus; the task needs {wanted.cpus}"),
+        (
+            wanted.memory_bytes > place.memory_bytes,
+            f"{place.name} has {place.memory_bytes / 2**30:.1f} GiB of memory; "
+            f"the task needs {wanted.memory_bytes / 2**30:.1f} GiB",
+        ),
+        (wanted.gpus > place.gpus, f"{place.name} has {place.gpus} gpus; the task needs {wanted.gpus}"),
+        (not place.reachable, f"{place.name} is unreachable"),
+        (place.draining, f"{place.name} is draining: it takes nothing new"),
+    ]
+    return [text for wrong, text in checks if wrong]
+
+
+def _fill(
+    level: list[Wanted],
+    rooms: dict[ResourceId, Place],
+    given: defaultdict[tuple[JobId, ResourceId], int],
+    reasons: dict[JobId, tuple[str, ...]],
+) -> None:
+    turns: dict[str, list[Wanted]] = {}
+    for wanted in level:
+        turns.setdefault(wanted.owner, []).append(wanted)
+    while turns:
+        room = sum(max(0, place.room) for place in rooms.values())
+        if room == 0:
+            break
+        quantum = max(1, room // len(turns))
+        for owner in list(turns):
+            first = turns[owner].pop(0)
+            left = _give(replace(first, n=min(first.n, quantum)), rooms, given)
+            remaining = first.n - (min(first.n, quantum) - left)
+            if left:
+                reasons[first.job] = _why(first, rooms.values())
+            elif remaining:
+                turns[owner].insert(0, replace(first, n=remaining))
+            if not turns[owner]:
+                del turns[owner]
+
+
+def _give(wanted: Wanted, rooms: dict[ResourceId, Place], given: defaultdict[tuple[JobId, ResourceId], int]) -> int:
+    """Gives out up to ``wanted.n`` tasks; returns how many found no place."""
+    left = wanted.n
+    size = max(1, wanted.cpus)
+    for place in sorted(rooms.values(), key=lambda place: -place.room):
+        if left == 0 or place.room <= 0:
+            break
+        if misfits(wanted, place):
+            continue
+        # A task larger than the room left still goes to a place that could hold it when it is empty.
+        n = min(left, max(1, place.room // size))
+        given[wanted.job, place.id] += n
+        rooms[place.id] = replace(place, room=place.room - n * size)
+        left -= n
+    return left
+
+
+def _why(wanted: Wanted, places: Iterable[Place]) -> tuple[str, ...]:
+    texts = [text for place in places for text in (misfits(wanted, place) or [f"{place.name} has no free slot"])]
+    return tuple(texts) or ("no resource is attached",)

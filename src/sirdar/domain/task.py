@@ -1,0 +1,233 @@
+"""The life of a task: a pure transition table. Only the current attempt can end a task; late or doubled facts change nothing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sirdar.domain.outcome import Outcome, Reason
+from sirdar.domain.states import State
+
+
+class InvalidTransition(Exception):
+    """A fact that cannot follow what is known; carries the story for the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What the rules need to know of a task. ``attempt`` is the current try (0: none yet), ``last_attempt`` the newest given out.
+
+    While ``last_attempt > attempt`` an offer is open: it becomes current when it is accepted.
+    """
+
+    no: int
+    state: State = State.READY
+    attempt: int = 0
+    last_attempt: int = 0
+    leased: bool = False  # an attempt is offered, or the current one lives
+    faults: int = 0
+    not_before: float | None = None
+    started_at: float | None = None
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How faults of the platform are tried again: up to ``limit`` times, after ``base_s`` doubled each time up to ``max_s``."""
+
+    limit: int
+    base_s: float
+    max_s: float
+
+    def delay_s(self, faults: int) -> float:
+        return float(min(self.max_s, self.base_s * 2 ** (faults - 1)))
+
+
+# ---------------------------------------------------------------- facts
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """The scheduler gave the next attempt to an agent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The agent has the attempt in its journal; it is the current one from now on."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class OfferWithdrawn:
+    """The open offer was not accepted in time, or was refused, or its agent began a new life."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The program runs since ``at``."""
+
+    attempt: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An attempt is over. ``wanted`` False: the job is being cancelled or stopped, so there is no other try."""
+
+    attempt: int
+    outcome: Outcome
+    retry: Retry
+    wanted: bool = True
+    started_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """The agent of the current attempt is silent for longer than the policy allows; the attempt stays current until replaced."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """The job was cancelled before this task's current try was accepted anywhere."""
+
+    outcome: Outcome
+
+
+Fact = Offered | Accepted | OfferWithdrawn | Started | Ended | Unreachable | Withdrawn
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What one or many transitions add to the counts of their job."""
+
+    expanded: int = 0
+    waiting: int = 0
+    leased: int = 0
+    done: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+    def __add__(self, other: "Delta") -> "Delta":
+        return Delta(
+            self.expanded + other.expanded,
+            self.waiting + other.waiting,
+            self.leased + other.leased,
+            self.done + other.done,
+            self.failed + other.failed,
+            self.cancelled + other.cancelled,
+        )
+
+
+NOTHING = Delta()
+LEASE = Delta(waiting=-1, leased=1)
+RETURN = Delta(waiting=1, leased=-1)
+
+
+def step(task: Task, fact: Fact, now: float) -> tuple[Task, Delta]:
+    """The task after a fact, and what its job's counts change by.
+
+    Returns the same object where the fact is late, doubled or superseded. Raises InvalidTransition where it cannot be true.
+    """
+    rule = RULES.get((task.state, type(fact)))
+    if rule is None:
+        raise InvalidTransition(f"{type(fact).__name__} cannot follow {task}")
+    return rule(task, fact, now)
+
+
+# ---------------------------------------------------------------- rules, in the order of a task's life
+
+
+def _offer(task: Task, fact: Offered, now: float) -> tuple[Task, Delta]:
+    if task.leased:
+        raise InvalidTransition(f"offered twice: {task}")
+    return replace(task, last_attempt=task.last_attempt + 1, leased=True, not_before=None), LEASE
+
+
+def _accept(task: Task, fact: Accepted, now: float) -> tuple[Task, Delta]:
+    if fact.attempt != task.last_attempt or not task.leased or fact.attempt == task.attempt:
+        return task, NOTHING
+    return replace(task, attempt=fact.attempt), NOTHING
+
+
+def _withdraw_offer(task: Task, fact: OfferWithdrawn, now: float) -> tuple[Task, Delta]:
+    if fact.attempt != task.last_attempt or fact.attempt == task.attempt or not task.leased:
+        return task, NOTHING
+    return replace(task, leased=False), RETURN
+
+
+def _start(task: Task, fact: Started, now: float) -> tuple[Task, Delta]:
+    if fact.attempt != task.attempt:
+        return task, NOTHING
+    return replace(task, state=State.RUNNING, started_at=fact.at), NOTHING
+
+
+def _end(task: Task, fact: Ended, now: float) -> tuple[Task, Delta]:
+    if fact.attempt != task.attempt:
+        return task, NOTHING
+    before = Delta(leased=-1) if task.leased else Delta(waiting=-1)
+    started_at = fact.started_at if fact.started_at is not None else task.started_at
+    if fact.outcome.reason.retryable and fact.wanted and task.faults < fact.retry.limit:
+        faults = task.faults + 1
+        if task.last_attempt > task.attempt and task.leased:  # a replacement is offered already: it goes on
+            return replace(task, attempt=0, faults=faults), NOTHING
+        again = replace(
+            task,
+            state=State.READY,
+            attempt=0,
+            leased=False,
+            faults=faults,
+            not_before=now + fact.retry.delay_s(faults),
+            started_at=None,
+        )
+        return again, before + Delta(waiting=1)
+    state, after = _ending(fact.outcome)
+    return replace(task, state=state, leased=False, started_at=started_at, outcome=fact.outcome), before + after
+
+
+def _ending(outcome: Outcome) -> tuple[State, Delta]:
+    if outcome.ok:
+        return State.DONE, Delta(done=1)
+    if outcome.reason is Reason.CANCELLED:
+        return State.CANCELLED, Delta(cancelled=1)
+    return State.FAILED, Delta(failed=1)
+
+
+def _lose(task: Task, fact: Unreachable, now: float) -> tuple[Task, Delta]:
+    if fact.attempt != task.attempt or task.last_attempt != task.attempt or not task.leased:
+        return task, NOTHING
+    return replace(task, state=State.READY, leased=False), RETURN
+
+
+def _withdraw(task: Task, fact: Withdrawn, now: float) -> tuple[Task, Delta]:
+    state, after = _ending(fact.outcome)
+    before = Delta(leased=-1) if task.leased else Delta(waiting=-1)
+    return replace(task, state=state, leased=False, outcome=fact.outcome), before + after
+
+
+def _ignore(task: Task, fact: Fact, now: float) -> tuple[Task, Delta]:
+    return task, NOTHING
+
+
+RULES: dict[tuple[State, type], Callable[[Task, Any, float], tuple[Task, Delta]]] = {
+    (State.READY, Offered): _offer,
+    (State.READY, Accepted): _accept,
+    (State.READY, OfferWithdrawn): _withdraw_offer,
+    (State.READY, Started): _start,
+    (State.READY, Ended): _end,
+    (State.READY, Unreachable): _lose,
+    (State.READY, Withdrawn): _withdraw,
+    (State.RUNNING, Accepted): _ignore,
+    (State.RUNNING, OfferWithdrawn): _ignore,
+    (State.RUNNING, Started): _start,
+    (State.RUNNING, Ended): _end,
+    (State.RUNNING, Unreachable): _lose,
+    **{
+        (state, fact): _ignore
+        for state in (State.DONE, State.FAILED, State.CANCELLED)
+        for fact in (Accepted, OfferWithdrawn, Started, Ended, Unreachable, Withdrawn)
+    },
+}

@@ -1,0 +1,340 @@
+"""The ledger's rows of jobs: lock, save, insert, queue. Functions named by intent; rules stand in ``domain``."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from sirdar.domain.ids import JobId
+from sirdar.domain.job import Job
+from sirdar.domain.outcome import Outcome, Reason
+from sirdar.domain.placement import Wanted
+from sirdar.domain.states import OnFailure, State
+from sirdar.store.engine import Tx
+from sirdar.store.tables import (
+    attempts,
+    blob_refs,
+    events,
+    idempotency,
+    job_items,
+    job_waits,
+    jobs,
+    notices,
+    tasks,
+    variables,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job under its row lock: what the rules need, and what services need beside them."""
+
+    job: Job
+    owner_id: str
+    version_id: str
+    retries: int
+    many: bool
+    event_seq: int
+    retention_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What is written when a job is submitted."""
+
+    id: str
+    owner_id: str
+    app_id: str
+    version_id: str
+    name: str
+    inputs_json: str
+    total: int
+    retries: int
+    state: State = State.READY
+    overrides_json: str = "{}"
+    resources_json: str = "[]"
+    priority: int = 0
+    cpus: int = 1
+    memory_bytes: int = 0
+    gpus: int = 0
+    nodes: int = 1
+    on_failure: OnFailure = OnFailure.CONTINUE
+    debug: bool = False
+    many: bool = False
+    parent_job: str | None = None
+    parent_task: int | None = None
+    notify_json: str | None = None
+    code_version: str = ""
+    pending_json: str | None = None
+    retention_s: float | None = None
+    items: Sequence[Mapping[str, Any]] = field(default=())
+    blobs: Sequence[str] = ()
+    waits: Sequence[str] = ()
+
+
+ITEMS_PER_CHUNK = 256
+_LEDGER = (
+    jobs.c.id,
+    jobs.c.state,
+    jobs.c.total,
+    jobs.c.expanded,
+    jobs.c.waiting,
+    jobs.c.leased,
+    jobs.c.done,
+    jobs.c.failed,
+    jobs.c.cancelled,
+    jobs.c.on_failure,
+    jobs.c.ready_at,
+    jobs.c.started_at,
+    jobs.c.ended_at,
+    jobs.c.reason,
+    jobs.c.message,
+    jobs.c.exit_code,
+    jobs.c.cancel_requested_at,
+    jobs.c.cancel_requested_by,
+    jobs.c.owner_id,
+    jobs.c.version_id,
+    jobs.c.retries,
+    jobs.c.many,
+    jobs.c.event_seq,
+    jobs.c.retention_s,
+)
+_LOCK_JOBS = (
+    sa.select(*_LEDGER).where(jobs.c.id.in_(sa.bindparam("ids", expanding=True))).order_by(jobs.c.id).with_for_update()
+)
+_SAVE_JOB = (
+    sa.update(jobs)
+    .where(jobs.c.id == sa.bindparam("b_id"))
+    .values(
+        {
+            name: sa.bindparam(f"b_{name}")
+            for name in (
+                "state",
+                "expanded",
+                "waiting",
+                "leased",
+                "done",
+                "failed",
+                "cancelled",
+                "ready_at",
+                "started_at",
+                "ended_at",
+                "reason",
+                "message",
+                "exit_code",
+                "cancel_requested_at",
+                "cancel_requested_by",
+                "event_seq",
+                "expires_at",
+            )
+        }
+    )
+)
+_INSERT_JOB = sa.insert(jobs)
+_INSERT_EVENT = sa.insert(events)
+_INSERT_REF = sa.insert(blob_refs)
+
+
+def lock_jobs(tx: Tx, ids: Iterable[str]) -> dict[str, JobRow]:
+    """Rows of those jobs that exist, locked in one order until the transaction ends."""
+    wanted = sorted(set(ids))
+    if not wanted:
+        return {}
+    rows = tx.conn.execute(_LOCK_JOBS, {"ids": wanted})
+    return {row[0]: _to_row(row) for row in rows}
+
+
+def _to_row(row: Any) -> JobRow:
+    outcome = Outcome(Reason(row.reason), row.message or "", row.exit_code) if row.reason else None
+    job = Job(
+        JobId(row.id),
+        State(row.state),
+        row.total,
+        row.expanded,
+        row.waiting,
+        row.leased,
+        row.done,
+        row.failed,
+        row.cancelled,
+        OnFailure(row.on_failure),
+        row.ready_at,
+        row.started_at,
+        row.ended_at,
+        outcome,
+        row.cancel_requested_at,
+        row.cancel_requested_by,
+    )
+    return JobRow(job, row.owner_id, row.version_id, row.retries, bool(row.many), row.event_seq, row.retention_s)
+
+
+def save_jobs(tx: Tx, rows: Iterable[JobRow]) -> None:
+    """Write back what the rules changed."""
+    values = [_to_values(row) for row in rows]
+    if values:
+        tx.conn.execute(_SAVE_JOB, values)
+
+
+def _to_values(row: JobRow) -> dict[str, Any]:
+    job = row.job
+    keep_s = row.retention_s
+    return {
+        "b_id": job.id,
+        "b_state": job.state.value,
+        "b_expanded": job.expanded,
+        "b_waiting": job.waiting,
+        "b_leased": job.leased,
+        "b_done": job.done,
+        "b_failed": job.failed,
+        "b_cancelled": job.cancelled,
+        "b_ready_at": job.ready_at,
+        "b_started_at": job.started_at,
+        "b_ended_at": job.ended_at,
+        "b_reason": job.outcome.reason.value if job.outcome else None,
+        "b_message": job.outcome.message if job.outcome else None,
+        "b_exit_code": job.outcome.exit_code if job.outcome else None,
+        "b_cancel_requested_at": job.cancel_requested_at,
+        "b_cancel_requested_by": job.cancel_requested_by,
+        "b_event_seq": row.event_seq,
+        "b_expires_at": job.ended_at + keep_s if job.ended_at is not None and keep_s is not None else None,
+    }
+
+
+def insert_job(tx: Tx, new: NewJob) -> None:
+    """Write a submitted job, its items and references, and its first event."""
+    now = tx.now
+    tx.conn.execute(
+        _INSERT_JOB,
+        {
+            "id": new.id,
+            "owner_id": new.owner_id,
+            "app_id": new.app_id,
+            "version_id": new.version_id,
+            "name": new.name,
+            "state": new.state.value,
+            "inputs_json": new.inputs_json,
+            "overrides_json": new.overrides_json,
+            "resources_json": new.resources_json,
+            "priority": new.priority,
+            "cpus": new.cpus,
+            "memory_bytes": new.memory_bytes,
+            "gpus": new.gpus,
+            "nodes": new.nodes,
+            "retries": new.retries,
+            "on_failure": new.on_failure.value,
+            "debug": int(new.debug),
+            "many": int(new.many),
+            "total": new.total,
+            "waiting": new.total,
+            "created_at": now,
+            "ready_at": now if new.state is State.READY else None,
+            "parent_job": new.parent_job,
+            "parent_task": new.parent_task,
+            "notify_json": new.notify_json,
+            "code_version": new.code_version,
+            "pending_json": new.pending_json,
+            "retention_s": new.retention_s,
+            "event_seq": 1,
+        },
+    )
+    event = {"state": new.state.value, "total": new.total}
+    tx.conn.execute(
+        _INSERT_EVENT, {"job_id": new.id, "seq": 1, "at": now, "kind": "submitted", "data_json": json.dumps(event)}
+    )
+    if new.items:
+        _insert_items(tx, new.id, new.items)
+    if new.blobs:
+        holder = f"job:{new.id}"
+        tx.conn.execute(_INSERT_REF, [{"sha256": sha, "holder": holder} for sha in sorted(set(new.blobs))])
+    if new.waits:
+        tx.conn.execute(sa.insert(job_waits), [{"job_id": new.id, "on_job": other} for other in sorted(set(new.waits))])
+
+
+def _insert_items(tx: Tx, job_id: str, items: Sequence[Mapping[str, Any]]) -> None:
+    chunks = [
+        {
+            "job_id": job_id,
+            "first": first,
+            "items_json": json.dumps(items[first : first + ITEMS_PER_CHUNK], separators=(",", ":")),
+        }
+        for first in range(0, len(items), ITEMS_PER_CHUNK)
+    ]
+    tx.conn.execute(sa.insert(job_items), chunks)
+
+
+def load_items(conn: Connection, job_id: str, numbers: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """The input sets of these tasks of a job of many, by number."""
+    firsts = sorted({number - number % ITEMS_PER_CHUNK for number in numbers})
+    rows = conn.execute(
+        sa.select(job_items.c.first, job_items.c.items_json).where(
+            job_items.c.job_id == job_id, job_items.c.first.in_(firsts)
+        )
+    )
+    chunks = {row.first: json.loads(row.items_json) for row in rows}
+    return {
+        number: chunks[first][number - first]
+        for number in numbers
+        if (first := number - number % ITEMS_PER_CHUNK) in chunks
+    }
+
+
+def waiting_jobs(conn: Connection, limit: int = 1000) -> list[Wanted]:
+    """The jobs that have tasks to place: highest priority first, oldest first within one."""
+    query = (
+        sa.select(
+            jobs.c.id,
+            jobs.c.owner_id,
+            jobs.c.waiting,
+            jobs.c.cpus,
+            jobs.c.memory_bytes,
+            jobs.c.gpus,
+            jobs.c.nodes,
+            jobs.c.priority,
+            jobs.c.resources_json,
+        )
+        .where(sa.text("waiting > 0 AND state IN ('READY', 'RUNNING')"))
+        .order_by(jobs.c.priority.desc(), jobs.c.seq)
+        .limit(limit)
+    )
+    return [
+        Wanted(
+            JobId(row.id),
+            row.owner_id,
+            row.waiting,
+            row.cpus,
+            row.memory_bytes,
+            row.gpus,
+            row.nodes,
+            row.priority,
+            frozenset(json.loads(row.resources_json)) if row.resources_json != "[]" else frozenset(),
+        )
+        for row in conn.execute(query)
+    ]
+
+
+def append_events(tx: Tx, rows: Sequence[tuple[str, int, str, Mapping[str, Any]]]) -> None:
+    """Write events given as (job, seq, kind, data); the seq was taken under the job's row lock."""
+    if rows:
+        tx.conn.execute(
+            _INSERT_EVENT,
+            [
+                {
+                    "job_id": job,
+                    "seq": seq,
+                    "at": tx.now,
+                    "kind": kind,
+                    "data_json": json.dumps(data, separators=(",", ":")),
+                }
+                for job, seq, kind, data in rows
+            ],
+        )
+
+
+def delete_jobs(tx: Tx, ids: Sequence[str]) -> None:
+    """Remove ended jobs and all that hangs on them. Their blobs are collected later, when nothing names them."""
+    for table in (tasks, attempts, events, variables, job_items, job_waits, notices, idempotency):
+        tx.conn.execute(sa.delete(table).where(table.c.job_id.in_(ids)))
+    tx.conn.execute(sa.delete(blob_refs).where(blob_refs.c.holder.in_([f"job:{id}" for id in ids])))
+    tx.conn.execute(sa.delete(jobs).where(jobs.c.id.in_(ids)))

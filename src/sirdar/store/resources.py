@@ -1,0 +1,186 @@
+"""The ledger's rows of resources, their sessions, leases and join tokens."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from sirdar.store.engine import Tx
+from sirdar.store.tables import attempts, join_tokens, resources
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceRow:
+    """A machine, cluster or pool that somebody attached. ``capabilities`` as in ``wire.agent.Capabilities``."""
+
+    id: str
+    name: str
+    owner_id: str
+    embedded: bool
+    public_key: str | None
+    capabilities: dict[str, Any]
+    load: dict[str, float]
+    session: str | None
+    agent_version: str
+    mode: str
+    seen_at: float | None
+    lease_until: float | None
+    unreachable_since: float | None
+    lost_after_s: float
+    revoked_at: float | None
+
+
+_COLUMNS = (
+    resources.c.id,
+    resources.c.name,
+    resources.c.owner_id,
+    resources.c.embedded,
+    resources.c.public_key,
+    resources.c.capabilities_json,
+    resources.c.load_json,
+    resources.c.session,
+    resources.c.agent_version,
+    resources.c.mode,
+    resources.c.seen_at,
+    resources.c.lease_until,
+    resources.c.unreachable_since,
+    resources.c.lost_after_s,
+    resources.c.revoked_at,
+)
+
+
+def _row(row: Any) -> ResourceRow:
+    values = list(row)
+    values[3] = bool(values[3])
+    values[5] = json.loads(values[5])
+    values[6] = json.loads(values[6])
+    return ResourceRow(*values)
+
+
+def find_resource(conn: Connection, resource_id: str) -> ResourceRow | None:
+    row = conn.execute(sa.select(*_COLUMNS).where(resources.c.id == resource_id)).first()
+    return _row(row) if row else None
+
+
+def find_resource_by_name(conn: Connection, name: str) -> ResourceRow | None:
+    row = conn.execute(sa.select(*_COLUMNS).where(resources.c.name == name)).first()
+    return _row(row) if row else None
+
+
+def list_resources(conn: Connection) -> list[ResourceRow]:
+    query = sa.select(*_COLUMNS).where(resources.c.revoked_at.is_(None)).order_by(resources.c.name)
+    return [_row(row) for row in conn.execute(query)]
+
+
+def insert_resource(tx: Tx, *, id: str, name: str, owner_id: str, lost_after_s: float, embedded: bool = False) -> None:
+    tx.conn.execute(
+        sa.insert(resources).values(
+            id=id,
+            name=name,
+            owner_id=owner_id,
+            embedded=int(embedded),
+            lost_after_s=lost_after_s,
+            created_at=tx.now,
+        )
+    )
+
+
+def insert_join_token(tx: Tx, *, token_hash: str, resource_id: str, expires_at: float) -> None:
+    tx.conn.execute(
+        sa.insert(join_tokens).values(token_hash=token_hash, resource_id=resource_id, expires_at=expires_at)
+    )
+
+
+def use_join_token(tx: Tx, token_hash: str) -> str | None:
+    """The resource that the token joins, once and in time; else None."""
+    row = tx.conn.execute(
+        sa.update(join_tokens)
+        .where(
+            join_tokens.c.token_hash == token_hash,
+            join_tokens.c.used_at.is_(None),
+            join_tokens.c.expires_at > tx.now,
+        )
+        .values(used_at=tx.now)
+        .returning(join_tokens.c.resource_id)
+    ).first()
+    return str(row[0]) if row else None
+
+
+def set_public_key(tx: Tx, resource_id: str, public_key: str) -> None:
+    tx.conn.execute(
+        sa.update(resources).where(resources.c.id == resource_id).values(public_key=public_key, session=None)
+    )
+
+
+def begin_session(
+    tx: Tx, resource_id: str, *, session: str, capabilities: dict[str, Any], agent_version: str, lease_s: float
+) -> None:
+    tx.conn.execute(
+        sa.update(resources)
+        .where(resources.c.id == resource_id)
+        .values(
+            session=session,
+            capabilities_json=json.dumps(capabilities),
+            agent_version=agent_version,
+            seen_at=tx.now,
+            lease_until=tx.now + lease_s,
+            unreachable_since=None,
+        )
+    )
+
+
+def renew_lease(tx: Tx, resource_id: str, *, lease_s: float, load: dict[str, float] | None = None) -> None:
+    values: dict[str, Any] = {"seen_at": tx.now, "lease_until": tx.now + lease_s, "unreachable_since": None}
+    if load is not None:
+        values["load_json"] = json.dumps(load)
+    tx.conn.execute(sa.update(resources).where(resources.c.id == resource_id).values(**values))
+
+
+def extend_all_leases(tx: Tx, lease_s: float) -> None:
+    """When a server starts: time in which nobody could renew does not count against agents."""
+    tx.conn.execute(
+        sa.update(resources)
+        .where(resources.c.lease_until.is_not(None), resources.c.unreachable_since.is_(None))
+        .values(lease_until=tx.now + lease_s)
+    )
+
+
+def mark_unreachable(tx: Tx) -> list[str]:
+    """Resources whose lease ran out just now; each gets ``unreachable_since``."""
+    rows = tx.conn.execute(
+        sa.update(resources)
+        .where(resources.c.lease_until < tx.now, resources.c.unreachable_since.is_(None))
+        .values(unreachable_since=resources.c.seen_at)
+        .returning(resources.c.id)
+    )
+    return [str(row[0]) for row in rows]
+
+
+def lost_resources(conn: Connection, now: float) -> list[ResourceRow]:
+    """Resources that have been unreachable for longer than their policy allows and hold live attempts."""
+    live = sa.exists().where(attempts.c.resource_id == resources.c.id, sa.text("attempts.state <> 'ENDED'"))
+    query = sa.select(*_COLUMNS).where(
+        resources.c.unreachable_since.is_not(None),
+        resources.c.unreachable_since + resources.c.lost_after_s < now,
+        live,
+    )
+    return [_row(row) for row in conn.execute(query)]
+
+
+def set_mode(tx: Tx, resource_id: str, mode: str) -> None:
+    tx.conn.execute(sa.update(resources).where(resources.c.id == resource_id).values(mode=mode))
+
+
+def live_counts(conn: Connection) -> dict[str, dict[str, int]]:
+    """Live attempts by resource and state."""
+    query = (
+        sa.select(attempts.c.resource_id, attempts.c.state, sa.func.count())
+        .where(sa.text("state <> 'ENDED'"))
+        .group_by(attempts.c.resource_id, attempts.c.state)
+    )
+    counts: dict[str, dict[str, int]] = {}
+    for resource, state, n in conn.execute(query):
+        counts.setdefault(resource, {})[state] = n
+    return counts

@@ -1,0 +1,312 @@
+"""The ledger's rows of tasks and attempts. Written in batches; every write was decided under the job's row lock."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from sirdar.domain.ids import AttemptKey, JobId
+from sirdar.domain.outcome import Outcome, Reason
+from sirdar.domain.states import AttemptState, State
+from sirdar.domain.task import Task
+from sirdar.store.engine import Tx
+from sirdar.store.tables import attempts, tasks
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """One try, as the ledger has it."""
+
+    key: AttemptKey
+    state: AttemptState
+    resource_id: str
+    session: str
+    offered_at: float
+    accepted_at: float | None
+    cancel_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An attempt and its task."""
+
+    task: Task
+    attempt: AttemptRow
+
+
+_COLUMNS = """t.job_id, t.no, t.state, t.attempt, t.last_attempt, t.leased, t.faults, t.not_before, t.started_at,
+ t.reason, t.message, t.exit_code,
+ a.no, a.state, a.resource_id, a.session, a.offered_at, a.accepted_at, a.cancel_at"""
+_JOIN = f"""SELECT {_COLUMNS} FROM k
+ JOIN tasks t ON t.job_id = k.job_id AND t.no = k.no
+ JOIN attempts a ON a.job_id = k.job_id AND a.task_no = k.no AND a.no = k.attempt"""  # noqa: S608  (constants only)
+_LOAD_SQLITE = sa.text(
+    "WITH k AS MATERIALIZED (SELECT json_extract(value, '$[0]') AS job_id, json_extract(value, '$[1]') AS no,"
+    f" json_extract(value, '$[2]') AS attempt FROM json_each(:keys)) {_JOIN}"
+)
+_LOAD_POSTGRES = sa.text(
+    "WITH k AS MATERIALIZED (SELECT v->>0 AS job_id, (v->>1)::int AS no, (v->>2)::int AS attempt"
+    f" FROM jsonb_array_elements(CAST(:keys AS jsonb)) v) {_JOIN}"
+)
+_OF_RESOURCE = f"""SELECT {_COLUMNS} FROM attempts a
+ JOIN tasks t ON t.job_id = a.job_id AND t.no = a.task_no
+ WHERE a.resource_id = :resource AND a.state <> 'ENDED'"""  # noqa: S608
+_OF_JOB = f"""SELECT {_COLUMNS} FROM attempts a
+ JOIN tasks t ON t.job_id = a.job_id AND t.no = a.task_no
+ WHERE a.job_id = :job AND a.state <> 'ENDED'"""  # noqa: S608
+_EXPIRED_OFFERS = f"""SELECT {_COLUMNS} FROM attempts a
+ JOIN tasks t ON t.job_id = a.job_id AND t.no = a.task_no
+ WHERE a.state = 'OFFERED' AND a.offered_at < :before LIMIT 1000"""  # noqa: S608
+_READY_ROWS = sa.text(
+    "SELECT no, state, attempt, last_attempt, leased, faults, not_before, started_at FROM tasks"
+    " WHERE job_id = :job AND state = 'READY' AND leased = 0 AND (not_before IS NULL OR not_before <= :now)"
+    " ORDER BY no LIMIT :n"
+)
+
+_MOVED = ("state", "attempt", "last_attempt", "leased", "faults", "not_before", "resource_id", "ready_at", "started_at")
+_ENDED = (
+    "state",
+    "attempt",
+    "leased",
+    "faults",
+    "staging_at",
+    "started_at",
+    "ended_at",
+    "reported_at",
+    "reason",
+    "message",
+    "exit_code",
+    "result_json",
+    "stats_json",
+    "stdout_json",
+    "stderr_json",
+    "debug_json",
+    "status_message",
+    "progress",
+    "metrics_json",
+)
+
+
+def _update_tasks(columns: Sequence[str]) -> sa.Update:
+    return (
+        sa.update(tasks)
+        .where(tasks.c.job_id == sa.bindparam("b_job"), tasks.c.no == sa.bindparam("b_no"))
+        .values({name: sa.bindparam(f"b_{name}") for name in columns})
+    )
+
+
+def _update_attempts(*columns: str) -> sa.Update:
+    return (
+        sa.update(attempts)
+        .where(
+            attempts.c.job_id == sa.bindparam("b_job"),
+            attempts.c.task_no == sa.bindparam("b_no"),
+            attempts.c.no == sa.bindparam("b_attempt"),
+        )
+        .values({name: sa.bindparam(f"b_{name}") for name in columns})
+    )
+
+
+_MOVE_TASK = _update_tasks(_MOVED)
+_END_TASK = _update_tasks(_ENDED)
+_SAY = _update_tasks(("status_message", "progress", "metrics_json"))
+_ACCEPT_ATTEMPT = _update_attempts("state", "accepted_at")
+_MOVE_ATTEMPT = _update_attempts("state", "started_at")
+_END_ATTEMPT = _update_attempts("state", "accepted_at", "started_at", "ended_at", "reason", "message", "exit_code")
+_CANCEL_ATTEMPT = _update_attempts("cancel_at")
+_INSERT_TASK = sa.insert(tasks)
+_INSERT_ATTEMPT = sa.insert(attempts)
+
+
+def load_attempts(tx: Tx, keys: Iterable[AttemptKey]) -> dict[AttemptKey, Loaded]:
+    """Those of the keys that exist, with their tasks. The jobs must be locked already."""
+    wanted = [[key.job, key.task, key.attempt] for key in dict.fromkeys(keys)]
+    if not wanted:
+        return {}
+    statement = _LOAD_POSTGRES if tx.postgres else _LOAD_SQLITE
+    return _collect(tx.conn.execute(statement, {"keys": json.dumps(wanted)}))
+
+
+def live_attempts_of_resource(conn: Connection, resource_id: str) -> dict[AttemptKey, Loaded]:
+    return _collect(conn.execute(sa.text(_OF_RESOURCE), {"resource": resource_id}))
+
+
+def live_attempts_of_job(conn: Connection, job_id: str) -> dict[AttemptKey, Loaded]:
+    return _collect(conn.execute(sa.text(_OF_JOB), {"job": job_id}))
+
+
+def expired_offers(conn: Connection, before: float) -> dict[AttemptKey, Loaded]:
+    """Attempts that were offered before that time and are not accepted."""
+    return _collect(conn.execute(sa.text(_EXPIRED_OFFERS), {"before": before}))
+
+
+def _collect(rows: Any) -> dict[AttemptKey, Loaded]:
+    found = {}
+    for row in rows:
+        (job, no, state, attempt, last, leased, faults, not_before, started, reason, message, exit_code) = row[:12]
+        outcome = Outcome(Reason(reason), message or "", exit_code) if reason else None
+        task = Task(no, State(state), attempt, last, bool(leased), faults, not_before, started, outcome)
+        key = AttemptKey(JobId(job), no, row[12])
+        found[key] = Loaded(task, AttemptRow(key, AttemptState(row[13]), *row[14:19]))
+    return found
+
+
+def ready_rows(tx: Tx, job_id: str, n: int) -> list[Task]:
+    """Tasks that were given back and may be tried again now."""
+    rows = tx.conn.execute(_READY_ROWS, {"job": job_id, "now": tx.now, "n": n})
+    return [Task(r.no, State(r.state), r.attempt, r.last_attempt, bool(r.leased), r.faults, None, None) for r in rows]
+
+
+def insert_tasks(tx: Tx, job_id: str, rows: Sequence[Task], *, resource_id: str, ready_at: float | None) -> None:
+    """Write tasks that get their row with their first lease."""
+    tx.conn.execute(
+        _INSERT_TASK,
+        [
+            {
+                "job_id": job_id,
+                "no": task.no,
+                "state": task.state.value,
+                "attempt": task.attempt,
+                "last_attempt": task.last_attempt,
+                "leased": int(task.leased),
+                "resource_id": resource_id,
+                "ready_at": ready_at,
+            }
+            for task in rows
+        ],
+    )
+
+
+def insert_attempts(tx: Tx, keys: Sequence[AttemptKey], *, resource_id: str, session: str) -> None:
+    """Write offers."""
+    tx.conn.execute(
+        _INSERT_ATTEMPT,
+        [
+            {
+                "job_id": key.job,
+                "task_no": key.task,
+                "no": key.attempt,
+                "state": "OFFERED",
+                "resource_id": resource_id,
+                "session": session,
+                "offered_at": tx.now,
+            }
+            for key in keys
+        ],
+    )
+
+
+def move_tasks(tx: Tx, rows: Sequence[tuple[str, Task, str | None, float | None]]) -> None:
+    """Save tasks that go on: (job, task, resource, when it became ready)."""
+    if rows:
+        tx.conn.execute(
+            _MOVE_TASK,
+            [
+                {
+                    "b_job": job,
+                    "b_no": task.no,
+                    "b_state": task.state.value,
+                    "b_attempt": task.attempt,
+                    "b_last_attempt": task.last_attempt,
+                    "b_leased": int(task.leased),
+                    "b_faults": task.faults,
+                    "b_not_before": task.not_before,
+                    "b_resource_id": resource,
+                    "b_ready_at": ready_at,
+                    "b_started_at": task.started_at,
+                }
+                for job, task, resource, ready_at in rows
+            ],
+        )
+
+
+def end_tasks(tx: Tx, rows: Sequence[tuple[str, Task, Mapping[str, Any]]]) -> None:
+    """Save tasks that ended: (job, task, the other columns of ``_ENDED``; what is missing becomes null)."""
+    if rows:
+        tx.conn.execute(_END_TASK, [_ended_values(job, task, columns) for job, task, columns in rows])
+
+
+def _ended_values(job: str, task: Task, columns: Mapping[str, Any]) -> dict[str, Any]:
+    outcome = task.outcome
+    assert outcome is not None
+    values = {f"b_{name}": columns.get(name) for name in _ENDED}
+    values.update(
+        b_job=job,
+        b_no=task.no,
+        b_state=task.state.value,
+        b_attempt=task.attempt,
+        b_leased=int(task.leased),
+        b_faults=task.faults,
+        b_started_at=task.started_at,
+        b_reason=outcome.reason.value,
+        b_message=outcome.message,
+        b_exit_code=outcome.exit_code,
+    )
+    return values
+
+
+def say(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Save the latest words of running programs: dicts of b_job, b_no, b_status_message, b_progress, b_metrics_json."""
+    if rows:
+        tx.conn.execute(_SAY, list(rows))
+
+
+def accept_attempts(tx: Tx, keys: Sequence[AttemptKey]) -> None:
+    _attempts(tx, _ACCEPT_ATTEMPT, keys, b_state="ACCEPTED", b_accepted_at=tx.now)
+
+
+def move_attempts(tx: Tx, rows: Sequence[tuple[AttemptKey, AttemptState, float | None]]) -> None:
+    """Save attempts that go on: (key, state, when the program started)."""
+    if rows:
+        tx.conn.execute(
+            _MOVE_ATTEMPT,
+            [{**_key(key), "b_state": state.value, "b_started_at": started} for key, state, started in rows],
+        )
+
+
+def end_attempts(tx: Tx, rows: Sequence[tuple[AttemptKey, Outcome, float | None, float | None, float | None]]) -> None:
+    """Save attempts that ended: (key, outcome, accepted, started, ended)."""
+    if rows:
+        tx.conn.execute(
+            _END_ATTEMPT,
+            [
+                {
+                    **_key(key),
+                    "b_state": "ENDED",
+                    "b_accepted_at": accepted,
+                    "b_started_at": started,
+                    "b_ended_at": ended,
+                    "b_reason": outcome.reason.value,
+                    "b_message": outcome.message,
+                    "b_exit_code": outcome.exit_code,
+                }
+                for key, outcome, accepted, started, ended in rows
+            ],
+        )
+
+
+def wish_cancel(tx: Tx, keys: Sequence[AttemptKey]) -> None:
+    """Write the wish that agents end these attempts."""
+    _attempts(tx, _CANCEL_ATTEMPT, keys, b_cancel_at=tx.now)
+
+
+def wishes(conn: Connection, resource_id: str) -> list[AttemptKey]:
+    """Attempts on a resource that shall be cancelled and have not ended."""
+    rows = conn.execute(
+        sa.select(attempts.c.job_id, attempts.c.task_no, attempts.c.no).where(
+            attempts.c.resource_id == resource_id, attempts.c.cancel_at.is_not(None), sa.text("state <> 'ENDED'")
+        )
+    )
+    return [AttemptKey(JobId(job), task, no) for job, task, no in rows]
+
+
+def _attempts(tx: Tx, statement: sa.Update, keys: Sequence[AttemptKey], **values: Any) -> None:
+    if keys:
+        tx.conn.execute(statement, [{**_key(key), **values} for key in keys])
+
+
+def _key(key: AttemptKey) -> dict[str, Any]:
+    return {"b_job": key.job, "b_no": key.task, "b_attempt": key.attempt}
