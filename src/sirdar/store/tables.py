@@ -123,13 +123,16 @@ apps = Table(
     Column("alias", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("annotation", Text, nullable=False, server_default=""),
-    Column("keywords", Text, nullable=False, server_default=""),
-    Column("latest", Integer, nullable=False),  # number of the newest version
+    Column("keywords", Text, nullable=False, server_default=""),  # a line for each
+    Column("search_text", Text, nullable=False, server_default=""),  # all that a search looks at, case-folded
+    Column("latest", Integer, nullable=False),  # the current version: the number that was published last
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
     Column("archived_at", Float),
     UniqueConstraint("owner_id", "alias"),
 )
+Index("ix_apps_updated", apps.c.updated_at, apps.c.id)
+Index("ix_apps_owner_updated", apps.c.owner_id, apps.c.updated_at, apps.c.id)
 
 versions = Table(
     "versions",
@@ -157,6 +160,7 @@ app_shares = Table(
     PrimaryKeyConstraint("app_id", "subject"),
     CheckConstraint("permission IN ('run', 'view')", name="permission"),
 )
+Index("ix_app_shares_subject", app_shares.c.subject, app_shares.c.app_id)
 
 app_secrets = Table(
     "app_secrets",

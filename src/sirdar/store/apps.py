@@ -1,0 +1,425 @@
+"""Applications: their versions, whom they are shared with, their secrets.
+
+``apps.latest`` is the number of the version that was published last, which is what ``owner/alias`` means. It is usually the
+highest number; after a return to earlier bytes it is the lower number that those have.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from sirdar.domain.app import FileEntry
+from sirdar.domain.ids import AppId, UserId, VersionId
+from sirdar.store import tables as t
+from sirdar.store.engine import Tx
+from sirdar.store.ids import new_id
+
+
+@dataclass(frozen=True, slots=True)
+class AppRecord:
+    """One application without its versions."""
+
+    id: AppId
+    owner_id: UserId
+    owner_name: str
+    alias: str
+    name: str
+    annotation: str
+    keywords: tuple[str, ...]
+    latest: int
+    created_at: float
+    updated_at: float
+    archived_at: float | None
+
+    @property
+    def reference(self) -> str:
+        return f"{self.owner_name}/{self.alias}"
+
+
+@dataclass(frozen=True, slots=True)
+class AppHead:
+    """What a request that names an application needs to know first: where it stands, and who may do what with it."""
+
+    app: AppRecord
+    shares: Mapping[str, str]  # subject -> run or view
+
+
+@dataclass(frozen=True, slots=True)
+class AppVersion:
+    """One immutable version. ``document`` is the canonical description."""
+
+    id: VersionId
+    app_id: AppId
+    owner_id: UserId
+    owner_name: str
+    alias: str
+    number: int
+    digest: str
+    document: Mapping[str, Any]
+    files: tuple[FileEntry, ...]
+    code_version: str
+    note: str
+    created_at: float
+    created_by: str
+    size_bytes: int  # of the stored row, as a measure of what it costs to keep in memory
+
+    @property
+    def reference(self) -> str:
+        return f"{self.owner_name}/{self.alias}"
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """A version in a list: all but the description and the files."""
+
+    number: int
+    digest: str
+    code_version: str
+    note: str
+    created_at: float
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A version that is to be written. ``document_json`` is canonical; ``digest`` covers it and the files."""
+
+    owner_id: UserId
+    owner_name: str
+    alias: str
+    name: str
+    annotation: str
+    keywords: tuple[str, ...]
+    digest: str
+    document_json: str
+    files: tuple[FileEntry, ...]
+    code_version: str = ""
+    note: str = ""
+    created_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Inserted:
+    """What became of a draft: a new version; or the version that has these bytes, which may be current again by this."""
+
+    app: AppRecord
+    version_id: VersionId
+    number: int
+    created: bool
+    first: bool = False  # the application is new too
+    returned: bool = False  # an earlier version became the current one again
+
+
+# ---------------------------------------------------------------- find
+
+
+def find_app(conn: Connection, owner_name: str, alias: str) -> AppRecord | None:
+    return _one(conn, t.users.c.name == owner_name, t.apps.c.alias == alias)
+
+
+def find_app_by_id(conn: Connection, app_id: str) -> AppRecord | None:
+    return _one(conn, t.apps.c.id == app_id)
+
+
+def find_head(conn: Connection, app: AppRecord | None) -> AppHead | None:
+    """The application with its shares."""
+    return AppHead(app, list_shares(conn, app.id)) if app else None
+
+
+def get_version(conn: Connection, app_id: str, number: int | None = None) -> AppVersion | None:
+    """A version by its number; without one, the current version."""
+    which = t.versions.c.number == (t.apps.c.latest if number is None else number)
+    query = _VERSIONS.where(t.versions.c.app_id == app_id, which)
+    row = conn.execute(query).one_or_none()
+    return _version(row) if row else None
+
+
+def get_version_by_id(conn: Connection, version_id: str) -> AppVersion | None:
+    row = conn.execute(_VERSIONS.where(t.versions.c.id == version_id)).one_or_none()
+    return _version(row) if row else None
+
+
+def find_digest(conn: Connection, app_id: str, digest: str) -> int | None:
+    """The number of the version that has these bytes."""
+    query = sa.select(t.versions.c.number).where(t.versions.c.app_id == app_id, t.versions.c.digest == digest)
+    return conn.execute(query).scalar_one_or_none()
+
+
+def list_versions(conn: Connection, app_id: str, *, limit: int, before: int | None = None) -> list[VersionRow]:
+    """Versions, the newest first; those with numbers below ``before``."""
+    v = t.versions.c
+    query = sa.select(v.number, v.digest, v.code_version, v.note, v.created_at, v.created_by).where(v.app_id == app_id)
+    if before is not None:
+        query = query.where(v.number < before)
+    return [VersionRow(*row) for row in conn.execute(query.order_by(v.number.desc()).limit(limit))]
+
+
+def count_versions(conn: Connection, app_id: str) -> int:
+    query = sa.select(sa.func.count()).select_from(t.versions).where(t.versions.c.app_id == app_id)
+    return int(conn.execute(query).scalar_one())
+
+
+# ---------------------------------------------------------------- publish
+
+
+def insert_version(tx: Tx, draft: Draft) -> Inserted:
+    """Write the version under the application's row lock, and the application if it is new.
+
+    A digest that the application has already makes no row: that version becomes the current one, if it is not.
+    """
+    app, first = _lock_or_insert(tx, draft)
+    known = tx.conn.execute(
+        sa.select(t.versions.c.id, t.versions.c.number).where(
+            t.versions.c.app_id == app.id, t.versions.c.digest == draft.digest
+        )
+    ).one_or_none()
+    if known is not None and known.number == app.latest:
+        return Inserted(app, VersionId(known.id), known.number, created=False)
+    if known is not None:
+        _set_current(tx, app.id, known.number, draft)
+        return Inserted(app, VersionId(known.id), known.number, created=False, returned=True)
+    highest = sa.select(sa.func.max(t.versions.c.number)).where(t.versions.c.app_id == app.id)
+    number = int(tx.conn.execute(highest).scalar_one() or 0) + 1
+    version_id = _insert_row(tx, app.id, number, draft)
+    _set_current(tx, app.id, number, draft)
+    return Inserted(app, version_id, number, created=True, first=first)
+
+
+def set_archived(tx: Tx, app_id: str, archived: bool) -> None:
+    at = tx.now if archived else None
+    tx.conn.execute(sa.update(t.apps).where(t.apps.c.id == app_id).values(archived_at=at))
+
+
+def _lock_or_insert(tx: Tx, draft: Draft) -> tuple[AppRecord, bool]:
+    """The application's row, locked until the end of the transaction. Two first publications at once meet in the unique key."""
+    by_name = (t.apps.c.owner_id == draft.owner_id, t.apps.c.alias == draft.alias)
+    lock = sa.select(t.apps.c.id).where(*by_name).with_for_update()
+    first = False
+    if tx.conn.execute(lock).first() is None:
+        first = _insert_app(tx, draft)
+        tx.conn.execute(lock)
+    app = _one(tx.conn, *by_name)
+    assert app is not None
+    return app, first
+
+
+def _insert_app(tx: Tx, draft: Draft) -> bool:
+    """False where another transaction was quicker."""
+    done = tx.conn.execute(
+        sa.text(
+            "INSERT INTO apps (id, owner_id, alias, name, latest, created_at, updated_at)"
+            " VALUES (:id, :owner_id, :alias, :name, 0, :now, :now) ON CONFLICT (owner_id, alias) DO NOTHING"
+        ),
+        {"id": new_id(), "owner_id": draft.owner_id, "alias": draft.alias, "name": draft.name, "now": tx.now},
+    )
+    return done.rowcount == 1
+
+
+def _insert_row(tx: Tx, app_id: str, number: int, draft: Draft) -> VersionId:
+    version_id = VersionId(new_id())
+    tx.conn.execute(
+        sa.insert(t.versions).values(
+            id=version_id,
+            app_id=app_id,
+            number=number,
+            digest=draft.digest,
+            document_json=draft.document_json,
+            files_json=_files_json(draft.files),
+            code_version=draft.code_version,
+            note=draft.note,
+            created_at=tx.now,
+            created_by=draft.created_by,
+        )
+    )
+    return version_id
+
+
+def _set_current(tx: Tx, app_id: str, number: int, draft: Draft) -> None:
+    words = (f"{draft.owner_name}/{draft.alias}", draft.name, draft.annotation, *draft.keywords)
+    tx.conn.execute(
+        sa.update(t.apps)
+        .where(t.apps.c.id == app_id)
+        .values(
+            latest=number,
+            name=draft.name,
+            annotation=draft.annotation,
+            keywords="\n".join(draft.keywords),
+            search_text="\n".join(words).casefold(),
+            updated_at=tx.now,
+        )
+    )
+
+
+# ---------------------------------------------------------------- bytes that a publisher has brought
+
+PUBLISHING = "publish:"  # holder of blobs between their upload and the version that names them
+
+
+def hold_for_publisher(tx: Tx, user_id: str, sha256: str) -> None:
+    """Keep a blob that was uploaded for a publication which has not come yet."""
+    tx.conn.execute(
+        sa.text("INSERT INTO blob_refs (sha256, holder) VALUES (:sha256, :holder) ON CONFLICT DO NOTHING"),
+        {"sha256": sha256, "holder": PUBLISHING + user_id},
+    )
+
+
+def release_publisher(tx: Tx, user_id: str, shas: Iterable[str]) -> None:
+    """The version names them now."""
+    for part in _chunks(shas):
+        held = sa.delete(t.blob_refs).where(t.blob_refs.c.holder == PUBLISHING + user_id)
+        tx.conn.execute(held.where(t.blob_refs.c.sha256.in_(part)))
+
+
+def drop_stale_uploads(tx: Tx, before: float) -> int:
+    """Let go of blobs that were brought before a time, for publications which never came."""
+    old = sa.select(t.blobs.c.sha256).where(t.blobs.c.created_at < before)
+    stale = sa.delete(t.blob_refs).where(
+        t.blob_refs.c.holder >= PUBLISHING, t.blob_refs.c.holder < "publish;", t.blob_refs.c.sha256.in_(old)
+    )
+    return tx.conn.execute(stale).rowcount
+
+
+def brought_by(conn: Connection, user_id: str, shas: Iterable[str]) -> dict[str, int]:
+    """Of these blobs, those that the user uploaded to publish, or that one of their versions names; with sizes in bytes.
+
+    Others may be here too, but naming the digest of somebody's file must neither tell that it is here nor give it away.
+    """
+    r, b = t.blob_refs.c, t.blobs.c
+    own = sa.select(t.versions.c.id).join(t.apps, t.apps.c.id == t.versions.c.app_id)
+    own = own.where(t.versions.c.id == sa.func.substr(r.holder, len("version:") + 1), t.apps.c.owner_id == user_id)
+    theirs = sa.or_(r.holder == PUBLISHING + user_id, sa.and_(r.holder.like("version:%"), own.exists()))
+    query = sa.select(b.sha256, b.size_bytes).where(
+        b.quarantined_at.is_(None), sa.select(r.sha256).where(r.sha256 == b.sha256, theirs).exists()
+    )
+    found: dict[str, int] = {}
+    for part in _chunks(shas):
+        found.update((row.sha256, row.size_bytes) for row in conn.execute(query.where(b.sha256.in_(part))))
+    return found
+
+
+# ---------------------------------------------------------------- shares
+
+
+def list_shares(conn: Connection, app_id: str) -> dict[str, str]:
+    """Subject (``user:NAME``, ``group:NAME``, ``everyone``) -> permission."""
+    s = t.app_shares.c
+    query = sa.select(s.subject, s.permission).where(s.app_id == app_id).order_by(s.subject)
+    return {row.subject: row.permission for row in conn.execute(query)}
+
+
+def put_share(tx: Tx, app_id: str, subject: str, permission: str) -> None:
+    tx.conn.execute(
+        sa.text(
+            "INSERT INTO app_shares (app_id, subject, permission) VALUES (:app_id, :subject, :permission)"
+            " ON CONFLICT (app_id, subject) DO UPDATE SET permission = excluded.permission"
+        ),
+        {"app_id": app_id, "subject": subject, "permission": permission},
+    )
+
+
+def remove_share(tx: Tx, app_id: str, subject: str) -> bool:
+    s = t.app_shares.c
+    return tx.conn.execute(sa.delete(t.app_shares).where(s.app_id == app_id, s.subject == subject)).rowcount > 0
+
+
+def subject_exists(conn: Connection, subject: str) -> bool:
+    """Whether the user or group that a share names is there. A share for nobody would wait for whoever takes the name."""
+    kind, _, name = subject.partition(":")
+    if kind == "everyone":
+        return not name
+    column = {"user": t.users.c.name, "group": t.groups.c.name}.get(kind)
+    return column is not None and conn.execute(sa.select(column).where(column == name)).first() is not None
+
+
+# ---------------------------------------------------------------- secrets
+
+
+def secret_names(conn: Connection, app_id: str) -> tuple[str, ...]:
+    s = t.app_secrets.c
+    return tuple(conn.execute(sa.select(s.name).where(s.app_id == app_id).order_by(s.name)).scalars())
+
+
+def get_secrets(conn: Connection, app_id: str) -> dict[str, str]:
+    """Name -> sealed value."""
+    s = t.app_secrets.c
+    return {row.name: row.cipher for row in conn.execute(sa.select(s.name, s.cipher).where(s.app_id == app_id))}
+
+
+def put_secret(tx: Tx, app_id: str, name: str, cipher: str) -> None:
+    tx.conn.execute(
+        sa.text(
+            "INSERT INTO app_secrets (app_id, name, cipher) VALUES (:app_id, :name, :cipher)"
+            " ON CONFLICT (app_id, name) DO UPDATE SET cipher = excluded.cipher"
+        ),
+        {"app_id": app_id, "name": name, "cipher": cipher},
+    )
+
+
+def remove_secret(tx: Tx, app_id: str, name: str) -> bool:
+    s = t.app_secrets.c
+    return tx.conn.execute(sa.delete(t.app_secrets).where(s.app_id == app_id, s.name == name)).rowcount > 0
+
+
+# ---------------------------------------------------------------- rows
+
+APP_COLUMNS = (t.apps, t.users.c.name.label("owner_name"))
+_VERSIONS = sa.select(t.versions, t.apps.c.owner_id, t.apps.c.alias, t.users.c.name.label("owner_name")).select_from(
+    t.versions.join(t.apps, t.apps.c.id == t.versions.c.app_id).join(t.users, t.users.c.id == t.apps.c.owner_id)
+)
+
+
+def app_of(row: Row[Any]) -> AppRecord:
+    """The record of a row of ``APP_COLUMNS``."""
+    return AppRecord(
+        id=row.id,
+        owner_id=row.owner_id,
+        owner_name=row.owner_name,
+        alias=row.alias,
+        name=row.name,
+        annotation=row.annotation,
+        keywords=tuple(row.keywords.split("\n")) if row.keywords else (),
+        latest=row.latest,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        archived_at=row.archived_at,
+    )
+
+
+def _one(conn: Connection, *conditions: sa.ColumnElement[bool]) -> AppRecord | None:
+    query = sa.select(*APP_COLUMNS).join(t.users, t.users.c.id == t.apps.c.owner_id).where(*conditions)
+    row = conn.execute(query).one_or_none()
+    return app_of(row) if row else None
+
+
+def _version(row: Row[Any]) -> AppVersion:
+    return AppVersion(
+        id=row.id,
+        app_id=row.app_id,
+        owner_id=row.owner_id,
+        owner_name=row.owner_name,
+        alias=row.alias,
+        number=row.number,
+        digest=row.digest,
+        document=json.loads(row.document_json),
+        files=tuple(FileEntry(*entry) for entry in json.loads(row.files_json)),
+        code_version=row.code_version,
+        note=row.note,
+        created_at=row.created_at,
+        created_by=row.created_by,
+        size_bytes=len(row.document_json) + len(row.files_json),
+    )
+
+
+def _files_json(files: Collection[FileEntry]) -> str:
+    rows = [[file.path, file.sha256, file.size_bytes, file.mode] for file in files]
+    return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
+
+
+def _chunks(values: Iterable[str], size: int = 500) -> Iterable[list[str]]:
+    """Distinct values, in parts that a statement can carry."""
+    distinct = sorted(set(values))
+    return (distinct[start : start + size] for start in range(0, len(distinct), size))
