@@ -1,0 +1,117 @@
+"""Temporary files (a name, an owner, a blob, an end) and unfinished uploads."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from sirdar.store import blobs as blobs_store
+from sirdar.store.engine import Tx
+from sirdar.store.ids import new_id
+from sirdar.store.tables import files, uploads
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """An uploaded file. Times in seconds since 1970; ``expires_at`` None: kept."""
+
+    id: str
+    owner_id: str
+    name: str
+    sha256: str
+    size_bytes: int
+    created_at: float
+    expires_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload in pieces; how much has arrived is the length of its file on disk. ``sha256``: as announced, or None."""
+
+    id: str
+    owner_id: str
+    name: str
+    length: int
+    sha256: str | None
+    created_at: float
+    expires_at: float
+
+
+# ---------------------------------------------------------------- files
+
+
+def add_file(tx: Tx, *, owner_id: str, name: str, sha256: str, size_bytes: int, lifetime_s: float | None) -> File:
+    """A file whose bytes were just put: registers the blob, and names it."""
+    blobs_store.register(tx, sha256, size_bytes)
+    expires_at = None if lifetime_s is None else tx.now + lifetime_s
+    file = File(new_id(), owner_id, name, sha256, size_bytes, tx.now, expires_at)
+    tx.conn.execute(files.insert().values({c.name: getattr(file, c.name) for c in files.c}))
+    blobs_store.refer(tx, holder(file.id), [sha256])
+    return file
+
+
+def find_file(conn: Connection, file_id: str, *, now: float) -> File | None:
+    """The file, None where there is none or its time is over."""
+    row = conn.execute(files.select().where(files.c.id == file_id)).one_or_none()
+    if row is None or (row.expires_at is not None and row.expires_at <= now):
+        return None
+    return _file(row)
+
+
+def delete_files(tx: Tx, *file_ids: str) -> int:
+    """Remove files; what jobs took from them stays with the jobs. Gives how many there were."""
+    if not file_ids:
+        return 0
+    blobs_store.release(tx, *map(holder, file_ids))
+    return tx.conn.execute(files.delete().where(files.c.id.in_(file_ids))).rowcount
+
+
+def expired_files(conn: Connection, *, now: float, limit: int = 500) -> list[str]:
+    chosen = sa.select(files.c.id).where(files.c.expires_at <= now).order_by(files.c.expires_at).limit(limit)
+    return list(conn.execute(chosen).scalars())
+
+
+def holder(file_id: str) -> str:
+    """What the file is called among the holders of blobs."""
+    return f"file:{file_id}"
+
+
+# ---------------------------------------------------------------- uploads
+
+
+def add_upload(tx: Tx, *, owner_id: str, name: str, length: int, sha256: str | None, lifetime_s: float) -> Upload:
+    upload = Upload(new_id(), owner_id, name, length, sha256, tx.now, tx.now + lifetime_s)
+    tx.conn.execute(uploads.insert().values({c.name: getattr(upload, c.name) for c in uploads.c}))
+    return upload
+
+
+def find_upload(conn: Connection, upload_id: str, *, now: float) -> Upload | None:
+    """The upload, None where there is none or its time is over."""
+    row = conn.execute(uploads.select().where(uploads.c.id == upload_id)).one_or_none()
+    if row is None or row.expires_at <= now:
+        return None
+    return Upload(row.id, row.owner_id, row.name, row.length, row.sha256, row.created_at, row.expires_at)
+
+
+def delete_upload(tx: Tx, upload_id: str) -> bool:
+    return bool(tx.conn.execute(uploads.delete().where(uploads.c.id == upload_id)).rowcount)
+
+
+def expired_uploads(conn: Connection, *, now: float, limit: int = 500) -> list[str]:
+    chosen = sa.select(uploads.c.id).where(uploads.c.expires_at <= now).order_by(uploads.c.expires_at).limit(limit)
+    return list(conn.execute(chosen).scalars())
+
+
+def uploads_known(conn: Connection, upload_ids: list[str]) -> set[str]:
+    """Those of the ids that have a row: files of others are leftovers."""
+    return set(conn.execute(sa.select(uploads.c.id).where(uploads.c.id.in_(upload_ids))).scalars())
+
+
+def bytes_in_uploads(conn: Connection, user_id: str) -> int:
+    """Bytes that a user's unfinished uploads may come to."""
+    total = sa.select(sa.func.coalesce(sa.func.sum(uploads.c.length), 0)).where(uploads.c.owner_id == user_id)
+    return int(conn.execute(total).scalar_one())
+
+
+def _file(row: Row[tuple[object, ...]]) -> File:
+    return File(row.id, row.owner_id, row.name, row.sha256, row.size_bytes, row.created_at, row.expires_at)
