@@ -1,0 +1,203 @@
+"""Other people's servers, over real sockets on loopback: a web server whose handlers write what they like, and its TLS."""
+
+import datetime
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from sirdar.services.outbound.addresses import AddressPolicy
+
+LOOPBACK = ("127.0.0.0/8", "::1")
+
+
+class Exchange(BaseHTTPRequestHandler):
+    """One request; handlers answer through ``reply``, or write to ``wfile`` what no honest server would."""
+
+    protocol_version = "HTTP/1.1"
+    server: "_Server"
+
+    def reply(self, status: int, body: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"content_length": str(len(body)), **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def wait_for_stop(self, seconds: float) -> None:
+        self.server.web.stopping.wait(seconds)
+
+    def do_GET(self) -> None:
+        self.server.web.seen.append(Seen(self.command, self.path, dict(self.headers.items())))
+        self.close_connection = True
+        path = self.path.partition("?")[0]
+        routes = self.server.web.routes
+        found = routes.get(path) or next(
+            (h for p, h in routes.items() if p.endswith("*") and path.startswith(p[:-1])), None
+        )
+        try:
+            found(self) if found else self.reply(404, b"nothing here")
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLError):
+            pass  # the client had enough, which is what many tests want
+
+    do_POST = do_GET
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Seen:
+    method: str
+    path: str
+    headers: dict[str, str]
+
+
+@dataclass
+class Web:
+    """A running web server."""
+
+    port: int = 0
+    scheme: str = "http"
+    routes: dict[str, Callable[[Exchange], None]] = field(default_factory=dict)
+    seen: list[Seen] = field(default_factory=list)
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def url(self, path: str = "/", host: str = "127.0.0.1") -> str:
+        return f"{self.scheme}://{host}:{self.port}{path}"
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False
+    web: Web
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass
+
+
+@contextmanager
+def serving(web: Web, tls: ssl.SSLContext | None = None) -> Iterator[Web]:
+    server = _Server(("127.0.0.1", 0), Exchange)
+    server.web = web
+    web.port = server.server_address[1]
+    if tls is not None:
+        web.scheme = "https"
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield web
+    finally:
+        web.stopping.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    with serving(Web()) as started:
+        yield started
+
+
+@pytest.fixture
+def other_web() -> Iterator[Web]:
+    with serving(Web()) as started:
+        yield started
+
+
+@pytest.fixture
+def loopback() -> AddressPolicy:
+    return AddressPolicy(allow=LOOPBACK)
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """A server context with a certificate for ``files.example``, and a client context that trusts its authority."""
+
+    server: ssl.SSLContext
+    client: ssl.SSLContext
+    authority: Path
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    directory = tmp_path_factory.mktemp("tls")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "files.example")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("files.example")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    authority, private = directory / "cert.pem", directory / "key.pem"
+    authority.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(authority, private)
+    return Certificates(server, ssl.create_default_context(cafile=str(authority)), authority)
+
+
+@pytest.fixture
+def tls_web(certificates: Certificates) -> Iterator[Web]:
+    with serving(Web(), certificates.server) as started:
+        yield started
+
+
+@pytest.fixture
+def lies() -> SimpleNamespace:
+    """Handlers that break the rules of HTTP, by name."""
+
+    def longer_than_said(exchange: Exchange) -> None:
+        exchange.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabcdEXTRA")
+
+    def shorter_than_said(exchange: Exchange) -> None:
+        exchange.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\nabcd")
+
+    def endless(exchange: Exchange) -> None:
+        exchange.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+        while not exchange.server.web.stopping.is_set():
+            exchange.wfile.write(b"x" * 65536)
+
+    def slow(exchange: Exchange) -> None:
+        exchange.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(1000):
+            exchange.wfile.write(b"x")
+            exchange.wfile.flush()
+            exchange.wait_for_stop(0.05)
+            if exchange.server.web.stopping.is_set():
+                break
+
+    def huge_headers(exchange: Exchange) -> None:
+        exchange.wfile.write(b"HTTP/1.1 200 OK\r\n" + b"X-Filler: " + b"y" * 300_000 + b"\r\n\r\n")
+
+    return SimpleNamespace(
+        longer_than_said=longer_than_said,
+        shorter_than_said=shorter_than_said,
+        endless=endless,
+        slow=slow,
+        huge_headers=huge_headers,
+    )
