@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-RESERVED_OWNERS = frozenset({"sirdar", "me"})
-RESERVED_ALIASES = frozenset({"search"})
+# Words that stand in the API's addresses where an owner or an alias could stand (/api/apps/OWNER/ALIAS, /api/apps/ID/WORD).
+RESERVED_OWNERS = frozenset({"sirdar", "me", "publish", "import", "search"})
+RESERVED_ALIASES = frozenset(
+    {"search", "archive", "export", "openapi.json", "secrets", "share", "source", "versions"}
+)
 DEFAULT_RETRIES = 5
 
 
@@ -130,7 +133,9 @@ class Code:
     path: str | None = None  # sub-folder of the repository, or the absolute path on the resource
     artifact: str | None = None  # GitLab: path of the artifact, with ``job``
     job: str | None = None
-    token_secret: str | None = None  # name of the app's secret, or of a variable of the resource, with the private token
+    token_secret: str | None = (
+        None  # name of the app's secret, or of a variable of the resource, with the private token
+    )
     at_submission: bool = False
     version_command: tuple[str, ...] = ()
 

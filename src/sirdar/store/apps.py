@@ -5,7 +5,7 @@ highest number; after a return to earlier bytes it is the lower number that thos
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,9 @@ from sqlalchemy.engine import Connection, Row
 
 from sirdar.domain.app import FileEntry
 from sirdar.domain.ids import AppId, UserId, VersionId
+from sirdar.store import blobs
 from sirdar.store import tables as t
+from sirdar.store.app_rights import list_shares
 from sirdar.store.engine import Tx
 from sirdar.store.ids import new_id
 
@@ -169,7 +171,8 @@ def count_versions(conn: Connection, app_id: str) -> int:
 def insert_version(tx: Tx, draft: Draft) -> Inserted:
     """Write the version under the application's row lock, and the application if it is new.
 
-    A digest that the application has already makes no row: that version becomes the current one, if it is not.
+    A digest that the application has already makes no row: that version becomes the current one, if it is not. Raises Problem
+    ``gone`` where a blob that it names is not here.
     """
     app, first = _lock_or_insert(tx, draft)
     known = tx.conn.execute(
@@ -185,6 +188,7 @@ def insert_version(tx: Tx, draft: Draft) -> Inserted:
     highest = sa.select(sa.func.max(t.versions.c.number)).where(t.versions.c.app_id == app.id)
     number = int(tx.conn.execute(highest).scalar_one() or 0) + 1
     version_id = _insert_row(tx, app.id, number, draft)
+    blobs.refer(tx, f"version:{version_id}", {file.sha256 for file in draft.files})
     _set_current(tx, app.id, number, draft)
     return Inserted(app, version_id, number, created=True, first=first)
 
@@ -254,116 +258,6 @@ def _set_current(tx: Tx, app_id: str, number: int, draft: Draft) -> None:
     )
 
 
-# ---------------------------------------------------------------- bytes that a publisher has brought
-
-PUBLISHING = "publish:"  # holder of blobs between their upload and the version that names them
-
-
-def hold_for_publisher(tx: Tx, user_id: str, sha256: str) -> None:
-    """Keep a blob that was uploaded for a publication which has not come yet."""
-    tx.conn.execute(
-        sa.text("INSERT INTO blob_refs (sha256, holder) VALUES (:sha256, :holder) ON CONFLICT DO NOTHING"),
-        {"sha256": sha256, "holder": PUBLISHING + user_id},
-    )
-
-
-def release_publisher(tx: Tx, user_id: str, shas: Iterable[str]) -> None:
-    """The version names them now."""
-    for part in _chunks(shas):
-        held = sa.delete(t.blob_refs).where(t.blob_refs.c.holder == PUBLISHING + user_id)
-        tx.conn.execute(held.where(t.blob_refs.c.sha256.in_(part)))
-
-
-def drop_stale_uploads(tx: Tx, before: float) -> int:
-    """Let go of blobs that were brought before a time, for publications which never came."""
-    old = sa.select(t.blobs.c.sha256).where(t.blobs.c.created_at < before)
-    stale = sa.delete(t.blob_refs).where(
-        t.blob_refs.c.holder >= PUBLISHING, t.blob_refs.c.holder < "publish;", t.blob_refs.c.sha256.in_(old)
-    )
-    return tx.conn.execute(stale).rowcount
-
-
-def brought_by(conn: Connection, user_id: str, shas: Iterable[str]) -> dict[str, int]:
-    """Of these blobs, those that the user uploaded to publish, or that one of their versions names; with sizes in bytes.
-
-    Others may be here too, but naming the digest of somebody's file must neither tell that it is here nor give it away.
-    """
-    r, b = t.blob_refs.c, t.blobs.c
-    own = sa.select(t.versions.c.id).join(t.apps, t.apps.c.id == t.versions.c.app_id)
-    own = own.where(t.versions.c.id == sa.func.substr(r.holder, len("version:") + 1), t.apps.c.owner_id == user_id)
-    theirs = sa.or_(r.holder == PUBLISHING + user_id, sa.and_(r.holder.like("version:%"), own.exists()))
-    query = sa.select(b.sha256, b.size_bytes).where(
-        b.quarantined_at.is_(None), sa.select(r.sha256).where(r.sha256 == b.sha256, theirs).exists()
-    )
-    found: dict[str, int] = {}
-    for part in _chunks(shas):
-        found.update((row.sha256, row.size_bytes) for row in conn.execute(query.where(b.sha256.in_(part))))
-    return found
-
-
-# ---------------------------------------------------------------- shares
-
-
-def list_shares(conn: Connection, app_id: str) -> dict[str, str]:
-    """Subject (``user:NAME``, ``group:NAME``, ``everyone``) -> permission."""
-    s = t.app_shares.c
-    query = sa.select(s.subject, s.permission).where(s.app_id == app_id).order_by(s.subject)
-    return {row.subject: row.permission for row in conn.execute(query)}
-
-
-def put_share(tx: Tx, app_id: str, subject: str, permission: str) -> None:
-    tx.conn.execute(
-        sa.text(
-            "INSERT INTO app_shares (app_id, subject, permission) VALUES (:app_id, :subject, :permission)"
-            " ON CONFLICT (app_id, subject) DO UPDATE SET permission = excluded.permission"
-        ),
-        {"app_id": app_id, "subject": subject, "permission": permission},
-    )
-
-
-def remove_share(tx: Tx, app_id: str, subject: str) -> bool:
-    s = t.app_shares.c
-    return tx.conn.execute(sa.delete(t.app_shares).where(s.app_id == app_id, s.subject == subject)).rowcount > 0
-
-
-def subject_exists(conn: Connection, subject: str) -> bool:
-    """Whether the user or group that a share names is there. A share for nobody would wait for whoever takes the name."""
-    kind, _, name = subject.partition(":")
-    if kind == "everyone":
-        return not name
-    column = {"user": t.users.c.name, "group": t.groups.c.name}.get(kind)
-    return column is not None and conn.execute(sa.select(column).where(column == name)).first() is not None
-
-
-# ---------------------------------------------------------------- secrets
-
-
-def secret_names(conn: Connection, app_id: str) -> tuple[str, ...]:
-    s = t.app_secrets.c
-    return tuple(conn.execute(sa.select(s.name).where(s.app_id == app_id).order_by(s.name)).scalars())
-
-
-def get_secrets(conn: Connection, app_id: str) -> dict[str, str]:
-    """Name -> sealed value."""
-    s = t.app_secrets.c
-    return {row.name: row.cipher for row in conn.execute(sa.select(s.name, s.cipher).where(s.app_id == app_id))}
-
-
-def put_secret(tx: Tx, app_id: str, name: str, cipher: str) -> None:
-    tx.conn.execute(
-        sa.text(
-            "INSERT INTO app_secrets (app_id, name, cipher) VALUES (:app_id, :name, :cipher)"
-            " ON CONFLICT (app_id, name) DO UPDATE SET cipher = excluded.cipher"
-        ),
-        {"app_id": app_id, "name": name, "cipher": cipher},
-    )
-
-
-def remove_secret(tx: Tx, app_id: str, name: str) -> bool:
-    s = t.app_secrets.c
-    return tx.conn.execute(sa.delete(t.app_secrets).where(s.app_id == app_id, s.name == name)).rowcount > 0
-
-
 # ---------------------------------------------------------------- rows
 
 APP_COLUMNS = (t.apps, t.users.c.name.label("owner_name"))
@@ -417,9 +311,3 @@ def _version(row: Row[Any]) -> AppVersion:
 def _files_json(files: Collection[FileEntry]) -> str:
     rows = [[file.path, file.sha256, file.size_bytes, file.mode] for file in files]
     return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
-
-
-def _chunks(values: Iterable[str], size: int = 500) -> Iterable[list[str]]:
-    """Distinct values, in parts that a statement can carry."""
-    distinct = sorted(set(values))
-    return (distinct[start : start + size] for start in range(0, len(distinct), size))
