@@ -158,5 +158,5 @@ def _checked_json(value: Any) -> Any:
 
 
 def _short(found: Any) -> str:
-    text = json.dumps(found, ensure_ascii=False) if isinstance(found, str) else str(found)
+    text = json.dumps(found, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,253 @@
+"""What is wrong with an application as a whole: names, references between its parts, limits that contradict each other.
+
+``faults`` needs no text and no lines, so it also judges applications that came from elsewhere.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+
+from sirdar.domain.app import FILE_INPUTS, RESERVED_ALIASES, App, CodeKind, InputSpec, InputType
+from sirdar.domain.command import places
+from sirdar.domain.names import (
+    ALIAS,
+    ENV_NAME,
+    INPUT_NAME,
+    closest,
+    is_platform_env,
+    is_reserved_env,
+    path_fault,
+)
+from sirdar.domain.problems import FieldError
+from sirdar.wire.description_code import code_faults
+from sirdar.wire.description_specs_checks import input_faults, output_faults
+
+ALIAS_EXPECTED = "1 to 64 lower-case letters, digits, dots, dashes and underscores, the first a letter or digit"
+NAME_EXPECTED = "up to 64 letters, digits, underscores and dashes, the first a letter or underscore"
+PLACE_EXPECTED = "${name} of an input; $${ stands for ${ itself"
+
+_ANY_PLACE = re.compile(r"\$\$\{|\$\{([^}]{0,80})(\}?)")
+_INTERPRETERS = frozenset(
+    {"python", "python3", "bash", "sh", "Rscript", "perl", "julia", "node", "ruby", "octave", "lua"}
+)
+
+
+def faults(app: App) -> list[FieldError]:
+    """Everything that is wrong with ``app``; empty where it may be published."""
+    return [
+        *_alias_faults(app.alias),
+        *_name_faults("inputs", [spec.name for spec in app.inputs]),
+        *_name_faults("outputs", [spec.name for spec in app.outputs]),
+        *(fault for spec in app.inputs for fault in input_faults(spec, f"inputs.{spec.name}")),
+        *(fault for spec in app.outputs for fault in output_faults(spec, f"outputs.{spec.name}")),
+        *_command_faults(app),
+        *_place_faults(app),
+        *_secret_faults(app),
+        *_env_faults(app),
+        *_path_faults(app),
+        *code_faults(app),
+    ]
+
+
+def file_faults(app: App, paths: Collection[str]) -> list[FieldError]:
+    """Files that the description names and that are not among the application's own ``paths``."""
+    if app.code.kind is not CodeKind.FOLDER:
+        return []
+    found = [
+        FieldError(
+            f"templates.{target}", f"the application has no file {source}{_near(source, paths)}", "a published file"
+        )
+        for target, source in app.templates.items()
+        if source not in paths
+    ]
+    program = _program(app)
+    if program is not None and program not in paths:
+        found.append(
+            FieldError("command", f"the application has no file {program}{_near(program, paths)}", "a published file")
+        )
+    return found
+
+
+def _program(app: App) -> str | None:
+    """The file that the command starts, where that is certain: ``./tool``, or ``python fit.py``."""
+    comes_from_input = any(spec.type in FILE_INPUTS and spec.path is None for spec in app.inputs)
+    written = {spec.path for spec in app.inputs} | set(app.templates) | {app.params}
+    words = [word.removeprefix("./") if word.startswith("./") else word for word in app.command]
+    first = app.command[0] if app.command else ""
+    if first.startswith("./"):
+        candidate = words[0]
+    elif first in _INTERPRETERS and len(words) > 1 and re.search(r"\.[A-Za-z]{1,3}$", words[1]):
+        candidate = words[1]
+    else:
+        return None
+    certain = not comes_from_input and candidate not in written and not candidate.startswith(("/", "-", "~"))
+    return candidate if certain and "${" not in candidate and ".." not in candidate else None
+
+
+def _near(path: str, paths: Collection[str]) -> str:
+    near = closest(path, paths)
+    return f"; did you mean {near}?" if near is not None else ""
+
+
+# ---------------------------------------------------------------- names
+
+
+def _alias_faults(alias: str) -> Iterator[FieldError]:
+    if not ALIAS.fullmatch(alias):
+        yield FieldError("alias", f"{alias[:80]!r} cannot be an alias", ALIAS_EXPECTED)
+    elif alias in RESERVED_ALIASES:
+        yield FieldError("alias", f"{alias} is reserved", "another alias")
+
+
+def _name_faults(field: str, names: list[str]) -> Iterator[FieldError]:
+    for position, name in enumerate(names):
+        if not INPUT_NAME.fullmatch(name):
+            yield FieldError(f"{field}.{name[:80]}", f"{name[:80]!r} cannot be a name", NAME_EXPECTED)
+        elif name in names[:position]:
+            yield FieldError(f"{field}.{name}", "is given twice", "each name once")
+
+
+# ---------------------------------------------------------------- command
+
+
+def _command_faults(app: App) -> Iterator[FieldError]:
+    if app.shell is not None:
+        if app.command:
+            yield FieldError("shell", "stands beside command", "either command or shell")
+        if not app.shell.strip():
+            yield FieldError("shell", "is empty", "a script")
+        for spec in app.inputs:
+            if "-" in spec.name and spec.env is None:
+                yield FieldError(
+                    f"inputs.{spec.name}",
+                    "a shell variable cannot hold a dash",
+                    "letters, digits and underscores, or a variable's name in env",
+                )
+        return
+    if not app.command:
+        yield FieldError("command", "is missing", "command: python program.py ${input}, or shell: a script")
+        return
+    if not app.command[0]:
+        yield FieldError("command", "begins with an empty word", "the name of a program")
+    for name in places(app.command[0]):
+        first = app.input(name)
+        if first is not None and not first.required and not first.has_default:
+            yield FieldError(
+                "command", f"begins with {name}, which may be left out", f"a default, or required, for {name}"
+            )
+
+
+def _texts(app: App) -> Iterator[tuple[str, str]]:
+    """Every text that takes values, with its field; not the shell's script, whose ``${x}`` are its own."""
+    yield from (("command", word) for word in app.command)
+    yield from ((f"env.{name}", text) for name, text in app.env.items())
+    if app.stdin is not None:
+        yield "stdin", app.stdin
+    if app.code.ref is not None:
+        yield "code.ref", app.code.ref
+
+
+def _place_faults(app: App) -> Iterator[FieldError]:
+    names = [spec.name for spec in app.inputs]
+    for field, text in _texts(app):
+        for match in _ANY_PLACE.finditer(text):
+            name = match[1]
+            if name is None or (name in names and match[2]):
+                continue
+            if not match[2] or not INPUT_NAME.fullmatch(name):
+                yield FieldError(field, f"{match[0]} is not understood", PLACE_EXPECTED)
+                continue
+            near = closest(name, names)
+            meant = f"; did you mean ${{{near}}}?" if near is not None else ""
+            yield FieldError(field, f"{match[0]} names no input{meant}", _one_of(names))
+
+
+def _one_of(names: Iterable[str]) -> str:
+    shown = ", ".join(list(names)[:12])
+    return f"one of {shown}" if shown else "an input of this name"
+
+
+# ---------------------------------------------------------------- secrets and environment
+
+
+def _secret_faults(app: App) -> Iterator[FieldError]:
+    secrets = {spec.name for spec in app.inputs if spec.type is InputType.SECRET}
+    for field, text in _texts(app):
+        if field.startswith("env."):
+            continue
+        for name in places(text):
+            if name in secrets:
+                expected = f"env or path for {name}: other users of a machine can read command lines"
+                yield FieldError(field, f"holds the secret {name}", expected)
+    for spec in app.inputs:
+        used = spec.env is not None or spec.path is not None or app.shell is not None
+        used = used or any(spec.name in places(text) for text in app.env.values())
+        if spec.type is InputType.SECRET and not used:
+            yield FieldError(f"inputs.{spec.name}", "a secret reaches the program nowhere", "env: NAME, or path: FILE")
+
+
+def _env_faults(app: App) -> Iterator[FieldError]:
+    """Names of variables: well-formed, each used once, and none that steers the system filled by a submitter."""
+    users: dict[str, str] = {}
+    for field, name, filled in _variables(app):
+        if not ENV_NAME.fullmatch(name):
+            yield FieldError(field, f"{name[:80]!r} cannot be a variable", "letters, digits and underscores")
+        elif is_platform_env(name) or (filled and is_reserved_env(name)):
+            yield FieldError(field, f"the variable {name} is reserved", "another name")
+        elif name in users:
+            yield FieldError(field, f"the variable {name} is set by {users[name]} too", "each variable once")
+        users.setdefault(name, field)
+
+
+def _variables(app: App) -> Iterator[tuple[str, str, bool]]:
+    """Field and name of each variable, and whether somebody else than the author fills it."""
+    for name, text in app.env.items():
+        yield f"env.{name}", name, bool(places(text))
+    for spec in app.inputs:
+        if spec.env is not None:
+            yield f"inputs.{spec.name}.env", spec.env, True
+        elif app.shell is not None and "-" not in spec.name:
+            yield f"inputs.{spec.name}", spec.name, True
+    for position, name in enumerate(app.secrets):
+        yield f"secrets[{position}]", name, True
+
+
+# ---------------------------------------------------------------- paths
+
+
+def _path_faults(app: App) -> Iterator[FieldError]:
+    users: dict[str, str] = {}
+    for field, path in _written(app):
+        if fault := path_fault(path):
+            yield FieldError(field, f"{path[:80]!r} {fault}", "a path relative to the task's directory")
+        elif (normal := path.rstrip("/")) in users:
+            yield FieldError(field, f"{path} is written by {users[normal]} too", "each path once")
+        else:
+            users[normal] = field
+    for target, source in app.templates.items():
+        if fault := path_fault(source):
+            yield FieldError(f"templates.{target}", f"{source[:80]!r} {fault}", "a file of the application")
+    if app.stdin is not None:
+        yield from _stdin_faults(app, app.stdin)
+
+
+def _written(app: App) -> Iterator[tuple[str, str]]:
+    for spec in app.inputs:
+        if spec.path is not None:
+            yield f"inputs.{spec.name}.path", spec.path
+    for target in app.templates:
+        yield f"templates.{target}", target
+    if app.params is not None:
+        yield "params", app.params
+
+
+def _stdin_faults(app: App, stdin: str) -> Iterator[FieldError]:
+    """A list of files or a directory cannot be read as one stream."""
+    names = {stdin, *places(stdin)}
+    for spec in app.inputs:
+        if spec.name in names and not _streams(spec, stdin):
+            yield FieldError("stdin", f"{spec.name} is of type {spec.type}", "an input of type file, or a text")
+
+
+def _streams(spec: InputSpec, stdin: str) -> bool:
+    whole = stdin in {spec.name, f"${{{spec.name}}}"}
+    return spec.type not in FILE_INPUTS or (spec.type is InputType.FILE and whole) or (stdin != spec.name and not whole)
