@@ -1,0 +1,195 @@
+"""Jobs: submit, look, wait, stop, share."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sirdar.client.exchange import Reply, Request
+from sirdar.client.requests.address import params, piece, without_none
+from sirdar.client.requests.apps import app_path
+
+ENDED = frozenset({"DONE", "FAILED", "CANCELLED"})
+SLACK_S = 30.0  # how much later than asked the answer to a long wait may come
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a submission may carry besides its inputs; None is left to the server and the application.
+
+    ``on_failure``: continue, stop or ignore. ``overrides``: cpus, memory, time, gpus, nodes, where the application
+    allows it. ``after``: ids of jobs that must be DONE first. ``notify``: ``{"webhook": url}`` or ``{"email": ..}``.
+    """
+
+    name: str | None = None
+    resources: Sequence[str] | None = None
+    on_failure: str | None = None
+    overrides: Mapping[str, Any] | None = None
+    retries: int | None = None
+    debug: bool | None = None
+    after: Sequence[str] | None = None
+    priority: int | None = None
+    notify: Sequence[Mapping[str, Any]] | None = None
+    retention_s: float | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def submit(
+    app: str,
+    inputs: Mapping[str, Any],
+    options: Options,
+    *,
+    key: str,
+    foreach: Sequence[Mapping[str, Any]] | Mapping[str, str] | None = None,
+    wait_s: float | None = None,
+) -> Request:
+    """Submit a job; ``key`` makes it safe to send again, ``wait_s`` asks for the finished job in the answer."""
+    body = without_none(
+        {
+            "name": options.name,
+            "inputs": dict(inputs),
+            "foreach": foreach,
+            "resources": _listed(options.resources),
+            "onFailure": options.on_failure,
+            "overrides": dict(options.overrides) if options.overrides else None,
+            "retries": options.retries,
+            "debug": options.debug or None,
+            "after": _listed(options.after),
+            "priority": options.priority,
+            "notify": _listed(options.notify),
+            "retentionS": options.retention_s,
+            **options.extra,
+        }
+    )
+    return Request(
+        "POST",
+        app_path(app),
+        params({"wait": wait_s}),
+        json=body,
+        headers={"Idempotency-Key": key},
+        timeout_s=(wait_s or 0.0) + SLACK_S,
+    )
+
+
+def show(job: str) -> Request:
+    return Request("GET", job_path(job))
+
+
+def listing(
+    *,
+    state: str | None = None,
+    app: str | None = None,
+    text: str | None = None,
+    owner: str | None = None,
+    since: datetime | str | None = None,
+    until: datetime | str | None = None,
+    parent: str | None = None,
+    limit: int | None = None,
+) -> Request:
+    """Newest first; ``limit`` is the size of a page."""
+    given = {"state": state, "app": app, "text": text, "owner": owner, "parent": parent, "limit": limit}
+    return Request("GET", "/api/jobs", params({**given, "since": since, "until": until}))
+
+
+def delete(job: str) -> Request:
+    return Request("DELETE", job_path(job))
+
+
+def delete_named(name: str) -> Request:
+    return Request("DELETE", "/api/jobs", {"name": name})
+
+
+def cancel(job: str) -> Request:
+    return Request("POST", job_path(job, "cancel"), repeatable=True)
+
+
+def resubmit(
+    job: str, *, key: str, inputs: Mapping[str, Any] | None = None, name: str | None = None, version: str | None = None
+) -> Request:
+    """A new job with the old one's inputs, those of ``inputs`` changed. ``version``: same or latest."""
+    body = without_none({"inputs": dict(inputs) if inputs else None, "name": name, "version": version})
+    return Request("POST", job_path(job, "resubmit"), json=body, headers={"Idempotency-Key": key})
+
+
+def event_log(job: str) -> Request:
+    """The job's story as text, one line for each event."""
+    return Request("GET", job_path(job, "log"))
+
+
+def stream(job: str, name: str, *, offset: int = 0, task: int | None = None) -> Request:
+    """What the program wrote to ``stdout`` or ``stderr`` from a byte offset on."""
+    return Request("GET", job_path(job, name), params({"offset": offset, "task": task}))
+
+
+def tasks(job: str, *, state: str | None = None, limit: int | None = None) -> Request:
+    return Request("GET", job_path(job, "tasks"), params({"state": state, "limit": limit}))
+
+
+def task(job: str, number: int) -> Request:
+    return Request("GET", job_path(job, "tasks", str(number)))
+
+
+def children(job: str) -> Request:
+    return Request("GET", job_path(job, "children"))
+
+
+def explain(job: str) -> Request:
+    return Request("GET", job_path(job, "explain"))
+
+
+def past_events(job: str) -> Request:
+    return Request("GET", job_path(job, "events"), headers={"Accept": "application/json"})
+
+
+def event_stream(job: str, last_id: str, quiet_s: float) -> Request:
+    """Server-sent events after ``last_id``; ``quiet_s`` is the longest silence before the connection is given up."""
+    headers = {"Accept": "text/event-stream", "Last-Event-ID": last_id, "Accept-Encoding": "identity"}
+    return Request("GET", job_path(job, "events"), headers=headers, timeout_s=quiet_s)
+
+
+def shares(job: str) -> Request:
+    return Request("GET", job_path(job, "share"))
+
+
+def share(job: str, subject: str) -> Request:
+    return Request("PUT", job_path(job, "share", subject), json={})
+
+
+def unshare(job: str, subject: str) -> Request:
+    return Request("DELETE", job_path(job, "share", subject))
+
+
+def share_link(job: str) -> Request:
+    return Request("POST", job_path(job, "share", "link"))
+
+
+def revoke_link(job: str) -> Request:
+    return Request("DELETE", job_path(job, "share", "link"))
+
+
+def job_path(job: str, *tail: str) -> str:
+    return "/".join(["/api/jobs", *map(piece, (job, *tail))])
+
+
+def has_ended(document: Mapping[str, Any]) -> bool:
+    """True for a job (or task) document whose state will not change any more."""
+    return document.get("state") in ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPiece:
+    """Bytes of a stream and whether there may be more. ``size_bytes``: how long the stream is so far."""
+
+    content: bytes
+    size_bytes: int
+    complete: bool
+
+
+def read_stream_piece(reply: Reply, offset: int) -> StreamPiece:
+    """What a reply to ``stream`` holds."""
+    size = int(reply.headers.get("sirdar-size", offset + len(reply.body)))
+    return StreamPiece(reply.body, size, reply.headers.get("sirdar-complete", "true").lower() != "false")
+
+
+def _listed(values: Sequence[Any] | None) -> list[Any] | None:
+    return list(values) if values else None

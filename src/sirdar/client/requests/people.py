@@ -1,0 +1,89 @@
+"""Sign-in, tokens, users, groups, resources."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sirdar.client.exchange import Request
+from sirdar.client.requests.address import params, piece, without_none
+
+
+def sign_in(username: str, password: str, label: str, lifetime_s: int | None = None) -> Request:
+    body = {"username": username, "password": password, "label": label, "lifetime": lifetime_s}
+    return Request("POST", "/api/auth/access_token", json=without_none(body))
+
+
+def token_in_use() -> Request:
+    return Request("GET", "/api/auth/access_token")
+
+
+def sign_out() -> Request:
+    return Request("DELETE", "/api/auth/access_token")
+
+
+def me() -> Request:
+    return Request("GET", "/api/me")
+
+
+def tokens() -> Request:
+    return Request("GET", "/api/tokens")
+
+
+def create_token(label: str, lifetime_s: int | None = None, scopes: Sequence[str] | None = None) -> Request:
+    body = {"label": label, "lifetime": lifetime_s, "scopes": list(scopes) if scopes else None}
+    return Request("POST", "/api/tokens", json=without_none(body))
+
+
+def revoke_token(token_id: str) -> Request:
+    return Request("DELETE", f"/api/tokens/{piece(token_id)}")
+
+
+def users(limit: int | None = None) -> Request:
+    return Request("GET", "/api/users", params({"limit": limit}))
+
+
+def user(name: str) -> Request:
+    return Request("GET", f"/api/users/{piece(name)}")
+
+
+def create_user(name: str, settings: dict[str, Any]) -> Request:
+    return Request("POST", "/api/users", json={"name": name, **without_none(settings)})
+
+
+def change_user(name: str, settings: dict[str, Any]) -> Request:
+    return Request("PATCH", f"/api/users/{piece(name)}", json=without_none(settings), repeatable=True)
+
+
+def login_link(name: str) -> Request:
+    return Request("POST", f"/api/users/{piece(name)}/login-link")
+
+
+def groups() -> Request:
+    return Request("GET", "/api/groups")
+
+
+def group(name: str) -> Request:
+    return Request("GET", f"/api/groups/{piece(name)}")
+
+
+def create_group(name: str) -> Request:
+    return Request("POST", "/api/groups", json={"name": name})
+
+
+def delete_group(name: str) -> Request:
+    return Request("DELETE", f"/api/groups/{piece(name)}")
+
+
+def add_member(group_name: str, user_name: str) -> Request:
+    return Request("PUT", f"/api/groups/{piece(group_name)}/members/{piece(user_name)}", json={})
+
+
+def remove_member(group_name: str, user_name: str) -> Request:
+    return Request("DELETE", f"/api/groups/{piece(group_name)}/members/{piece(user_name)}")
+
+
+def resources() -> Request:
+    return Request("GET", "/api/resources")
+
+
+def health() -> Request:
+    return Request("GET", "/healthz", timeout_s=10.0)
