@@ -13,7 +13,9 @@ from sirdar.domain.ids import AttemptKey
 from sirdar.domain.people import Caller, Scope
 from sirdar.domain.problems import Problem
 from sirdar.services.keys import ATTEMPT_TOKEN_PREFIX, Keys
+from sirdar.services.passwords import Passwords
 from sirdar.services.settings import Settings
+from sirdar.services.throttle import Throttle
 from sirdar.store import tokens
 from sirdar.store.engine import Store
 
@@ -47,7 +49,10 @@ class _Seen:
 
 
 class Authenticator:
-    """Callers by token. ``caller`` costs a few microseconds for a token seen within the last seconds."""
+    """Callers by token. ``caller`` costs a few microseconds for a token seen within the last seconds.
+
+    It also keeps what signing in by password needs in memory: the threads that hash, and the record of failures.
+    """
 
     def __init__(self, store: Store, keys: Keys, settings: Settings) -> None:
         self._store = store
@@ -57,6 +62,8 @@ class Authenticator:
         self._changes = 0  # counts ``forget``: what was read before one is not remembered after it
         self._used: dict[str, float] = {}
         self._noting: asyncio.Task[None] | None = None
+        self.passwords = Passwords()
+        self.throttle = Throttle()
 
     async def caller(self, token: str) -> Caller:
         """Who the token stands for. Raises Problem ``unauthenticated`` or ``token_expired``."""

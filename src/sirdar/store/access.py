@@ -29,8 +29,15 @@ class AppFacts:
     shares: Mapping[str, str]
 
 
+def is_id(text: str) -> bool:
+    """Whether a text from an address may be looked for as an id at all: PostgreSQL takes no NUL, for one."""
+    return text.isascii() and text.isalnum() and len(text) <= 64
+
+
 def job_facts(conn: Conn, job_id: str) -> JobFacts | None:
     c = t.jobs.c
+    if not is_id(job_id):
+        return None
     row = conn.execute(sa.select(c.id, c.owner_id, c.app_id, c.share_hash).where(c.id == job_id)).one_or_none()
     if row is None:
         return None
@@ -39,6 +46,8 @@ def job_facts(conn: Conn, job_id: str) -> JobFacts | None:
 
 
 def app_facts(conn: Conn, app_id: str) -> AppFacts | None:
+    if not is_id(app_id):
+        return None
     owner_id = conn.execute(sa.select(t.apps.c.owner_id).where(t.apps.c.id == app_id)).scalar_one_or_none()
     if owner_id is None:
         return None

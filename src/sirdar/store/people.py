@@ -1,5 +1,6 @@
 """Users and groups: who there is, and what they are allowed."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -109,8 +110,11 @@ def group_by_name(conn: Conn, name: str) -> Group | None:
     return Group(row.name, row.created_at, _members(conn, [row.name]).get(row.name, ())) if row else None
 
 
-def list_groups(conn: Conn, *, limit: int, after: str = "") -> list[Group]:
+def list_groups(conn: Conn, *, limit: int, after: str = "", only: Collection[str] | None = None) -> list[Group]:
+    """Groups by name, those after the name ``after``; ``only``: none but these."""
     query = sa.select(t.groups).where(t.groups.c.name > after).order_by(t.groups.c.name).limit(limit)
+    if only is not None:
+        query = query.where(t.groups.c.name.in_(sorted(only)))
     rows = conn.execute(query).all()
     members = _members(conn, [row.name for row in rows])
     return [Group(row.name, row.created_at, members.get(row.name, ())) for row in rows]

@@ -1,0 +1,117 @@
+"""Getting, showing and revoking tokens. The first addresses are Everest's, and its clients use them as they stand."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from sirdar.api.deps import CallerDep, ServicesDep
+from sirdar.api.paging import DEFAULT_LIMIT, After, Limit, iso, page
+from sirdar.domain.people import Caller, Scope
+from sirdar.services import sessions, tokens
+from sirdar.services.tokens import LONGEST_LABEL, LONGEST_LIFETIME_S, TokenRequest
+from sirdar.store.tokens import Token
+
+router = APIRouter(tags=["tokens"])
+
+Label = Annotated[str, Field(min_length=1, max_length=LONGEST_LABEL, description="What the token is for")]
+Lifetime = Annotated[float, Field(gt=0, le=LONGEST_LIFETIME_S, description="Seconds; by default a week")]
+
+
+class SignIn(BaseModel):
+    """A user name and password, for a token."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    username: Annotated[str, Field(max_length=200)]
+    password: Annotated[str, Field(max_length=2000)]
+    label: Label = "API"
+    lifetime: Lifetime | None = None
+    scopes: list[Scope] = [Scope.ALL]
+
+
+class TokenWanted(BaseModel):
+    """A further token of the caller's own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    label: Label
+    lifetime: Lifetime | None = None
+    scopes: list[Scope] = [Scope.ALL]
+    apps: Annotated[list[str], Field(max_length=100, description="Ids of the only applications it is for")] = []
+
+
+@router.post("/api/auth/access_token", summary="Sign in by password")
+@router.post("/auth/access_token", include_in_schema=False)
+async def sign_in(body: SignIn, request: Request, services: ServicesDep) -> dict[str, Any]:
+    wanted = TokenRequest(body.label, body.lifetime, body.scopes)
+    issued = await sessions.sign_in(services, body.username, body.password, wanted, address=address_of(request))
+    return {"access_token": issued.text, **_token(issued.token)}
+
+
+@router.get("/api/auth/access_token", summary="The token in use")
+@router.get("/auth/access_token", include_in_schema=False)
+async def show(caller: CallerDep, services: ServicesDep) -> dict[str, Any]:
+    if caller.attempt is not None:
+        return _task_token(caller)
+    return {"user": caller.name, **_token(await tokens.in_use(services, caller))}
+
+
+@router.delete("/api/auth/access_token", status_code=204, summary="Revoke the token in use")
+@router.delete("/auth/access_token", status_code=204, include_in_schema=False)
+async def sign_out(caller: CallerDep, services: ServicesDep) -> Response:
+    await tokens.revoke_in_use(services, caller)
+    return Response(status_code=204)
+
+
+@router.get("/api/tokens", summary="Your tokens")
+async def list_tokens(
+    request: Request, caller: CallerDep, services: ServicesDep, limit: Limit = DEFAULT_LIMIT, after: After = ""
+) -> Response:
+    found = await tokens.listed(services, caller, limit=limit + 1, after=after)
+    return page(request, found, limit, cursor=lambda token: token.id, show=_token)
+
+
+@router.post("/api/tokens", status_code=201, summary="Make a token")
+async def create(body: TokenWanted, caller: CallerDep, services: ServicesDep) -> dict[str, Any]:
+    """Its text is in the reply, and can never be read again."""
+    issued = await tokens.create(services, caller, TokenRequest(body.label, body.lifetime, body.scopes, body.apps))
+    return {"access_token": issued.text, **_token(issued.token)}
+
+
+@router.delete("/api/tokens/{token_id}", status_code=204, summary="Revoke a token of yours")
+async def revoke(token_id: str, caller: CallerDep, services: ServicesDep) -> Response:
+    await tokens.revoke(services, caller, token_id)
+    return Response(status_code=204)
+
+
+def address_of(request: Request) -> str:
+    """Where the request came from, for throttling and the audit log."""
+    return request.client.host if request.client else "local"
+
+
+def _token(token: Token) -> dict[str, Any]:
+    return {
+        "id": token.id,
+        "label": token.label,
+        "scopes": tokens.scope_list(token),
+        "apps": tokens.app_list(token),
+        "createdAt": iso(token.created_at),
+        "expiresAt": iso(token.expires_at),
+        "lastUsedAt": iso(token.last_used_at),
+    }
+
+
+def _task_token(caller: Caller) -> dict[str, Any]:
+    assert caller.attempt is not None
+    return {
+        "user": caller.name,
+        "id": None,
+        "label": f"task {caller.attempt.text}",
+        "scopes": sorted(caller.scopes),
+        "apps": [],
+        "createdAt": None,
+        "expiresAt": None,
+        "lastUsedAt": None,
+        "task": caller.attempt.text,
+    }
