@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import sqlite3
@@ -91,7 +92,7 @@ def spread(values: Sequence[float]) -> str:
 def percentile(values: Sequence[float], part: float) -> float:
     """The smallest value that at least ``part`` (0..1) of all are not above."""
     ordered = sorted(values)
-    return ordered[max(0, min(len(ordered) - 1, round(part * len(ordered) + 0.5) - 1))]
+    return ordered[max(0, math.ceil(part * len(ordered) - 1e-9) - 1)]
 
 
 def seconds(run: Callable[[], object]) -> float:
