@@ -211,3 +211,10 @@ def test_the_servers_own_addresses_are_known_by_binding() -> None:
 
 def test_a_url_loses_its_fragment_and_keeps_the_rest() -> None:
     assert str(parse_url("https://пример.рф/a?x=1#y")) == "https://xn--e1afmkfd.xn--p1ai/a?x=1"
+
+
+def test_a_policy_is_read_from_lines_of_a_setting() -> None:
+    policy = AddressPolicy.from_lines(["10.0.0.0/8", " !10.0.0.9 ", "", "!public"])
+    assert (policy.allow, policy.deny, policy.public_default) == (("10.0.0.0/8",), ("10.0.0.9",), False)
+    assert code_of(policy, "http://10.0.0.8/") == "ok"
+    assert {code_of(policy, f"http://{host}/") for host in ("10.0.0.9", "8.8.8.8")} == {"address_not_allowed"}

@@ -8,7 +8,7 @@ exactly the addresses that were checked (see ``transport``): a name that resolve
 import ipaddress
 import re
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -104,6 +104,16 @@ class AddressPolicy:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_allow", tuple(rule for text in self.allow for rule in parse_rules(text)))
         object.__setattr__(self, "_deny", tuple(rule for text in self.deny for rule in parse_rules(text)))
+
+    @classmethod
+    def from_lines(cls, lines: Iterable[str]) -> "AddressPolicy":
+        """A policy from a setting: each line allows, ``!`` before it denies, ``!public`` closes the public addresses."""
+        kept = [line.strip() for line in lines if line.strip()]
+        return cls(
+            allow=tuple(line for line in kept if not line.startswith("!")),
+            deny=tuple(line[1:] for line in kept if line.startswith("!") and line != "!public"),
+            public_default="!public" not in kept,
+        )
 
     async def check(self, url: str | httpx.URL) -> Target:
         """The target of a URL. Problem ``address_not_allowed``, or ``fetch_failed`` where the host cannot be found."""

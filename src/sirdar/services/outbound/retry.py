@@ -50,10 +50,12 @@ async def with_retries(
 
 
 def retry_after_s(headers: httpx.Headers, *, now: datetime | None = None) -> float | None:
-    """Seconds that a Retry-After header asks for (it may hold a number or a date), or None without a readable one."""
+    """Seconds to wait by Retry-After (a number or a date) or RateLimit-Reset (seconds since 1970), None without them."""
+    now = now or datetime.now(UTC)
     text = headers.get("Retry-After", "").strip()
     if not text:
-        return None
+        reset = headers.get("RateLimit-Reset", "").strip()
+        return max(0.0, int(reset[:12]) - now.timestamp()) if reset.isdecimal() else None
     if text.isdecimal():
         return float(min(int(text[:12]), 10**9))
     try:
@@ -61,7 +63,7 @@ def retry_after_s(headers: httpx.Headers, *, now: datetime | None = None) -> flo
     except ValueError:
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return max(0.0, (at - (now or datetime.now(UTC))).total_seconds())
+    return max(0.0, (at - now).total_seconds())
 
 
 def raise_if_transient(response: httpx.Response) -> None:
