@@ -163,7 +163,7 @@ class _Builder:
             if top.key in top.node.value:
                 self._note_twice(top.key, top.key_line)
             top.node.value[top.key] = node
-            top.key, top.last = None, top.key
+            top.last, top.key = top.key, None
 
     def _note_twice(self, key: str, line: int) -> None:
         around = [frame.last[:80] for frame in self.stack[:-1] if frame.last]
