@@ -19,11 +19,13 @@ help: ## this list
 env: $(VENV)/.ready ## .venv with everything from the locks
 
 .uv/bin/uv: requirements/uv.txt
+	@echo "Bringing uv to .uv/"
 	@python3 -m venv .uv || { echo "python3 has no venv module; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@.uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@touch $@
 
 $(VENV)/.ready: requirements/dev.txt pyproject.toml | $(UV)
+	@echo "Setting up $(VENV) from the locks"
 	@test -x $(PY) || $(UV) venv --quiet --python '>=3.11' $(VENV)
 	@$(UV) pip install --quiet --python $(PY) --require-hashes -r requirements/dev.txt
 	@$(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
