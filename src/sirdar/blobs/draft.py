@@ -91,6 +91,23 @@ def place(path: Path, root: Path, sha256: str) -> None:
     sync_directory(target.parent)
 
 
+def keep(path: Path, root: Path, sha256: str) -> None:
+    """Make a finished file of this file system a blob, durably; it keeps its own name besides."""
+    path.chmod(MODE)
+    os.utime(path)  # young, whatever the file was before
+    sync_file(path)
+    second = root / "tmp" / secrets.token_hex(12)
+    os.link(path, second)
+    place(second, root, sha256)
+    second.unlink(missing_ok=True)  # still there where the blob already was this very file
+
+
+def digest_of(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with path.open("rb", buffering=0) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def sync_directory(directory: Path) -> None:
     """Make renames in it durable. Windows has no such call; there the file system's journal must do."""
     if sys.platform != "win32":

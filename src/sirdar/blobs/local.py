@@ -6,7 +6,6 @@ whose random content proves to an agent on the same machine that it sees the sam
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import secrets
 import stat
@@ -16,7 +15,18 @@ from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
 
 from sirdar.blobs.base import Blob, check_sha256, wrong_digest
-from sirdar.blobs.draft import MODE, Draft, blob_path, clean, full_disk_is_a_problem, place, sync_directory, sync_file
+from sirdar.blobs.draft import (
+    MODE,
+    Draft,
+    blob_path,
+    clean,
+    digest_of,
+    full_disk_is_a_problem,
+    keep,
+    sync_directory,
+    sync_file,
+)
+from sirdar.blobs.uploads import Uploads
 from sirdar.blobs.writer import LocalWriter
 from sirdar.domain.problems import Problem
 
@@ -39,6 +49,7 @@ class LocalBlobs:
         self.marker = _marker(root)
         clean(root)
         self._restore_trash()
+        self.uploads = Uploads(root, self.in_thread)
 
     def close(self) -> None:
         """Wait for what is being written."""
@@ -176,12 +187,10 @@ class LocalBlobs:
         sha256 = digest_of(path)
         if expected_sha is not None and sha256 != expected_sha:
             raise wrong_digest(expected_sha, sha256)
-        path.chmod(MODE)
-        os.utime(path)
-        sync_file(path)
-        size_bytes = path.stat().st_size
-        place(path, self.root, sha256)
-        return Blob(sha256, size_bytes)
+        with full_disk_is_a_problem():
+            keep(path, self.root, sha256)
+        path.unlink()
+        return Blob(sha256, self.path(sha256).stat().st_size)
 
     def _adopt(self, sha256: str, size_bytes: int, verify: bool) -> Blob:
         path = blob_path(self.root, sha256)
@@ -217,12 +226,6 @@ class LocalBlobs:
         for aside in (self.root / "trash").iterdir():
             with contextlib.suppress(FileNotFoundError):
                 _put_back(aside, blob_path(self.root, aside.name))
-
-
-def digest_of(path: Path) -> str:
-    """sha256 of a file's bytes; blocks."""
-    with path.open("rb", buffering=0) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _marker(root: Path) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from sirdar.domain.problems import Problem
 from sirdar.store.engine import Tx
-from sirdar.store.tables import blob_refs, blobs, files, jobs
+from sirdar.store.tables import blob_refs, blobs
 
 CHUNK = 500  # values in one IN list
 
@@ -52,6 +52,14 @@ def known(conn: Connection, digests: Iterable[str]) -> dict[str, int]:
         whole = blobs.c.sha256.in_(part) & blobs.c.quarantined_at.is_(None)
         rows = conn.execute(sa.select(blobs.c.sha256, blobs.c.size_bytes).where(whole))
         found.update({row.sha256: row.size_bytes for row in rows})
+    return found
+
+
+def registered(conn: Connection, digests: Iterable[str]) -> set[str]:
+    """Those that have a row, quarantined or not."""
+    found: set[str] = set()
+    for part in _chunks(digests):
+        found.update(conn.execute(sa.select(blobs.c.sha256).where(blobs.c.sha256.in_(part))).scalars())
     return found
 
 
@@ -117,25 +125,6 @@ def collect(tx: Tx, *, older_than: float, limit: int = 1000) -> list[str]:
     )
     gone = blobs.delete().where(blobs.c.sha256.in_(old), blobs.c.created_at < older_than).returning(blobs.c.sha256)
     return list(tx.conn.execute(gone).scalars())
-
-
-def bytes_of_user(conn: Connection, user_id: str) -> int:
-    """Bytes that a user's files and jobs name; a blob counts once, however many of them name it."""
-    of_files = (
-        sa.select(blob_refs.c.sha256)
-        .join(files, blob_refs.c.holder == sa.literal("file:") + files.c.id)
-        .where(files.c.owner_id == user_id)
-    )
-    of_jobs = (
-        sa.select(blob_refs.c.sha256)
-        .join(jobs, blob_refs.c.holder == sa.literal("job:") + jobs.c.id)
-        .where(jobs.c.owner_id == user_id)
-    )
-    named = of_files.union(of_jobs).subquery()
-    total = sa.select(sa.func.coalesce(sa.func.sum(blobs.c.size_bytes), 0)).join(
-        named, named.c.sha256 == blobs.c.sha256
-    )
-    return int(conn.execute(total).scalar_one())
 
 
 def _chunks(values: Iterable[str]) -> Iterable[list[str]]:

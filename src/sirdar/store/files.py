@@ -1,6 +1,9 @@
-"""Temporary files (a name, an owner, a blob, an end) and unfinished uploads."""
+"""Temporary files (a name, an owner, a blob, an end), unfinished uploads, and where a job's files stand."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
@@ -8,7 +11,8 @@ from sqlalchemy.engine import Connection, Row
 from sirdar.store import blobs as blobs_store
 from sirdar.store.engine import Tx
 from sirdar.store.ids import new_id
-from sirdar.store.tables import files, uploads
+from sirdar.store.jobs import load_items
+from sirdar.store.tables import files, jobs, tasks, uploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +41,43 @@ class Upload:
     expires_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class JobOfFiles:
+    """What a job's inputs say about files. ``many``: it was submitted with ``foreach``; ``total``: number of its tasks."""
+
+    id: str
+    many: bool
+    total: int
+    inputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOfFiles:
+    """What a task left: values of outputs, its streams as ``wire.agent.Stream``, the debug archive; None where there is none."""
+
+    result: Mapping[str, Any]
+    stdout: Mapping[str, Any] | None
+    stderr: Mapping[str, Any] | None
+    debug: Mapping[str, Any] | None
+
+
 # ---------------------------------------------------------------- files
 
 
-def add_file(tx: Tx, *, owner_id: str, name: str, sha256: str, size_bytes: int, lifetime_s: float | None) -> File:
+def add_file(
+    tx: Tx,
+    *,
+    owner_id: str,
+    name: str,
+    sha256: str,
+    size_bytes: int,
+    lifetime_s: float | None,
+    file_id: str | None = None,
+) -> File:
     """A file whose bytes were just put: registers the blob, and names it."""
     blobs_store.register(tx, sha256, size_bytes)
     expires_at = None if lifetime_s is None else tx.now + lifetime_s
-    file = File(new_id(), owner_id, name, sha256, size_bytes, tx.now, expires_at)
+    file = File(file_id or new_id(), owner_id, name, sha256, size_bytes, tx.now, expires_at)
     tx.conn.execute(files.insert().values({c.name: getattr(file, c.name) for c in files.c}))
     blobs_store.refer(tx, holder(file.id), [sha256])
     return file
@@ -111,6 +144,38 @@ def bytes_in_uploads(conn: Connection, user_id: str) -> int:
     """Bytes that a user's unfinished uploads may come to."""
     total = sa.select(sa.func.coalesce(sa.func.sum(uploads.c.length), 0)).where(uploads.c.owner_id == user_id)
     return int(conn.execute(total).scalar_one())
+
+
+# ---------------------------------------------------------------- files of jobs
+
+
+def job_of_files(conn: Connection, job_id: str) -> JobOfFiles:
+    """Of a job that exists."""
+    chosen = sa.select(jobs.c.id, jobs.c.many, jobs.c.total, jobs.c.inputs_json).where(jobs.c.id == job_id)
+    row = conn.execute(chosen).one()
+    return JobOfFiles(row.id, bool(row.many), row.total, json.loads(row.inputs_json))
+
+
+def expired_jobs(conn: Connection, *, now: float, limit: int = 500) -> list[str]:
+    """Ended jobs past their retention."""
+    chosen = sa.select(jobs.c.id).where(jobs.c.expires_at <= now).order_by(jobs.c.expires_at).limit(limit)
+    return list(conn.execute(chosen).scalars())
+
+
+def items_of_task(conn: Connection, job: JobOfFiles, number: int) -> Mapping[str, Any]:
+    """The inputs that a task of a job of many has of its own."""
+    return load_items(conn, job.id, [number]).get(number, {})
+
+
+def task_of_files(conn: Connection, job_id: str, number: int) -> TaskOfFiles | None:
+    """None where the task has no row yet."""
+    c = tasks.c
+    chosen = sa.select(c.result_json, c.stdout_json, c.stderr_json, c.debug_json)
+    row = conn.execute(chosen.where(c.job_id == job_id, c.no == number)).one_or_none()
+    if row is None:
+        return None
+    result, stdout, stderr, debug = (json.loads(text) if text else None for text in row)
+    return TaskOfFiles(result or {}, stdout, stderr, debug)
 
 
 def _file(row: Row[tuple[object, ...]]) -> File:

@@ -1,0 +1,48 @@
+"""Blobs over the agent's protocol: what tasks need, and what they made. Content is addressed by its digest, so every call may
+be repeated; a download continues by ``Range``.
+"""
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, Field
+
+from sirdar.api.agent_auth import resource_of
+from sirdar.api.blob_response import blob_response
+from sirdar.api.deps import ServicesDep
+from sirdar.api.files import announced_length
+from sirdar.blobs.base import check_sha256
+from sirdar.domain.app import FileRef
+from sirdar.domain.problems import Problem
+from sirdar.services import agent_files
+
+router = APIRouter(
+    prefix="/agent/v1/blobs", tags=["agent"], include_in_schema=False, dependencies=[Depends(resource_of)]
+)
+
+
+class LocalBlob(BaseModel):
+    """``POST /agent/v1/blobs/{sha256}/local``: the agent has put the blob into the shared directory itself."""
+
+    size: int = Field(ge=0)
+
+
+@router.get("/{sha256}")
+@router.head("/{sha256}")
+async def get_blob(sha256: str, request: Request, services: ServicesDep) -> Response:
+    """The bytes. HEAD also makes the blob young: an agent that sees it here need not send it."""
+    check_sha256(sha256)
+    size = await agent_files.find(services, sha256, renew=request.method == "HEAD")
+    if size is None:
+        raise Problem("not_found", f"There is no blob {sha256}.")
+    return blob_response(request, services.blobs, FileRef(sha256, sha256, size))
+
+
+@router.put("/{sha256}", status_code=204)
+async def put_blob(sha256: str, request: Request, services: ServicesDep) -> None:
+    check_sha256(sha256)
+    await agent_files.put(services, sha256, request.stream(), announced=announced_length(request))
+
+
+@router.post("/{sha256}/local", status_code=204)
+async def adopt_blob(sha256: str, body: LocalBlob, services: ServicesDep) -> None:
+    check_sha256(sha256)
+    await agent_files.adopt(services, sha256, body.size)

@@ -1,0 +1,49 @@
+"""What programs write, while they run: one file for each stream of an attempt, appended by offset, so that a resend is harmless."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from sirdar.domain.ids import AttemptKey
+
+STREAMS = ("stdout", "stderr")
+
+
+@dataclass(frozen=True, slots=True)
+class LogStore:
+    """The directory of running attempts' streams."""
+
+    root: Path
+
+    def path(self, key: AttemptKey, stream: str) -> Path:
+        return self.root / key.job[:2] / f"{key.text}.{stream}"
+
+    def append(self, key: AttemptKey, stream: str, offset: int, chunk: bytes, max_bytes: int) -> int:
+        """Write at the offset; returns the size. A gap is not possible: the caller is told where to go on."""
+        path = self.path(key, stream)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            size = os.fstat(handle).st_size
+            if offset > size or size >= max_bytes:
+                return size
+            os.pwrite(handle, chunk, offset)
+            return max(size, offset + len(chunk))
+        finally:
+            os.close(handle)
+
+    def read(self, key: AttemptKey, stream: str, offset: int, max_bytes: int) -> tuple[bytes, int]:
+        """Bytes from the offset, and the size so far."""
+        try:
+            handle = os.open(self.path(key, stream), os.O_RDONLY)
+        except FileNotFoundError:
+            return b"", 0
+        try:
+            size = os.fstat(handle).st_size
+            return os.pread(handle, max_bytes, offset) if offset < size else b"", size
+        finally:
+            os.close(handle)
+
+    def remove(self, key: AttemptKey) -> None:
+        for stream in STREAMS:
+            self.path(key, stream).unlink(missing_ok=True)
