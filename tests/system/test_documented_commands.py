@@ -9,7 +9,8 @@ from own_server import BIN
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
-CODE = re.compile(r"```(?:sh|console)?\n(.*?)```|`([^`\n]+)`", re.DOTALL)
+FENCED = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
+INLINE = re.compile(r"`([^`\n]+)`")
 COMMAND = re.compile(r"(?:^|[|&;(`] *|\$\()sirdar ((?:[a-z]+)(?: [a-z]+)?)", re.M)
 GROUPS = {"agent", "app", "file", "group", "job", "resource", "token", "user"}
 
@@ -18,10 +19,12 @@ def named() -> set[tuple[str, ...]]:
     """Commands in code of the documents; the second word counts only below a group."""
     found = set()
     for page in PAGES:
-        for block in CODE.finditer(page.read_text()):
-            for words in COMMAND.findall(block[1] or block[2]):
-                parts = words.split()
-                found.add(tuple(parts[:2] if parts[0] in GROUPS else parts[:1]))
+        text = page.read_text()
+        code = [block for language, block in FENCED.findall(text) if language in {"", "sh", "console"}]
+        code += INLINE.findall(FENCED.sub("", text))
+        for words in (words for block in code for words in COMMAND.findall(block)):
+            parts = words.split()
+            found.add(tuple(parts[:2] if parts[0] in GROUPS else parts[:1]))
     return found
 
 
