@@ -26,8 +26,12 @@ MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 50
 MAX_ECHO = 200  # characters of a client's own text in an error
 
-# Addresses whose bodies are streamed to disk under limits of their own.
-STREAMED = ("/api/files/", "/api/apps/import", "/api/apps/publish/blobs/", "/agent/v1/attempts/", "/agent/v1/blobs")
+# Addresses whose bodies are streamed to disk, under limits of their own.
+STREAMED: Mapping[str, tuple[str, ...]] = {
+    "POST": ("/api/files/temp", "/api/apps/import"),
+    "PUT": ("/api/files/temp/", "/api/apps/publish/blobs/", "/agent/v1/attempts/", "/agent/v1/blobs/"),
+    "PATCH": ("/api/files/uploads/",),
+}
 
 # What a client may have meant by a status that the framework raised by itself.
 _CODE_OF_STATUS = {status: code for code, (status, _) in reversed(CODES.items())}
@@ -49,12 +53,12 @@ class ProblemResponse(JSONResponse):
         super().__init__(problem.to_json(), problem.status, headers=headers_of(problem))
 
 
-def install(app: FastAPI, settings: Settings, *, streamed: Iterable[str] = STREAMED) -> None:
+def install(app: FastAPI, settings: Settings, *, streamed: Mapping[str, tuple[str, ...]] = STREAMED) -> None:
     """Make every error of ``app`` a problem, cap JSON bodies, and add the headers that every reply carries."""
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(HTTPException, _on_http)
-    app.add_middleware(Guard, body_bytes=settings.body_bytes, streamed=tuple(streamed))
+    app.add_middleware(Guard, body_bytes=settings.body_bytes, streamed=streamed)
 
 
 def headers_of(problem: Problem) -> dict[str, str]:
@@ -107,9 +111,15 @@ def _field_error(item: Mapping[str, Any]) -> FieldError:
     place = [str(part)[:MAX_ECHO] for part in item["loc"]]
     if place[0] in {"body", "query", "path", "header", "cookie"} and len(place) > 1:
         place = place[1:]
+    return FieldError(".".join(place), _message(item))
+
+
+def _message(item: Mapping[str, Any]) -> str:
+    """What is wrong, and what was given; never what a body gave, for that may be a password."""
     given = item.get("input")
-    shown = f" (given: {_echo(given)})" if isinstance(given, str | int | float | bool) else ""
-    return FieldError(".".join(place), f"{item['msg']}{shown}")
+    if item["loc"][0] in {"query", "path"} and isinstance(given, str | int | float | bool):
+        return f"{item['msg']} (given: {_echo(given)})"
+    return str(item["msg"])
 
 
 def _echo(value: object) -> str:
@@ -155,7 +165,7 @@ def _from_http(error: HTTPException, what: str) -> Problem:
 class Guard:
     """Plain ASGI around the whole application: caps bodies, adds headers, and turns what nobody caught into a problem."""
 
-    def __init__(self, app: ASGIApp, *, body_bytes: int, streamed: tuple[str, ...] = STREAMED) -> None:
+    def __init__(self, app: ASGIApp, *, body_bytes: int, streamed: Mapping[str, tuple[str, ...]] = STREAMED) -> None:
         self._app = app
         self._body_bytes = body_bytes
         self._streamed = streamed
@@ -165,7 +175,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         exchange = _Exchange(receive, send)
-        if not scope["path"].startswith(self._streamed):
+        if not scope["path"].startswith(self._streamed.get(scope["method"], ())):
             exchange.limit = self._body_bytes
             if _announced(scope) > self._body_bytes:
                 await exchange.refuse_size()

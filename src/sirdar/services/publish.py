@@ -16,15 +16,18 @@ from sirdar.domain.app import App, CodeKind, FileEntry
 from sirdar.domain.names import path_fault
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import FieldError, Problem
-from sirdar.services import access, appsecrets, audit
+from sirdar.services import access, appsecrets, audit, quotas
 from sirdar.services.app_cache import cache_of
 from sirdar.services.context import Services
+from sirdar.services.publish_code import Resolved, fetch_code, resolve_code
 from sirdar.store import app_rights, publishing
 from sirdar.store import apps as rows
 from sirdar.store.apps import AppRecord, Draft, Inserted
 from sirdar.store.engine import Tx
 from sirdar.store.people import Conn
 from sirdar.wire.description import check_files, parse_yaml, to_document, version_digest
+
+__all__ = ["Plan", "Prepared", "Publication", "Published", "Resolved", "plan", "publish", "put_blob", "resolve_code"]
 
 MAX_NOTE = 1000
 MAX_ERRORS = 50
@@ -54,7 +57,6 @@ class Prepared:
     ciphers: Mapping[str, str] = field(default_factory=dict)
     code_version: str = ""
     fetched: bool = False
-    filename: str = "sirdar.yaml"
 
     @property
     def digest(self) -> str:
@@ -93,7 +95,7 @@ async def plan(services: Services, caller: Caller, publication: Publication) -> 
     """Check everything, create nothing. Raises what ``publish`` would, but for missing bytes."""
     access.require_publish(caller)
     prepared = await prepare(services, publication)
-    digest = None if _is_fetched(prepared.app) else prepared.digest
+    digest = None if is_fetched(prepared.app) else prepared.digest
 
     def look(conn: Conn) -> tuple[int | None, bool, Mapping[str, int]]:
         app = _own_app(conn, caller, prepared.app.alias)
@@ -110,13 +112,24 @@ async def plan(services: Services, caller: Caller, publication: Publication) -> 
 async def put_blob(services: Services, caller: Caller, sha256: str, size_bytes: int) -> None:
     """Keep bytes that were just put into the blob store, for the publication of the same caller that comes next."""
     access.require_publish(caller)
-    await services.store.write(lambda tx: publishing.hold_for_publisher(tx, caller.user_id, sha256, size_bytes))
+    settings, user_id = services.settings, caller.user_id
+
+    def hold(tx: Tx) -> None:
+        quotas.check_bytes(tx.conn, user_id, size_bytes, settings, now=tx.now)
+        publishing.hold_for_publisher(tx, user_id, sha256, size_bytes)
+
+    await services.store.write(hold)
 
 
 async def publish(services: Services, caller: Caller, publication: Publication) -> Published:
     """Make the version. The same bytes make none: the version that has them is, or becomes again, the current one."""
     access.require_publish(caller)
     prepared = await prepare(services, publication)
+    if is_fetched(prepared.app):
+        await services.store.read(lambda conn: _own_app(conn, caller, prepared.app.alias))  # before the long way
+        files, version = await fetch_code(services, caller, prepared.app, publication.secrets)
+        files = checked_files(services, files)
+        prepared = replace(prepared, files=files, code_version=version, fetched=True)
     return await write(services, caller, prepared)
 
 
@@ -142,6 +155,11 @@ def _prepare(services: Services, publication: Publication) -> Prepared:
     check_files(app, [file.path for file in files])
     ciphers = {name: appsecrets.seal(services, name, value) for name, value in publication.secrets.items()}
     return Prepared(app, to_document(app), files, checked_note(publication.note), ciphers)
+
+
+def is_fetched(app: App) -> bool:
+    """The server fetches the files when the application is published."""
+    return app.code.kind in FETCHED and not app.code.at_submission
 
 
 def checked_note(note: str) -> str:
@@ -207,10 +225,6 @@ def check_sizes(files: Sequence[FileEntry], here: Mapping[str, int]) -> None:
         if found != file.size_bytes:
             detail = f"{file.path} has {found} bytes, not {file.size_bytes}."
             raise Problem("invalid_field", detail, field=f"files.{number}.size")
-
-
-def _is_fetched(app: App) -> bool:
-    return app.code.kind in FETCHED and not app.code.at_submission
 
 
 def _own_app(conn: Conn, caller: Caller, alias: str) -> AppRecord | None:
