@@ -91,13 +91,20 @@ class Unreachable:
 
 
 @dataclass(frozen=True, slots=True)
+class Reachable:
+    """The agent of the current attempt is back before a replacement was accepted: the attempt goes on."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class Withdrawn:
     """The job was cancelled before this task's current try was accepted anywhere."""
 
     outcome: Outcome
 
 
-Fact = Offered | Accepted | OfferWithdrawn | Started | Ended | Unreachable | Withdrawn
+Fact = Offered | Accepted | OfferWithdrawn | Started | Ended | Unreachable | Reachable | Withdrawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +209,13 @@ def _lose(task: Task, fact: Unreachable, now: float) -> tuple[Task, Delta]:
     return replace(task, state=State.READY, leased=False), RETURN
 
 
+def _recover(task: Task, fact: Reachable, now: float) -> tuple[Task, Delta]:
+    if fact.attempt != task.attempt or task.leased:
+        return task, NOTHING
+    state = State.READY if task.started_at is None else State.RUNNING
+    return replace(task, state=state, leased=True), LEASE
+
+
 def _withdraw(task: Task, fact: Withdrawn, now: float) -> tuple[Task, Delta]:
     state, after = _ending(fact.outcome)
     before = Delta(leased=-1) if task.leased else Delta(waiting=-1)
@@ -219,15 +233,17 @@ RULES: dict[tuple[State, type], Callable[[Task, Any, float], tuple[Task, Delta]]
     (State.READY, Started): _start,
     (State.READY, Ended): _end,
     (State.READY, Unreachable): _lose,
+    (State.READY, Reachable): _recover,
     (State.READY, Withdrawn): _withdraw,
     (State.RUNNING, Accepted): _ignore,
     (State.RUNNING, OfferWithdrawn): _ignore,
     (State.RUNNING, Started): _start,
     (State.RUNNING, Ended): _end,
     (State.RUNNING, Unreachable): _lose,
+    (State.RUNNING, Reachable): _ignore,
     **{
         (state, fact): _ignore
         for state in (State.DONE, State.FAILED, State.CANCELLED)
-        for fact in (Accepted, OfferWithdrawn, Started, Ended, Unreachable, Withdrawn)
+        for fact in (Accepted, OfferWithdrawn, Started, Ended, Unreachable, Reachable, Withdrawn)
     },
 }

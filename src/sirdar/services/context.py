@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from sirdar.blobs.local import LocalBlobs
+from sirdar.blobs.logs import LogStore
 from sirdar.services.hub import Hub
 from sirdar.services.keys import Keys
 from sirdar.services.settings import Settings
@@ -18,3 +19,4 @@ class Services:
     hub: Hub
     blobs: LocalBlobs
     auth: Authenticator
+    logs: LogStore

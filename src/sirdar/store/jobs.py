@@ -24,6 +24,7 @@ from sirdar.store.tables import (
     jobs,
     notices,
     tasks,
+    users,
     variables,
 )
 
@@ -39,6 +40,8 @@ class JobRow:
     many: bool
     event_seq: int
     retention_s: float | None = None
+    notify_json: str | None = None
+    delete_requested_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,8 @@ _LEDGER = (
     jobs.c.many,
     jobs.c.event_seq,
     jobs.c.retention_s,
+    jobs.c.notify_json,
+    jobs.c.delete_requested_at,
 )
 _LOCK_JOBS = (
     sa.select(*_LEDGER).where(jobs.c.id.in_(sa.bindparam("ids", expanding=True))).order_by(jobs.c.id).with_for_update()
@@ -167,7 +172,17 @@ def _to_row(row: Any) -> JobRow:
         row.cancel_requested_at,
         row.cancel_requested_by,
     )
-    return JobRow(job, row.owner_id, row.version_id, row.retries, bool(row.many), row.event_seq, row.retention_s)
+    return JobRow(
+        job,
+        row.owner_id,
+        row.version_id,
+        row.retries,
+        bool(row.many),
+        row.event_seq,
+        row.retention_s,
+        row.notify_json,
+        row.delete_requested_at,
+    )
 
 
 def save_jobs(tx: Tx, rows: Iterable[JobRow]) -> None:
@@ -314,6 +329,33 @@ def waiting_jobs(conn: Connection, limit: int = 1000) -> list[Wanted]:
     ]
 
 
+_SAY = (
+    sa.update(jobs)
+    .where(jobs.c.id == sa.bindparam("b_id"))
+    .values(
+        status_message=sa.func.coalesce(sa.bindparam("b_text"), jobs.c.status_message),
+        progress=sa.func.coalesce(sa.bindparam("b_progress"), jobs.c.progress),
+        metrics_json=sa.func.coalesce(sa.bindparam("b_metrics"), jobs.c.metrics_json),
+    )
+)
+
+
+def say(tx: Tx, job_id: str, words: Mapping[str, Any]) -> None:
+    """Save the latest words of the program of a job of one task."""
+    metrics = json.dumps(words["metrics"]) if words["metrics"] else None
+    tx.conn.execute(
+        _SAY, {"b_id": job_id, "b_text": words["text"], "b_progress": words["progress"], "b_metrics": metrics}
+    )
+
+
+def add_usage(tx: Tx, cpu_s: Mapping[str, float]) -> None:
+    """Add CPU seconds to what users have used so far."""
+    statement = (
+        sa.update(users).where(users.c.id == sa.bindparam("b_id")).values(cpu_s=users.c.cpu_s + sa.bindparam("b_s"))
+    )
+    tx.conn.execute(statement, [{"b_id": user, "b_s": seconds} for user, seconds in sorted(cpu_s.items())])
+
+
 def append_events(tx: Tx, rows: Sequence[tuple[str, int, str, Mapping[str, Any]]]) -> None:
     """Write events given as (job, seq, kind, data); the seq was taken under the job's row lock."""
     if rows:
@@ -330,6 +372,11 @@ def append_events(tx: Tx, rows: Sequence[tuple[str, int, str, Mapping[str, Any]]
                 for job, seq, kind, data in rows
             ],
         )
+
+
+def is_waited_for(conn: Connection, job_id: str) -> bool:
+    """True if another job waits for this one's success."""
+    return conn.execute(sa.select(job_waits.c.job_id).where(job_waits.c.on_job == job_id).limit(1)).first() is not None
 
 
 def delete_jobs(tx: Tx, ids: Sequence[str]) -> None:

@@ -60,10 +60,18 @@ _OF_JOB = f"""SELECT {_COLUMNS} FROM attempts a
 _EXPIRED_OFFERS = f"""SELECT {_COLUMNS} FROM attempts a
  JOIN tasks t ON t.job_id = a.job_id AND t.no = a.task_no
  WHERE a.state = 'OFFERED' AND a.offered_at < :before LIMIT 1000"""  # noqa: S608
+_OFFERED_TO = sa.text(
+    "SELECT job_id, task_no, no FROM attempts WHERE resource_id = :resource AND state <> 'ENDED' AND state = 'OFFERED'"
+)
 _READY_ROWS = sa.text(
     "SELECT no, state, attempt, last_attempt, leased, faults, not_before, started_at FROM tasks"
     " WHERE job_id = :job AND state = 'READY' AND leased = 0 AND (not_before IS NULL OR not_before <= :now)"
     " ORDER BY no LIMIT :n"
+)
+
+_ALL_READY_ROWS = sa.text(
+    "SELECT no, state, attempt, last_attempt, leased, faults, not_before, started_at FROM tasks"
+    " WHERE job_id = :job AND state = 'READY' AND leased = 0"
 )
 
 _MOVED = ("state", "attempt", "last_attempt", "leased", "faults", "not_before", "resource_id", "ready_at", "started_at")
@@ -91,10 +99,13 @@ _ENDED = (
 
 
 def _update_tasks(columns: Sequence[str]) -> sa.Update:
+    """An update by key. A program's words stay where there are no newer ones."""
+    values: dict[str, Any] = {name: sa.bindparam(f"b_{name}") for name in columns}
+    values |= {name: sa.func.coalesce(values[name], tasks.c[name]) for name in _WORDS if name in values}
     return (
         sa.update(tasks)
         .where(tasks.c.job_id == sa.bindparam("b_job"), tasks.c.no == sa.bindparam("b_no"))
-        .values({name: sa.bindparam(f"b_{name}") for name in columns})
+        .values(values)
     )
 
 
@@ -110,9 +121,10 @@ def _update_attempts(*columns: str) -> sa.Update:
     )
 
 
+_WORDS = ("status_message", "progress", "metrics_json")
 _MOVE_TASK = _update_tasks(_MOVED)
 _END_TASK = _update_tasks(_ENDED)
-_SAY = _update_tasks(("status_message", "progress", "metrics_json"))
+_SAY = _update_tasks(_WORDS)
 _ACCEPT_ATTEMPT = _update_attempts("state", "accepted_at")
 _MOVE_ATTEMPT = _update_attempts("state", "started_at")
 _END_ATTEMPT = _update_attempts("state", "accepted_at", "started_at", "ended_at", "reason", "message", "exit_code")
@@ -158,6 +170,15 @@ def ready_rows(tx: Tx, job_id: str, n: int) -> list[Task]:
     """Tasks that were given back and may be tried again now."""
     rows = tx.conn.execute(_READY_ROWS, {"job": job_id, "now": tx.now, "n": n})
     return [Task(r.no, State(r.state), r.attempt, r.last_attempt, bool(r.leased), r.faults, None, None) for r in rows]
+
+
+def ready_rows_of_job(tx: Tx, job_id: str) -> list[Task]:
+    """All tasks that were given back and are not offered, also those that shall wait a little."""
+    rows = tx.conn.execute(_ALL_READY_ROWS, {"job": job_id})
+    return [
+        Task(r.no, State(r.state), r.attempt, r.last_attempt, bool(r.leased), r.faults, r.not_before, r.started_at)
+        for r in rows
+    ]
 
 
 def insert_tasks(tx: Tx, job_id: str, rows: Sequence[Task], *, resource_id: str, ready_at: float | None) -> None:
@@ -301,6 +322,25 @@ def wishes(conn: Connection, resource_id: str) -> list[AttemptKey]:
         )
     )
     return [AttemptKey(JobId(job), task, no) for job, task, no in rows]
+
+
+def offered_to(conn: Connection, resource_id: str) -> list[AttemptKey]:
+    """Attempts that were offered to a resource's agent and are neither accepted nor withdrawn."""
+    rows = conn.execute(_OFFERED_TO, {"resource": resource_id})
+    return [AttemptKey(JobId(job), task, no) for job, task, no in rows]
+
+
+def lives_on(conn: Connection, key: AttemptKey, resource_id: str) -> bool:
+    """True if the attempt is this resource's and has not ended."""
+    row = conn.execute(
+        sa.select(attempts.c.resource_id).where(
+            attempts.c.job_id == key.job,
+            attempts.c.task_no == key.task,
+            attempts.c.no == key.attempt,
+            attempts.c.state != "ENDED",
+        )
+    ).first()
+    return row is not None and row[0] == resource_id
 
 
 def _attempts(tx: Tx, statement: sa.Update, keys: Sequence[AttemptKey], **values: Any) -> None:

@@ -1,0 +1,99 @@
+"""The agent's protocol over HTTP (``wire/agent.py``). Bodies are read by Pydantic's ``validate_json``; replies are plain JSON."""
+
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Request
+from pydantic import ValidationError
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from sirdar.api.agent_auth import resource_of
+from sirdar.api.deps import ServicesDep
+from sirdar.dispatch.desk import Desk
+from sirdar.domain.problems import FieldError, Problem
+from sirdar.services import attach, logs
+from sirdar.store import resources as resource_store
+from sirdar.store import variables
+from sirdar.wire.agent import (
+    HeartbeatRequest,
+    HelloRequest,
+    JoinReply,
+    JoinRequest,
+    SyncRequest,
+    TokenReply,
+    TokenRequest,
+    VarsRequest,
+    Wire,
+)
+
+router = APIRouter(prefix="/agent/v1", tags=["agent"], include_in_schema=False)
+M = TypeVar("M", bound=Wire)
+
+
+@router.post("/join")
+async def join(request: Request, services: ServicesDep) -> Response:
+    body = await _body(request, JoinRequest)
+    row = await services.store.write(lambda tx: attach.join(tx, body))
+    _desk(request).forget(row.id)
+    return _reply(JoinReply(resource_id=row.id, name=row.name, server_time=services.store.clock()))
+
+
+@router.post("/token")
+async def token(request: Request, services: ServicesDep) -> Response:
+    body = await _body(request, TokenRequest)
+    row = await services.store.read(lambda conn: resource_store.find_resource(conn, body.resource_id))
+    now = services.store.clock()
+    attach.check_signature(row, body, now)
+    life_s = services.settings.agent_token_s
+    made = attach.agent_token(services.keys, body.resource_id, now + life_s)
+    return _reply(TokenReply(access_token=made, expires_in_s=life_s, server_time=now))
+
+
+@router.post("/hello")
+async def hello(request: Request) -> Response:
+    row = await resource_of(request)
+    return _reply(await _desk(request).hello(row.id, await _body(request, HelloRequest)))
+
+
+@router.post("/heartbeat")
+async def heartbeat(request: Request) -> Response:
+    row = await resource_of(request)
+    return _reply(await _desk(request).heartbeat(row.id, await _body(request, HeartbeatRequest)))
+
+
+@router.post("/sync")
+async def sync(request: Request) -> Response:
+    row = await resource_of(request)
+    return _reply(await _desk(request).sync(row.id, await _body(request, SyncRequest)))
+
+
+@router.post("/vars")
+async def shared_variables(request: Request, services: ServicesDep) -> Response:
+    row = await resource_of(request)
+    body = await _body(request, VarsRequest)
+    values = await services.store.write(lambda tx: variables.apply(tx, row.id, body.job, body.ops))
+    return _reply({"values": values})
+
+
+@router.put("/attempts/{key}/log/{stream}")
+async def put_log(request: Request, services: ServicesDep, key: str, stream: str, offset: int) -> Response:
+    row = await resource_of(request)
+    size = await logs.append(services, row.id, key, stream, offset, await request.body())
+    return _reply({"size": size})
+
+
+async def _body(request: Request, model: type[M]) -> M:
+    try:
+        return model.model_validate_json(await request.body())
+    except ValidationError as error:
+        errors = [FieldError(".".join(map(str, e["loc"])), e["msg"]) for e in error.errors()[:20]]
+        raise Problem("invalid_request", "The message is not of the agent's protocol.", errors=errors) from None
+
+
+def _reply(value: Any) -> Response:
+    return Response(to_json(value), media_type="application/json")
+
+
+def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk

@@ -1,0 +1,190 @@
+"""Assign: gives waiting tasks to agents that ask for work.
+
+Agents ask by a call that is held (a *parked claim*) or that is answered at once. Assignment runs inside the writer's transaction:
+as the last step of the batch that made something ready, so that a submission, its lease and the answer to the agent are one
+commit. Parked claims are in memory only: a server that dies loses the calls with it, and the agents call again.
+"""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from sirdar.domain.ids import AttemptKey, ResourceId
+from sirdar.domain.placement import Place, plan
+from sirdar.domain.task import Task
+from sirdar.services.hub import Bell
+from sirdar.services.keys import Keys
+from sirdar.services.offers import Offers, build_offers
+from sirdar.services.report import new_batch
+from sirdar.services.settings import Settings
+from sirdar.store import jobs as job_store
+from sirdar.store import tasks as task_store
+from sirdar.store.engine import Store, Tx
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class ParkedClaim:
+    """An agent's call that waits for work or wishes."""
+
+    resource_id: str
+    session: str
+    max_n: int
+    place: Place
+    future: "asyncio.Future[ClaimReply]"
+
+
+@dataclass(slots=True)
+class ClaimReply:
+    """What a claim is answered with."""
+
+    offers: Offers
+    cancels: list[str]
+
+
+class Assigner:
+    """The parked claims, and the step that serves them before each commit."""
+
+    def __init__(self, settings: Settings, keys: Keys) -> None:
+        self._settings = settings
+        self._keys = keys
+        self._parked: dict[str, ParkedClaim] = {}
+        self._lock = threading.Lock()
+        self._busy = threading.Lock()  # one assignment of this process at a time
+        self._again = Bell()
+
+    async def run(self, store: Store) -> None:
+        """The loop: looks again when an assignment was put off, and from time to time for retries that are due."""
+        while True:
+            await self._again.wait(self._settings.expire_every_s)
+            if any(claim.max_n > 0 for claim in list(self._parked.values())):
+                try:
+                    await store.write(_look_again)
+                except Exception:
+                    log.exception("assign_failed")
+                    await asyncio.sleep(1.0)
+
+    def park(self, claim: ParkedClaim) -> None:
+        """Hold a claim. An older one of the same resource is answered empty: its caller is gone or will call again."""
+        with self._lock:
+            older = self._parked.pop(claim.resource_id, None)
+            self._parked[claim.resource_id] = claim
+        if older is not None:
+            _resolve(older, ClaimReply(Offers(), []))
+
+    def unpark(self, claim: ParkedClaim) -> bool:
+        """Stop holding it. False: it is being answered just now, the future will get its value."""
+        with self._lock:
+            if self._parked.get(claim.resource_id) is claim:
+                del self._parked[claim.resource_id]
+                return True
+        return False
+
+    @property
+    def parked(self) -> int:
+        return len(self._parked)
+
+    def release_all(self) -> None:
+        """When the server stops: every held call is answered empty."""
+        with self._lock:
+            claims = list(self._parked.values())
+            self._parked.clear()
+        for claim in claims:
+            _resolve(claim, ClaimReply(Offers(), []))
+
+    def before_commit(self, tx: Tx) -> None:
+        """Serve parked claims from what this batch made ready, and tell agents of new wishes."""
+        if not self._parked or not (tx.hints.queue or tx.hints.resources):
+            return
+        if not self._busy.acquire(blocking=False):  # waiting here could deadlock with the other's row locks
+            tx.hints.after.append(self._again.ring)
+            return
+        try:
+            self._serve(tx)
+        finally:
+            self._busy.release()
+
+    def _serve(self, tx: Tx) -> None:
+        with self._lock:
+            claims = dict(self._parked)
+        hungry = [claim for claim in claims.values() if claim.max_n > 0] if tx.hints.queue else []
+        offers = self.assign(tx, [(claim.place, claim.session) for claim in hungry]) if hungry else {}
+        for resource_id, claim in claims.items():
+            work = offers.get(resource_id)
+            cancels = self._wishes(tx, resource_id) if resource_id in tx.hints.resources else []
+            if work is None and not cancels:
+                continue
+            if not self.unpark(claim):
+                # Its caller gave up this very moment: the offers expire by themselves, or go out with the next claim.
+                continue
+            reply = ClaimReply(work or Offers(), cancels)
+            tx.hints.after.append(lambda claim=claim, reply=reply: _resolve(claim, reply))  # type: ignore[misc]
+
+    def _wishes(self, tx: Tx, resource_id: str) -> list[str]:
+        return [key.text for key in task_store.wishes(tx.conn, resource_id)]
+
+    def assign(self, tx: Tx, claims: Sequence[tuple[Place, str]]) -> dict[str, Offers]:
+        """Lease what fits to the places that ask; what each is to be sent, by resource id."""
+        queue = job_store.waiting_jobs(tx.conn)
+        if not queue:
+            return {}
+        sessions = {place.id: session for place, session in claims}
+        decided = plan(queue, [place for place, _ in claims])
+        if not decided.assignments:
+            return {}
+        batch = new_batch(tx, self._settings)
+        batch.lock({assignment.job for assignment in decided.assignments})
+        leased: dict[ResourceId, list[AttemptKey]] = {}
+        for given in decided.assignments:
+            row = batch.job(given.job)
+            if row is None or row.job.state.ended or row.job.cancel_requested_at is not None:
+                continue
+            again = self._given_back(tx, row.job, given.n)
+            first = row.job.expanded
+            fresh = [Task(no) for no in range(first, min(row.job.total, first + given.n - len(again)))]
+            if not again and not fresh:
+                continue
+            keys = batch.lease(
+                given.job,
+                [*fresh, *again],
+                fresh=len(fresh),
+                resource_id=given.resource,
+                session=sessions[given.resource],
+            )
+            batch.settle(given.job)  # a job may be given to several places
+            leased.setdefault(given.resource, []).extend(keys)
+        batch.flush()
+        return {resource: build_offers(tx.conn, self._keys, keys) for resource, keys in leased.items()}
+
+    def _given_back(self, tx: Tx, job: Any, n: int) -> list[Task]:
+        """Tasks of the job that were tried before and wait again; they go first."""
+        if job.waiting == job.total - job.expanded:
+            return []
+        return task_store.ready_rows(tx, job.id, n)
+
+
+def _look_again(tx: Tx) -> None:
+    tx.hints.queue = True
+
+
+def place_of(resource_id: str, name: str, capabilities: dict[str, Any], room: int, *, draining: bool) -> Place:
+    """A resource as the scheduler sees it."""
+    return Place(
+        ResourceId(resource_id),
+        name,
+        cpus=int(capabilities.get("cpus", 1)),
+        memory_bytes=int(capabilities.get("memory_bytes", 0)),
+        gpus=int(capabilities.get("gpus", 0)),
+        room=room,
+        draining=draining,
+    )
+
+
+def _resolve(claim: ParkedClaim, reply: ClaimReply) -> None:
+    if not claim.future.done():
+        claim.future.set_result(reply)

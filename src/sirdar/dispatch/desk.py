@@ -1,0 +1,173 @@
+"""The desk at which agents are served: sessions, hello, sync, heartbeat. It keeps what is known of each resource in memory.
+
+The memory is a cache: a server that restarts reads it back from the ledger at an agent's next call.
+"""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sirdar.blobs.local import LocalBlobs
+from sirdar.dispatch.assign import Assigner, ClaimReply, ParkedClaim, place_of
+from sirdar.domain.ids import AttemptKey
+from sirdar.domain.problems import Problem
+from sirdar.services import attach
+from sirdar.services.keys import Keys
+from sirdar.services.offers import Offers, build_offers
+from sirdar.services.report import Report, apply_report
+from sirdar.services.settings import Settings
+from sirdar.store import resources as resource_store
+from sirdar.store import tasks as task_store
+from sirdar.store.engine import Store, Tx
+from sirdar.store.resources import ResourceRow
+from sirdar.wire.agent import HeartbeatRequest, HelloReply, HelloRequest, SyncRequest
+
+
+@dataclass(slots=True)
+class _Known:
+    """What this process knows of a resource."""
+
+    row: ResourceRow
+    missed: set[AttemptKey] = field(default_factory=set)
+
+
+class Desk:
+    """See the module."""
+
+    def __init__(self, settings: Settings, store: Store, keys: Keys, assigner: Assigner, blobs: LocalBlobs) -> None:
+        self._settings = settings
+        self._store = store
+        self._keys = keys
+        self._assigner = assigner
+        self._blobs = blobs
+        self._known: dict[str, _Known] = {}
+
+    async def resource(self, token: str) -> ResourceRow:
+        """The resource whose agent holds this token. Raises Problem."""
+        resource_id = attach.resource_of_token(self._keys, token, self._store.clock())
+        known = self._known.get(resource_id)
+        if known is None:
+            row = await self._store.read(lambda conn: resource_store.find_resource(conn, resource_id))
+            if row is None or row.revoked_at is not None:
+                raise Problem("unauthenticated", "The resource is not attached here any more.")
+            known = self._known[resource_id] = _Known(row)
+        return known.row
+
+    def forget(self, resource_id: str) -> None:
+        """The resource changed (revoked, drained): read it again."""
+        self._known.pop(resource_id, None)
+
+    # ------------------------------------------------------------ hello and heartbeat
+
+    async def hello(self, resource_id: str, request: HelloRequest) -> HelloReply:
+        settings = self._settings
+        greeting = await self._store.write(lambda tx: attach.hello(tx, settings, resource_id, request))
+        row = replace(greeting.row, session=request.session, capabilities=request.capabilities.model_dump())
+        self._known[resource_id] = _Known(row)
+        shared = row.embedded
+        return HelloReply(
+            protocol=greeting.protocol,
+            mode="drain" if row.mode == "drain" else "active",
+            resource_id=row.id,
+            name=row.name,
+            heartbeat_s=settings.heartbeat_s,
+            lease_s=settings.lease_s,
+            accept_s=settings.accept_s,
+            server_time=self._store.clock(),
+            desired=greeting.desired,
+            blob_dir=str(self._blobs.root) if shared else None,
+            blob_marker=self._blobs.marker if shared else None,
+        )
+
+    async def heartbeat(self, resource_id: str, request: HeartbeatRequest) -> dict[str, Any]:
+        known = self._checked(resource_id, request.session)
+        desired, absent = await self._store.write(
+            lambda tx: attach.heartbeat(tx, self._settings, known.row, request, known.missed)
+        )
+        known.missed = absent
+        return {
+            "lease_s": self._settings.lease_s,
+            "desired": desired,
+            "mode": known.row.mode,
+            "server_time": self._store.clock(),
+        }
+
+    def _checked(self, resource_id: str, session: str) -> _Known:
+        known = self._known[resource_id]
+        if known.row.session != session:
+            raise Problem("unknown_session", "Another session of this agent is known here.", hint="Say hello.")
+        return known
+
+    # ------------------------------------------------------------ sync
+
+    async def sync(self, resource_id: str, request: SyncRequest) -> dict[str, Any]:
+        """Commit what the call carries, answer what it claims; hold it where there is nothing to say and ``wait_s`` allows."""
+        known = self._checked(resource_id, request.session)
+        waits = request.claim is not None and request.claim.wait_s > 0
+        future: asyncio.Future[ClaimReply] | None = asyncio.get_running_loop().create_future() if waits else None
+        reply, parked = await self._store.write(lambda tx: self._serve(tx, known.row, request, future))
+        if parked is None or request.claim is None:
+            return reply
+        claimed = await self._await(parked, min(request.claim.wait_s, self._settings.claim_wait_s))
+        if claimed is None:
+            return reply
+        return _render(known.row, Report(), claimed.offers, claimed.cancels)
+
+    async def _await(self, parked: ParkedClaim, wait_s: float) -> ClaimReply | None:
+        try:
+            return await asyncio.wait_for(asyncio.shield(parked.future), wait_s)
+        except TimeoutError:
+            return None if self._assigner.unpark(parked) else await parked.future
+        except asyncio.CancelledError:
+            self._assigner.unpark(parked)
+            raise
+
+    def _serve(
+        self, tx: Tx, row: ResourceRow, request: SyncRequest, future: "asyncio.Future[ClaimReply] | None"
+    ) -> tuple[dict[str, Any], ParkedClaim | None]:
+        report = apply_report(tx, self._settings, row.id, request)
+        offers = Offers()
+        claim = request.claim
+        draining = row.mode == "drain"
+        if claim is not None and not draining:
+            offers = self._claim(tx, row, request, claim.max_n)
+        cancels = [key.text for key in task_store.wishes(tx.conn, row.id)]
+        reply = _render(row, report, offers, cancels)
+        busy = offers.offers or cancels or _says_something(request)
+        if claim is None or future is None or busy:
+            return reply, None
+        place = place_of(row.id, row.name, row.capabilities, claim.max_n, draining=draining)
+        parked = ParkedClaim(row.id, request.session, 0 if draining else claim.max_n, place, future)
+        self._assigner.park(parked)
+        return reply, parked
+
+    def _claim(self, tx: Tx, row: ResourceRow, request: SyncRequest, max_n: int) -> Offers:
+        """Offers that the agent has not got (an answer was lost on the way), then new ones."""
+        held = {*request.offers_held, *request.accepts, *request.refusals}
+        lost = [key for key in task_store.offered_to(tx.conn, row.id) if key.text not in held]
+        if lost:
+            return build_offers(tx.conn, self._keys, lost)
+        if max_n <= 0:
+            return Offers()
+        place = place_of(row.id, row.name, row.capabilities, max_n, draining=False)
+        return self._assigner.assign(tx, [(place, request.session)]).get(row.id, Offers())
+
+
+def _says_something(request: SyncRequest) -> bool:
+    return bool(request.accepts or request.refusals or request.started or request.messages or request.finals)
+
+
+def _render(row: ResourceRow, report: Report, offers: Offers, cancels: list[str]) -> dict[str, Any]:
+    """A SyncReply as plain JSON values; empty parts are left out."""
+    reply: dict[str, Any] = {"mode": row.mode}
+    parts = {
+        "accepted": report.accepted,
+        "forget": report.forget,
+        "acked": report.acked,
+        "offers": offers.offers,
+        "jobs": offers.jobs,
+        "programs": offers.programs,
+        "desired": dict.fromkeys(cancels, "cancel"),
+    }
+    reply.update({name: part for name, part in parts.items() if part})
+    return reply

@@ -1,0 +1,207 @@
+"""Resources: creating, joining, tokens of agents, sessions, heartbeats and the comparison of what both sides believe."""
+
+import base64
+import hashlib
+import math
+import secrets
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from sirdar.domain.ids import AttemptKey
+from sirdar.domain.outcome import Outcome, Reason
+from sirdar.domain.problems import Problem
+from sirdar.domain.states import AttemptState
+from sirdar.services.keys import Keys
+from sirdar.services.report import new_batch
+from sirdar.services.settings import Settings
+from sirdar.store import resources as resource_store
+from sirdar.store import tasks as task_store
+from sirdar.store.engine import Tx
+from sirdar.store.ids import new_id
+from sirdar.store.resources import ResourceRow
+from sirdar.store.tasks import Loaded
+from sirdar.wire.agent import (
+    PROTOCOL_VERSIONS,
+    HeartbeatRequest,
+    HelloRequest,
+    JoinRequest,
+    OwnedAttempt,
+    TokenRequest,
+)
+
+JOIN_PREFIX = "j1."
+AGENT_PREFIX = "a1."
+CLOCK_SKEW_S = 300.0
+
+
+def create_resource(tx: Tx, settings: Settings, *, name: str, owner_id: str, embedded: bool = False) -> tuple[str, str]:
+    """A new resource and its single-use join token: (resource id, token). The name must be free."""
+    resource_id = new_id()
+    resource_store.insert_resource(
+        tx, id=resource_id, name=name, owner_id=owner_id, lost_after_s=settings.lost_after_s, embedded=embedded
+    )
+    return resource_id, new_join_token(tx, settings, resource_id)
+
+
+def new_join_token(tx: Tx, settings: Settings, resource_id: str) -> str:
+    """A single-use token that makes one key pair the resource's."""
+    token = JOIN_PREFIX + secrets.token_urlsafe(32)
+    resource_store.insert_join_token(
+        tx, token_hash=_hash(token), resource_id=resource_id, expires_at=tx.now + settings.join_token_s
+    )
+    return token
+
+
+def join(tx: Tx, request: JoinRequest) -> ResourceRow:
+    """Make the request's key the resource's. Raises Problem where the token is wrong, used or too old."""
+    try:
+        Ed25519PublicKey.from_public_bytes(_unbase64(request.public_key))
+    except ValueError:
+        raise Problem("invalid_field", "public_key is not an Ed25519 key of 32 bytes.", field="public_key") from None
+    resource_id = resource_store.use_join_token(tx, _hash(request.token))
+    if resource_id is None:
+        raise Problem(
+            "unauthenticated",
+            "The join token is unknown, used, or older than 15 minutes.",
+            hint="Make a new one with 'sirdar resource create'.",
+        )
+    resource_store.set_public_key(tx, resource_id, request.public_key)
+    row = resource_store.find_resource(tx.conn, resource_id)
+    assert row is not None
+    return row
+
+
+def check_signature(row: ResourceRow | None, request: TokenRequest, now: float) -> None:
+    """Raises Problem unless the request is signed, now, by the key that joined as that resource."""
+    refused = Problem(
+        "unauthenticated", "No agent with that key is attached here.", hint="Join again with a new token."
+    )
+    if row is None or row.public_key is None or row.revoked_at is not None:
+        raise refused
+    if abs(now - request.at) > CLOCK_SKEW_S:
+        raise Problem(
+            "unauthenticated",
+            f"The agent's clock differs from the server's by {abs(now - request.at):.0f} s; 300 s are allowed.",
+            hint="Set the machine's clock.",
+        )
+    text = f"sirdar-agent-token:{request.resource_id}:{request.at!r}:{request.nonce}"
+    try:
+        key = Ed25519PublicKey.from_public_bytes(_unbase64(row.public_key))
+        key.verify(_unbase64(request.signature), text.encode())
+    except (InvalidSignature, ValueError):
+        raise refused from None
+
+
+def agent_token(keys: Keys, resource_id: str, expires_at: float) -> str:
+    """A short-lived bearer token of an agent: no row; dead when the resource is revoked."""
+    text = f"{resource_id}:{math.floor(expires_at)}"
+    return f"{AGENT_PREFIX}{text}.{keys.sign('agent', text)}"
+
+
+def resource_of_token(keys: Keys, token: str, now: float) -> str:
+    """The resource id in a valid agent token. Raises Problem."""
+    text, _, signature = token.removeprefix(AGENT_PREFIX).partition(".")
+    if not token.startswith(AGENT_PREFIX) or not keys.checks("agent", text, signature):
+        raise Problem("unauthenticated", "This is not an agent's token.")
+    resource_id, _, expires = text.partition(":")
+    if float(expires) < now:
+        raise Problem("token_expired", "The agent's token has expired; ask for a new one.")
+    return resource_id
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What hello decided: the wishes for what the agent owns."""
+
+    row: ResourceRow
+    protocol: int
+    desired: dict[str, str]
+
+
+def hello(tx: Tx, settings: Settings, resource_id: str, request: HelloRequest) -> Greeting:
+    """Begin a session, and compare: what the agent does not own any more is lost, what it should not own it forgets."""
+    common = set(request.protocols) & set(PROTOCOL_VERSIONS)
+    row = resource_store.find_resource(tx.conn, resource_id)
+    if row is None or row.revoked_at is not None:
+        raise Problem("unauthenticated", "The resource is not attached here any more.")
+    if not common:
+        raise Problem(
+            "conflict",
+            f"The agent speaks protocol {request.protocols}, this server {list(PROTOCOL_VERSIONS)}.",
+            hint="Install a Sirdar of the server's release on that machine.",
+        )
+    renewed = row.session == request.session
+    resource_store.begin_session(
+        tx,
+        resource_id,
+        session=request.session,
+        capabilities=request.capabilities.model_dump(),
+        agent_version=request.agent_version,
+        lease_s=settings.lease_s,
+    )
+    desired = _reconcile(tx, settings, row, request.owned, lost=lambda loaded: not renewed)
+    tx.hints.queue = True
+    return Greeting(row, max(common), desired)
+
+
+def heartbeat(
+    tx: Tx, settings: Settings, row: ResourceRow, request: HeartbeatRequest, missed: set[AttemptKey]
+) -> tuple[dict[str, str], set[AttemptKey]]:
+    """Renew the lease and compare. An attempt that two heartbeats in a row do not name is lost: one may cross an accept.
+
+    ``missed``: what the heartbeat before did not name. Returns the wishes and what this one did not name.
+    """
+    resource_store.renew_lease(tx, row.id, lease_s=settings.lease_s, load=request.load)
+    live = task_store.live_attempts_of_resource(tx.conn, row.id)
+    named = {owned.key for owned in request.owned}
+    absent = {
+        key
+        for key, loaded in live.items()
+        if key.text not in named and loaded.attempt.state is not AttemptState.OFFERED
+    }
+    desired = _reconcile(tx, settings, row, request.owned, lost=lambda loaded: loaded.attempt.key in missed)
+    return desired, absent
+
+
+def _reconcile(  # type: ignore[no-untyped-def]
+    tx: Tx, settings: Settings, row: ResourceRow, owned: list[OwnedAttempt], *, lost
+) -> dict[str, str]:
+    """Wishes for what the agent owns; what it should own and does not, and ``lost(loaded)`` holds, goes back to the queue."""
+    live = task_store.live_attempts_of_resource(tx.conn, row.id)
+    by_text = {key.text: loaded for key, loaded in live.items()}
+    desired = {item.key: _wish(by_text.get(item.key)) for item in owned}
+    gone = {key: loaded for key, loaded in live.items() if key.text not in desired and lost(loaded)}
+    back = [key for key, loaded in live.items() if key.text in desired and not loaded.task.leased]
+    if gone or back:
+        batch = new_batch(tx, settings)
+        batch.load([*gone, *back])
+        for key in back:
+            batch.recover(key)
+        outcome = Outcome(Reason.AGENT_LOST, f"The agent on {row.name} does not know the task any more")
+        for key, loaded in gone.items():
+            if loaded.attempt.state is AttemptState.OFFERED:
+                batch.withdraw_offer(key, Outcome(Reason.OFFER_EXPIRED, "The agent began a new session"))
+            else:
+                batch.end(key, outcome, {"ended_at": tx.now, "reported_at": tx.now})
+        batch.flush()
+        tx.hints.queue = True
+    return desired
+
+
+def _wish(loaded: Loaded | None) -> str:
+    """An attempt whose final the agent still has to deliver is unknown here only if the ledger ended it: then it is forgotten."""
+    if loaded is None:
+        return "forget"
+    if loaded.attempt.cancel_at is not None:
+        return "cancel"
+    return "run"
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _unbase64(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

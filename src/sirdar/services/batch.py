@@ -1,0 +1,467 @@
+"""One transaction's worth of changes to jobs, tasks and attempts: every change goes through the rules, and is written once.
+
+A batch locks the jobs first, in one order, loads what it needs in one query, applies facts in memory, and flushes with one
+statement for each kind of row. What began and ended within the batch is written once, in its last state.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sirdar.domain import job as job_rules
+from sirdar.domain import task as task_rules
+from sirdar.domain.ids import AttemptKey
+from sirdar.domain.job import CancelRequested, Counted, Effect, JobEvent
+from sirdar.domain.outcome import Outcome, Reason
+from sirdar.domain.states import ATTEMPT_ORDER, AttemptState
+from sirdar.domain.task import (
+    NOTHING,
+    Accepted,
+    Delta,
+    Ended,
+    OfferWithdrawn,
+    Reachable,
+    Retry,
+    Started,
+    Task,
+    Unreachable,
+    Withdrawn,
+)
+from sirdar.services.endings import tell_end
+from sirdar.store import jobs as job_store
+from sirdar.store import tasks as task_store
+from sirdar.store.engine import Tx
+from sirdar.store.jobs import JobRow
+from sirdar.store.tasks import Loaded
+
+EVENT_TASKS = 1000  # the most tasks that one event names; more are told as several events
+
+
+@dataclass(slots=True)
+class _JobChange:
+    """What the batch has gathered for one job."""
+
+    row: JobRow
+    delta: Delta = NOTHING
+    started_at: float | None = None
+    outcome: Outcome | None = None
+    cpu_s: float = 0.0
+    running: list[list[Any]] = field(default_factory=list)
+    returned: list[list[Any]] = field(default_factory=list)
+    ended: list[list[Any]] = field(default_factory=list)
+    said: list[list[Any]] = field(default_factory=list)
+    events: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+
+
+class Batch:
+    """See the module. Use: ``batch = Batch(tx, retry...)``, ``load``, the facts, ``flush``."""
+
+    def __init__(self, tx: Tx, *, retry_base_s: float, retry_max_s: float) -> None:
+        self.tx = tx
+        self._retry = (retry_base_s, retry_max_s)
+        self._jobs: dict[str, _JobChange] = {}
+        self._loaded: dict[AttemptKey, Loaded] = {}
+        self._tasks: dict[tuple[str, int], Task] = {}
+        self._resources: dict[tuple[str, int], str | None] = {}
+        self._moved: dict[tuple[str, int], float | None] = {}
+        self._ended: dict[tuple[str, int], Mapping[str, Any]] = {}
+        self._said: dict[tuple[str, int], Mapping[str, Any]] = {}
+        self._attempt_accepts: list[AttemptKey] = []
+        self._attempt_moves: dict[AttemptKey, tuple[AttemptState, float | None]] = {}
+        self._attempt_ends: dict[AttemptKey, tuple[Outcome, float | None, float | None, float | None]] = {}
+        self._attempt_cancels: list[AttemptKey] = []
+        self.superseded: list[AttemptKey] = []  # attempts that their agents shall forget
+
+    # ------------------------------------------------------------ loading
+
+    def lock(self, job_ids: Iterable[str]) -> None:
+        """Lock jobs that are not locked yet."""
+        wanted = [job_id for job_id in job_ids if job_id not in self._jobs]
+        for job_id, row in job_store.lock_jobs(self.tx, wanted).items():
+            self._jobs[job_id] = _JobChange(row)
+
+    def load(self, keys: Iterable[AttemptKey]) -> None:
+        """Lock the jobs of these attempts and load them with their tasks."""
+        wanted = [key for key in dict.fromkeys(keys) if key not in self._loaded]
+        self.lock({key.job for key in wanted})
+        self.adopt(task_store.load_attempts(self.tx, wanted))
+
+    def adopt(self, loaded: Mapping[AttemptKey, Loaded]) -> None:
+        """Take in rows that were read after their jobs were locked."""
+        for key, both in loaded.items():
+            self._loaded.setdefault(key, both)
+            place = (key.job, key.task)
+            self._tasks.setdefault(place, both.task)
+            if key.attempt == both.task.last_attempt or place not in self._resources:
+                self._resources[place] = both.attempt.resource_id
+
+    def job(self, job_id: str) -> JobRow | None:
+        change = self._jobs.get(job_id)
+        return change.row if change else None
+
+    def attempt_state(self, key: AttemptKey) -> AttemptState | None:
+        """The attempt's state with the batch's changes applied; None where there is no such attempt."""
+        if key in self._attempt_ends:
+            return AttemptState.ENDED
+        if key in self._attempt_moves:
+            return self._attempt_moves[key][0]
+        both = self._loaded.get(key)
+        if both is None:
+            return None
+        if both.attempt.state is AttemptState.OFFERED and key in self._attempt_accepts:
+            return AttemptState.ACCEPTED
+        return both.attempt.state
+
+    def task(self, key: AttemptKey) -> Task | None:
+        return self._tasks.get((key.job, key.task))
+
+    def loaded(self, key: AttemptKey) -> Loaded | None:
+        return self._loaded.get(key)
+
+    # ------------------------------------------------------------ facts of attempts
+
+    def accept(self, key: AttemptKey) -> bool:
+        """The agent has it in its journal. False: it came too late and shall be forgotten."""
+        state = self.attempt_state(key)
+        if state is None or state is AttemptState.ENDED:
+            return False
+        if state is not AttemptState.OFFERED:
+            return True
+        before = self._tasks[key.job, key.task]
+        after = self._apply(key, Accepted(key.attempt))
+        if after.attempt != key.attempt:
+            return False
+        self._attempt_accepts.append(key)
+        if before.attempt and before.attempt != key.attempt:
+            self._supersede(AttemptKey(key.job, key.task, before.attempt), Reason.AGENT_LOST)
+        self._move(key)
+        return True
+
+    def progress(self, key: AttemptKey, state: AttemptState, at: float) -> None:
+        """The attempt has come to this phase."""
+        now = self.attempt_state(key)
+        if (
+            now is None
+            or now in (AttemptState.ENDED, AttemptState.OFFERED)
+            or ATTEMPT_ORDER[state] <= ATTEMPT_ORDER[now]
+        ):
+            return
+        started = None
+        if state is AttemptState.RUNNING:
+            self._apply(key, Started(key.attempt, at))
+            self._jobs[key.job].started_at = _earliest(self._jobs[key.job].started_at, at)
+            self._jobs[key.job].running.append([key.task, key.attempt, at])
+            started = at
+            self._move(key)
+        self._attempt_moves[key] = (state, started or self._started_at(key))
+
+    def say(self, key: AttemptKey, text: str | None, progress: float | None, metrics: Mapping[str, float]) -> None:
+        """The program's latest words."""
+        task = self._tasks.get((key.job, key.task))
+        if task is None or task.attempt != key.attempt or task.state.ended:
+            return
+        self._said[key.job, key.task] = {"text": text, "progress": progress, "metrics": dict(metrics)}
+        self.tx.hints.jobs.add(key.job)
+        if text is not None:
+            self._jobs[key.job].said.append([key.task, key.attempt, text])
+
+    def end(self, key: AttemptKey, outcome: Outcome, columns: Mapping[str, Any], *, cpu_s: float = 0.0) -> bool:
+        """The attempt is over. False: it was a duplicate or superseded and changed nothing."""
+        if self.attempt_state(key) in (None, AttemptState.ENDED):
+            return False
+        task, change = self._tasks[key.job, key.task], self._jobs[key.job]
+        if task.attempt != key.attempt and self.attempt_state(key) is not AttemptState.OFFERED:
+            self._attempt_ends[key] = (Outcome(Reason.SUPERSEDED, outcome.message), None, None, None)
+            return False
+        wanted = change.row.job.cancel_requested_at is None
+        retry = Retry(change.row.retries, *self._retry)
+        after = self._apply(key, Ended(key.attempt, outcome, retry, wanted, columns.get("started_at")))
+        if after is task:
+            return False
+        times = (columns.get("accepted_at"), columns.get("started_at"), columns.get("ended_at", self.tx.now))
+        self._attempt_ends[key] = (outcome, *times)
+        self._after_end(key, task, after, outcome, columns)
+        change.cpu_s += cpu_s
+        return True
+
+    def _after_end(
+        self, key: AttemptKey, before: Task, after: Task, outcome: Outcome, columns: Mapping[str, Any]
+    ) -> None:
+        change = self._jobs[key.job]
+        change.started_at = _earliest(change.started_at, after.started_at)
+        if before.last_attempt > key.attempt and before.leased and after.state.ended:
+            self._supersede(AttemptKey(key.job, key.task, before.last_attempt), Reason.SUPERSEDED)
+        if after.state.ended:
+            self._ended[key.job, key.task] = columns
+            self._note_end(change, key, after, columns)
+        else:
+            change.returned.append([key.task, key.attempt, outcome.reason.value, outcome.message])
+            self._move(key, ready_at=self.tx.now)
+
+    def _note_end(self, change: _JobChange, key: AttemptKey, task: Task, columns: Mapping[str, Any]) -> None:
+        outcome = task.outcome
+        assert outcome is not None
+        if change.outcome is None or (change.outcome.ok and not outcome.ok):
+            named = (
+                f"task {key.task}: {outcome.message}"
+                if change.row.job.total > 1 and not outcome.ok
+                else outcome.message
+            )
+            change.outcome = replace(outcome, message=named)
+        change.ended.append(
+            [key.task, key.attempt, task.state.value, outcome.reason.value, task.started_at, columns.get("ended_at")]
+        )
+
+    def withdraw_offer(self, key: AttemptKey, outcome: Outcome) -> bool:
+        """The offer was not accepted in time, or refused: the task waits again."""
+        if self.attempt_state(key) is not AttemptState.OFFERED:
+            return False
+        self._apply(key, OfferWithdrawn(key.attempt))
+        self._attempt_ends[key] = (outcome, None, None, self.tx.now)
+        self._jobs[key.job].returned.append([key.task, key.attempt, outcome.reason.value, outcome.message])
+        self._move(key, ready_at=self.tx.now)
+        return True
+
+    def lose(self, key: AttemptKey) -> None:
+        """The agent is lost: the task waits for a replacement; this attempt stays current until one is accepted."""
+        state = self.attempt_state(key)
+        if state in (None, AttemptState.ENDED):
+            return
+        if state is AttemptState.OFFERED:
+            self.withdraw_offer(key, Outcome(Reason.OFFER_EXPIRED, "The agent became unreachable before it accepted"))
+            return
+        if self._jobs[key.job].row.job.cancel_requested_at is not None:
+            self.end(
+                key, Outcome(Reason.CANCELLED, "Cancelled; its agent has not answered since"), {"ended_at": self.tx.now}
+            )
+            self.superseded.append(key)
+            return
+        before = self._tasks[key.job, key.task]
+        if self._apply(key, Unreachable(key.attempt)) is not before:
+            message = "the agent is unreachable; the task waits for a replacement"
+            self._jobs[key.job].returned.append([key.task, key.attempt, Reason.AGENT_LOST.value, message])
+            self._move(key, ready_at=self.tx.now)
+
+    def recover(self, key: AttemptKey) -> None:
+        """The agent is back and still has the attempt: no replacement is wanted."""
+        if self.attempt_state(key) in (None, AttemptState.ENDED, AttemptState.OFFERED):
+            return
+        before = self._tasks[key.job, key.task]
+        if self._apply(key, Reachable(key.attempt)) is not before:
+            self._jobs[key.job].events.append(("reachable", {"tasks": [[key.task, key.attempt]]}))
+            self._move(key)
+
+    # ------------------------------------------------------------ facts of jobs
+
+    def lease(
+        self, job_id: str, rows: Sequence[Task], *, fresh: int, resource_id: str, session: str
+    ) -> list[AttemptKey]:
+        """Offer these tasks (the first ``fresh`` of them get their row now) to an agent."""
+        change = self._jobs[job_id]
+        offered, keys = [], []
+        for task in rows:
+            after, delta = task_rules.step(task, task_rules.Offered(), self.tx.now)
+            change.delta += delta
+            offered.append(after)
+            keys.append(AttemptKey(change.row.job.id, after.no, after.last_attempt))
+            self._tasks[job_id, after.no] = after
+            self._resources[job_id, after.no] = resource_id
+        change.delta += Delta(expanded=fresh)
+        if fresh:
+            ready_at = change.row.job.ready_at
+            task_store.insert_tasks(self.tx, job_id, offered[:fresh], resource_id=resource_id, ready_at=ready_at)
+        for task in offered[fresh:]:
+            self._moved[job_id, task.no] = None
+        task_store.insert_attempts(self.tx, keys, resource_id=resource_id, session=session)
+        for first in range(0, len(keys), EVENT_TASKS):
+            named = [[key.task, key.attempt] for key in keys[first : first + EVENT_TASKS]]
+            change.events.append(("offered", {"resource": resource_id, "tasks": named}))
+        return keys
+
+    def happen(self, job_id: str, event: JobEvent) -> None:
+        """Apply an event of the job itself and do what follows from it."""
+        self.settle(job_id)
+        self._step_job(job_id, event)
+
+    def cancel(self, job_id: str, by: str) -> None:
+        """Somebody wants the job ended."""
+        change = self._jobs[job_id]
+        if change.row.job.state.ended or change.row.job.cancel_requested_at is not None:
+            return
+        change.events.append(("cancel_requested", {"by": by}))
+        self.happen(job_id, CancelRequested(by))
+
+    # ------------------------------------------------------------ writing
+
+    def flush(self) -> None:
+        """Apply what was gathered to the jobs and write everything."""
+        for job_id in list(self._jobs):
+            self.settle(job_id)
+        self._write_tasks()
+        self._write_attempts()
+        changed = [change for change in self._jobs.values() if change.events]
+        rows: list[tuple[str, int, str, Mapping[str, Any]]] = []
+        for change in changed:
+            seq = change.row.event_seq
+            for offset, (kind, data) in enumerate(change.events, 1):
+                rows.append((change.row.job.id, seq + offset, kind, data))
+            change.row = replace(change.row, event_seq=seq + len(change.events))
+            self.tx.hints.jobs.add(change.row.job.id)
+        job_store.save_jobs(self.tx, [change.row for change in changed])
+        job_store.append_events(self.tx, rows)
+        self._write_usage()
+
+    def settle(self, job_id: str) -> None:
+        """Turn what the tasks of a job did into events, and step the job."""
+        change = self._jobs[job_id]
+        for kind, entries in (
+            ("running", change.running),
+            ("message", change.said),
+            ("returned", change.returned),
+            ("ended", change.ended),
+        ):
+            for first in range(0, len(entries), EVENT_TASKS):
+                change.events.append((kind, {"tasks": entries[first : first + EVENT_TASKS]}))
+            entries.clear()
+        delta, started_at, outcome = change.delta, change.started_at, change.outcome
+        change.delta, change.started_at, change.outcome = NOTHING, None, None
+        starts = started_at is not None and change.row.job.started_at is None
+        if delta != NOTHING or starts:
+            self._step_job(job_id, Counted(delta, started_at, outcome))
+
+    def _step_job(self, job_id: str, event: JobEvent) -> None:
+        change = self._jobs[job_id]
+        before = change.row.job
+        after, effects = job_rules.step(before, event, self.tx.now)
+        change.row = replace(change.row, job=after)
+        if after.state is not before.state:
+            change.events.append(("state", _state_event(after)))
+        if Effect.PLACE in effects:
+            self.tx.hints.queue = True
+        if Effect.STOP in effects:
+            self._stop(job_id)
+        if Effect.WITHDRAW in effects:
+            self._withdraw(job_id)
+        if Effect.TELL_END in effects:
+            tell_end(self.tx, change.row)
+
+    def _stop(self, job_id: str) -> None:
+        """Wish that agents end what they have accepted."""
+        self.adopt(task_store.live_attempts_of_job(self.tx.conn, job_id))
+        for key, both in self._loaded.items():
+            state = self.attempt_state(key)
+            if key.job == job_id and state not in (None, AttemptState.ENDED, AttemptState.OFFERED):
+                self._attempt_cancels.append(key)
+                self.tx.hints.resources.add(both.attempt.resource_id)
+
+    def _withdraw(self, job_id: str) -> None:
+        """Cancel all tasks that no agent has accepted: those without a row, those given back, and open offers."""
+        change = self._jobs[job_id]
+        by = change.row.job.cancel_requested_by or "?"
+        outcome = Outcome(Reason.CANCELLED, f"Cancelled by {by} before it started")
+        unexpanded = change.row.job.total - change.row.job.expanded
+        if unexpanded:
+            change.delta += Delta(expanded=0, waiting=-unexpanded, cancelled=unexpanded)
+        for task in task_store.ready_rows_of_job(self.tx, job_id):
+            self._tasks.setdefault((job_id, task.no), task)
+            self._withdraw_task(job_id, task.no, outcome)
+        for key in list(self._loaded):
+            if key.job == job_id and self.attempt_state(key) is AttemptState.OFFERED:
+                self._attempt_ends[key] = (outcome, None, None, self.tx.now)
+                self.superseded.append(key)
+                self._withdraw_task(job_id, key.task, outcome)
+        self.settle(job_id)
+
+    def _withdraw_task(self, job_id: str, no: int, outcome: Outcome) -> None:
+        task = self._tasks[job_id, no]
+        if task.attempt:  # of an agent that was given up: should it come back, it is told to forget
+            self._supersede(AttemptKey(self._jobs[job_id].row.job.id, no, task.attempt), Reason.AGENT_LOST)
+        after, delta = task_rules.step(task, Withdrawn(outcome), self.tx.now)
+        if after is task:
+            return
+        change = self._jobs[job_id]
+        change.delta += delta
+        self._tasks[job_id, no] = after
+        self._ended[job_id, no] = {"ended_at": self.tx.now, "reported_at": self.tx.now}
+        self._note_end(change, AttemptKey(change.row.job.id, no, max(1, after.last_attempt)), after, {})
+
+    def _supersede(self, key: AttemptKey, reason: Reason) -> None:
+        """Another attempt of the task counts now; this one's agent shall forget it."""
+        self._attempt_ends[key] = (Outcome(reason, "Another attempt of the task counts"), None, None, self.tx.now)
+        self.superseded.append(key)
+
+    def _apply(self, key: AttemptKey, fact: task_rules.Fact) -> Task:
+        place = (key.job, key.task)
+        before = self._tasks[place]
+        after, delta = task_rules.step(before, fact, self.tx.now)
+        if after is not before:
+            self._tasks[place] = after
+            self._jobs[key.job].delta += delta
+        return after
+
+    def _move(self, key: AttemptKey, ready_at: float | None = None) -> None:
+        place = (key.job, key.task)
+        self._moved[place] = ready_at if ready_at is not None else self._moved.get(place)
+
+    def _started_at(self, key: AttemptKey) -> float | None:
+        task = self._tasks.get((key.job, key.task))
+        return task.started_at if task and task.attempt == key.attempt else None
+
+    def _write_tasks(self) -> None:
+        moved = []
+        for (job_id, no), ready_at in self._moved.items():
+            if (job_id, no) not in self._ended:
+                moved.append((job_id, self._tasks[job_id, no], self._resources.get((job_id, no)), ready_at))
+        task_store.move_tasks(self.tx, moved)
+        ended = [(job_id, self._tasks[job_id, no], columns) for (job_id, no), columns in self._ended.items()]
+        task_store.end_tasks(self.tx, ended)
+        said = [(place, words) for place, words in self._said.items() if place not in self._ended]
+        task_store.say(self.tx, [_said_values(place, words) for place, words in said])
+        for (job_id, _no), words in said:
+            if self._jobs[job_id].row.job.total == 1:
+                job_store.say(self.tx, job_id, words)
+
+    def _write_attempts(self) -> None:
+        ends = self._attempt_ends
+        task_store.accept_attempts(self.tx, [key for key in self._attempt_accepts if key not in ends])
+        moves = [(key, state, at) for key, (state, at) in self._attempt_moves.items() if key not in ends]
+        task_store.move_attempts(self.tx, moves)
+        task_store.end_attempts(self.tx, [(key, *values) for key, values in ends.items()])
+        task_store.wish_cancel(self.tx, [key for key in self._attempt_cancels if key not in ends])
+        for key in self.superseded:
+            both = self._loaded.get(key)
+            if both:
+                self.tx.hints.resources.add(both.attempt.resource_id)
+
+    def _write_usage(self) -> None:
+        usage: defaultdict[str, float] = defaultdict(float)
+        for change in self._jobs.values():
+            if change.cpu_s:
+                usage[change.row.owner_id] += change.cpu_s
+        if usage:
+            job_store.add_usage(self.tx, usage)
+
+
+def _state_event(job: job_rules.Job) -> dict[str, Any]:
+    event: dict[str, Any] = {"state": job.state.value}
+    if job.outcome:
+        event |= {"reason": job.outcome.reason.value, "message": job.outcome.message, "exitCode": job.outcome.exit_code}
+    return event
+
+
+def _said_values(place: tuple[str, int], words: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "b_job": place[0],
+        "b_no": place[1],
+        "b_status_message": words["text"],
+        "b_progress": words["progress"],
+        "b_metrics_json": json.dumps(words["metrics"]) if words["metrics"] else None,
+    }
+
+
+def _earliest(one: float | None, other: float | None) -> float | None:
+    if one is None or other is None:
+        return one if other is None else other
+    return min(one, other)

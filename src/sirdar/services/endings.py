@@ -1,0 +1,18 @@
+"""What follows from a job's end, written in the same transaction."""
+
+import json
+
+from sirdar.store import jobs as job_store
+from sirdar.store.engine import Tx
+from sirdar.store.jobs import JobRow
+from sirdar.store.notices import insert_notices
+
+
+def tell_end(tx: Tx, row: JobRow) -> None:
+    """Write the notices that were asked for, and wake those who wait for the job."""
+    job_id = row.job.id
+    tx.hints.ended.add(job_id)
+    if row.notify_json:
+        insert_notices(tx, job_id, json.loads(row.notify_json))
+    if row.delete_requested_at is not None or job_store.is_waited_for(tx.conn, job_id):
+        tx.hints.pending = True

@@ -1,0 +1,158 @@
+"""From a submission's inputs to what is stored: checked, files resolved to blobs, secrets sealed, addresses noted for fetching."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sirdar.domain.app import FILE_INPUTS, App, FileRef, InputSpec, InputType
+from sirdar.domain.people import Caller
+from sirdar.domain.problems import FieldError, Problem
+from sirdar.domain.values import check, file_fault
+from sirdar.services.context import Services
+from sirdar.services.files import resolve_uri
+
+MAX_ERRORS = 50
+
+
+@dataclass(slots=True)
+class Prepared:
+    """Inputs ready to be stored. ``urls``: addresses that the server has to fetch first; they stand as ``{"$url": ...}``."""
+
+    common: dict[str, Any]
+    items: list[dict[str, Any]] | None
+    blobs: set[str] = field(default_factory=set)
+    urls: set[str] = field(default_factory=set)
+
+
+async def prepare(
+    services: Services,
+    caller: Caller,
+    app: App,
+    given: Mapping[str, Any],
+    items: Sequence[Mapping[str, Any]] | None,
+    *,
+    trusted_files: bool = False,
+) -> Prepared:
+    """Check everything and resolve it. Raises Problem ``invalid_input`` with every error (the first fifty).
+
+    ``trusted_files``: values may hold ``$file`` already (they come from the ledger, for a job that the caller may see).
+    """
+    specs = app.inputs
+    if items is None:
+        common, errors = check(specs, given, file_refs=trusted_files)
+        checked = None
+    else:
+        common, errors = check(specs, given, partial=True, file_refs=trusted_files)
+        checked = _check_items(specs, common, items, errors)
+    _raise(errors)
+    walk = _Walk(services, caller)
+    special = [
+        spec for spec in specs if spec.type in FILE_INPUTS or spec.type is InputType.SECRET or _holds_files(spec)
+    ]
+    prepared = Prepared(common, checked)
+    if special:
+        prepared.common = await walk.values(special, common, "inputs")
+        if checked is not None:
+            prepared.items = [await walk.values(special, item, f"foreach[{no}]") for no, item in enumerate(checked)]
+    _raise(walk.errors)
+    prepared.blobs, prepared.urls = walk.blobs, walk.urls
+    return prepared
+
+
+def _check_items(
+    specs: Sequence[InputSpec],
+    common: Mapping[str, Any],
+    items: Sequence[Mapping[str, Any]],
+    errors: list[FieldError],
+) -> list[dict[str, Any]]:
+    """Each item merged over the common inputs must be complete; what is kept is what the item adds."""
+    checked = []
+    for no, item in enumerate(items):
+        if not isinstance(item, Mapping):
+            errors.append(FieldError(f"foreach[{no}]", "is not a set of inputs", "an object"))
+            continue
+        values, wrong = check(specs, {**common, **item}, file_refs=True, where=f"foreach[{no}]")
+        if wrong:
+            errors.extend(wrong)
+            if len(errors) >= MAX_ERRORS:
+                break
+        checked.append({name: value for name, value in values.items() if name not in common or common[name] != value})
+    return checked
+
+
+def _holds_files(spec: InputSpec) -> bool:
+    return spec.type is InputType.LIST and spec.items is not None and spec.items.type in FILE_INPUTS
+
+
+class _Walk:
+    """Replaces files' URIs and secrets in values; each URI is resolved once."""
+
+    def __init__(self, services: Services, caller: Caller) -> None:
+        self._services = services
+        self._caller = caller
+        self._known: dict[str, FileRef] = {}
+        self.blobs: set[str] = set()
+        self.urls: set[str] = set()
+        self.errors: list[FieldError] = []
+
+    async def values(self, special: Sequence[InputSpec], values: Mapping[str, Any], where: str) -> dict[str, Any]:
+        replaced = dict(values)
+        for spec in special:
+            value = replaced.get(spec.name)
+            if value is None:
+                continue
+            if spec.type is InputType.SECRET:
+                if isinstance(value, str):
+                    replaced[spec.name] = {"$secret": self._services.keys.seal(value)}
+                continue
+            one = spec.items if spec.items is not None else spec
+            place = f"{where}.{spec.name}"
+            if isinstance(value, list):
+                replaced[spec.name] = [await self._file(one, item, f"{place}[{i}]") for i, item in enumerate(value)]
+            else:
+                replaced[spec.name] = await self._file(one, value, place)
+        return replaced
+
+    async def _file(self, spec: InputSpec, value: Any, place: str) -> Any:
+        ref = FileRef.from_json(value)
+        if ref is None and isinstance(value, str):
+            uri = self._local(value)
+            if uri is None:
+                self.urls.add(value)
+                return {"$url": value}
+            ref = await self._resolve(uri, place)
+        if ref is None:
+            return value
+        fault = file_fault(spec, ref)
+        if fault:
+            self.errors.append(FieldError(place, fault))
+        self.blobs.add(ref.sha256)
+        return ref.to_json()
+
+    def _local(self, uri: str) -> str | None:
+        """The path of a URI of this server; None for an address elsewhere."""
+        own = self._services.settings.url
+        if uri.startswith(own + "/"):
+            uri = uri[len(own) :]
+        return uri if uri.startswith("/") else None
+
+    async def _resolve(self, uri: str, place: str) -> FileRef | None:
+        if uri not in self._known:
+            try:
+                self._known[uri] = await resolve_uri(self._services, self._caller, uri)
+            except Problem as problem:
+                self.errors.append(FieldError(place, problem.detail, problem.expected))
+                return None
+        return self._known[uri]
+
+
+def _raise(errors: list[FieldError]) -> None:
+    if errors:
+        first = errors[0]
+        raise Problem(
+            "invalid_input",
+            f"{first.field}: {first.detail}" + (f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""),
+            field=first.field,
+            expected=first.expected,
+            errors=errors[:MAX_ERRORS],
+        )

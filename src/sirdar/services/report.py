@@ -1,0 +1,151 @@
+"""What agents report: accepts, refusals, phases, words, finals. One fenced transaction for a whole call."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic_core import to_json
+
+from sirdar.domain.ids import AttemptKey
+from sirdar.domain.outcome import Outcome, Reason
+from sirdar.domain.states import AttemptState
+from sirdar.services.batch import Batch
+from sirdar.services.settings import Settings
+from sirdar.store import blobs as blob_store
+from sirdar.store.engine import Tx
+from sirdar.wire.agent import Final, Stream, SyncRequest
+
+REASONS = frozenset(reason.value for reason in Reason)
+
+
+@dataclass(slots=True)
+class Report:
+    """What the agent is told of its report."""
+
+    accepted: list[str] = field(default_factory=list)
+    forget: list[str] = field(default_factory=list)
+    acked: list[str] = field(default_factory=list)
+
+
+def new_batch(tx: Tx, settings: Settings) -> Batch:
+    return Batch(tx, retry_base_s=settings.retry_base_s, retry_max_s=settings.retry_max_s)
+
+
+def apply_report(tx: Tx, settings: Settings, resource_id: str, request: SyncRequest) -> Report:
+    """Apply everything that one call carries. Duplicates, late and superseded facts are acknowledged and change nothing."""
+    report = Report()
+    keys = {text: key for text in _named(request) if (key := _parse(text)) is not None}
+    if not keys:
+        report.acked = [final.key for final in request.finals]
+        report.forget = [*request.accepts]
+        return report
+    batch = new_batch(tx, settings)
+    batch.load(keys.values())
+    mine = {
+        text: key
+        for text, key in keys.items()
+        if (loaded := batch.loaded(key)) is not None and loaded.attempt.resource_id == resource_id
+    }
+    _accept(batch, request, mine, report)
+    for text, why in request.refusals.items():
+        if text in mine:
+            _refuse(batch, mine[text], why)
+    for fact in request.started:
+        if fact.key in mine:
+            batch.progress(mine[fact.key], AttemptState(fact.state), fact.at)
+    for message in request.messages:
+        if message.key in mine:
+            batch.say(mine[message.key], message.text, message.progress, message.metrics)
+    for final in request.finals:
+        if final.key in mine:
+            _end(tx, batch, mine[final.key], final)
+        report.acked.append(final.key)
+    batch.flush()
+    report.forget += [key.text for key in batch.superseded if key in mine.values()]
+    return report
+
+
+def _named(request: SyncRequest) -> Iterable[str]:
+    yield from request.accepts
+    yield from request.refusals
+    for started in request.started:
+        yield started.key
+    for message in request.messages:
+        yield message.key
+    for final in request.finals:
+        yield final.key
+
+
+def _parse(text: str) -> AttemptKey | None:
+    try:
+        return AttemptKey.parse(text)
+    except ValueError:
+        return None
+
+
+def _accept(batch: Batch, request: SyncRequest, mine: dict[str, AttemptKey], report: Report) -> None:
+    for text in request.accepts:
+        if text in mine and batch.accept(mine[text]):
+            report.accepted.append(text)
+        else:
+            report.forget.append(text)
+
+
+def _refuse(batch: Batch, key: AttemptKey, why: str) -> None:
+    """A refusal by the resource's owner ends the task: asking again would change nothing."""
+    if batch.accept(key):
+        batch.end(key, Outcome(Reason.REFUSED, why), {"ended_at": batch.tx.now, "reported_at": batch.tx.now})
+
+
+def _end(tx: Tx, batch: Batch, key: AttemptKey, final: Final) -> None:
+    reason = Reason(final.reason) if final.reason in REASONS else Reason.START  # a newer agent may know more reasons
+    outcome = Outcome(reason, final.message, final.exit_code)
+    cpu_s = final.stats.cpu_user_s + final.stats.cpu_system_s
+    if batch.end(key, outcome, _columns(final), cpu_s=cpu_s):
+        shas = list(_blobs(final))
+        if shas:
+            blob_store.refer(tx, f"job:{key.job}", shas)
+
+
+def _columns(final: Final) -> dict[str, Any]:
+    return {
+        "accepted_at": final.accepted_at,
+        "staging_at": final.staging_at,
+        "started_at": final.started_at,
+        "ended_at": final.ended_at,
+        "reported_at": final.reported_at,
+        "result_json": _json(final.outputs) if final.outputs else None,
+        "stats_json": to_json(final.stats).decode(),
+        "stdout_json": _stream(final.stdout),
+        "stderr_json": _stream(final.stderr),
+        "debug_json": _json(final.debug) if final.debug else None,
+        "status_message": final.text,
+        "progress": final.progress,
+        "metrics_json": _json(final.metrics) if final.metrics else None,
+    }
+
+
+def _stream(stream: Stream) -> str | None:
+    return to_json(stream, exclude_none=True).decode() if stream.size else None
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _blobs(final: Final) -> Iterable[str]:
+    """Digests of all blobs that the final names."""
+    for stream in (final.stdout, final.stderr):
+        if stream.sha256:
+            yield stream.sha256
+    stack: list[Any] = [final.outputs, final.debug]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, dict):
+            if isinstance(file := value.get("$file"), dict):
+                yield str(file["sha256"])
+            else:
+                stack.extend(value.values())
+        elif isinstance(value, list):
+            stack.extend(value)

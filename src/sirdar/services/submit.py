@@ -1,0 +1,276 @@
+"""Submitting: validate, split into tasks (lazily), write job and first event in one transaction."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sirdar.domain.app import App, CodeKind, Resources
+from sirdar.domain.outcome import Outcome, Reason
+from sirdar.domain.people import Caller, Scope
+from sirdar.domain.problems import Problem
+from sirdar.domain.states import OnFailure, State
+from sirdar.domain.units import parse_duration, parse_size
+from sirdar.services import quotas
+from sirdar.services.access import require_scope, seen_job
+from sirdar.services.app_cache import LoadedVersion
+from sirdar.services.apps import resolve_app
+from sirdar.services.context import Services
+from sirdar.services.foreach import read_items
+from sirdar.services.job_inputs import Prepared, prepare
+from sirdar.store import idempotency, resources
+from sirdar.store import jobs as job_store
+from sirdar.store.engine import Tx
+from sirdar.store.ids import new_id
+from sirdar.store.jobs import NewJob
+from sirdar.wire.submit import Overrides, SubmitRequest
+
+KEY_CHARS = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What became of a submission: the job, and whether it was made now or by an earlier call with the same key."""
+
+    new: NewJob
+    loaded: LoadedVersion
+    created_at: float
+    replayed: bool = False
+    job_id: str = ""
+
+
+async def submit(
+    services: Services, caller: Caller, reference: str, request: SubmitRequest, *, key: str | None, body: bytes
+) -> Submitted:
+    """Make a job. ``key``: idempotency key; ``body``: the request's bytes, which a repeated key must repeat. Raises Problem."""
+    require_scope(caller, Scope.RUN)
+    loaded = await resolve_app(services, caller, reference)
+    body_hash = _hash(reference, body) if key else ""
+    if key:
+        known = await _replay(services, caller, key, body_hash)
+        if known:
+            return Submitted(_nothing(known, loaded), loaded, services.store.clock(), True, known)
+    app = loaded.app
+    items = await read_items(services, caller, request.foreach)
+    prepared = await prepare(services, caller, app, request.inputs, items)
+    new = await _build(services, caller, loaded, request, prepared)
+
+    def write(tx: Tx) -> tuple[str, float]:
+        if key:
+            earlier = _check_key(tx, services, caller, key, body_hash)
+            if earlier:
+                return earlier, tx.now
+            idempotency.remember(tx, caller.user_id, key, body_hash, new.id)
+        quotas.check_submit(tx.conn, caller.user_id, 1, services.settings)
+        return insert(tx, services, new)
+
+    job_id, created_at = await services.store.write(write)
+    return Submitted(new, loaded, created_at, job_id != new.id, job_id)
+
+
+def insert(tx: Tx, services: Services, new: NewJob) -> tuple[str, float]:
+    """Write a job and tell the loops."""
+    job_store.insert_job(tx, new)
+    if new.state is State.SUBMITTED:
+        tx.hints.pending = True
+    else:
+        tx.hints.queue = True
+    if new.total == 0:
+        tx.hints.pending = True
+    return new.id, tx.now
+
+
+async def _build(
+    services: Services, caller: Caller, loaded: LoadedVersion, request: SubmitRequest, prepared: Prepared
+) -> NewJob:
+    app, version = loaded.app, loaded.version
+    needs, overrides = apply_overrides(app, request.overrides)
+    waits = await _checked_waits(services, caller, request.waits)
+    at_submission = app.code.at_submission and app.code.kind in (CodeKind.GIT, CodeKind.GITLAB)
+    pending = {
+        **({"fetch": sorted(prepared.urls)} if prepared.urls else {}),
+        **({"code": True} if at_submission else {}),
+        **({"after": waits} if waits else {}),
+    }
+    items = prepared.items
+    total = len(items) if items is not None else 1
+    if total == 0:
+        raise Problem("invalid_field", "foreach holds no input sets.", field="foreach", expected="at least one")
+    settings = services.settings
+    return NewJob(
+        id=new_id(),
+        owner_id=caller.user_id,
+        app_id=version.app_id,
+        version_id=version.id,
+        name=request.name or app.name or app.alias,
+        inputs_json=_json(prepared.common),
+        total=total,
+        many=items is not None,
+        items=items or (),
+        retries=app.retries if request.retries is None else request.retries,
+        state=State.SUBMITTED if pending else State.READY,
+        overrides_json=_json(overrides),
+        resources_json=json.dumps(await _chosen(services, request.resources)),
+        priority=request.priority if caller.is_admin else min(0, request.priority),
+        cpus=needs.cpus,
+        memory_bytes=needs.memory_bytes or 0,
+        gpus=needs.gpus,
+        nodes=needs.nodes,
+        on_failure=OnFailure(request.on_failure),
+        debug=request.debug,
+        parent_job=caller.attempt.job if caller.attempt else None,
+        parent_task=caller.attempt.task if caller.attempt else None,
+        notify_json=_notify(services, request),
+        code_version=version.code_version,
+        pending_json=_json(pending) if pending else None,
+        retention_s=request.retention_s or app.retention_s or settings.retention_s,
+        blobs=sorted(prepared.blobs),
+        waits=waits,
+    )
+
+
+def apply_overrides(app: App, asked: Overrides | None) -> tuple[Resources, dict[str, Any]]:
+    """The needs of one task, and what was changed, as ``wire.agent.OfferedJob.resources``. Raises Problem."""
+    base = app.resources
+    values: dict[str, Any] = {}
+    if asked is not None:
+        given = asked.model_dump(exclude_none=True)
+        refused = sorted(set(given) - base.override)
+        if refused:
+            allowed = ", ".join(sorted(base.override)) or "nothing"
+            raise Problem(
+                "invalid_field",
+                f"The application does not let a submission change {', '.join(refused)}; it allows {allowed}.",
+                field=f"overrides.{refused[0]}",
+            )
+        values = {_OVERRIDE_NAMES[name]: _override(name, value) for name, value in given.items()}
+    changed = Resources(
+        cpus=values.get("cpus", base.cpus),
+        memory_bytes=values.get("memory_bytes", base.memory_bytes),
+        time_s=values.get("time_s", base.time_s),
+        gpus=values.get("gpus", base.gpus),
+        nodes=values.get("nodes", base.nodes),
+        disk_bytes=values.get("disk_bytes", base.disk_bytes),
+        override=base.override,
+    )
+    return changed, values
+
+
+_OVERRIDE_NAMES = {
+    "cpus": "cpus",
+    "memory": "memory_bytes",
+    "time": "time_s",
+    "gpus": "gpus",
+    "nodes": "nodes",
+    "disk": "disk_bytes",
+}
+
+
+def _override(name: str, value: int | float | str) -> int | float:
+    try:
+        if name in ("memory", "disk"):
+            amount: int | float = parse_size(value) if isinstance(value, str) else int(value)
+        elif name == "time":
+            amount = parse_duration(value) if isinstance(value, str) else float(value)
+        else:
+            amount = int(value)
+    except ValueError as error:
+        raise Problem("invalid_field", str(error), field=f"overrides.{name}") from None
+    if not 0 < amount < 2**60 and name not in ("gpus",):
+        raise Problem("invalid_field", f"{value!r} is out of range.", field=f"overrides.{name}")
+    return amount
+
+
+async def _chosen(services: Services, names: list[str]) -> list[str]:
+    """Ids of the resources that were named by id or name."""
+    if not names:
+        return []
+    known = await services.store.read(resources.list_resources)
+    ids = {row.id: row.id for row in known} | {row.name: row.id for row in known}
+    for name in names:
+        if name not in ids:
+            raise Problem(
+                "invalid_field",
+                f"There is no resource {name[:80]!r}.",
+                field="resources",
+                expected="names or ids from GET /api/resources",
+            )
+    return sorted({ids[name] for name in names})
+
+
+async def _checked_waits(services: Services, caller: Caller, waits: list[str]) -> list[str]:
+    if len(waits) > 100:
+        raise Problem("invalid_field", "A job may wait for at most 100 others.", field="after")
+    found = []
+    for job_id in waits:
+        seen = await services.store.read(lambda conn, job_id=job_id: seen_job(conn, caller, job_id))  # type: ignore[misc]
+        found.append(seen.id)
+    return sorted(set(found))
+
+
+def _notify(services: Services, request: SubmitRequest) -> str | None:
+    targets = []
+    for number, target in enumerate(request.notify):
+        if (target.webhook is None) == (target.email is None):
+            raise Problem(
+                "invalid_field",
+                "A notification goes to a webhook or to an e-mail address.",
+                field=f"notify[{number}]",
+                expected="{webhook: URL} or {email: ADDRESS}",
+            )
+        if target.webhook is not None:
+            secret = services.keys.seal(target.secret) if target.secret else None
+            targets.append({"webhook": target.webhook, **({"secret": secret} if secret else {})})
+        else:
+            targets.append({"email": str(target.email)})
+    return _json(targets) if targets else None
+
+
+# ---------------------------------------------------------------- idempotency
+
+
+async def _replay(services: Services, caller: Caller, key: str, body_hash: str) -> str | None:
+    if len(key) > KEY_CHARS:
+        raise Problem(
+            "invalid_field", f"An idempotency key has at most {KEY_CHARS} characters.", field="Idempotency-Key"
+        )
+    known = await services.store.read(lambda conn: idempotency.find(conn, caller.user_id, key))
+    return _same(known, body_hash, services.store.clock() - services.settings.idempotency_s) if known else None
+
+
+def _check_key(tx: Tx, services: Services, caller: Caller, key: str, body_hash: str) -> str | None:
+    known = idempotency.find(tx.conn, caller.user_id, key)
+    return _same(known, body_hash, tx.now - services.settings.idempotency_s) if known else None
+
+
+def _same(known: idempotency.Remembered, body_hash: str, oldest: float) -> str | None:
+    if known.created_at < oldest:
+        return None
+    if known.body_hash != body_hash:
+        raise Problem(
+            "idempotency_mismatch",
+            f"The key was used for another request, which made job {known.job_id}.",
+            field="Idempotency-Key",
+            hint="Use a new key for a new request.",
+        )
+    return known.job_id
+
+
+def _hash(reference: str, body: bytes) -> str:
+    return hashlib.sha256(reference.encode() + b"\0" + body).hexdigest()
+
+
+def _nothing(job_id: str, loaded: LoadedVersion) -> NewJob:
+    version = loaded.version
+    return NewJob(job_id, "", version.app_id, version.id, "", "{}", 1, 0)
+
+
+def _json(value: Mapping[str, Any] | list[Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def refusal(problem: Problem) -> Outcome:
+    """How a job ends that turned out not to be possible while it was prepared."""
+    reason = Reason.CODE_UNRESOLVED if problem.field == "code" else Reason.INPUT_UNREACHABLE
+    return Outcome(reason, problem.detail)

@@ -1,0 +1,74 @@
+"""The body of a submission: ``POST /api/apps/{app}``."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic.alias_generators import to_camel
+
+
+class Body(BaseModel):
+    """Base of request bodies: camelCase names, unknown ones refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+class Notify(Body):
+    """Who is told when the job ends: a webhook (signed with ``secret``) or an e-mail address."""
+
+    webhook: str | None = Field(None, max_length=2000)
+    secret: str | None = Field(None, max_length=200)
+    email: str | None = Field(None, max_length=320)
+
+
+class ForeachUri(Body):
+    """Input sets from a file of JSON lines."""
+
+    uri: str = Field(max_length=4000)
+
+
+class Overrides(Body):
+    """What the submission changes of the app's resources, where the app allows it. Sizes as ``2 GiB``, times as ``10 min``."""
+
+    cpus: int | None = Field(None, ge=1, le=100_000)
+    memory: int | str | None = None
+    time: float | str | None = None
+    gpus: int | None = Field(None, ge=0, le=10_000)
+    nodes: int | None = Field(None, ge=1, le=100_000)
+    disk: int | str | None = None
+
+
+class SubmitRequest(Body):
+    """One submission. Everest's clients send ``name``, ``inputs`` and perhaps ``resources``."""
+
+    name: str = Field("", max_length=500)
+    inputs: dict[str, Any] = {}
+    resources: list[str] = Field([], max_length=1000)
+    foreach: list[dict[str, Any]] | ForeachUri | None = None
+    on_failure: Literal["continue", "stop", "ignore"] = "continue"
+    overrides: Overrides | None = None
+    retries: int | None = Field(None, ge=0, le=100)
+    debug: bool = False
+    after: str | list[str] = []
+    priority: int = Field(0, ge=-100, le=100)
+    notify: list[Notify] = Field([], max_length=20)
+    retention_s: float | None = Field(None, gt=0)
+
+    @field_validator("name")
+    @classmethod
+    def _printable(cls, name: str) -> str:
+        if any(ord(char) < 32 or ord(char) == 127 for char in name):
+            raise ValueError("holds control characters")
+        return name
+
+    @property
+    def waits(self) -> list[str]:
+        return [self.after] if isinstance(self.after, str) else self.after
+
+
+class ResubmitRequest(Body):
+    """``POST /api/jobs/{id}/resubmit``: the inputs to change, over those of the job."""
+
+    inputs: dict[str, Any] = {}
+    name: str | None = Field(None, max_length=500)
+    version: Literal["same", "latest"] = "same"
+    debug: bool | None = None
