@@ -1,0 +1,119 @@
+"""A job on the terminal: its state, inputs, outputs, as ``job show`` and the end of ``run`` print them."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from sirdar.cli.draw import pairs
+from sirdar.cli.numbers import duration, moment, number, percent, size
+from sirdar.cli.session import Terminal
+from sirdar.cli.watch import ended_words, summary, task_counts
+from sirdar.client.errors import SirdarError
+from sirdar.client.job import Job
+from sirdar.client.requests.jobs import has_ended
+
+LONGEST_VALUE = 200
+ROWS_SHOWN = 10
+STDERR_LINES = 10
+STDERR_BYTES = 16 * 1024
+
+
+def page(document: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:
+    """All that is worth knowing at a glance; the answer first."""
+    yield ended_words(document) if has_ended(document) else summary(document)
+    resource = document.get("resource")
+    stats = document.get("stats") or {}
+    cpu_s = (stats.get("cpuUserS") or 0.0) + (stats.get("cpuSystemS") or 0.0)
+    outcome = document.get("outcome") or {}
+    yield from pairs(
+        {
+            "job": document.get("id"),
+            "name": document.get("name"),
+            "app": _app(document),
+            "code": document.get("codeVersion"),
+            "owner": document.get("owner"),
+            "on": resource.get("name") if isinstance(resource, Mapping) else resource,
+            "submitted": moment(document.get("submittedAt") or document.get("createdAt")),
+            "waited": duration(document.get("waitS")),
+            "ran": duration(document.get("runS")),
+            "message": document.get("statusMessage"),
+            "progress": percent(document.get("progress")),
+            "metrics": ", ".join(f"{name} {number(value)}" for name, value in (document.get("metrics") or {}).items()),
+            "tasks": task_counts(document.get("tasks")),
+            "attempts": document.get("attempts") if (document.get("attempts") or 1) > 1 else None,
+            "reason": _reason(outcome),
+            "cpu time": duration(cpu_s) if cpu_s else None,
+            "peak memory": size(stats["maxRssBytes"]) if stats.get("maxRssBytes") else None,
+            "parent": document.get("parent"),
+            "page": document.get("url"),
+        },
+        terminal,
+    )
+    if document.get("inputs"):
+        yield ""
+        yield "Inputs"
+        yield from (f"  {line}" for line in pairs({k: value_words(v) for k, v in document["inputs"].items()}, terminal))
+    yield from output_lines(document, terminal)
+
+
+def output_lines(document: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:
+    """The outputs; of many tasks the first ones."""
+    result = document.get("result")
+    if not result:
+        return
+    yield ""
+    yield "Outputs"
+    if isinstance(result, Mapping):
+        yield from (f"  {line}" for line in pairs({k: value_words(v) for k, v in result.items()}, terminal))
+    elif isinstance(result, list):
+        for number_of_task, row in enumerate(result[:ROWS_SHOWN]):
+            yield f"  {number_of_task}  {_row_words(row)}"
+        if len(result) > ROWS_SHOWN:
+            yield f"  … and {len(result) - ROWS_SHOWN} more: --json shows all"
+    else:
+        yield f"  {result}"
+
+
+def value_words(value: Any) -> str:
+    """A value in a line: numbers as scientists write them, files by their names, long texts cut."""
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, str):
+        name = unquote(urlsplit(value).path.rpartition("/")[2]) if value.startswith("/api/files/") else value
+        text = name.replace("\n", "⏎")
+    else:
+        text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
+
+
+def tail_of_stderr(job: Job) -> list[str]:
+    """The last lines that the program wrote to stderr; nothing where they cannot be had."""
+    try:
+        lines = list(job.stream_logs("stderr", follow=False))
+    except SirdarError:
+        return []
+    if not any(lines):
+        return []
+    return ["", "Last lines of stderr", *(f"  {line}" for line in lines[-STDERR_LINES:])]
+
+
+def _row_words(row: Any) -> str:
+    if not isinstance(row, Mapping):
+        return "–" if row is None else value_words(row)
+    return ", ".join(f"{name} {value_words(value)}" for name, value in row.items())
+
+
+def _app(document: Mapping[str, Any]) -> str:
+    name = document.get("app") or document.get("appAlias") or document.get("appId")
+    return f"{name}@{document['appVersion']}" if document.get("appVersion") else str(name)
+
+
+def _reason(outcome: Mapping[str, Any]) -> str | None:
+    if not outcome or outcome.get("reason") == "ok":
+        return None
+    fault = outcome.get("fault")
+    whose = f", the {fault}'s fault" if fault and fault != "nobody" else ""
+    return f"{outcome.get('reason')}{whose}"

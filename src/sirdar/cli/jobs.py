@@ -1,0 +1,331 @@
+"""``job ...`` and ``explain``."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from sirdar.cli import draw
+from sirdar.cli.job_page import page, value_words
+from sirdar.cli.numbers import duration, moment, size
+from sirdar.cli.reply import Reply
+from sirdar.cli.run import ended, finish
+from sirdar.cli.session import UsageError, current
+from sirdar.cli.values import read_inputs
+from sirdar.cli.watch import follow as follow_job
+from sirdar.cli.watch import summary
+from sirdar.client.job import Job
+from sirdar.client.requests import jobs as requests
+from sirdar.client.views import explanation_of
+
+JobId = Annotated[str, Parameter(help="an id, a beginning of it (four characters or more), or last")]
+State = Literal["submitted", "ready", "running", "done", "failed", "cancelled"]
+
+
+def list_jobs(
+    *,
+    state: Annotated[State | None, Parameter(help="jobs in this state alone")] = None,
+    app: Annotated[str | None, Parameter(help="jobs of this application")] = None,
+    text: Annotated[str | None, Parameter(help="a part of the name")] = None,
+    owner: Annotated[str | None, Parameter(help="jobs of this user that you may see")] = None,
+    since: Annotated[str | None, Parameter(help="submitted at or after: 2026-11-20, 2026-11-20T14:00Z")] = None,
+    until: Annotated[str | None, Parameter(help="submitted before")] = None,
+    limit: Annotated[int, Parameter(help="how many; 0 for all")] = 40,
+) -> Reply:
+    """Jobs, newest first."""
+    session = current()
+    request = requests.listing(
+        state=state.upper() if state else None,
+        app=app,
+        text=text,
+        owner=owner,
+        since=_instant(since),
+        until=_instant(until),
+        limit=min(limit, 1000) if limit else 1000,
+    )
+    found = list(session.client.iterate(request, limit or None))
+    return _table(found)
+
+
+def show(job: JobId = "last", /) -> Reply:
+    """How a job stands."""
+    document = _job(job).document
+    return Reply(document, [document["id"]], lambda: page(document, current().terminal))
+
+
+def watch(job: JobId = "last", /) -> Reply:
+    """Follow a job until it ends; the exit code tells how. Ctrl-C goes away from it, a second one asks to cancel it."""
+    session = current()
+    found = _job(job)
+    left = None if found.is_over else follow_job(found, session)
+    if left is not None:
+        return Reply(found.document, [found.id], lambda: (), exit_code=left)
+    return ended(found, session)
+
+
+def logs(
+    job: JobId = "last",
+    /,
+    *,
+    stream: Annotated[Literal["stdout", "stderr", "both"], Parameter(help="stderr goes to standard error")] = "both",
+    task: Annotated[int | None, Parameter(help="number of a task, from 0")] = None,
+    follow: Annotated[
+        bool, Parameter(name=["--follow", "-f"], help="until the program has ended", negative="")
+    ] = False,
+) -> Reply | None:
+    """What the program wrote to its standard output and error."""
+    session = current()
+    lines = _job(job).stream_logs(stream, task=task, follow=follow)
+    if session.options.json:
+        found = [{"stream": getattr(line, "stream", stream), "line": line} for line in lines]
+        return Reply(found)
+    for line in lines:
+        print(line, file=sys.stderr if getattr(line, "stream", "") == "stderr" else sys.stdout, flush=follow)
+    return None
+
+
+def events(
+    job: JobId = "last",
+    /,
+    *,
+    follow: Annotated[bool, Parameter(name=["--follow", "-f"], help="until the job has ended", negative="")] = False,
+) -> Reply | None:
+    """The job's story. With --json the events themselves; with --follow one JSON object in each line."""
+    import json
+
+    session = current()
+    job_id = session.job_id(job)
+    if follow:
+        for event in session.client.job(job_id).events():
+            document = {"id": event.id, "event": event.kind, "data": event.data}
+            print(
+                json.dumps(document, ensure_ascii=False) if session.options.json else _event_line(document), flush=True
+            )
+        return None
+    if session.options.json:
+        return Reply(session.client.call(requests.past_events(job_id)))
+    story = session.client.send(requests.event_log(job_id)).body.decode(errors="replace")
+    return Reply(None, [], story.splitlines)
+
+
+def tasks(
+    job: JobId = "last",
+    /,
+    *,
+    state: Annotated[State | None, Parameter(help="tasks in this state alone")] = None,
+    limit: Annotated[int, Parameter(help="how many; 0 for all")] = 40,
+) -> Reply:
+    """Tasks of a job, those too that have not been expanded yet."""
+    session = current()
+    request = requests.tasks(
+        session.job_id(job), state=state.upper() if state else None, limit=min(limit, 1000) or 1000
+    )
+    found = list(session.client.iterate(request, limit or None))
+    headers = ("no>", "state", "resource", "waited>", "ran>", "in>", "out>", "attempts>", "message")
+    rows = [
+        (
+            task.get("no"),
+            draw.state(str(task.get("state")), _plain()),
+            _name(task.get("resource")),
+            duration(task.get("waitS")),
+            duration(task.get("runS")),
+            size(task.get("stagedInBytes")),
+            size(task.get("stagedOutBytes")),
+            task.get("attempts"),
+            (task.get("outcome") or {}).get("message") or task.get("statusMessage"),
+        )
+        for task in found
+    ]
+    return Reply(found, [str(task.get("no")) for task in found], lambda: draw.table(headers, rows, session.terminal))
+
+
+def children(job: JobId = "last", /) -> Reply:
+    """Jobs that a job's tasks submitted."""
+    session = current()
+    return _table(list(session.client.iterate(requests.children(session.job_id(job)))))
+
+
+def download(
+    job: JobId = "last",
+    /,
+    *,
+    to: Annotated[Path, Parameter(help="a folder; of many tasks each gets one of its own in it")] = Path(),
+) -> Reply:
+    """Download the output files; a job that has not ended is waited for."""
+    paths = _job(job).download(to)
+    words = [str(path) for path in paths] or ["the job has no output files"]
+    return Reply([str(path) for path in paths], [str(path) for path in paths], lambda: words)
+
+
+def cancel(*job: JobId) -> Reply:
+    """End jobs. A running program gets SIGTERM first; the job is CANCELLED when it has ended."""
+    found = [_job(one) for one in _some(job)]
+    asked = [one.cancel() for one in found]
+    words = [
+        f"asked for the end of job {one.id}" if was_asked else f"job {one.id} had ended already: {one.state.lower()}"
+        for one, was_asked in zip(found, asked, strict=True)
+    ]
+    return Reply([one.document for one in found], [one.id for one in found], lambda: words)
+
+
+def delete(*job: JobId, name: Annotated[str | None, Parameter(help="all of your jobs of this name")] = None) -> Reply:
+    """Remove jobs and their files."""
+    session = current()
+    if name is not None:
+        session.client.send(requests.delete_named(name))
+        return Reply({"deleted": {"name": name}}, [], lambda: [f"deleted the jobs named {name}"])
+    ids = [session.job_id(one) for one in _some(job)]
+    for one in ids:
+        session.client.send(requests.delete(one))
+    return Reply({"deleted": ids}, ids, lambda: [f"deleted job {one}" for one in ids])
+
+
+def resubmit(
+    job: JobId = "last",
+    /,
+    *,
+    input: Annotated[
+        list[str] | None,
+        Parameter(name=["--input", "-i"], help="name=value of an input to change", consume_multiple=False, negative=""),
+    ] = None,
+    name: Annotated[str | None, Parameter(help="of the new job")] = None,
+    latest: Annotated[bool, Parameter(help="of the newest version of the application", negative="")] = False,
+    wait: Annotated[bool, Parameter(name="--wait", negative="--detach", help="follow the job to its end")] = False,
+) -> Reply:
+    """A new job with the inputs of an old one."""
+    session = current()
+    old = _job(job)
+    declared = session.client.app(_app_of(old, latest)).inputs if input else {}
+    version = "latest" if latest else None
+    new = old.resubmit(_name=name, _version=version, **read_inputs(input or [], declared))
+    session.keep_last(new.id)
+    return finish(new, session, wait=wait)
+
+
+def share(
+    job: JobId,
+    /,
+    *subject: Annotated[str, Parameter(help="a user, or group:NAME; without any: who may see it")],
+    link: Annotated[bool, Parameter(help="an address by which anybody may see the job", negative="")] = False,
+    revoke: Annotated[bool, Parameter(help="take it back", negative="")] = False,
+) -> Reply:
+    """Let others see a job."""
+    session = current()
+    job_id = session.job_id(job)
+    if link:
+        return _share_link(job_id, revoke)
+    if not subject:
+        found = session.client.call(requests.shares(job_id))
+        return Reply(found, [], lambda: share_lines(found))
+    names = [one if ":" in one else f"user:{one}" for one in subject]
+    for one in names:
+        session.client.send(requests.unshare(job_id, one) if revoke else requests.share(job_id, one))
+    done = "no longer shared with" if revoke else "shared with"
+    return Reply({"job": job_id, "subjects": names, "revoked": revoke}, names, lambda: [f"{done} {', '.join(names)}"])
+
+
+def explain(job: JobId = "last", /) -> Reply:
+    """Why a job waits, or why it ended so."""
+    session = current()
+    document = session.client.call(requests.explain(session.job_id(job)))
+    return Reply(document, [str(document.get("state"))], lambda: str(explanation_of(document)).splitlines())
+
+
+def share_lines(found: Any) -> list[str]:
+    """Who may do what."""
+    members = found if isinstance(found, list) else (found or {}).get("shares") or []
+    lines = [
+        "  ".join(str(word) for word in (member.get("subject") or _subject(member), member.get("permission")) if word)
+        if isinstance(member, dict)
+        else str(member)
+        for member in members
+    ]
+    return lines or ["shared with nobody"]
+
+
+def _subject(member: dict[str, Any]) -> str:
+    kind = member.get("kind") or member.get("type") or ""
+    return f"{kind}:{member.get('name', '')}".strip(":")
+
+
+def _share_link(job_id: str, revoke: bool) -> Reply:
+    client = current().client
+    if revoke:
+        client.send(requests.revoke_link(job_id))
+        return Reply({"job": job_id, "revoked": True}, [], lambda: ["the link works no more"])
+    document = client.call(requests.share_link(job_id))
+    return Reply(document, [document["url"]], lambda: [document["url"]])
+
+
+def _job(text: str) -> Job:
+    session = current()
+    return session.client.job(session.job_id(text))
+
+
+def _some(jobs: tuple[str, ...]) -> tuple[str, ...]:
+    if not jobs:
+        raise UsageError("which job?", "give an id, or last")
+    return jobs
+
+
+def _app_of(job: Job, latest: bool) -> str:
+    ref = str(job.document.get("appId") or job.app.partition("@")[0])
+    version = job.document.get("appVersion")
+    return ref if latest or not version else f"{ref}@{version}"
+
+
+def _instant(text: str | None) -> Any:
+    from datetime import datetime
+
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        raise UsageError(f"{text!r} is not a time", "write 2026-11-20 or 2026-11-20T14:00Z") from None
+
+
+def _table(found: list[dict[str, Any]]) -> Reply:
+    session = current()
+    headers = ("state", "job", "name", "app", "submitted", "ran>", "on", "owner", "")
+    rows = [
+        (
+            draw.state(str(job.get("state")), _plain()),
+            job["id"],
+            job.get("name"),
+            f"{job.get('app') or job.get('appAlias')}@{job.get('appVersion')}",
+            moment(job.get("submittedAt") or job.get("createdAt")),
+            duration(job.get("runS")),
+            _name(job.get("resource")),
+            job.get("owner"),
+            summary({**job, "state": job.get("state")}).partition(" · ")[2],
+        )
+        for job in found
+    ]
+    empty = ["no jobs; run an application: `sirdar app list`"]
+    return Reply(
+        found,
+        [job["id"] for job in found],
+        lambda: draw.table(headers, rows, session.terminal) if found else empty,
+    )
+
+
+def _plain() -> Any:
+    from sirdar.cli.session import Terminal
+
+    return Terminal()
+
+
+def _name(resource: Any) -> str:
+    return str(resource.get("name", "")) if isinstance(resource, dict) else str(resource or "")
+
+
+def _event_line(event: dict[str, Any]) -> str:
+    data = event["data"]
+    words = (
+        [f"{name} {value_words(value)}" for name, value in data.items() if value not in (None, "", {}, [])]
+        if isinstance(data, dict)
+        else [str(data)]
+    )
+    return f"{event['id']:>5}  {event['event']:<8} {'; '.join(words)}"
