@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from sirdar.wire.archive_formats import Entry, EntryKind, Limits, open_archive, refused
 from sirdar.wire.archive_names import check_name, resolve_link
@@ -64,12 +64,15 @@ def list_archive(path: Path, limits: Limits | None = None) -> list[Member]:
         ]
 
 
-def unpack(path: Path, target: Path, limits: Limits | None = None) -> Unpacked:
+def unpack(
+    path: Path, target: Path, limits: Limits | None = None, *, outward_links: Literal["refuse", "skip"] = "refuse"
+) -> Unpacked:
     """Unpacks an archive into ``target``, which is made, or must be empty.
 
     Refused: names that lead out of the target or that this system cannot hold, links that lead out, devices, pipes, a name
     that stands twice, more files or bytes than the limits, a compression ratio of a bomb, encrypted or damaged members.
-    Files get permissions as in the archive, without setuid, readable and writable by their owner.
+    Files get permissions as in the archive, without setuid, readable and writable by their owner. With ``outward_links``
+    ``skip``, links that lead out are left out instead, for a repository may well have some.
     """
     existed = target.exists()
     target.mkdir(parents=True, exist_ok=True)
@@ -77,7 +80,7 @@ def unpack(path: Path, target: Path, limits: Limits | None = None) -> Unpacked:
         raise ValueError(f"{target} is not empty")
     try:
         with open_archive(path, limits or Limits()) as archive:
-            return _Unpacking(target, limits or Limits()).run(archive.entries())
+            return _Unpacking(target, limits or Limits(), outward_links == "skip").run(archive.entries())
     except BaseException:
         _clear(target, itself=not existed)
         raise
@@ -111,9 +114,10 @@ def walk(directory: Path) -> list[ZipEntry]:
 class _Unpacking:
     """One archive on its way to disk. Links are made last, when no file can be written through them any more."""
 
-    def __init__(self, target: Path, limits: Limits) -> None:
+    def __init__(self, target: Path, limits: Limits, skip_outward: bool) -> None:
         self._target = target
         self._limits = limits
+        self._skip_outward = skip_outward
         self._files: dict[str, Path] = {}  # by the name as the file system compares it
         self._directories: set[str] = set()
         self._links: dict[str, str] = {}
@@ -176,12 +180,15 @@ class _Unpacking:
         self._files[fold(name)] = self._target / name
 
     def _make_links(self) -> None:
+        kept = []
         for key, link_to in self._links.items():
-            name = self._files[key].relative_to(self._target).as_posix()
-            if reason := resolve_link(key, self._links, fold):
-                raise refused(name, f"it links to {link_to!r}: {reason}")
-        for key, link_to in self._links.items():
-            self._files[key].symlink_to(link_to)
+            path, reason = self._files[key], resolve_link(key, self._links, fold)
+            if reason is None:
+                kept.append((path, link_to))
+            elif not self._skip_outward:
+                raise refused(path.relative_to(self._target).as_posix(), f"it links to {link_to!r}: {reason}")
+        for path, link_to in kept:
+            path.symlink_to(link_to)
 
     def _count(self, size: int, member: str) -> None:
         self._size += size

@@ -1,7 +1,10 @@
-"""Other people's servers, over real sockets on loopback: a web server whose handlers write what they like, and its TLS."""
+"""Other people's servers, over real sockets on loopback: a web server whose handlers write what they like, its TLS, git."""
 
+import base64
 import datetime
+import os
 import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,7 +32,7 @@ class Exchange(BaseHTTPRequestHandler):
 
     def reply(self, status: int, body: bytes = b"", **headers: str) -> None:
         self.send_response(status)
-        for name, value in {"content_length": str(len(body)), **headers}.items():
+        for name, value in {"content_length": str(len(body)), "connection": "close", **headers}.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         self.wfile.write(body)
@@ -201,3 +204,86 @@ def lies() -> SimpleNamespace:
         slow=slow,
         huge_headers=huge_headers,
     )
+
+
+# ---------------------------------------------------------------- git over smart HTTP
+
+DAY = 1_795_132_800  # 2026-11-20 00:00 UTC
+
+
+@dataclass
+class GitRepository:
+    """A bare repository that ``web`` serves under ``/git/NAME.git``; with a ``token`` only to who gives it."""
+
+    web: Web
+    path: Path
+    token: str | None = None
+
+    @property
+    def url(self) -> str:
+        return self.web.url(f"/git/{self.path.name}")
+
+    def git(self, *arguments: str, body: bytes | None = None) -> str:
+        env = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.path),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_AUTHOR_NAME": "A",
+            "GIT_AUTHOR_EMAIL": "a@example.org",
+            "GIT_COMMITTER_NAME": "A",
+            "GIT_COMMITTER_EMAIL": "a@example.org",
+            "GIT_AUTHOR_DATE": f"{DAY} +0300",
+            "GIT_COMMITTER_DATE": f"{DAY} +0300",
+        }
+        command = ["git", f"--git-dir={self.path}", *arguments]
+        done = subprocess.run(command, input=body, env=env, capture_output=True, check=True, timeout=30)
+        return done.stdout.decode().strip()
+
+    def commit(self, branch: str, files: dict[str, bytes | str], parent: str | None = None) -> str:
+        """A commit of exactly these files; a text is a link's target, ``!`` before a name makes it executable."""
+        script = b"reset refs/heads/scratch\n" + f"commit refs/heads/{branch}\n".encode()
+        script += f"committer A <a@example.org> {DAY} +0300\ndata 1\nx\n".encode()
+        script += f"from {parent}\n".encode() if parent else b""
+        script += b"deleteall\n"
+        for name, content in files.items():
+            mode = "120000" if isinstance(content, str) else "100755" if name.startswith("!") else "100644"
+            raw = content.encode() if isinstance(content, str) else content
+            script += f"M {mode} inline {name.removeprefix('!')}\ndata {len(raw)}\n".encode() + raw + b"\n"
+        self.git("fast-import", "--quiet", "--force", body=script)
+        return self.git("rev-parse", f"refs/heads/{branch}")
+
+    def serve(self, exchange: Exchange) -> None:
+        """What a web server does for ``git http-backend``."""
+        expected = "Basic " + base64.b64encode(f"oauth2:{self.token}".encode()).decode()
+        if self.token is not None and exchange.headers.get("Authorization") != expected:
+            exchange.reply(401, www_authenticate='Basic realm="git"')
+            return
+        path, _, query = exchange.path.partition("?")
+        env = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.path),
+            "GIT_PROJECT_ROOT": str(self.path.parent),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "PATH_INFO": path.removeprefix("/git"),
+            "QUERY_STRING": query,
+            "REQUEST_METHOD": exchange.command,
+            "CONTENT_TYPE": exchange.headers.get("Content-Type", ""),
+            "CONTENT_LENGTH": exchange.headers.get("Content-Length", "0"),
+            "HTTP_CONTENT_ENCODING": exchange.headers.get("Content-Encoding", ""),
+            "GIT_PROTOCOL": exchange.headers.get("Git-Protocol", ""),
+        }
+        command = ["git", "http-backend"]
+        done = subprocess.run(command, input=exchange.body(), env=env, capture_output=True, check=False, timeout=30)
+        head, _, body = done.stdout.partition(b"\r\n\r\n")
+        fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+        status = int(fields.pop("Status", "200").split()[0])
+        exchange.reply(status, body, **{name.replace("-", "_").lower(): value for name, value in fields.items()})
+
+
+@pytest.fixture
+def repository(web: Web, tmp_path: Path) -> GitRepository:
+    made = GitRepository(web, tmp_path / "served" / "model.git")
+    made.path.parent.mkdir()
+    made.git("init", "--quiet", "--bare", "--initial-branch=main", str(made.path))
+    web.routes["/git/model.git/*"] = made.serve
+    return made

@@ -174,6 +174,13 @@ def test_links_that_lead_out_and_what_is_no_file_are_refused(
     assert_refused(make_tar(tmp_path / "a.tar", *members), tmp_path / "t", why)
 
 
+def test_links_that_lead_out_may_be_left_out_instead(tmp_path: Path) -> None:
+    members = [("a", "file", b"1"), ("in", "sym", b"a"), ("out", "sym", b"/etc/passwd"), ("via", "sym", b"out")]
+    path = make_tar(tmp_path / "a.tar", *members)  # type: ignore[arg-type]
+    unpack(path, tmp_path / "t", outward_links="skip")
+    assert sorted(p.name for p in (tmp_path / "t").iterdir()) == ["a", "in"]
+
+
 def test_a_zip_with_a_link_that_leads_out_or_a_device_is_refused(tmp_path: Path) -> None:
     link = make_zip(tmp_path / "l.zip", ("l", b"../../etc", stat.S_IFLNK | 0o777))
     assert_refused(link, tmp_path / "t", "outside")
