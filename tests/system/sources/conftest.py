@@ -1,7 +1,9 @@
 """Other people's servers, over real sockets on loopback: a web server whose handlers write what they like, its TLS, git."""
 
+import asyncio
 import base64
 import datetime
+import hashlib
 import os
 import ssl
 import subprocess
@@ -12,13 +14,20 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import anyio
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from sirdar.domain.app import Code
+from sirdar.domain.problems import Problem
+from sirdar.services.code.cache import ArchiveCache
+from sirdar.services.code.resolve import Resolved, resolve
+from sirdar.services.code.sources import Sources
 from sirdar.services.outbound.addresses import AddressPolicy
 
 LOOPBACK = ("127.0.0.0/8", "::1")
@@ -287,3 +296,58 @@ def repository(web: Web, tmp_path: Path) -> GitRepository:
     made.git("init", "--quiet", "--bare", "--initial-branch=main", str(made.path))
     web.routes["/git/model.git/*"] = made.serve
     return made
+
+
+# ---------------------------------------------------------------- resolving code
+
+
+class Blobs:
+    """Keeps what is put, by digest."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    async def put(self, path: Path) -> tuple[str, int]:
+        body = await anyio.Path(path).read_bytes()
+        sha256 = hashlib.sha256(body).hexdigest()
+        self.kept[sha256] = body
+        return sha256, len(body)
+
+
+@pytest.fixture
+def blobs() -> Blobs:
+    return Blobs()
+
+
+@pytest.fixture
+def sources(loopback: AddressPolicy) -> Sources:
+    return Sources(loopback, timeout_s=30)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> ArchiveCache:
+    return ArchiveCache(tmp_path / "cache")
+
+
+@pytest.fixture
+def take(sources: Sources, cache: ArchiveCache, blobs: Blobs) -> Callable[..., Resolved]:
+    def take(code: Code, values: dict[str, Any] | None = None, **changes: Any) -> Resolved:
+        settings = {"secrets": {}, "sources": sources, "cache": cache, "put_blob": blobs.put, **changes}
+        return asyncio.run(resolve(code, values=values or {}, **settings))
+
+    return take
+
+
+@pytest.fixture
+def fails(take: Callable[..., Resolved]) -> Callable[..., Problem]:
+    """Resolves code that cannot be, and gives the Problem, whose code and words it has checked."""
+
+    def fails(code: Code, expected: str, *words: str, **changes: Any) -> Problem:
+        with pytest.raises(Problem) as caught:
+            take(code, **changes)
+        assert caught.value.code == expected, caught.value.detail
+        for word in words:
+            assert word in caught.value.detail
+        return caught.value
+
+    return fails

@@ -1,14 +1,12 @@
 """Code from a real git server over smart HTTP."""
 
 import asyncio
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 
 from sirdar.domain.app import Code, CodeKind, FileEntry
@@ -31,58 +29,12 @@ FILES: dict[str, bytes | str] = {
 }
 
 
-class Blobs:
-    """Keeps what is put, by digest."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
-
-    async def put(self, path: Path) -> tuple[str, int]:
-        body = await anyio.Path(path).read_bytes()
-        sha256 = hashlib.sha256(body).hexdigest()
-        self.kept[sha256] = body
-        return sha256, len(body)
-
-
-@pytest.fixture
-def blobs() -> Blobs:
-    return Blobs()
-
-
-@pytest.fixture
-def sources(loopback: AddressPolicy) -> Sources:
-    return Sources(loopback, timeout_s=30)
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> ArchiveCache:
-    return ArchiveCache(tmp_path / "cache")
-
-
-@pytest.fixture
-def take(sources: Sources, cache: ArchiveCache, blobs: Blobs) -> Callable[..., Resolved]:
-    def take(code: Code, values: dict[str, Any] | None = None, **changes: Any) -> Resolved:
-        settings = {"secrets": {}, "sources": sources, "cache": cache, "put_blob": blobs.put, **changes}
-        return asyncio.run(resolve(code, values=values or {}, **settings))
-
-    return take
-
-
 def git_code(url: str, ref: str | None = None, **changes: Any) -> Code:
     return Code(kind=CodeKind.GIT, url=url, ref=ref, **changes)
 
 
-def fails(take: Callable[..., Resolved], code: Code, expected: str, *words: str, **changes: Any) -> Problem:
-    with pytest.raises(Problem) as caught:
-        take(code, **changes)
-    assert caught.value.code == expected, caught.value.detail
-    for word in words:
-        assert word in caught.value.detail
-    return caught.value
-
-
 def test_the_default_branch_comes_with_modes_links_and_version(
-    repository: Any, take: Callable[..., Resolved], blobs: Blobs
+    repository: Any, take: Callable[..., Resolved], blobs: Any
 ) -> None:
     sha = repository.commit("main", FILES)
     got = take(git_code(repository.url))
@@ -119,56 +71,62 @@ def test_branch_tag_commit_and_short_commit(repository: Any, take: Callable[...,
     assert {ref: (r.commit, r.version) for ref, r in got.items()} == versions
 
 
-def test_a_sub_folder_is_taken_and_a_missing_one_told(repository: Any, take: Callable[..., Resolved]) -> None:
+def test_a_sub_folder_is_taken_and_a_missing_one_told(
+    fails: Callable[..., Problem], repository: Any, take: Callable[..., Resolved]
+) -> None:
     repository.commit("main", FILES)
     got = take(git_code(repository.url, "main", path="model"))
     assert [f.path for f in got.files] == ["data/a.csv", "link.py", "main.py"]
-    fails(take, git_code(repository.url, "main", path="none"), "invalid_field", "no folder 'none'")
-    fails(take, git_code(repository.url, "main", path="../x"), "invalid_field", "leads out")
+    fails(git_code(repository.url, "main", path="none"), "invalid_field", "no folder 'none'")
+    fails(git_code(repository.url, "main", path="../x"), "invalid_field", "leads out")
 
 
-def test_a_ref_may_be_an_input_and_is_checked_then(repository: Any, take: Callable[..., Resolved]) -> None:
+def test_a_ref_may_be_an_input_and_is_checked_then(
+    fails: Callable[..., Problem], repository: Any, take: Callable[..., Resolved]
+) -> None:
     repository.commit("main", FILES)
     repository.git("branch", "release-2", "main")
     code = git_code(repository.url, "release-${version}", at_submission=True)
     assert take(code, {"version": 2}).version.startswith("release-2 ")
     for bad in ("a b", "x..y", "a\nb", "~1", "x:y", "", "a" * 300, "@{1}"):
-        fails(take, git_code(repository.url, "${version}"), "invalid_field", values={"version": bad})
+        fails(git_code(repository.url, "${version}"), "invalid_field", values={"version": bad})
     for bad in ("-x", "--upload-pack=touch /tmp/x"):
-        fails(take, git_code(repository.url, "${version}"), "invalid_field", values={"version": bad})
-    fails(take, code, "invalid_field", "needs the input", values={})
+        fails(git_code(repository.url, "${version}"), "invalid_field", values={"version": bad})
+    fails(code, "invalid_field", "needs the input", values={})
 
 
-def test_refs_and_repositories_that_are_not_there_are_told(repository: Any, take: Callable[..., Resolved]) -> None:
-    fails(take, git_code(repository.url), "fetch_failed", "empty")
+def test_refs_and_repositories_that_are_not_there_are_told(fails: Callable[..., Problem], repository: Any) -> None:
+    fails(git_code(repository.url), "fetch_failed", "empty")
     repository.commit("main", FILES)
     for ref in ("none", "deadbeef", "0" * 40):
-        fails(take, git_code(repository.url, ref), "fetch_failed", f"no branch, tag or commit '{ref}'")
-    fails(take, git_code(repository.web.url("/git/other.git")), "fetch_failed", "no such repository")
+        fails(git_code(repository.url, ref), "fetch_failed", f"no branch, tag or commit '{ref}'")
+    fails(git_code(repository.web.url("/git/other.git")), "fetch_failed", "no such repository")
 
 
 def test_a_private_repository_takes_the_token_from_a_secret(
-    repository: Any, take: Callable[..., Resolved], tmp_path: Path, sources: Sources
+    fails: Callable[..., Problem], repository: Any, take: Callable[..., Resolved], tmp_path: Path, sources: Sources
 ) -> None:
     repository.commit("main", FILES)
     repository.token = "glpat-S3cret"
     code = git_code(repository.url, "main", token_secret="TOKEN")
     assert take(code, secrets={"TOKEN": "glpat-S3cret"}).files
-    fails(take, git_code(repository.url, "main"), "fetch_failed", "asks for a token")
-    wrong = fails(take, code, "fetch_failed", "does not accept the token", secrets={"TOKEN": "wrong-one"})
+    fails(git_code(repository.url, "main"), "fetch_failed", "asks for a token")
+    wrong = fails(code, "fetch_failed", "does not accept the token", secrets={"TOKEN": "wrong-one"})
     assert "wrong-one" not in str(wrong.to_json())
-    fails(take, code, "invalid_field", "'TOKEN'", secrets={})
-    fails(take, code, "invalid_field", secrets={"TOKEN": "a\nb"})
+    fails(code, "invalid_field", "'TOKEN'", secrets={})
+    fails(code, "invalid_field", secrets={"TOKEN": "a\nb"})
     remote = asyncio.run(open_remote(repository.url, token="glpat-S3cret", sources=sources, home=tmp_path))
     assert "S3cret" not in remote.url, "a token never stands on a command line"
 
 
-def test_what_one_may_not_read_is_not_given_from_the_cache(repository: Any, take: Callable[..., Resolved]) -> None:
+def test_what_one_may_not_read_is_not_given_from_the_cache(
+    fails: Callable[..., Problem], repository: Any, take: Callable[..., Resolved]
+) -> None:
     sha = repository.commit("main", FILES)
     repository.token = "right"
     take(git_code(repository.url, sha, token_secret="T"), secrets={"T": "right"})
-    fails(take, git_code(repository.url, sha), "fetch_failed")
-    fails(take, git_code(repository.url, sha, token_secret="T"), "fetch_failed", secrets={"T": "wrong"})
+    fails(git_code(repository.url, sha), "fetch_failed")
+    fails(git_code(repository.url, sha, token_secret="T"), "fetch_failed", secrets={"T": "wrong"})
 
 
 def test_the_archive_of_a_commit_is_fetched_once(repository: Any, take: Callable[..., Resolved]) -> None:
@@ -182,7 +140,7 @@ def test_the_archive_of_a_commit_is_fetched_once(repository: Any, take: Callable
 
 
 def test_concurrent_resolutions_of_a_commit_share_one_fetch(
-    repository: Any, sources: Sources, cache: ArchiveCache, blobs: Blobs
+    repository: Any, sources: Sources, cache: ArchiveCache, blobs: Any
 ) -> None:
     sha = repository.commit("main", FILES)
 
@@ -198,11 +156,11 @@ def test_concurrent_resolutions_of_a_commit_share_one_fetch(
 
 
 def test_the_address_policy_holds_for_git_and_its_redirects(
-    repository: Any, other_web: Any, take: Callable[..., Resolved], sources: Sources
+    fails: Callable[..., Problem], repository: Any, other_web: Any, take: Callable[..., Resolved], sources: Sources
 ) -> None:
     repository.commit("main", FILES)
     closed = replace(sources, policy=AddressPolicy())
-    fails(take, git_code(repository.url), "address_not_allowed", sources=closed)
+    fails(git_code(repository.url), "address_not_allowed", sources=closed)
     assert repository.web.seen == []
     other_web.routes["/moved.git/info/refs"] = lambda x: x.reply(
         301, location=repository.url + "/info/refs?service=git-upload-pack"
@@ -210,10 +168,10 @@ def test_the_address_policy_holds_for_git_and_its_redirects(
     moved = other_web.url("/moved.git")
     assert take(git_code(moved, "main")).files
     only_first = replace(sources, policy=AddressPolicy(allow=(f"127.0.0.1:{other_web.port}",)))
-    fails(take, git_code(moved, "main"), "address_not_allowed", sources=only_first)
+    fails(git_code(moved, "main"), "address_not_allowed", sources=only_first)
     other_web.routes["/page/info/refs"] = lambda x: x.reply(302, location=repository.web.url("/login"))
     repository.web.routes["/login"] = lambda x: x.reply(200, b"<html>")
-    fails(take, git_code(other_web.url("/page")), "fetch_failed", "no git repository")
+    fails(git_code(other_web.url("/page")), "fetch_failed", "no git repository")
 
 
 def test_git_connects_to_the_address_that_was_checked(
@@ -247,34 +205,34 @@ def test_git_connects_to_the_address_that_was_checked(
         "",
     ],
 )
-def test_addresses_that_git_would_misuse_are_refused(take: Callable[..., Resolved], url: str) -> None:
-    fails(take, git_code(url, "main"), "address_not_allowed")
+def test_addresses_that_git_would_misuse_are_refused(fails: Callable[..., Problem], url: str) -> None:
+    fails(git_code(url, "main"), "address_not_allowed")
 
 
 def test_a_local_repository_is_taken_only_where_the_administrator_allows_it(
-    repository: Any, take: Callable[..., Resolved], sources: Sources
+    fails: Callable[..., Problem], repository: Any, take: Callable[..., Resolved], sources: Sources
 ) -> None:
     sha = repository.commit("main", FILES)
-    fails(take, git_code(str(repository.path)), "address_not_allowed")
+    fails(git_code(str(repository.path)), "address_not_allowed")
     local = replace(sources, git_schemes=("file",))
     assert take(git_code(f"file://{repository.path}", "main"), sources=local).commit == sha
-    fails(take, git_code(repository.url), "address_not_allowed", sources=local)
+    fails(git_code(repository.url), "address_not_allowed", sources=local)
 
 
-def test_code_beyond_the_limits_is_refused(repository: Any, take: Callable[..., Resolved], sources: Sources) -> None:
+def test_code_beyond_the_limits_is_refused(fails: Callable[..., Problem], repository: Any, sources: Sources) -> None:
     repository.commit("main", {"big": os.urandom(3_000_000)})
-    fails(take, git_code(repository.url), "too_large", sources=replace(sources, max_bytes=1_000_000))
+    fails(git_code(repository.url), "too_large", sources=replace(sources, max_bytes=1_000_000))
     repository.commit("many", {f"f{number}": b"x" for number in range(20)})
-    fails(take, git_code(repository.url, "many"), "too_large", "20 files", sources=replace(sources, max_files=10))
+    fails(git_code(repository.url, "many"), "too_large", "20 files", sources=replace(sources, max_files=10))
 
 
-def test_a_server_that_never_answers_is_left_in_time(web: Any, take: Callable[..., Resolved], sources: Sources) -> None:
+def test_a_server_that_never_answers_is_left_in_time(fails: Callable[..., Problem], web: Any, sources: Sources) -> None:
     web.routes["/*"] = lambda x: x.wait_for_stop(20)
-    fails(take, git_code(web.url("/x.git")), "fetch_failed", "within 0.5 s", sources=replace(sources, timeout_s=0.5))
+    fails(git_code(web.url("/x.git")), "fetch_failed", "within 0.5 s", sources=replace(sources, timeout_s=0.5))
 
 
 def test_a_server_that_stalls_in_the_middle_of_git_is_left_in_time(
-    repository: Any, take: Callable[..., Resolved], sources: Sources
+    fails: Callable[..., Problem], repository: Any, sources: Sources
 ) -> None:
     repository.commit("main", FILES)
 
@@ -282,15 +240,15 @@ def test_a_server_that_stalls_in_the_middle_of_git_is_left_in_time(
         exchange.wait_for_stop(20) if exchange.command == "POST" else repository.serve(exchange)
 
     repository.web.routes["/git/model.git/*"] = stalling
-    fails(take, git_code(repository.url), "fetch_failed", "within 1 s", sources=replace(sources, timeout_s=1))
+    fails(git_code(repository.url), "fetch_failed", "within 1 s", sources=replace(sources, timeout_s=1))
 
 
-def test_names_in_a_repository_that_lead_out_are_refused(repository: Any, take: Callable[..., Resolved]) -> None:
+def test_names_in_a_repository_that_lead_out_are_refused(fails: Callable[..., Problem], repository: Any) -> None:
     blob = repository.git("hash-object", "-w", "--stdin", body=b"x")
     tree = repository.git("mktree", body=f"100644 blob {blob}\ta\\b\n".encode())
     commit = repository.git("commit-tree", "-m", "x", tree)
     repository.git("update-ref", "refs/heads/main", commit)
-    fails(take, git_code(repository.url), "invalid_archive", "backslash")
+    fails(git_code(repository.url), "invalid_archive", "backslash")
 
 
 def test_pinning_alone_fetches_no_files(repository: Any, sources: Sources, cache: ArchiveCache) -> None:
