@@ -7,7 +7,7 @@ run as an automaton, whose time grows with the length alone. What neither way ca
 
 import importlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -20,7 +20,6 @@ _parser: Any = importlib.import_module("re._parser")
 _compiler: Any = importlib.import_module("re._compiler")
 _REPEATS = frozenset({"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"})
 _ONE_CHARACTER = frozenset({"LITERAL", "NOT_LITERAL", "ANY", "IN"})
-_MANY = 8  # a repeat of at most so many times is no danger by itself
 
 
 class Unbounded(Exception):
@@ -61,27 +60,33 @@ def _matcher(pattern: str) -> Callable[[str], bool]:
 
 
 def _may_take_long(tree: Any) -> bool:
-    """True for a repeat within a repeat, for alternatives within one, and for three long repeats in one pattern."""
-    repeats = _repeats(tree)
-    return len(repeats) > 2 or any(_repeats(body) or _has(body, {"BRANCH"}) for body in repeats)
+    """True for a choice within a repeat, and for more choices in a row than a value's length allows to try out.
+
+    A choice is how often to repeat, or which alternative to take; ``re`` tries all combinations of them.
+    """
+    choices = list(_choices(tree))
+    long = sum(most > 1 for most in choices)
+    return long > 2 or len(choices) - long > 4 or any(any(True for _ in _choices(body)) for body in _repeated(tree))
 
 
-def _repeats(tree: Any) -> list[Any]:
-    """The bodies of all repeats that may go on for long, with those that stand in others."""
-    found = []
+def _choices(tree: Any) -> Iterator[int]:
+    """For each choice in ``tree`` how often it may repeat; 1 for alternatives and for what may be left out."""
     for name, argument in _items(tree):
-        if name in _REPEATS and argument[1] > _MANY and argument[0] != argument[1]:
-            found.append(argument[2])
+        if name in _REPEATS and argument[0] != argument[1]:
+            yield int(argument[1])
+        elif name == "BRANCH":
+            yield 1
         for child in _children(name, argument):
-            found.extend(_repeats(child))
-    return found
+            yield from _choices(child)
 
 
-def _has(tree: Any, names: set[str]) -> bool:
-    return any(
-        name in names or any(_has(child, names) for child in _children(name, argument))
-        for name, argument in _items(tree)
-    )
+def _repeated(tree: Any) -> Iterator[Any]:
+    """What stands within a repeat, at any depth."""
+    for name, argument in _items(tree):
+        if name in _REPEATS and argument[1] > 1:
+            yield argument[2]
+        for child in _children(name, argument):
+            yield from _repeated(child)
 
 
 def _items(tree: Any) -> list[tuple[str, Any]]:

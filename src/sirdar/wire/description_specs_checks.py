@@ -72,6 +72,8 @@ def _enum_faults(spec: InputSpec, field: str) -> Iterator[FieldError]:
         yield FieldError(f"{field}.values", "an enum needs its choices", "values: [one, two]")
     seen: list[Any] = []
     for position, value in enumerate(spec.values):
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            yield FieldError(f"{field}.values[{position}]", "cannot be a choice", "a text or a number")
         if str(value) in seen:
             yield FieldError(f"{field}.values[{position}]", f"{str(value)[:60]} is given twice", "each choice once")
         seen.append(str(value))

@@ -190,7 +190,7 @@ def _submission(app: App) -> Schema:
     properties: Schema = {"name": {"type": "string", "description": "The job's name"}, "inputs": _ref("Inputs")}
     changeable = [name for name in RESOURCE_FIELDS if name in app.resources.override]
     if changeable:
-        properties["requirements"] = {
+        properties["overrides"] = {
             "type": "object",
             "description": "What each task gets, in place of the application's own figures",
             "properties": {name: _resource(name) for name in changeable},
