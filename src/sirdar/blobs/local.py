@@ -35,6 +35,7 @@ P = ParamSpec("P")
 
 PIECE_BYTES = 1 << 20
 THREADS = 4
+HASHERS = 2
 PARTS = tuple(f"{number:02x}" for number in range(256))
 
 
@@ -44,16 +45,20 @@ class LocalBlobs:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blob")
+        self._hashers = ThreadPoolExecutor(
+            HASHERS, thread_name_prefix="blob-hash"
+        )  # of their own: a writer waits for them
         for name in ("tmp", "uploads", "trash", *PARTS):
             (root / name).mkdir(parents=True, exist_ok=True)
         self.marker = _marker(root)
         clean(root)
         self._restore_trash()
-        self.uploads = Uploads(root, self.in_thread)
+        self.uploads = Uploads(root, self.in_thread, self._hashers)
 
     def close(self) -> None:
         """Wait for what is being written."""
         self._threads.shutdown()
+        self._hashers.shutdown()
 
     # ------------------------------------------------------------ put
 
@@ -64,7 +69,7 @@ class LocalBlobs:
         """See ``BlobStore.writer``."""
         if expected_sha is not None:
             check_sha256(expected_sha)
-        draft = Draft(self.root, expected_sha=expected_sha)
+        draft = Draft(self.root, self._hashers, expected_sha=expected_sha)
         writer = LocalWriter(draft, self.in_thread, max_bytes=max_bytes)
         try:
             yield writer
@@ -86,7 +91,7 @@ class LocalBlobs:
         """``put_path`` for code that runs in a thread of its own."""
         if move and path.stat().st_dev == self.root.stat().st_dev:
             return self._take_over(path, expected_sha)
-        draft = Draft(self.root, expected_sha=expected_sha)
+        draft = Draft(self.root, self._hashers, expected_sha=expected_sha)
         try:
             with path.open("rb", buffering=0) as source:
                 draft.append([])

@@ -8,11 +8,12 @@ import contextlib
 import hashlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
 from sirdar.blobs.base import Blob, wrong_digest
-from sirdar.blobs.draft import digest_of, full_disk_is_a_problem, keep, lock, write_all
+from sirdar.blobs.draft import digest_of, full_disk_is_a_problem, hash_beside, keep, lock, start_writeback, write_all
 from sirdar.blobs.writer import BatchWriter
 from sirdar.domain.problems import Problem
 
@@ -22,9 +23,10 @@ MAX_HASHES = 256
 class Uploads:
     """The unfinished uploads of a blob directory. Ids come from the store, never from outside."""
 
-    def __init__(self, root: Path, in_thread: Callable[..., Awaitable[Any]]) -> None:
+    def __init__(self, root: Path, in_thread: Callable[..., Awaitable[Any]], hashers: Executor) -> None:
         self._root = root
         self._in_thread = in_thread
+        self._hashers = hashers
         self._hashes: dict[str, tuple[int, Any]] = {}  # id -> (bytes hashed, hashlib object)
 
     def path(self, upload_id: str) -> Path:
@@ -83,7 +85,7 @@ class Uploads:
             os.close(handle)
             raise
         hashed, state = self._hashes.pop(upload_id, (0, hashlib.sha256()))
-        return _Piece(handle, state if hashed == size else None, size)
+        return _Piece(handle, self._hashers, state if hashed == size else None, size)
 
     def _close(self, upload_id: str, piece: "_Piece", rest: list[bytes]) -> None:
         try:
@@ -123,24 +125,28 @@ class Uploads:
 class _Piece:
     """What one request appends; methods block."""
 
-    def __init__(self, handle: int, state: Any, size_bytes: int) -> None:
+    def __init__(self, handle: int, hashers: Executor, state: Any, size_bytes: int) -> None:
         self.handle = handle
         self.state = state
         self.size_bytes = size_bytes
         self.broken = False
+        self._hashers = hashers
+        self._started_bytes = size_bytes
 
     def append(self, pieces: list[bytes]) -> None:
         """Write and hash; after an error only what reached the disk counts, and the hash is given up."""
+        hashing = hash_beside(self._hashers, self.state, pieces) if self.state is not None else None
         try:
             with full_disk_is_a_problem():
                 write_all(self.handle, pieces)
         except BaseException:
             self.broken = True
             raise
-        for piece in pieces:
-            self.size_bytes += len(piece)
-            if self.state is not None:
-                self.state.update(piece)
+        finally:
+            if hashing is not None:
+                hashing()
+        self.size_bytes += sum(map(len, pieces))
+        self._started_bytes = start_writeback(self.handle, self._started_bytes, self.size_bytes)
 
 
 def _mismatch(size: int, offset: int) -> Problem:
