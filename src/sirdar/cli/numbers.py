@@ -78,7 +78,8 @@ def parse_size(text: str) -> int:
     figure, word = _split(text)
     if word not in SIZE_WORDS:
         raise ValueError(f"{text!r} is not a size; write 500 MB, 50 GB or 512 MiB")
-    return int(round(figure * SIZE_WORDS[word]))
+    bytes_: float = figure * SIZE_WORDS[word]
+    return round(bytes_)
 
 
 def parse_duration(text: str) -> float:

@@ -1,0 +1,136 @@
+"""``up``, ``doctor``, ``backup``, ``restore``: thin doors to the server's own code, which is imported only here."""
+
+import os
+from dataclasses import asdict, is_dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from sirdar.cli.draw import paint
+from sirdar.cli.numbers import size
+from sirdar.cli.reply import Reply
+from sirdar.cli.session import Refused, current
+
+Home = Annotated[Path | None, Parameter(help="the server's home", env_var="SIRDAR_HOME")]
+
+
+def default_home() -> Path:
+    """``$XDG_DATA_HOME/sirdar``, else ``~/.local/share/sirdar``."""
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "sirdar"
+
+
+def up(
+    *,
+    home: Home = None,
+    host: Annotated[str, Parameter(help="address to listen on", env_var="SIRDAR_HOST")] = "127.0.0.1",
+    port: Annotated[int, Parameter(help="0 takes a free one", env_var="SIRDAR_PORT")] = 8200,
+    slots: Annotated[
+        int | None, Parameter(help="tasks side by side on this machine; 0 runs none here", env_var="SIRDAR_SLOTS")
+    ] = None,
+    insecure: Annotated[bool, Parameter(help="allow tokens over plain HTTP from other machines", negative="")] = False,
+    browser: Annotated[bool, Parameter(name="--open", help="open the browser", negative="")] = False,
+) -> int:
+    """Start a server with its home, and an agent that runs jobs on this machine. Ctrl-C ends both."""
+    main = _server("up", "main", "up")
+    return int(
+        main(home=home or default_home(), host=host, port=port, slots=slots, insecure=insecure, open_browser=browser)
+    )
+
+
+def doctor(
+    *,
+    home: Home = None,
+    fix: Annotated[bool, Parameter(help="repair what can be", negative="")] = False,
+) -> Reply:
+    """Check the installation, the profile and the home of the server on this machine."""
+    checks = [*_client_checks(), *_server("doctor", "check")(home or default_home(), fix=fix)]
+    rows = [_as_json(check) for check in checks]
+    terminal = current().terminal
+
+    def lines() -> list[str]:
+        found = []
+        for row in rows:
+            mark = paint("✓", "32", terminal) if row["ok"] else paint("✕", "31", terminal)
+            found.append(f"{mark} {row['name']}: {row['detail']}")
+            if row.get("hint") and not row["ok"]:
+                found.append(f"  try: {row['hint']}")
+        return found
+
+    failed = [row["name"] for row in rows if not row["ok"]]
+    return Reply(rows, failed, lines, ["sirdar doctor --fix"] if failed and not fix else [], 1 if failed else 0)
+
+
+def backup(to: Path, /, *, home: Home = None) -> Reply:
+    """Copy database, keys and blobs of a home, also while the server runs.
+
+    Parameters
+    ----------
+    to
+        a folder that does not exist yet, or is empty
+    """
+    report = _as_json(_server("backup", "backup")(home or default_home(), to))
+    return Reply(report, [str(to)], lambda: _report_lines(report), [f"sirdar restore {to} --home NEW_HOME"])
+
+
+def restore(frm: Path, /, *, home: Home = None) -> Reply:
+    """Make a home from a backup; a home that is there already is not touched.
+
+    Parameters
+    ----------
+    frm
+        the backup's folder
+    """
+    target = home or default_home()
+    report = _as_json(_server("backup", "restore")(frm, target))
+    return Reply(report, [str(target)], lambda: _report_lines(report), [f"sirdar up --home {target}"])
+
+
+def _server(module: str, *names: str) -> Any:
+    """A function of the server. Says what to install where the server's extras are missing."""
+    try:
+        found = import_module(f"sirdar.server.{module}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("sirdar"):
+            raise
+        hint = "install sirdar[server,agent]: `uv tool install 'sirdar[server,agent]'`"
+        raise Refused("not_installed", f"the server needs the package {error.name}", hint=hint) from error
+    return next(getattr(found, name) for name in names if hasattr(found, name))
+
+
+def _client_checks() -> list[dict[str, Any]]:
+    """What can be said without the server's code: profile, its mode, whether the server answers."""
+    from sirdar.client import profile
+    from sirdar.client.errors import ApiError, NotConfigured, ServerUnreachable
+    from sirdar.client.requests import people
+
+    path = profile.config_dir() / profile.PROFILE_FILE
+    checks = []
+    if path.exists() and os.name == "posix":
+        private = not path.stat().st_mode & 0o077
+        checks.append({"name": "profile", "ok": private, "detail": str(path), "hint": f"chmod 600 {path}"})
+    try:
+        client = current().client
+        name = client.call(people.me())["name"]
+        checks.append({"name": "server", "ok": True, "detail": f"{client.url} answers; you are {name}", "hint": None})
+    except NotConfigured as error:
+        checks.append({"name": "server", "ok": not path.exists(), "detail": error.message, "hint": error.hint})
+    except (ApiError, ServerUnreachable) as error:
+        checks.append({"name": "server", "ok": False, "detail": error.message, "hint": error.hint})
+    return checks
+
+
+def _as_json(value: Any) -> dict[str, Any]:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return dict(value) if isinstance(value, dict) else {"result": value}
+
+
+def _report_lines(report: dict[str, Any]) -> list[str]:
+    return [
+        f"{name.removesuffix('_bytes').replace('_', ' ')}: {size(value) if name.endswith('_bytes') else value}"
+        for name, value in report.items()
+        if value is not None
+    ]
