@@ -1,4 +1,4 @@
-# ruff: noqa: PTH
+# ruff: noqa: PTH102, PTH106, PTH112, PTH208
 """Memory limits by control groups, version 1 or 2, where this process may make some below its own.
 
 Groups are pooled: making one is cheap, but the kernel frees them late. Where none can be made, ``Groups.find`` says so

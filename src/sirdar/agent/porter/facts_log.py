@@ -1,4 +1,4 @@
-# ruff: noqa: PTH
+# ruff: noqa: PTH104
 """The porter's log: one line of JSON for each thing that happened, so that a new agent can learn what a dead porter did.
 
 ``{"r": "boot", "boot": .., "porter": pid}`` first; ``got`` (ids taken over, written before any of them starts),

@@ -1,4 +1,4 @@
-# ruff: noqa: E402, PTH
+# ruff: noqa: E402
 """Finds and ends what a program leaves behind when its first process has ended.
 
 The porter is a 'child subreaper' (Linux): whatever loses its parent becomes a child of the porter's main thread, also

@@ -1,4 +1,4 @@
-# ruff: noqa: E402, PTH
+# ruff: noqa: E402, PTH100, PTH108
 """Entry of the porter: ``main([home, slots, idle seconds])``. Prints ``ready`` on stdout when the socket listens."""
 
 import sys

@@ -1,4 +1,4 @@
-# ruff: noqa: E402, PTH
+# ruff: noqa: E402, PTH101, PTH108
 """What the porter and its agent say to each other: lines of JSON over a unix socket, one agent at a time.
 
 Agent to porter: ``{"op": "start", "bases": [env, ..], "tasks": [{id, argv, base, env, cwd, in, out, err, cpus, mem,

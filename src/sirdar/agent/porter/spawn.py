@@ -1,4 +1,4 @@
-# ruff: noqa: E402, PTH
+# ruff: noqa: E402, PTH110, PTH112, PTH113, PTH118, PTH120
 """Starts one program: in its own session, with its directory and streams, default signals.
 
 glibc's and musl's ``posix_spawn`` are called through ctypes, which lets go of the interpreter's lock and can change the

@@ -1,4 +1,4 @@
-# ruff: noqa: E402, PTH
+# ruff: noqa: E402
 """All tasks that the porter carries, and the threads that run them.
 
 A spawner thread starts a program, waits for just that one, clears up after it, and takes the next: no hand-over between

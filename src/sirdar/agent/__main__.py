@@ -1,0 +1,122 @@
+"""``python -m sirdar.agent --home DIR [--server URL --join TOKEN] [--slots N]``: runs the agent until SIGTERM.
+
+Prints ``agent ready NAME`` when the server has answered, and at the end how many programs run on.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+from sirdar.agent import events
+from sirdar.agent.agent import Agent
+from sirdar.agent.control import Ending
+from sirdar.agent.home import Home, HomeHeld
+from sirdar.agent.settings import Settings
+
+# Exit codes: 0 ended as asked; 2 usage; 3 another agent holds the home; 1 anything else.
+EXIT_HELD = 3
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parses the arguments and lives. Returns the exit code."""
+    options = _parser().parse_args(argv)
+    settings = _settings(options)
+    events.configure(options.log_level)
+    try:
+        home = Home(settings.home)
+    except HomeHeld as held:
+        print(f"sirdar agent: {held}", file=sys.stderr)  # noqa: T201
+        return EXIT_HELD
+    runner = asyncio.Runner(loop_factory=_loop_factory())
+    try:
+        with runner:
+            return runner.run(_live(settings, home))
+    except ValueError as error:
+        print(f"sirdar agent: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    finally:
+        home.close()
+
+
+async def _live(settings: Settings, home: Home) -> int:
+    agent = Agent(settings, home)
+    _obey_signals(agent)
+    left = await agent.run(lambda name: print(f"agent ready {name}", flush=True))  # noqa: T201
+    if left:
+        print(f"agent ended; {left} programs run on, the next agent takes them up again", flush=True)  # noqa: T201
+    else:
+        print("agent ended", flush=True)  # noqa: T201
+    return 0
+
+
+def _obey_signals(agent: Agent) -> None:
+    if sys.platform == "win32":
+        return
+    loop = asyncio.get_running_loop()
+    interrupts = 0
+
+    def interrupt() -> None:
+        nonlocal interrupts
+        interrupts += 1
+        agent.end(Ending.LEAVE if interrupts == 1 else Ending.CANCEL)
+
+    loop.add_signal_handler(signal.SIGTERM, agent.end, Ending.LEAVE)
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    loop.add_signal_handler(signal.SIGUSR1, agent.end, Ending.CANCEL)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m sirdar.agent", description=__doc__)
+    parser.add_argument("--home", type=Path, required=True, help="the agent's directory; nobody else may use it")
+    parser.add_argument("--server", default="", help="address of the server (also SIRDAR_URL)")
+    parser.add_argument("--join", default="", help="single-use token that attaches this machine; needed once")
+    parser.add_argument("--slots", type=int, default=int(os.environ.get("MAX_TASKS", "0")) or os.cpu_count() or 1)
+    parser.add_argument("--executor", choices=["process", "mock"], default="process")
+    parser.add_argument("--label", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--task-address", default="127.0.0.1", help="address at which tasks reach the agent")
+    parser.add_argument("--task-port", type=int, default=0)
+    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=NUMBER", help="any other setting, by its name"
+    )
+    return parser
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    numbers = {field.name: field.type for field in fields(Settings)}
+    extra: dict[str, float | int | str] = {}
+    for text in options.set:
+        name, _, value = text.partition("=")
+        if name not in numbers:
+            raise SystemExit(f"sirdar agent: there is no setting {name}")
+        kind = numbers[name]
+        extra[name] = value if kind is str else (int(value) if kind is int else float(value))
+    return Settings(
+        home=options.home,
+        server=options.server or os.environ.get("SIRDAR_URL", ""),
+        join=options.join,
+        token=os.environ.get("SIRDAR_AGENT_TOKEN", ""),
+        slots=options.slots,
+        executor=options.executor,
+        labels=dict(label.partition("=")[::2] for label in options.label),
+        task_address=options.task_address,
+        task_port=options.task_port,
+        **extra,  # type: ignore[arg-type]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

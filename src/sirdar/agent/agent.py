@@ -1,0 +1,244 @@
+"""The agent, put together: recovery from the journal, the session with the server, the loops, the end."""
+
+import asyncio
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from sirdar.agent.attempts import Attempts, Common
+from sirdar.agent.backoff import Backoff
+from sirdar.agent.blobs import Blobs
+from sirdar.agent.capacity import Capacity
+from sirdar.agent.control import Ending
+from sirdar.agent.directories import Directories
+from sirdar.agent.exchange import Exchange, describe_platform
+from sirdar.agent.executors.base import Executor
+from sirdar.agent.executors.mock import MockExecutor
+from sirdar.agent.executors.process import ProcessExecutor
+from sirdar.agent.home import Home
+from sirdar.agent.identity import load_identity, save_identity
+from sirdar.agent.journal import Journal, replay
+from sirdar.agent.link import Link, Unreachable
+from sirdar.agent.loops.claim import ClaimLoop
+from sirdar.agent.loops.heartbeat import HeartbeatLoop
+from sirdar.agent.loops.report import ReportLoop
+from sirdar.agent.outbox import Outbox
+from sirdar.agent.prepare import Surroundings
+from sirdar.agent.records import Recovered, recover
+from sirdar.agent.run_task import RunTask
+from sirdar.agent.seal import Seal
+from sirdar.agent.settings import Settings
+from sirdar.domain.states import AttemptState
+from sirdar.wire.agent import Capabilities
+
+log = structlog.get_logger(__name__)
+
+CANCEL_PATIENCE_S = 30.0
+
+
+class Agent:
+    """One life of the agent on a home directory."""
+
+    def __init__(self, settings: Settings, home: Home) -> None:
+        self.settings = settings
+        self.home = home
+        self.identity = load_identity(home.path)
+        self.seal = Seal(home.path)
+        self.attempts = Attempts()
+        self.outbox = Outbox(started_delay_s=settings.started_delay_s, finals_per_sync=settings.finals_per_sync)
+        self.link = Link(settings, self.identity)
+        known = recover(replay(home.path / "journal"), self.seal)
+        self.journal = Journal(home.path / "journal")
+        self.executor = _executor(settings, home.path)
+        self.blobs = Blobs(settings, home.cache, self.link)
+        self.directories = Directories(home.work)
+        self.capacity = Capacity(settings, self.attempts)
+        self.run_task = RunTask(
+            settings,
+            attempts=self.attempts,
+            outbox=self.outbox,
+            journal=self.journal,
+            executor=self.executor,
+            blobs=self.blobs,
+            directories=self.directories,
+            capacity=self.capacity,
+        )
+        self.exchange = Exchange(
+            settings,
+            link=self.link,
+            attempts=self.attempts,
+            outbox=self.outbox,
+            journal=self.journal,
+            run_task=self.run_task,
+            blobs=self.blobs,
+            seal=self.seal,
+            capabilities=capabilities(settings, home.path),
+        )
+        self._known = known
+        self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+
+    # ------------------------------------------------------------ life
+
+    async def run(self, on_ready: Callable[[str], None]) -> int:
+        """Lives until it is asked to end; returns how many programs it left running."""
+        loops: list[asyncio.Task[None]] = []
+        try:
+            await self._recover()
+            loops.append(asyncio.create_task(self.run_task.watch(), name="watch"))
+            session = asyncio.create_task(self._begin(on_ready, loops), name="session")
+            loops.append(session)
+            ending = await self._wait_for_end(loops)
+            if ending is Ending.CANCEL:
+                await self._cancel_all()
+        finally:
+            for task in loops:
+                task.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+            left = await self._close(end_programs=self._ending.done() and self._ending.result() is Ending.CANCEL)
+        return left
+
+    def end(self, ending: Ending) -> None:
+        """Asks it to end; a later CANCEL overrides LEAVE as long as it has not ended."""
+        if not self._ending.done():
+            self._ending.set_result(ending)
+
+    async def _wait_for_end(self, loops: "list[asyncio.Task[None]]") -> Ending:
+        """Until somebody asks; a loop that breaks ends the agent with its error (its home is in order: start it again)."""
+        while True:
+            waited: list[asyncio.Future[Any]] = [self._ending, *loops]
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if self._ending.done():
+                return self._ending.result()
+            for task in [task for task in loops if task.done()]:
+                loops.remove(task)
+                if (error := task.exception()) is not None:
+                    raise error
+
+    async def _begin(self, on_ready: Callable[[str], None], loops: "list[asyncio.Task[None]]") -> None:
+        """Joins where needed, says hello, and starts the loops."""
+        await self._join()
+        reply = await self.exchange.hello()
+        self._surround(reply.task_api_url)
+        self._write_status(reply.name)
+        claims = ClaimLoop(self.settings, self.exchange, self.capacity)
+        reports = ReportLoop(self.outbox, self.exchange, self.capacity, claims, Backoff(self.settings))
+        beats = HeartbeatLoop(self.settings, self.link, self.exchange, self.attempts)
+        for loop in (claims, reports, beats):
+            loops.append(asyncio.create_task(loop.run(), name=type(loop).__name__))
+        on_ready(reply.name)
+        await asyncio.Event().wait()
+
+    async def _join(self) -> None:
+        if self.identity.resource_id or self.settings.token:
+            return
+        if not self.settings.join:
+            raise ValueError("this agent has not joined a server yet: give it a join token (--join)")
+        backoff = Backoff(self.settings)
+        while True:
+            try:
+                reply = await self.link.join(self.settings.join, socket.gethostname())
+                break
+            except Unreachable as error:
+                log.warning("join_waits", error=str(error))
+                await backoff.wait()
+        self.identity = replace(self.identity, resource_id=reply.resource_id, name=reply.name)
+        save_identity(self.home.path, self.identity)
+        self.link.take_identity(self.identity)
+
+    def _surround(self, api_url: str) -> None:
+        self.run_task.surroundings = Surroundings.of(self.settings, api_url=api_url or self.link.server, port=0)
+
+    def _write_status(self, name: str) -> None:
+        porter = self.executor.porter_pid if isinstance(self.executor, ProcessExecutor) else None
+        self.home.write_status(
+            {"pid": os.getpid(), "session": self.exchange.session, "porter_pid": porter, "name": name}
+        )
+
+    # ------------------------------------------------------------ recovery
+
+    async def _recover(self) -> None:
+        """Takes up again what the journal says, before anything new."""
+        known, self._known = self._known, Recovered()
+        self._surround("")
+        broken = self._recover_attempts(known)
+        handles = {key: handle for key, handle in known.handles.items() if key not in known.finals}
+        answered = await self.executor.recover(handles)
+        ability = await self.executor.probe()
+        self.run_task.address_space_only = ability.memory_limit == "rlimit"
+        folders = [attempt.folder for attempt in self.attempts.by_key.values() if attempt.folder is not None]
+        await asyncio.to_thread(self.directories.recover, set(folders))
+        self.outbox.add_finals(known.finals.values())
+        self.outbox.accept(
+            [a.key for a in self.attempts.by_key.values() if a.state is AttemptState.OFFERED and not a.handed_over]
+        )
+        self.run_task.resume(set(handles) - answered)
+        await self.run_task.report_unreadable(broken)
+        if self.attempts.by_key:
+            log.info("recovered", attempts=len(self.attempts.by_key), running=len(answered), finals=len(known.finals))
+
+    def _recover_attempts(self, known: Recovered) -> list[str]:
+        """Fills the table; returns the keys whose application cannot be read any more."""
+        broken = []
+        for key, attempt in known.attempts.items():
+            self.attempts.add(attempt)
+            if key in known.finals:
+                attempt.state = AttemptState.ENDED
+                attempt.folder = None
+                continue
+            if attempt.handed_over:
+                attempt.state = AttemptState.ACCEPTED
+            try:
+                offered = known.jobs[attempt.job]
+                program = known.programs[offered.program]
+                app = self.exchange.app_of(offered.program, program)
+                self.attempts.commons[attempt.job] = Common(offered, program, app)
+            except (KeyError, ValueError):
+                broken.append(key)
+        return broken
+
+    # ------------------------------------------------------------ end
+
+    async def _cancel_all(self) -> None:
+        await self.run_task.stop_all()
+        last = asyncio.get_running_loop().time() + CANCEL_PATIENCE_S
+        while self.attempts.by_key and asyncio.get_running_loop().time() < last:
+            if all(attempt.state is AttemptState.ENDED for attempt in self.attempts.by_key.values()):
+                last = min(last, asyncio.get_running_loop().time() + 2.0)  # only the server's word is missing
+            await asyncio.sleep(0.02)
+
+    async def _close(self, *, end_programs: bool) -> int:
+        await self.run_task.close()
+        left = 0 if end_programs else len(self.attempts.running())
+        await self.executor.close(end_programs=end_programs)
+        await self.link.close()
+        await asyncio.to_thread(self.journal.close)
+        return left
+
+
+def _executor(settings: Settings, home: Path) -> Executor:
+    if settings.executor == "mock":
+        return MockExecutor(settings.slots)
+    return ProcessExecutor(home, settings.slots, idle_s=settings.porter_idle_s, memory=settings.memory_limit_by)
+
+
+def capabilities(settings: Settings, home: Path) -> Capabilities:
+    """What the machine has."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if sys.platform != "win32" else 0
+    return Capabilities(
+        cpus=os.cpu_count() or 1,
+        memory_bytes=memory,
+        disk_bytes=shutil.disk_usage(home).free,
+        slots=settings.slots,
+        executors=[settings.executor],
+        platform=describe_platform(),
+        hostname=socket.gethostname(),
+        python=".".join(map(str, sys.version_info[:3])),
+        labels=dict(settings.labels),
+    )

@@ -1,0 +1,112 @@
+"""The attempts that the agent owns, and what it knows of each."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sirdar.domain.app import App
+from sirdar.domain.states import AttemptState
+from sirdar.wire.agent import OfferedJob, OwnedAttempt, Program
+
+
+@dataclass(frozen=True, slots=True)
+class SharedFile:
+    """A file of the task's directory that is a hard link to a cached blob; it must not change."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+    mtime_ns: int
+
+
+@dataclass(slots=True)
+class Said:
+    """What the program said of itself: the latest of each kind. ``seq`` grows with each message."""
+
+    seq: int = 0
+    at: float = 0.0
+    file_offset: int = 0  # in the message file: what has been read
+    text: str | None = None
+    progress: float | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One attempt from its offer to its acknowledgement. Times are seconds since 1970."""
+
+    key: str
+    job: str
+    inputs: dict[str, Any]
+    secrets: dict[str, str]
+    token: str
+    state: AttemptState = AttemptState.OFFERED
+    wish: str = "run"
+    folder: Path | None = None
+    handed_over: bool = False
+    pid: int = 0
+    shared: list[SharedFile] = field(default_factory=list)
+    staged_in_bytes: int = 0
+    accepted_at: float | None = None
+    staging_at: float | None = None
+    started_at: float | None = None
+    disk_exceeded: bool = False
+    said: Said = field(default_factory=Said)
+    curve: list[tuple[float, float, int]] = field(default_factory=list)
+
+    def forget_wanted(self) -> bool:
+        return self.wish == "forget"
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What the attempts of one job have in common."""
+
+    job: OfferedJob
+    program: Program
+    app: App
+
+
+class Attempts:
+    """All owned attempts by key, and the jobs and programs that they need."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[str, Attempt] = {}
+        self.commons: dict[str, Common] = {}
+
+    def add(self, attempt: Attempt) -> None:
+        self.by_key[attempt.key] = attempt
+
+    def get(self, key: str) -> Attempt | None:
+        return self.by_key.get(key)
+
+    def drop(self, keys: Iterable[str]) -> list[Attempt]:
+        """Takes these out; returns those that were there."""
+        return [attempt for key in keys if (attempt := self.by_key.pop(key, None)) is not None]
+
+    def common(self, attempt: Attempt) -> Common:
+        return self.commons[attempt.job]
+
+    def drop_unused_commons(self) -> None:
+        used = {attempt.job for attempt in self.by_key.values()}
+        self.commons = {job: common for job, common in self.commons.items() if job in used}
+
+    def owned(self) -> list[OwnedAttempt]:
+        return [OwnedAttempt(key=attempt.key, state=attempt.state) for attempt in self.by_key.values()]
+
+    def running(self) -> list[Attempt]:
+        return [attempt for attempt in self.by_key.values() if attempt.state is AttemptState.RUNNING]
+
+    def cpus_in_hand(self) -> int:
+        """Cpus of all that has not ended: what runs, and what is to run."""
+        over = (AttemptState.STAGING_OUT, AttemptState.ENDED)
+        return sum(self._cpus(attempt) for attempt in self.by_key.values() if attempt.state not in over)
+
+    def _cpus(self, attempt: Attempt) -> int:
+        common = self.commons.get(attempt.job)
+        return cpus_of(common) if common is not None else 1
+
+
+def cpus_of(common: Common) -> int:
+    return int(common.job.resources.get("cpus") or common.app.resources.cpus or 1)

@@ -1,0 +1,204 @@
+"""Bytes by their sha256: from the server (or its directory, where the agent shares its disk), kept in a cache."""
+
+import asyncio
+import hashlib
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+import structlog
+
+from sirdar.agent.backoff import Backoff
+from sirdar.agent.link import Link, Refused, Unreachable
+from sirdar.agent.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+COPY_BYTES = 1 << 20
+BLOB_MODE = 0o444
+
+
+class BlobMissing(Exception):
+    """The server does not give the blob, or what it gives has another digest."""
+
+
+class Blobs:
+    """Where blobs are found and where they are put."""
+
+    def __init__(self, settings: Settings, cache: Path, link: Link) -> None:
+        self._settings = settings
+        self._cache = cache
+        self._link = link
+        self._shared: Path | None = None
+        self._transfers = asyncio.Semaphore(settings.transfers)
+        self._fetching: dict[str, asyncio.Future[Path]] = {}
+        shutil.rmtree(cache / "tmp", ignore_errors=True)
+        (cache / "tmp").mkdir(parents=True)
+
+    def share(self, directory: str | None, marker: str | None) -> None:
+        """Uses the server's own directory where its marker file proves that it is the same one, on this machine."""
+        self._shared = None
+        if directory and marker:
+            try:
+                if (Path(directory) / ".marker").read_text().strip() == marker.strip():
+                    self._shared = Path(directory)
+                    (self._shared / "tmp").mkdir(exist_ok=True)
+            except OSError:
+                return
+
+    @property
+    def shared(self) -> Path | None:
+        return self._shared
+
+    def find(self, sha256: str) -> Path | None:
+        """The blob's file, if it is here."""
+        for root in (self._shared, self._cache):
+            if root is not None:
+                path = root / sha256[:2] / sha256
+                if path.exists():
+                    return path
+        return None
+
+    async def fetch(self, sha256: str, size_bytes: int) -> Path:
+        """The blob's file; it is fetched once, however many ask for it. Raises BlobMissing or OSError."""
+        while True:
+            found = self.find(sha256)
+            if found is not None:
+                return found
+            if sha256 not in self._fetching:
+                break
+            await asyncio.wait([self._fetching[sha256]])
+        future: asyncio.Future[Path] = asyncio.get_running_loop().create_future()
+        self._fetching[sha256] = future
+        try:
+            async with self._transfers:
+                return await self._fetch_for_ever(sha256, size_bytes)
+        finally:
+            del self._fetching[sha256]
+            future.cancel()
+
+    async def _fetch_for_ever(self, sha256: str, size_bytes: int) -> Path:
+        backoff = Backoff(self._settings)
+        while True:
+            try:
+                return await self._download(sha256, size_bytes)
+            except Unreachable as error:
+                log.warning("blob_fetch_waits", sha256=sha256, error=str(error))
+                await backoff.wait()
+            except Refused as error:
+                raise BlobMissing(f"the server does not give the file {sha256[:12]}: {error.detail}") from error
+
+    async def _download(self, sha256: str, size_bytes: int) -> Path:
+        await asyncio.to_thread(self._make_room, size_bytes)
+        temporary = self._cache / "tmp" / uuid.uuid4().hex
+        digest = hashlib.sha256()
+        try:
+            with temporary.open("wb") as file:
+                async for chunk in self._link.get_blob(sha256):
+                    digest.update(chunk)
+                    file.write(chunk)
+            if digest.hexdigest() != sha256:
+                raise BlobMissing(f"the server sent other bytes than those of {sha256[:12]}")
+            temporary.chmod(BLOB_MODE)
+            target = self._cache / sha256[:2] / sha256
+            target.parent.mkdir(exist_ok=True)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return target
+
+    def _make_room(self, size_bytes: int) -> None:
+        """Keeps the cache under its limit: what was not used for longest goes first."""
+        entries = [(path, path.stat()) for path in self._cache.glob("??/*")]
+        total = sum(stat.st_size for _, stat in entries) + size_bytes
+        for path, stat in sorted(entries, key=lambda entry: entry[1].st_atime):
+            if total <= self._settings.cache_bytes:
+                return
+            path.unlink(missing_ok=True)
+            total -= stat.st_size
+
+    async def store(self, path: Path, *, final: bool = False) -> tuple[str, int]:
+        """Brings a file to the server; returns its digest and size when it is there.
+
+        ``final``: nobody will write to it any more, so its very blocks may become the blob's. Raises OSError where it
+        cannot be read or the disk is full, Refused where the server does not take it.
+        """
+        async with self._transfers:
+            if self._shared is not None:
+                sha256, size_bytes = await asyncio.to_thread(put_shared, path, self._shared, final=final)
+            else:
+                sha256, size_bytes = await asyncio.to_thread(digest_of, path)
+            backoff = Backoff(self._settings)
+            while True:
+                try:
+                    if self._shared is not None:
+                        await self._link.register_blob(sha256, size_bytes)
+                    elif size_bytes < COPY_BYTES or not await self._link.has_blob(sha256):
+                        await self._link.put_blob(sha256, path, size_bytes)
+                except Unreachable as error:
+                    log.warning("blob_upload_waits", sha256=sha256, error=str(error))
+                    await backoff.wait()
+                else:
+                    return sha256, size_bytes
+
+    def quarantine(self, sha256: str) -> None:
+        """A program wrote into a file that it shares with others: it must not be used again."""
+        path = self._cache / sha256[:2] / sha256
+        path.unlink(missing_ok=True)
+
+
+def digest_of(path: Path) -> tuple[str, int]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return digest, file.tell()
+
+
+def put_shared(path: Path, root: Path, *, final: bool) -> tuple[str, int]:
+    """Puts a file into the server's blob directory, durably; returns its digest and size."""
+    temporary = root / "tmp" / uuid.uuid4().hex
+    try:
+        # A link, not a rename: if the agent dies before the final is written down, the next one finds the file again.
+        if final and path.stat().st_nlink == 1 and _linked(path, temporary):
+            sha256, size_bytes = digest_of(temporary)
+            _sync_file(temporary)
+        else:
+            sha256, size_bytes = _copy_hashing(path, temporary)
+        target = root / sha256[:2] / sha256
+        if target.exists() and target.stat().st_size == size_bytes:
+            return sha256, size_bytes
+        temporary.chmod(BLOB_MODE)
+        target.parent.mkdir(exist_ok=True)
+        temporary.replace(target)
+        _sync_file(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return sha256, size_bytes
+
+
+def _linked(path: Path, target: Path) -> bool:
+    try:
+        target.hardlink_to(path)
+    except OSError:
+        return False
+    return True
+
+
+def _copy_hashing(path: Path, target: Path) -> tuple[str, int]:
+    digest, size_bytes = hashlib.sha256(), 0
+    with path.open("rb") as source, target.open("wb") as out:
+        while chunk := source.read(COPY_BYTES):
+            digest.update(chunk)
+            out.write(chunk)
+            size_bytes += len(chunk)
+        out.flush()
+        os.fsync(out.fileno())
+    return digest.hexdigest(), size_bytes
+
+
+def _sync_file(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,210 @@
+"""What the server and the agent agree on: hello, and the carrying out of every sync's answer."""
+
+import asyncio
+import platform
+import secrets
+from collections.abc import Mapping
+from typing import Protocol
+
+import structlog
+
+import sirdar
+from sirdar.agent.attempts import Attempt, Attempts, Common
+from sirdar.agent.backoff import Backoff
+from sirdar.agent.blobs import Blobs
+from sirdar.agent.journal import Journal, JournalBroken, Record
+from sirdar.agent.link import Link, Refused, UnknownSession, Unreachable
+from sirdar.agent.outbox import Outbox
+from sirdar.agent.records import job_record, live_records, offers_record, program_record
+from sirdar.agent.run_task import RunTask
+from sirdar.agent.seal import Seal
+from sirdar.agent.settings import Settings
+from sirdar.domain.app import App
+from sirdar.domain.states import AttemptState
+from sirdar.wire.agent import (
+    PROTOCOL_VERSIONS,
+    Capabilities,
+    HelloReply,
+    HelloRequest,
+    OfferedJob,
+    Program,
+    SyncReply,
+    SyncRequest,
+)
+from sirdar.wire.description_document import parse_document
+
+log = structlog.get_logger(__name__)
+
+APPS_KEPT = 64
+
+
+class VarsSink(Protocol):
+    """Takes shared variables that changed on the server."""
+
+    def push(self, changes: list[tuple[str, str, str]]) -> None: ...
+
+
+class Exchange:
+    """One session with the server."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        link: Link,
+        attempts: Attempts,
+        outbox: Outbox,
+        journal: Journal,
+        run_task: RunTask,
+        blobs: Blobs,
+        seal: Seal,
+        capabilities: Capabilities,
+    ) -> None:
+        self._settings = settings
+        self._link = link
+        self._attempts = attempts
+        self._outbox = outbox
+        self._journal = journal
+        self._run_task = run_task
+        self._blobs = blobs
+        self._seal = seal
+        self._capabilities = capabilities
+        self._apps: dict[str, App] = {}
+        self._hello_lock = asyncio.Lock()
+        self._said_hello = 0
+        self.session = secrets.token_hex(8)
+        self.hello_reply: HelloReply | None = None
+        self.mode = "active"
+        self.vars_sink: VarsSink | None = None
+
+    # ------------------------------------------------------------ hello
+
+    async def hello(self) -> HelloReply:
+        """Says hello until it is answered. Raises Refused where the server will never take this agent."""
+        seen = self._said_hello
+        backoff = Backoff(self._settings)
+        async with self._hello_lock:
+            while self._said_hello == seen or self.hello_reply is None:
+                request = HelloRequest(
+                    protocols=list(PROTOCOL_VERSIONS),
+                    agent_version=sirdar.__version__,
+                    session=self.session,
+                    capabilities=self._capabilities,
+                    owned=self._attempts.owned(),
+                )
+                try:
+                    reply = await self._link.hello(request)
+                except (Unreachable, UnknownSession) as error:
+                    log.warning("hello_waits", error=str(error))
+                    await backoff.wait()
+                    continue
+                self._said_hello += 1
+                self.hello_reply = reply
+                self.mode = reply.mode
+                self._blobs.share(reply.blob_dir, reply.blob_marker)
+                await self.carry_out(reply.desired)
+            return self.hello_reply
+
+    async def carry_out(self, desired: Mapping[str, str]) -> None:
+        for key, wish in desired.items():
+            await self._run_task.wish(key, wish)
+
+    # ------------------------------------------------------------ sync
+
+    async def sync(self, request: SyncRequest) -> SyncReply:
+        """One call, after which the agent has done what the answer says. Raises Unreachable or Refused."""
+        held = [
+            attempt.key
+            for attempt in self._attempts.by_key.values()
+            if attempt.state is AttemptState.OFFERED and attempt.key not in request.accepts
+        ]
+        if held:
+            request = request.model_copy(update={"offers_held": held})
+        try:
+            reply = await self._link.sync(request)
+        except UnknownSession:
+            await self.hello()
+            reply = await self._link.sync(request.model_copy(update={"session": self.session}))
+        await self._take(request, reply)
+        return reply
+
+    async def _take(self, request: SyncRequest, reply: SyncReply) -> None:
+        self.mode = reply.mode
+        self._outbox.settle(request, reply)
+        if reply.accepted:
+            self._run_task.accept(reply.accepted)
+        if reply.acked:
+            await self._run_task.settled(reply.acked)
+        if reply.forget:
+            await self._run_task.forget(reply.forget)
+        if reply.desired:
+            await self.carry_out(reply.desired)
+        if reply.vars and self.vars_sink is not None:
+            self.vars_sink.push(reply.vars)
+        if reply.offers:
+            await self._take_offers(reply)
+        if reply.acked:
+            self._attempts.drop_unused_commons()
+            self._journal.compact(lambda: live_records(self._attempts, self._outbox.finals.values(), self._seal))
+
+    async def _take_offers(self, reply: SyncReply) -> None:
+        """Writes the offers down, then accepts them. One that we hold already is accepted again."""
+        records: list[Record] = []
+        fresh: list[Attempt] = []
+        again: list[str] = []
+        for offer in reply.offers:
+            known = self._attempts.get(offer.key)
+            if known is not None:
+                again += [offer.key] if known.state is AttemptState.OFFERED else []
+                continue
+            job = offer.key.rsplit("-", 2)[0]
+            try:
+                records += self._learn(job, reply.jobs, reply.programs)
+            except (KeyError, ValueError) as error:
+                self._outbox.refuse(offer.key, f"this agent cannot read the application: {error}")
+                continue
+            fresh.append(Attempt(offer.key, job, offer.inputs, offer.secrets, offer.token))
+        if fresh:
+            for attempt in fresh:
+                self._attempts.add(attempt)
+            try:
+                await self._journal.commit([*records, offers_record(fresh, self._seal)])
+            except JournalBroken as error:
+                log.error("offers_not_journaled", error=str(error))
+                self._attempts.drop([attempt.key for attempt in fresh])
+                self._attempts.drop_unused_commons()
+                return
+        self._outbox.accept([*again, *(attempt.key for attempt in fresh if attempt.key in self._attempts.by_key)])
+
+    def _learn(self, job: str, jobs: Mapping[str, OfferedJob], programs: Mapping[str, Program]) -> list[Record]:
+        """Makes sure that the job's common part is known; returns what is to be written down of it."""
+        if job in self._attempts.commons:
+            return []
+        offered = jobs[job]
+        known = {common.job.program for common in self._attempts.commons.values()}
+        program = programs.get(offered.program) or next(
+            common.program for common in self._attempts.commons.values() if common.job.program == offered.program
+        )
+        self._attempts.commons[job] = Common(offered, program, self.app_of(offered.program, program))
+        records = [job_record(job, offered)]
+        return records if offered.program in known else [program_record(offered.program, program), *records]
+
+    def app_of(self, digest: str, program: Program) -> App:
+        """The parsed description, kept by digest. Raises ValueError where it cannot be read."""
+        if digest not in self._apps:
+            if len(self._apps) >= APPS_KEPT:
+                self._apps.clear()
+            try:
+                self._apps[digest] = parse_document(program.description)
+            except Exception as error:
+                raise ValueError(str(error)) from error
+        return self._apps[digest]
+
+
+def is_final(error: Exception) -> bool:
+    """True where trying again cannot help: the resource was removed, or its key is not accepted any more."""
+    return isinstance(error, Refused) and error.status in {403, 404, 410}
+
+
+def describe_platform() -> str:
+    return f"{platform.system()} {platform.machine()}"

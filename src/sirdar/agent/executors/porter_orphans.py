@@ -1,0 +1,103 @@
+"""After the porter's death: what its log says of the tasks, and the end of the processes that it left."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from sirdar.agent.porter import facts_log
+
+MARK = b"SIRDAR_TASK_ID="
+LAST_WAIT_S = 5.0
+
+
+def read_log(home: Path) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]], set[str], str]:
+    """(ends, starts, ids taken over, boot id) of the porter that wrote the log in this directory last."""
+    ends: dict[str, dict[str, Any]] = {}
+    starts: dict[str, dict[str, Any]] = {}
+    got: set[str] = set()
+    boot = ""
+    for record in facts_log.read(str(home / facts_log.NAME)):
+        match record.get("r"):
+            case "boot":
+                boot = record["boot"]
+            case "got":
+                got.update(record["ids"])
+            case "start":
+                starts[record["id"]] = record
+            case "end":
+                ends[record["id"]] = record
+    return ends, starts, got | set(starts) | set(ends), boot
+
+
+def end_orphans(keys: Iterable[str], starts: dict[str, dict[str, Any]], boot: str) -> int:
+    """Kills what still runs of these tasks; returns how many processes and groups that were.
+
+    A process is taken for the task's if its pid, start time and boot fit the log, or if it carries the task's id in its
+    environment. Returns when none is left, at the latest after five seconds.
+    """
+    wanted = set(keys)
+    if sys.platform == "win32" or not wanted:
+        return 0
+    same_boot = boot == facts_log.boot_id()
+    killed = 0
+    for key in wanted:
+        start = starts.get(key)
+        if same_boot and start is not None and _is_same(start["pid"], start["ticks"]):
+            killed += _kill_group(start["pid"])
+    last = time.monotonic() + LAST_WAIT_S
+    while time.monotonic() < last:
+        marked = _marked(wanted)
+        if not marked:
+            break
+        killed += len(marked)
+        for pid in marked:
+            _kill(pid)
+        time.sleep(0.02)
+    return killed
+
+
+def _is_same(pid: int, ticks: tuple[int, int]) -> bool:
+    """True if the process with this pid was started in the range of clock ticks since boot."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    started = int(text.rpartition(")")[2].split()[19])
+    return ticks[0] - 1 <= started <= ticks[1] + 1
+
+
+def _kill_group(pid: int) -> int:
+    if sys.platform == "win32":
+        return 0
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return 0
+    return 1
+
+
+def _kill(pid: int) -> None:
+    if sys.platform == "win32":
+        return
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def _marked(keys: set[str]) -> list[int]:
+    """Live processes whose environment carries one of the ids."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            variables = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        mark = next((word for word in variables if word.startswith(MARK)), None)
+        if mark is not None and mark[len(MARK) :].decode(errors="replace") in keys:
+            found.append(int(entry.name))
+    return found

@@ -1,0 +1,259 @@
+"""Runs programs as processes of this machine, through the porter. Keeps the connection to it, and replaces it if it dies."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from sirdar.agent.executors.base import Ability, Facts, Handle, Launch, ProgramEnd, ProgramStart
+from sirdar.agent.executors.porter_orphans import end_orphans, read_log
+from sirdar.agent.porter import facts_log
+from sirdar.agent.porter.launch import PorterStartError, held, launch
+
+log = structlog.get_logger(__name__)
+
+READ_LIMIT_BYTES = 256 << 20
+HANDLE_VERSION = 1
+CONNECT_TRIES = 100
+
+
+class ProcessExecutor:
+    """The agent's side of the porter. Home must be locked by the caller."""
+
+    def __init__(self, home: Path, slots: int, *, idle_s: float, memory: str = "auto") -> None:
+        self._home = home
+        self._slots = slots
+        self._idle_s = idle_s
+        self._memory = memory
+        self._ability = Ability("process", slots)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._reader: asyncio.StreamReader | None = None
+        self._listener: asyncio.Task[None] | None = None
+        self._carried: set[str] = set()  # handed over and not ended
+        self._ended: set[str] = set()  # told and not destroyed
+        self._stopping: dict[str, float | None] = {}
+        self._facts = Facts()
+        self._news = asyncio.Event()
+        self._boot = facts_log.boot_id()
+        self.porter_pid = 0
+
+    # ------------------------------------------------------------ the protocol's methods
+
+    async def recover(self, handles: Mapping[str, Handle]) -> set[str]:
+        """Connects to the porter that lives, or clears up after a dead one and starts another."""
+        self._carried = set(handles)
+        known = await self._attach()
+        # What was handed over before the machine restarted has ended with it, also where the log lost its last lines.
+        before_boot = {key for key, one in handles.items() if one.get("boot", self._boot) != self._boot} - known
+        self._tell_lost(before_boot)
+        known |= before_boot
+        self._carried -= set(handles) - known
+        self._listener = asyncio.create_task(self._listen())
+        return known & set(handles)
+
+    async def probe(self) -> Ability:
+        return self._ability
+
+    async def start(self, launches: Sequence[Launch]) -> list[Handle]:
+        bases: list[Mapping[str, str]] = []
+        tasks = []
+        for item in launches:
+            if not bases or bases[-1] is not item.base_env:
+                bases.append(item.base_env)
+            tasks.append(_order(item, len(bases) - 1))
+            self._carried.add(item.key)
+        await self._send({"op": "start", "bases": [dict(base) for base in bases], "tasks": tasks})
+        return [{"v": HANDLE_VERSION, "executor": "process", "boot": self._boot}] * len(tasks)
+
+    async def facts(self) -> Facts:
+        while not self._news.is_set():
+            await self._news.wait()
+        self._news.clear()
+        facts, self._facts = self._facts, Facts()
+        return facts
+
+    async def stop(self, keys: Sequence[str], grace_s: float | None = None) -> None:
+        self._stopping.update(dict.fromkeys(keys, grace_s))
+        await self._send({"op": "stop", "ids": list(keys), "grace": grace_s})
+
+    async def destroy(self, keys: Sequence[str]) -> None:
+        self._ended.difference_update(keys)
+        await self._send({"op": "forget", "ids": list(keys)})
+
+    async def close(self, *, end_programs: bool) -> None:
+        if self._listener is not None:
+            self._listener.cancel()
+            await asyncio.gather(self._listener, return_exceptions=True)
+        if end_programs:
+            await self._send({"op": "shutdown", "kill": True})
+            while held(self._home):  # noqa: ASYNC110  (the end of another process)
+                await asyncio.sleep(0.02)
+        if self._writer is not None:
+            self._writer.close()
+            await asyncio.gather(self._writer.wait_closed(), return_exceptions=True)
+        if self._process is not None and self._process.poll() is None:
+            # It lives on in its session; this only tells Popen not to complain about a child that was not waited for.
+            self._process.returncode = 0
+
+    # ------------------------------------------------------------ connection
+
+    async def _attach(self) -> set[str]:
+        """Connects; returns the ids that this porter, or the dead one before it, answers for."""
+        known: set[str] = set()
+        for attempt in range(CONNECT_TRIES):
+            if not held(self._home):
+                known |= await self._bury()
+                self._process = await asyncio.to_thread(
+                    launch, self._home, self._slots, self._idle_s, memory=self._memory
+                )
+            try:
+                return known | await self._connect()
+            except (OSError, EOFError) as error:
+                if attempt == CONNECT_TRIES - 1:
+                    raise PorterStartError(f"the porter does not answer: {error}") from error
+                await asyncio.sleep(0.05)
+        raise PorterStartError("the porter does not answer")
+
+    async def _connect(self) -> set[str]:
+        if sys.platform == "win32":
+            raise PorterStartError("the process executor needs Unix")
+        folder = os.open(self._home, os.O_RDONLY)
+        try:
+            path = str(self._home / "porter.sock")
+            if len(os.fsencode(path)) > 100 and sys.platform == "linux":
+                path = f"/proc/self/fd/{folder}/porter.sock"  # a socket's path has at most 108 bytes
+            self._reader, self._writer = await asyncio.open_unix_connection(path, limit=READ_LIMIT_BYTES)
+        finally:
+            os.close(folder)
+        line = await self._reader.readline()
+        if not line:
+            raise EOFError("the porter closed the connection")
+        return self._take_state(json.loads(line))
+
+    def _take_state(self, state: dict[str, Any]) -> set[str]:
+        self.porter_pid = state["porter"]
+        self._ability = Ability("process", self._slots, state["memory"], {"porter": state["porter"]})
+        if state["slots"] != self._slots and self._writer is not None:
+            self._writer.write(b'{"op":"slots","n":%d}\n' % self._slots)
+        started, ended, forget = [], [], []
+        for task in state["tasks"]:
+            if task["id"] not in self._carried:
+                if task["end"] is None:
+                    log.warning("porter_carries_unknown_task", attempt=task["id"])
+                else:
+                    forget.append(task["id"])
+            elif task["end"] is not None:
+                ended.append(task["end"])
+            elif task["place"] == "running":
+                started.append(task)
+        if forget and self._writer is not None:
+            self._writer.write(json.dumps({"op": "forget", "ids": forget}).encode() + b"\n")
+        self._tell(started, ended)
+        return {task["id"] for task in state["tasks"]}
+
+    async def _bury(self) -> set[str]:
+        """Of a porter that is dead: tells the ends that it wrote down, ends the processes that it left, tells those as lost."""
+        if self._process is not None:
+            self._process.wait()
+            self._process = None
+        ends, starts, got, boot = await asyncio.to_thread(read_log, self._home)
+        mine = got & self._carried
+        lost = mine - set(ends)
+        killed = await asyncio.to_thread(end_orphans, got - set(ends), starts, boot)
+        if mine:
+            log.warning("porter_lost", attempts=len(lost), ended_orphans=killed)
+        self._tell([], [ends[key] for key in mine & set(ends)])
+        self._tell_lost(lost)
+        return mine
+
+    def _tell_lost(self, keys: set[str]) -> None:
+        now = time.time()
+        self._add(Facts((), [ProgramEnd(key, lost=True, ended_at=now) for key in keys if key in self._carried]))
+
+    async def _listen(self) -> None:
+        while True:
+            assert self._reader is not None
+            line = await self._reader.readline()
+            if line:
+                message = json.loads(line)
+                if message["ev"] == "facts":
+                    self._tell(message["started"], message["ended"])
+                else:
+                    self._take_state(message)
+                continue
+            log.warning("porter_connection_lost", porter=self.porter_pid)
+            if self._writer is not None:
+                self._writer.close()
+            before = set(self._carried)
+            known = await self._attach()
+            self._tell_lost(before - known)
+            for key in [key for key in self._stopping if key in self._carried]:
+                await self.stop([key], self._stopping[key])
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        if self._writer is None or self._writer.is_closing():
+            return  # `_listen` is connecting; what was lost is told as lost
+        self._writer.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+        try:
+            await self._writer.drain()
+        except OSError:
+            return
+
+    # ------------------------------------------------------------ facts
+
+    def _tell(self, started: list[dict[str, Any]], ended: list[dict[str, Any]]) -> None:
+        starts = [ProgramStart(fact["id"], fact["pid"], fact["at"]) for fact in started]
+        ends = [_end(fact) for fact in ended if fact["id"] in self._carried]
+        self._add(Facts(starts, ends))
+
+    def _add(self, facts: Facts) -> None:
+        for end in facts.ended:
+            self._carried.discard(end.key)
+            self._stopping.pop(end.key, None)
+            self._ended.add(end.key)
+        if facts.started or facts.ended:
+            self._facts = Facts([*self._facts.started, *facts.started], [*self._facts.ended, *facts.ended])
+            self._news.set()
+
+
+def _order(item: Launch, base: int) -> dict[str, Any]:
+    return {
+        "id": item.key,
+        "argv": list(item.argv),
+        "base": base,
+        "env": dict(item.env),
+        "cwd": item.cwd,
+        "in": item.stdin,
+        "out": item.stdout,
+        "err": item.stderr,
+        "cpus": item.cpus,
+        "mem": item.memory_bytes,
+        "time": item.time_s,
+        "grace": item.grace_s,
+    }
+
+
+def _end(fact: dict[str, Any]) -> ProgramEnd:
+    return ProgramEnd(
+        key=fact["id"],
+        exit_code=fact["code"],
+        started_at=fact["at"] or None,
+        ended_at=fact["ended"],
+        cpu_user_s=fact.get("u", 0.0),
+        cpu_system_s=fact.get("s", 0.0),
+        max_rss_bytes=fact.get("rss", 0),
+        by=fact["by"],
+        out_of_memory=fact.get("oom", False),
+        dropped=fact.get("dropped", False),
+        error_number=fact.get("errno"),
+        error_at=fact.get("what", ""),
+        error=fact.get("error", ""),
+    )

@@ -1,0 +1,163 @@
+"""From a program's end to the attempt's final: the verdict, its outputs, its streams, its statistics."""
+
+import asyncio
+import errno
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sirdar.agent.attempts import Attempt, Common
+from sirdar.agent.blobs import Blobs
+from sirdar.agent.executors.base import ProgramEnd
+from sirdar.agent.link import Refused
+from sirdar.agent.messages import read_messages
+from sirdar.agent.outcomes import Verdict, judge
+from sirdar.agent.prepare import limits_of
+from sirdar.agent.settings import Settings
+from sirdar.agent.stage_in import changed
+from sirdar.agent.stage_out import Collected, collect, read_stream, store_archive, store_stream, tail_of, upload
+from sirdar.domain.outcome import Reason
+from sirdar.wire.agent import Final, Stats, Stream
+
+
+@dataclass(slots=True)
+class Finishing:
+    """An attempt whose program has ended. ``final`` is composed at once where nothing has to be brought to the server."""
+
+    attempt: Attempt
+    common: Common
+    end: ProgramEnd
+    verdict: Verdict
+    found: Collected
+    stdout: Stream | None = None
+    stderr: Stream | None = None
+    outputs: dict[str, Any] | None = None
+    staged_out_bytes: int = 0
+    debug: dict[str, Any] | None = None
+
+    @property
+    def needs_transfer(self) -> bool:
+        return self.found.needs_upload or self.stdout is None or self.stderr is None or self.common.job.debug
+
+
+def examine(
+    attempt: Attempt, common: Common, end: ProgramEnd, settings: Settings, *, address_space_only: bool
+) -> Finishing:
+    """Reads what lies in the task's directory. Synchronous and, without files to bring away, quick."""
+    limits = limits_of(common, address_space_only=address_space_only)
+    folder = attempt.folder
+    wish = attempt.wish == "cancel"
+    if folder is None:
+        verdict = judge(end, limits, cancelled=wish, disk_exceeded=False, stderr_tail="")
+        return Finishing(attempt, common, end, verdict, Collected(), Stream(), Stream())
+    read_messages(attempt, folder / "messages")
+    stdout = read_stream(folder / "stdout", settings.inline_stream_bytes)
+    stderr = read_stream(folder / "stderr", settings.inline_stream_bytes)
+    tail = "" if end.exit_code == 0 else (stderr.text or "" if stderr is not None else tail_of(folder / "stderr"))
+    exceeded = attempt.disk_exceeded or (limits.disk_bytes is not None and _used(folder) > limits.disk_bytes)
+    verdict = judge(end, limits, cancelled=wish, disk_exceeded=exceeded, stderr_tail=tail)
+    ran = end.exit_code is not None
+    found = collect(common.app, folder) if ran and common.app.outputs else Collected()
+    return Finishing(attempt, common, end, _weigh(verdict, found), found, stdout, stderr)
+
+
+def _weigh(verdict: Verdict, found: Collected) -> Verdict:
+    """A fault of an output counts only where the program itself ended well."""
+    if verdict.reason is Reason.OK and found.faults:
+        messages = "; ".join(fault.message for fault in found.faults)
+        return Verdict(found.faults[0].reason, messages, verdict.exit_code)
+    return verdict
+
+
+def _used(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in (folder / "dir").rglob("*") if path.is_file() and not path.is_symlink())
+
+
+async def transfer(finishing: Finishing, settings: Settings, blobs: Blobs) -> None:
+    """Brings outputs, long streams and the debug archive to the server; what fails changes the verdict."""
+    folder = finishing.attempt.folder
+    assert folder is not None
+    try:
+        shared = await asyncio.to_thread(changed, finishing.attempt.shared, folder / "dir")
+        for file in shared:
+            blobs.quarantine(file.sha256)
+        if shared:
+            names = ", ".join(file.path for file in shared)
+            finishing.verdict = Verdict(
+                Reason.INPUT_CHANGED,
+                f"the program changed {names}, which it shares with other tasks; mark the input `writable: true`",
+                finishing.end.exit_code,
+            )
+        if finishing.common.job.debug:
+            archive = await store_archive(folder / "dir", "debug.zip", folder, blobs)
+            finishing.debug = archive.to_json()
+        # Streams first: an output may be one of them, and files may be moved away.
+        head, tail = settings.log_head_bytes, settings.log_tail_bytes
+        if finishing.stdout is None:
+            finishing.stdout = await store_stream(folder / "stdout", head, tail, blobs)
+        if finishing.stderr is None:
+            finishing.stderr = await store_stream(folder / "stderr", head, tail, blobs)
+        finishing.outputs, finishing.staged_out_bytes = await upload(
+            finishing.found, finishing.common.app, folder, blobs
+        )
+    except (OSError, Refused, ValueError) as error:
+        if finishing.verdict.reason is Reason.OK:
+            finishing.verdict = replace(finishing.verdict, reason=Reason.STAGE_OUT, message=_say(error))
+
+
+def _say(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "the outputs could not be stored: the disk is full"
+    if isinstance(error, Refused) and error.status == 507:
+        return "the outputs could not be stored: the server's disk is full"
+    if isinstance(error, Refused) and error.status == 413:
+        return f"the outputs could not be stored: the server takes no file of that size ({error.detail})"
+    return f"the outputs could not be brought to the server: {error}"
+
+
+def compose(finishing: Finishing) -> Final:
+    """The final. Called when all that it names is on the server."""
+    attempt, end = finishing.attempt, finishing.end
+    return Final(
+        key=attempt.key,
+        reason=finishing.verdict.reason,
+        message=finishing.verdict.message,
+        exit_code=finishing.verdict.exit_code,
+        accepted_at=attempt.accepted_at,
+        staging_at=attempt.staging_at,
+        started_at=attempt.started_at or end.started_at,
+        ended_at=end.ended_at or time.time(),
+        reported_at=time.time(),
+        outputs=finishing.found.values if finishing.outputs is None else finishing.outputs,
+        debug=finishing.debug,
+        stdout=finishing.stdout or Stream(),
+        stderr=finishing.stderr or Stream(),
+        stats=Stats(
+            cpu_user_s=end.cpu_user_s,
+            cpu_system_s=end.cpu_system_s,
+            max_rss_bytes=end.max_rss_bytes,
+            staged_in_bytes=attempt.staged_in_bytes,
+            staged_out_bytes=finishing.staged_out_bytes,
+            curve=attempt.curve,
+        ),
+        code_version=finishing.common.job.code_version or None,
+        text=attempt.said.text,
+        progress=attempt.said.progress,
+        metrics=attempt.said.metrics,
+    )
+
+
+def without_program(attempt: Attempt, reason: Reason, message: str) -> Final:
+    """The final of an attempt that never came to a program."""
+    now = time.time()
+    return Final(
+        key=attempt.key,
+        reason=reason,
+        message=message,
+        accepted_at=attempt.accepted_at,
+        staging_at=attempt.staging_at,
+        ended_at=now,
+        reported_at=now,
+        stats=Stats(staged_in_bytes=attempt.staged_in_bytes),
+    )

@@ -1,0 +1,79 @@
+"""The agent's directory: who holds it, and where things stand in it.
+
+``agent.lock`` (held by the agent that lives), ``identity.json`` and ``journal.key`` (0600), ``journal``, ``agent.json``
+(status), ``porter.*``, ``work/slot-N`` (task directories), ``cache/`` (blobs).
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+
+class HomeHeld(Exception):
+    """Another agent holds the directory; the message says which process."""
+
+
+class Home:
+    """An agent's directory, locked for as long as this object lives."""
+
+    def __init__(self, path: Path) -> None:
+        """Makes the directory where needed (0700) and locks it. Raises HomeHeld."""
+        self.path = path.resolve()
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.path.chmod(0o700)
+        for name in ("work", "cache"):
+            (self.path / name).mkdir(mode=0o700, exist_ok=True)
+        self._lock = os.open(self.path / "agent.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        if not _try_lock(self._lock):
+            holder = os.pread(self._lock, 32, 0).decode(errors="replace") if sys.platform != "win32" else ""
+            os.close(self._lock)
+            raise HomeHeld(f"the agent with process id {holder or 'unknown'} holds {self.path}")
+        os.ftruncate(self._lock, 0)
+        os.write(self._lock, str(os.getpid()).encode())
+
+    @property
+    def work(self) -> Path:
+        return self.path / "work"
+
+    @property
+    def cache(self) -> Path:
+        return self.path / "cache"
+
+    def read_status(self) -> dict[str, Any]:
+        """What this or an earlier agent wrote; empty where there is none or it cannot be read."""
+        try:
+            status = json.loads((self.path / "agent.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return status if isinstance(status, dict) else {}
+
+    def write_status(self, status: dict[str, Any]) -> None:
+        write_private(self.path / "agent.json", json.dumps(status, indent=1) + "\n")
+
+    def close(self) -> None:
+        os.close(self._lock)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Writes a file that only its owner can read; readers see the old or the new content, never a part."""
+    temporary = path.with_name(path.name + ".new")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _try_lock(fd: int) -> bool:
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,231 @@
+"""The agent's side of HTTP: every call of the protocol, tokens, and which errors pass and which do not.
+
+``Unreachable``: nobody answered, or the server was overloaded; try again later. ``UnknownSession``: say hello first.
+``Refused``: the server understood and said no; trying again changes nothing.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TypeVar
+
+import aiohttp
+
+from sirdar.agent.identity import Identity
+from sirdar.agent.settings import Settings
+from sirdar.wire.agent import (
+    HeartbeatReply,
+    HeartbeatRequest,
+    HelloReply,
+    HelloRequest,
+    JoinReply,
+    JoinRequest,
+    LogReply,
+    SyncReply,
+    SyncRequest,
+    TokenReply,
+    VarsReply,
+    VarsRequest,
+    Wire,
+)
+
+Reply = TypeVar("Reply", bound=Wire)
+CHUNK_BYTES = 1 << 20
+BUSY = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
+
+
+class LinkError(Exception):
+    """Base of what a call to the server may raise."""
+
+
+class Unreachable(LinkError):
+    """Nobody answered, or not in a way that says anything about the call. It may be repeated."""
+
+
+class UnknownSession(LinkError):
+    """The server does not know this session: hello comes first."""
+
+
+class Refused(LinkError):
+    """The server said no. ``status`` is the HTTP status."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(f"{status}: {detail}")
+        self.status = status
+        self.detail = detail
+
+
+class Link:
+    """Calls the server with the agent's own token, which it renews."""
+
+    def __init__(self, settings: Settings, identity: Identity) -> None:
+        self._settings = settings
+        self._base = settings.server.rstrip("/") + "/agent/v1"
+        self._identity = identity
+        self._token = settings.token
+        self._token_until = float("inf") if settings.token else 0.0
+        self._token_lock = asyncio.Lock()
+        self._clock_ahead_s = 0.0
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=64, keepalive_timeout=75),
+            auto_decompress=True,
+            raise_for_status=False,
+            headers={"User-Agent": "sirdar-agent"},
+        )
+
+    @property
+    def server(self) -> str:
+        return self._settings.server.rstrip("/")
+
+    async def close(self) -> None:
+        await self._http.close()
+
+    # ------------------------------------------------------------ calls
+
+    async def join(self, token: str, hostname: str) -> JoinReply:
+        request = JoinRequest(token=token, public_key=self._identity.public_key, hostname=hostname)
+        return await self._call("/join", request, JoinReply, signed=False)
+
+    def take_identity(self, identity: Identity) -> None:
+        self._identity = identity
+
+    async def hello(self, request: HelloRequest) -> HelloReply:
+        return await self._call("/hello", request, HelloReply)
+
+    async def sync(self, request: SyncRequest) -> SyncReply:
+        patience_s = request.claim.wait_s if request.claim is not None else 0.0
+        return await self._call("/sync", request, SyncReply, patience_s=patience_s)
+
+    async def heartbeat(self, request: HeartbeatRequest) -> HeartbeatReply:
+        return await self._call("/heartbeat", request, HeartbeatReply)
+
+    async def vars(self, request: VarsRequest) -> VarsReply:
+        return await self._call("/vars", request, VarsReply)
+
+    async def put_log(self, key: str, stream: str, offset: int, raw: bytes) -> int:
+        """Sends a piece of a stream; returns where the next one begins."""
+        path = f"/attempts/{key}/log/{stream}?offset={offset}"
+        _, body = await self._request("PUT", path, raw)
+        return LogReply.model_validate_json(body).size
+
+    async def has_blob(self, sha256: str) -> bool:
+        status, _ = await self._request("HEAD", f"/blobs/{sha256}", None, accept=(404,))
+        return status != 404
+
+    async def put_blob(self, sha256: str, path: Path, size_bytes: int) -> None:
+        """Uploads a file; it is read anew for each try. Raises OSError where it cannot be read."""
+        headers = {"Content-Length": str(size_bytes)}
+        await self._request("PUT", f"/blobs/{sha256}", path, headers=headers)
+
+    async def register_blob(self, sha256: str, size_bytes: int) -> None:
+        """Tells the server that the blob lies in its directory, which this machine shares."""
+        await self._request("POST", f"/blobs/{sha256}/local", json.dumps({"size": size_bytes}).encode())
+
+    async def get_blob(self, sha256: str) -> AsyncIterator[bytes]:
+        """The blob's bytes, piece by piece. An incomplete answer raises Unreachable."""
+        headers = await self._authorization()
+        try:
+            async with self._http.get(
+                f"{self._base}/blobs/{sha256}", headers=headers, timeout=self._timeout(None)
+            ) as r:
+                if r.status != 200:
+                    self._raise_for(r.status, await r.read())
+                async for chunk in r.content.iter_chunked(CHUNK_BYTES):
+                    yield chunk
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(_say(error)) from error
+
+    # ------------------------------------------------------------ requests
+
+    async def _call(
+        self, path: str, request: Wire, reply: type[Reply], *, patience_s: float = 0.0, signed: bool = True
+    ) -> Reply:
+        raw = request.model_dump_json(exclude_defaults=True).encode()
+        _, body = await self._request("POST", path, raw, patience_s=patience_s, signed=signed)
+        try:
+            return reply.model_validate_json(body)
+        except ValueError as error:
+            raise Unreachable(f"the answer to {path} cannot be read: {error}") from error
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | Path | None,
+        *,
+        headers: dict[str, str] | None = None,
+        patience_s: float = 0.0,
+        signed: bool = True,
+        accept: tuple[int, ...] = (),
+    ) -> tuple[int, bytes]:
+        """One call; a token that is refused is replaced once."""
+        for renew in (True, False):
+            sent = {"Content-Type": "application/json" if method == "POST" else "application/octet-stream"}
+            sent |= (await self._authorization() if signed else {}) | (headers or {})
+            status, answer = await self._exchange(method, path, body, sent, patience_s)
+            if status == 401 and signed and renew and not self._settings.token:
+                self._token_until = 0.0
+                continue
+            break
+        if status not in {200, 201, 204, *accept}:
+            self._raise_for(status, answer)
+        return status, answer
+
+    async def _exchange(
+        self, method: str, path: str, body: bytes | Path | None, headers: dict[str, str], patience_s: float
+    ) -> tuple[int, bytes]:
+        timeout = self._timeout(None if isinstance(body, Path) else patience_s)
+        file = await asyncio.to_thread(body.open, "rb") if isinstance(body, Path) else None
+        try:
+            async with self._http.request(
+                method, self._base + path, data=file or body, headers=headers, timeout=timeout
+            ) as response:
+                return response.status, await response.read()
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            raise Unreachable(_say(error)) from error
+        finally:
+            if file is not None:
+                file.close()
+
+    def _timeout(self, patience_s: float | None) -> aiohttp.ClientTimeout:
+        """For a transfer (None) only silence counts; else the whole call."""
+        limit_s = self._settings.request_timeout_s
+        if patience_s is None:
+            return aiohttp.ClientTimeout(total=None, sock_connect=limit_s, sock_read=limit_s)
+        return aiohttp.ClientTimeout(total=limit_s + patience_s, sock_connect=limit_s)
+
+    def _raise_for(self, status: int, body: bytes) -> None:
+        try:
+            problem = json.loads(body)
+        except ValueError:
+            problem = {}
+        code = problem.get("code", "") if isinstance(problem, dict) else ""
+        detail = problem.get("detail", "") if isinstance(problem, dict) else ""
+        if status == 409 and code == "unknown_session":
+            raise UnknownSession
+        if status in BUSY or status == 401:
+            raise Unreachable(f"the server answers {status} {code}: {detail}")
+        raise Refused(status, detail or code or body[:200].decode(errors="replace"))
+
+    # ------------------------------------------------------------ tokens
+
+    async def _authorization(self) -> dict[str, str]:
+        if time.monotonic() >= self._token_until:
+            async with self._token_lock:
+                if time.monotonic() >= self._token_until:
+                    await self._renew()
+        return {"Authorization": f"Bearer {self._token}"}
+
+    async def _renew(self) -> None:
+        """A new access token; where our clock is wrong, the server's time is taken from its first answer."""
+        request = self._identity.token_request(clock_ahead_s=self._clock_ahead_s)
+        reply = await self._call("/token", request, TokenReply, signed=False)
+        self._clock_ahead_s = reply.server_time - time.time() if abs(reply.server_time - time.time()) > 60 else 0.0
+        self._token = reply.access_token
+        self._token_until = time.monotonic() + reply.expires_in_s * 0.8
+
+
+def _say(error: BaseException) -> str:
+    return str(error) or type(error).__name__

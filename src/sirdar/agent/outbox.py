@@ -1,0 +1,105 @@
+"""What the agent has to tell the server. Facts leave in order and are removed only when they are acknowledged."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from sirdar.wire.agent import Final, Message, Started, SyncReply, SyncRequest
+
+
+class Outbox:
+    """Accepts, refusals, starts, messages and finals that wait for the next sync."""
+
+    def __init__(self, *, started_delay_s: float, finals_per_sync: int) -> None:
+        self._started_delay_s = started_delay_s
+        self._finals_per_sync = finals_per_sync
+        self.accepts: OrderedDict[str, None] = OrderedDict()
+        self.refusals: OrderedDict[str, str] = OrderedDict()
+        self.finals: OrderedDict[str, Final] = OrderedDict()
+        self._started: OrderedDict[str, tuple[float, Started]] = OrderedDict()
+        self._messages: OrderedDict[str, Message] = OrderedDict()
+        self._wake = asyncio.Event()
+
+    def accept(self, keys: Iterable[str]) -> None:
+        self.accepts.update(dict.fromkeys(keys))
+        self._wake.set()
+
+    def refuse(self, key: str, why: str) -> None:
+        self.refusals[key] = why
+        self._wake.set()
+
+    def add_finals(self, finals: Iterable[Final]) -> None:
+        """Also drops what was to be said of these before: the final says it all."""
+        for final in finals:
+            self.finals[final.key] = final
+            self._started.pop(final.key, None)
+            self._messages.pop(final.key, None)
+        self._wake.set()
+
+    def add_started(self, started: Started) -> None:
+        """Waits a moment: of a short task the final alone is sent."""
+        due = (
+            self._started[started.key][0] if started.key in self._started else time.monotonic() + self._started_delay_s
+        )
+        self._started[started.key] = (due, started)
+        self._wake.set()
+
+    def add_message(self, message: Message) -> None:
+        if message.key not in self.finals:
+            self._messages[message.key] = message
+            self._wake.set()
+
+    def drop(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            for box in (self.accepts, self.refusals, self._started, self._messages, self.finals):
+                box.pop(key, None)
+
+    def has_news(self) -> bool:
+        return bool(self.accepts or self.refusals or self.finals or self._messages)
+
+    async def wait(self) -> None:
+        """Returns when there is something to tell."""
+        while not self.has_news():
+            self._wake.clear()
+            due = min((due for due, _ in self._started.values()), default=None)
+            wait_s = None if due is None else due - time.monotonic()
+            if wait_s is not None and wait_s <= 0:
+                return
+            try:
+                await asyncio.wait_for(self._wake.wait(), wait_s)
+            except TimeoutError:
+                return
+
+    def compose(self, session: str) -> SyncRequest:
+        """All that is due, as one request; nothing is removed yet."""
+        now = time.monotonic()
+        finals = list(self.finals.values())
+        return SyncRequest(
+            session=session,
+            accepts=list(self.accepts),
+            refusals=dict(self.refusals),
+            started=[started for due, started in self._started.values() if due <= now],
+            messages=list(self._messages.values()),
+            finals=finals[: self._finals_per_sync],
+        )
+
+    def settle(self, request: SyncRequest, reply: SyncReply) -> None:
+        """The server has committed what the request said."""
+        for key in [*reply.acked, *reply.forget]:
+            self.finals.pop(key, None)
+        for key in request.accepts:
+            self.accepts.pop(key, None)
+        for key in request.refusals:
+            self.refusals.pop(key, None)
+        for started in request.started:
+            if key_is(self._started.get(started.key), started):
+                del self._started[started.key]
+        for message in request.messages:
+            if self._messages.get(message.key) is message:
+                del self._messages[message.key]
+
+
+def key_is(waiting: tuple[float, Started] | None, sent: Started) -> bool:
+    """True if what waits is what was sent, not something newer."""
+    return waiting is not None and waiting[1] is sent

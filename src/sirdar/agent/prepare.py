@@ -1,0 +1,96 @@
+"""From an accepted attempt with its files at hand to what the executor starts."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sirdar.agent.attempts import Attempt, Common, cpus_of
+from sirdar.agent.executors.base import Launch
+from sirdar.agent.outcomes import Limits
+from sirdar.agent.settings import Settings
+from sirdar.agent.stage_in import Find, Plan, link_code, place, render_task, write_rendered
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What every task finds in its environment; changes when the server's address or the task port does."""
+
+    base: Mapping[str, str]
+
+    @classmethod
+    def of(cls, settings: Settings, *, api_url: str, port: int) -> "Surroundings":
+        base = {name: os.environ[name] for name in settings.pass_env if name in os.environ}
+        base |= {
+            "PYTHONUNBUFFERED": "1",  # so that what a Python program prints is seen while it runs
+            "EVEREST_AGENT_ADDRESS": settings.task_address,
+            "EVEREST_AGENT_PORT": str(port),
+            "SIRDAR_URL": api_url,
+        }
+        return cls(base)
+
+
+def limits_of(common: Common, *, address_space_only: bool) -> Limits:
+    """The task's limits: the job's, which the server has checked, or else the application's."""
+    asked, own = common.job.resources, common.app.resources
+    memory = asked.get("memory_bytes", own.memory_bytes)
+    time_s = asked.get("time_s", own.time_s)
+    disk = asked.get("disk_bytes", own.disk_bytes)
+    return Limits(
+        memory_bytes=int(memory) if memory else None,
+        time_s=float(time_s) if time_s else None,
+        disk_bytes=int(disk) if disk else None,
+        address_space_only=address_space_only,
+    )
+
+
+def prepare(
+    attempt: Attempt,
+    common: Common,
+    made: Plan,
+    folder: Path,
+    *,
+    find: Find,
+    settings: Settings,
+    surroundings: Surroundings,
+) -> Launch:
+    """Fills the task's directory and says what to start in it. Raises StageError or OSError."""
+    if made.files:
+        attempt.shared = place(made, folder / "dir", find, copy_below_bytes=settings.copy_below_bytes)
+        attempt.staged_in_bytes = made.size_bytes
+    link_code(common.app, folder / "dir")
+    rendered = render_task(common.app, made)
+    stdin = write_rendered(rendered, folder)
+    limits = limits_of(common, address_space_only=False)
+    base = str(folder)
+    return Launch(
+        key=attempt.key,
+        argv=rendered.argv,
+        env={**_own_env(attempt, common, base), **rendered.env, **_app_secrets(attempt, common)},
+        base_env=surroundings.base,
+        cwd=base + "/dir",
+        stdout=base + "/stdout",
+        stderr=base + "/stderr",
+        stdin=str(stdin) if stdin is not None else None,
+        cpus=cpus_of(common),
+        memory_bytes=limits.memory_bytes,
+        time_s=limits.time_s,
+        grace_s=common.app.grace_s,
+    )
+
+
+def _own_env(attempt: Attempt, common: Common, base: str) -> dict[str, str]:
+    return {
+        "EVEREST_AGENT_TASK_ID": attempt.key,
+        "EVEREST_TASK_TOKEN": attempt.token,
+        "SIRDAR_TOKEN": attempt.token,
+        "SIRDAR_JOB_ID": attempt.job,
+        "SIRDAR_TASK_ID": attempt.key,
+        "SIRDAR_MESSAGE_FILE": base + "/messages",
+        "SIRDAR_CPUS": str(cpus_of(common)),
+    }
+
+
+def _app_secrets(attempt: Attempt, common: Common) -> dict[str, str]:
+    """The application's own secrets, which its program sees as environment variables."""
+    return {name: attempt.secrets[name] for name in common.app.secrets if name in attempt.secrets}

@@ -1,0 +1,133 @@
+"""The journal's records, made from what the agent owns and turned back into it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sirdar.agent.attempts import Attempt, Attempts, SharedFile
+from sirdar.agent.journal import Record
+from sirdar.agent.porter.facts_log import boot_id
+from sirdar.agent.seal import Seal
+from sirdar.wire.agent import Final, OfferedJob, Program
+
+_BOOT = boot_id()
+
+
+def job_record(job: str, offered: OfferedJob) -> Record:
+    return {"t": "job", "id": job, "d": offered.model_dump(mode="json", exclude_defaults=True)}
+
+
+def program_record(digest: str, program: Program) -> Record:
+    return {"t": "program", "id": digest, "d": program.model_dump(mode="json", exclude_defaults=True)}
+
+
+def offers_record(attempts: Iterable[Attempt], seal: Seal) -> Record:
+    """A batch of offers; what is secret in them is encrypted at once."""
+    attempts = list(attempts)
+    secret = seal.close({attempt.key: [attempt.token, attempt.secrets] for attempt in attempts})
+    return {"t": "offers", "o": [[attempt.key, attempt.job, attempt.inputs] for attempt in attempts], "x": secret}
+
+
+def run_record(attempt: Attempt) -> Record:
+    """The attempt may run from now on."""
+    return {
+        "t": "run",
+        "k": attempt.key,
+        "boot": _BOOT,
+        "dir": str(attempt.folder),
+        "shared": [[file.path, file.sha256, file.size_bytes, file.mtime_ns] for file in attempt.shared],
+        "in": attempt.staged_in_bytes,
+        "accepted": attempt.accepted_at,
+        "staging": attempt.staging_at,
+    }
+
+
+def said_record(attempt: Attempt) -> Record:
+    said = attempt.said
+    return {"t": "said", "k": attempt.key, "d": [said.seq, said.at, said.text, said.progress, said.metrics]}
+
+
+def final_record(final: Final) -> Record:
+    return {"t": "final", "k": final.key, "d": final.model_dump(mode="json", exclude_defaults=True)}
+
+
+def gone_record(keys: list[str]) -> Record:
+    return {"t": "gone", "k": keys}
+
+
+@dataclass(slots=True)
+class Recovered:
+    """What a journal says: attempts that are still owned, and finals that the server may not have."""
+
+    attempts: dict[str, Attempt] = field(default_factory=dict)
+    handles: dict[str, dict[str, Any]] = field(default_factory=dict)
+    finals: dict[str, Final] = field(default_factory=dict)
+    jobs: dict[str, OfferedJob] = field(default_factory=dict)
+    programs: dict[str, Program] = field(default_factory=dict)
+
+
+def recover(records: Iterable[Record], seal: Seal) -> Recovered:
+    """Plays the records again."""
+    known = Recovered()
+    for record in records:
+        match record["t"]:
+            case "job":
+                known.jobs[record["id"]] = OfferedJob.model_validate(record["d"])
+            case "program":
+                known.programs[record["id"]] = Program.model_validate(record["d"])
+            case "offers":
+                _recover_offers(known, record, seal)
+            case "run":
+                _recover_run(known, record)
+            case "said":
+                _recover_said(known, record)
+            case "final":
+                known.finals[record["k"]] = Final.model_validate(record["d"])
+            case "gone":
+                for key in record["k"]:
+                    known.attempts.pop(key, None)
+                    known.handles.pop(key, None)
+                    known.finals.pop(key, None)
+    return known
+
+
+def _recover_offers(known: Recovered, record: Record, seal: Seal) -> None:
+    opened = seal.open(record["x"]) or {}
+    for key, job, inputs in record["o"]:
+        token, secrets = opened.get(key, ("", {}))
+        known.attempts[key] = Attempt(key=key, job=job, inputs=inputs, secrets=secrets, token=token)
+
+
+def _recover_run(known: Recovered, record: Record) -> None:
+    attempt = known.attempts.get(record["k"])
+    if attempt is None:
+        return
+    attempt.handed_over = True
+    attempt.folder = Path(record["dir"])
+    attempt.shared = [SharedFile(*entry) for entry in record["shared"]]
+    attempt.staged_in_bytes = record["in"]
+    attempt.accepted_at = record["accepted"]
+    attempt.staging_at = record["staging"]
+    known.handles[attempt.key] = {"boot": record["boot"]}
+
+
+def _recover_said(known: Recovered, record: Record) -> None:
+    attempt = known.attempts.get(record["k"])
+    if attempt is not None:
+        said = attempt.said
+        said.seq, said.at, said.text, said.progress, said.metrics = record["d"]
+
+
+def live_records(attempts: Attempts, finals: Iterable[Final], seal: Seal) -> list[Record]:
+    """All that a journal must hold now, for compaction."""
+    records = [job_record(job, common.job) for job, common in attempts.commons.items()]
+    programs = {common.job.program: common.program for common in attempts.commons.values()}
+    records += [program_record(digest, program) for digest, program in programs.items()]
+    owned = list(attempts.by_key.values())
+    if owned:
+        records.append(offers_record(owned, seal))
+    records += [run_record(attempt) for attempt in owned if attempt.handed_over and attempt.folder is not None]
+    records += [said_record(attempt) for attempt in owned if attempt.said.seq]
+    records += [final_record(final) for final in finals]
+    return records

@@ -1,0 +1,335 @@
+"""The way of a task on its resource: stage in, start through an executor, watch, stage out, report.
+
+Tasks without files to fetch or bring away are handled in batches; the others get a coroutine each.
+"""
+
+import asyncio
+import errno
+import time
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from typing import Any
+
+import structlog
+
+from sirdar.agent.attempts import Attempt, Attempts
+from sirdar.agent.blobs import BlobMissing, Blobs
+from sirdar.agent.capacity import Capacity
+from sirdar.agent.directories import Directories
+from sirdar.agent.executors.base import Executor, Launch, ProgramEnd
+from sirdar.agent.finish import Finishing, compose, examine, transfer, without_program
+from sirdar.agent.journal import Journal, JournalBroken
+from sirdar.agent.outbox import Outbox
+from sirdar.agent.prepare import Surroundings, prepare
+from sirdar.agent.records import final_record, gone_record, run_record
+from sirdar.agent.settings import Settings
+from sirdar.agent.stage_in import Plan, StageError, plan
+from sirdar.domain.outcome import Reason
+from sirdar.domain.states import AttemptState
+from sirdar.wire.agent import Final, Started
+
+log = structlog.get_logger(__name__)
+
+BATCH = 32
+QUICK_FILES = 20
+QUICK_BYTES = 4 << 20
+
+
+class RunTask:
+    """Carries accepted attempts to their finals."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        attempts: Attempts,
+        outbox: Outbox,
+        journal: Journal,
+        executor: Executor,
+        blobs: Blobs,
+        directories: Directories,
+        capacity: Capacity,
+    ) -> None:
+        self._settings = settings
+        self._attempts = attempts
+        self._outbox = outbox
+        self._journal = journal
+        self._executor = executor
+        self._blobs = blobs
+        self._directories = directories
+        self._capacity = capacity
+        self._work: set[asyncio.Task[None]] = set()
+        self._staging = asyncio.Semaphore(settings.transfers)
+        self.surroundings = Surroundings({})
+        self.address_space_only = False
+        self.on_end: Callable[[Attempt], None] = lambda attempt: None
+
+    # ------------------------------------------------------------ in
+
+    def accept(self, keys: Iterable[str]) -> None:
+        """The server has committed that these are ours: they start as soon as their files are here."""
+        quick: list[tuple[Attempt, Plan]] = []
+        now = time.time()
+        for key in keys:
+            attempt = self._attempts.get(key)
+            if attempt is None or attempt.state is not AttemptState.OFFERED:
+                continue
+            attempt.state = AttemptState.ACCEPTED
+            attempt.accepted_at = now
+            if attempt.wish == "cancel":
+                self._spawn(self._report([without_program(attempt, Reason.CANCELLED, "cancelled before it started")]))
+                continue
+            try:
+                made = plan(attempt, self._attempts.common(attempt))
+            except StageError as error:
+                self._spawn(self._report([without_program(attempt, error.reason, str(error))]))
+                continue
+            if self._is_quick(made):
+                quick.append((attempt, made))
+            else:
+                self._spawn(self._stage_slowly(attempt, made))
+        if quick:
+            self._spawn(self._stage_quickly(quick))
+
+    def _is_quick(self, made: Plan) -> bool:
+        if not made.files:
+            return True
+        return (
+            len(made.files) <= QUICK_FILES
+            and made.size_bytes <= QUICK_BYTES
+            and not any(file.unpack for file in made.files)
+            and all(self._blobs.find(file.sha256) is not None for file in made.files)
+        )
+
+    async def _stage_quickly(self, quick: list[tuple[Attempt, Plan]]) -> None:
+        for begin in range(0, len(quick), BATCH):
+            launches, failed = [], []
+            for attempt, made in quick[begin : begin + BATCH]:
+                result = self._prepare(attempt, made)
+                if isinstance(result, Launch):
+                    launches.append(result)
+                else:
+                    failed.append(result)
+            await self._hand_over(launches)
+            if failed:
+                await self._report(failed)
+
+    async def _stage_slowly(self, attempt: Attempt, made: Plan) -> None:
+        async with self._staging:
+            attempt.state = AttemptState.STAGING_IN
+            attempt.staging_at = time.time()
+            self._outbox.add_started(Started(key=attempt.key, state="STAGING_IN", at=attempt.staging_at))
+            try:
+                for file in {file.sha256: file for file in made.files}.values():
+                    await self._blobs.fetch(file.sha256, file.size_bytes)
+            except (BlobMissing, OSError) as error:
+                await self._report([without_program(attempt, Reason.STAGE_IN, _say(error))])
+                return
+            result = await asyncio.to_thread(self._prepare, attempt, made)
+        if isinstance(result, Launch):
+            await self._hand_over([result])
+        else:
+            await self._report([result])
+
+    def _prepare(self, attempt: Attempt, made: Plan) -> Launch | Final:
+        if attempt.wish != "run":
+            return without_program(attempt, Reason.CANCELLED, "cancelled before it started")
+        attempt.staging_at = attempt.staging_at or time.time()
+        try:
+            attempt.folder = self._directories.take()
+            return prepare(
+                attempt,
+                self._attempts.common(attempt),
+                made,
+                attempt.folder,
+                find=self._blobs.find,
+                settings=self._settings,
+                surroundings=self.surroundings,
+            )
+        except StageError as error:
+            return without_program(attempt, error.reason, str(error))
+        except OSError as error:
+            return without_program(attempt, Reason.STAGE_IN, _say(error))
+
+    async def _hand_over(self, launches: Sequence[Launch]) -> None:
+        """Writes down that these may run from now on, then gives them to the executor."""
+        attempts = [attempt for launch in launches if (attempt := self._attempts.get(launch.key)) is not None]
+        if not attempts:
+            return
+        try:
+            await self._journal.commit([run_record(attempt) for attempt in attempts])
+        except JournalBroken as error:
+            await self._report([without_program(attempt, Reason.STAGE_IN, _say(error)) for attempt in attempts])
+            return
+        for attempt in attempts:
+            attempt.handed_over = True
+        await self._executor.start(launches)
+        unwanted = [attempt.key for attempt in attempts if attempt.wish != "run"]
+        if unwanted:
+            await self._executor.stop(unwanted)
+
+    # ------------------------------------------------------------ wishes
+
+    async def wish(self, key: str, wish: str) -> None:
+        """Carries out what the server wants of an attempt: ``run``, ``cancel`` or ``forget``."""
+        attempt = self._attempts.get(key)
+        if attempt is None or wish == attempt.wish or wish not in {"cancel", "forget"} or attempt.wish == "forget":
+            return
+        attempt.wish = wish
+        log.info("attempt_wish", attempt=key, wish=wish)
+        if attempt.state is AttemptState.OFFERED or (attempt.state is AttemptState.ENDED and wish == "forget"):
+            await self._drop([key])
+        elif attempt.handed_over and attempt.state is not AttemptState.STAGING_OUT:
+            await self._executor.stop([key])
+
+    async def stop_all(self) -> None:
+        """Cancels whatever the agent has (its owner asked for it)."""
+        for key in list(self._attempts.by_key):
+            await self.wish(key, "cancel")
+
+    async def exceed_disk(self, attempt: Attempt) -> None:
+        attempt.disk_exceeded = True
+        await self._executor.stop([attempt.key])
+
+    # ------------------------------------------------------------ out
+
+    async def watch(self) -> None:
+        """Takes starts and ends from the executor, for ever."""
+        while True:
+            facts = await self._executor.facts()
+            for start in facts.started:
+                attempt = self._attempts.get(start.key)
+                if attempt is not None and attempt.state is not AttemptState.STAGING_OUT:
+                    attempt.state, attempt.pid, attempt.started_at = AttemptState.RUNNING, start.pid, start.at
+                    self._outbox.add_started(Started(key=start.key, state="RUNNING", at=start.at))
+            if facts.ended:
+                self._spawn(self._finish(list(facts.ended)))
+
+    async def _finish(self, ends: list[ProgramEnd]) -> None:
+        for begin in range(0, len(ends), BATCH):
+            finals, unknown = [], []
+            for end in ends[begin : begin + BATCH]:
+                attempt = self._attempts.get(end.key)
+                if attempt is None or attempt.state is AttemptState.ENDED:
+                    unknown.append(end.key)
+                elif attempt.forget_wanted():
+                    await self._drop([end.key])
+                elif (final := self._examine(attempt, end)) is not None:
+                    finals.append(final)
+            if finals:
+                await self._report(finals)
+            if unknown:
+                await self._executor.destroy(unknown)
+
+    def _examine(self, attempt: Attempt, end: ProgramEnd) -> Final | None:
+        """The final, or None where a coroutine of its own has to bring files away first."""
+        attempt.state = AttemptState.STAGING_OUT
+        attempt.started_at = end.started_at or attempt.started_at
+        self.on_end(attempt)
+        common = self._attempts.common(attempt)
+        if end.started_at:
+            self._capacity.note(end.ended_at - end.started_at)
+        try:
+            finishing = examine(attempt, common, end, self._settings, address_space_only=self.address_space_only)
+        except OSError as error:
+            return without_program(attempt, Reason.STAGE_OUT, _say(error))
+        if finishing.needs_transfer or attempt.shared:
+            self._spawn(self._transfer(finishing))
+            return None
+        return compose(finishing)
+
+    async def _transfer(self, finishing: Finishing) -> None:
+        attempt = finishing.attempt
+        self._outbox.add_started(Started(key=attempt.key, state="STAGING_OUT", at=finishing.end.ended_at))
+        if attempt.folder is not None:
+            await transfer(finishing, self._settings, self._blobs)
+        await self._report([compose(finishing)])
+
+    async def _report(self, finals: list[Final]) -> None:
+        """Writes the finals down, then lets them go to the server, and clears up behind them."""
+        finals = [final for final in finals if final.key in self._attempts.by_key]
+        durable = True
+        try:
+            await self._journal.commit([final_record(final) for final in finals])
+        except JournalBroken as error:
+            log.error("final_not_journaled", attempts=[final.key for final in finals], error=str(error))
+            durable = False
+        ended = [attempt for final in finals if (attempt := self._attempts.get(final.key)) is not None]
+        for attempt in ended:
+            attempt.state = AttemptState.ENDED
+            self._release(attempt)
+        self._outbox.add_finals(finals)
+        self._capacity.changed()
+        if durable:
+            handed = [attempt.key for attempt in ended if attempt.handed_over]
+            if handed:
+                await self._executor.destroy(handed)
+
+    async def settled(self, keys: Iterable[str]) -> None:
+        """The server has these finals."""
+        gone = self._attempts.drop(keys)
+        if gone:
+            self._journal.append([gone_record([attempt.key for attempt in gone])])
+
+    async def _drop(self, keys: Sequence[str]) -> None:
+        """Nobody wants to hear of these any more."""
+        self._outbox.drop(keys)
+        gone = self._attempts.drop(keys)
+        self._journal.append([gone_record([attempt.key for attempt in gone])])
+        for attempt in gone:
+            self._release(attempt)
+        await self._executor.destroy([attempt.key for attempt in gone if attempt.handed_over])
+        self._capacity.changed()
+
+    async def forget(self, keys: Iterable[str]) -> None:
+        """The server says that these came too late: what runs of them is ended, nothing is reported."""
+        for key in keys:
+            await self.wish(key, "forget")
+
+    def _release(self, attempt: Attempt) -> None:
+        if attempt.folder is not None:
+            folder, attempt.folder = attempt.folder, None
+            self._directories.give(folder)
+
+    # ------------------------------------------------------------ recovery
+
+    def resume(self, lost: Collection[str]) -> None:
+        """Attempts that the journal says were handed over, and that the executor knows nothing of: start anew."""
+        for key in lost:
+            attempt = self._attempts.get(key)
+            if attempt is not None:
+                attempt.handed_over = False
+                self._release(attempt)
+                attempt.state = AttemptState.OFFERED
+        self.accept(list(lost))
+
+    async def report_unreadable(self, keys: Sequence[str]) -> None:
+        """Attempts of an earlier agent whose application this one cannot read: it ends them."""
+        ran = [key for key in keys if (attempt := self._attempts.get(key)) is not None and attempt.handed_over]
+        await self._executor.stop(ran)
+        message = "the agent was replaced by one that cannot read the application"
+        attempts = [attempt for key in keys if (attempt := self._attempts.get(key)) is not None]
+        await self._report([without_program(attempt, Reason.START, message) for attempt in attempts])
+
+    # ------------------------------------------------------------ coroutines
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._work.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._work.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("task_handling_broke", exc_info=error)
+
+    async def close(self) -> None:
+        """Breaks off what is under way; the journal knows where it stands."""
+        for task in list(self._work):
+            task.cancel()
+        await asyncio.gather(*self._work, return_exceptions=True)
+
+
+def _say(error: Exception) -> str:
+    if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left" in str(error):
+        return "the files could not be brought to the task's directory: the disk of the resource is full"
+    return f"the files could not be brought to the task's directory: {error}"

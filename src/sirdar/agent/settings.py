@@ -1,0 +1,52 @@
+"""Settings of the agent: every period, limit and place. Times in seconds, sizes in bytes."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that can be set. ``period_scale`` multiplies the waits of retries and loops; tests scale them down."""
+
+    home: Path
+    server: str = ""
+    join: str = ""  # single-use token, needed once
+    token: str = ""  # resource token: attaches without a key on disk
+    name: str = ""
+    slots: int = field(default_factory=lambda: os.cpu_count() or 1)
+    executor: str = "process"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    period_scale: float = 1.0
+    retry_least_s: float = 1.0
+    retry_most_s: float = 60.0
+    claim_wait_s: float = 25.0
+    claim_ahead_s: float = 1.0
+    claim_most: int = 256
+    heartbeat_s: float | None = None  # None: as the server says
+    started_delay_s: float = 0.1
+    request_timeout_s: float = 30.0
+    finals_per_sync: int = 500
+    porter_idle_s: float = 600.0
+    memory_limit_by: str = "auto"  # auto: control groups where permitted; rlimit: never
+    sample_first_s: float = 1.0
+    sample_most: int = 200
+    log_after_s: float = 0.15
+    log_early_bytes: int = 16 << 10
+    log_flush_bytes: int = 64 << 10
+    log_flush_s: float = 0.25
+    log_late_flush_s: float = 1.0
+    log_young_s: float = 60.0
+    log_head_bytes: int = 8 << 20
+    log_tail_bytes: int = 8 << 20
+    inline_stream_bytes: int = 16 << 10
+    copy_below_bytes: int = 1 << 20
+    cache_bytes: int = 20 << 30
+    message_poll_s: float = 0.25
+    transfers: int = 4
+    task_address: str = "127.0.0.1"
+    task_port: int = 0
+    pass_env: tuple[str, ...] = (
+        "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
+    )  # fmt: skip

@@ -1,0 +1,244 @@
+"""Reads what a program wrote: values, files, patterns, directories, its streams; and brings files to the server."""
+
+import asyncio
+import os
+import shutil
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from sirdar.agent.blobs import Blobs
+from sirdar.agent.outcomes import size
+from sirdar.domain.app import App, FileRef, OutputSpec, OutputType
+from sirdar.domain.outcome import Reason
+from sirdar.domain.outputs import read_value
+from sirdar.wire.agent import Stream
+from sirdar.wire.archives import ZipEntry, pack_zip, walk
+
+VALUE_BYTES = 16 << 20
+SHOWN_ENTRIES = 20
+STREAMS = ("stdout", "stderr")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with one output."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(slots=True)
+class Collected:
+    """What was found: values, and files that are still to be brought to the server."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, list[Path]] = field(default_factory=dict)
+    directories: dict[str, Path] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def needs_upload(self) -> bool:
+        return bool(self.files or self.directories)
+
+
+def collect(app: App, folder: Path) -> Collected:
+    """Looks for all declared outputs. A missing required one, or one that cannot be read, becomes a fault."""
+    found = Collected()
+    for spec in app.outputs:
+        if spec.type is OutputType.FILE:
+            _collect_file(spec, folder, found)
+        elif spec.type is OutputType.FILES:
+            paths = _matches(folder, spec.source)
+            if paths or not spec.required:
+                found.files[spec.name] = _within(spec, paths, found)
+            else:
+                found.faults.append(_missing(spec, folder))
+        elif spec.type is OutputType.DIRECTORY:
+            _collect_directory(spec, folder, found)
+        else:
+            _collect_value(spec, folder, found)
+    return found
+
+
+def _collect_file(spec: OutputSpec, folder: Path, found: Collected) -> None:
+    paths = _matches(folder, spec.source)
+    if paths:
+        kept = _within(spec, paths[:1], found)
+        if kept:
+            found.files[spec.name] = kept
+    elif spec.required:
+        found.faults.append(_missing(spec, folder))
+
+
+def _collect_directory(spec: OutputSpec, folder: Path, found: Collected) -> None:
+    path = folder / "dir" / spec.source
+    inside = _is_inside(path, folder)
+    if inside and path.is_dir():
+        found.directories[spec.name] = path
+    elif spec.required:
+        found.faults.append(_missing(spec, folder))
+
+
+def _collect_value(spec: OutputSpec, folder: Path, found: Collected) -> None:
+    paths = _matches(folder, spec.source)
+    if not paths:
+        if spec.required:
+            found.faults.append(_missing(spec, folder))
+        return
+    try:
+        with paths[0].open("rb") as file:
+            raw = file.read(VALUE_BYTES + 1)
+        if len(raw) > VALUE_BYTES:
+            raise ValueError(f"{spec.source} is larger than {size(VALUE_BYTES)}, too large to read a value from")
+        found.values[spec.name] = read_value(spec, raw.decode("utf-8", errors="replace"))
+    except ValueError as error:
+        if spec.required:
+            found.faults.append(Fault(Reason.OUTPUT_INVALID, f"output {spec.name}: {error}"))
+    except OSError as error:
+        found.faults.append(Fault(Reason.STAGE_OUT, f"output {spec.name} cannot be read: {error}"))
+
+
+def _within(spec: OutputSpec, paths: list[Path], found: Collected) -> list[Path]:
+    """Without those over the output's size limit, which are a fault."""
+    limit = spec.max_size_bytes
+    for path in paths:
+        if limit is not None and path.stat().st_size > limit:
+            found.faults.append(
+                Fault(
+                    Reason.OUTPUT_LIMIT,
+                    f"output {spec.name}: {path.name} has {size(path.stat().st_size)}, more than {size(limit)}",
+                )
+            )
+    return [path for path in paths if limit is None or path.stat().st_size <= limit]
+
+
+def _matches(folder: Path, source: str) -> list[Path]:
+    """Regular files inside the task's directory that fit a path or shell pattern, ordered by name; or a stream."""
+    if source in STREAMS and not (folder / "dir" / source).exists():
+        return [folder / source] if (folder / source).exists() else []
+    base = folder / "dir"
+    if any(char in source for char in "*?["):
+        candidates = sorted(path for path in base.glob(source) if path.is_file())
+    else:
+        candidates = [base / source]
+    return [path for path in candidates if _is_regular(path) and _is_inside(path, folder)]
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    """No output may be read through a link that leads out of the task's directory."""
+    return path.resolve().is_relative_to((folder / "dir").resolve())
+
+
+def _missing(spec: OutputSpec, folder: Path) -> Fault:
+    entries = sorted(
+        entry.name + ("/" if entry.is_dir(follow_symlinks=False) else "") for entry in os.scandir(folder / "dir")
+    )
+    near = [name for name in entries if fnmatch(name.lower(), f"*{Path(spec.source).stem.lower()}*")]
+    shown = ", ".join((near + [name for name in entries if name not in near])[:SHOWN_ENTRIES]) or "nothing"
+    more = f" and {len(entries) - SHOWN_ENTRIES} more" if len(entries) > SHOWN_ENTRIES else ""
+    return Fault(
+        Reason.OUTPUT_MISSING,
+        f"the program did not write {spec.source} (output {spec.name}); its directory holds {shown}{more}",
+    )
+
+
+# ---------------------------------------------------------------- bringing files to the server
+
+
+async def upload(found: Collected, app: App, folder: Path, blobs: Blobs) -> tuple[dict[str, Any], int]:
+    """Brings the files to the server; returns all outputs as stored values, and how many bytes they have."""
+    outputs = dict(found.values)
+    total = 0
+    for name, paths in found.files.items():
+        refs = []
+        for path in paths:
+            sha256, size_bytes = await blobs.store(path, final=path.parent != folder)
+            refs.append(FileRef(path.name, sha256, size_bytes).to_json())
+            total += size_bytes
+        spec = app.output(name)
+        outputs[name] = refs[0] if spec is not None and spec.type is OutputType.FILE else refs
+    for name, directory in found.directories.items():
+        ref = await store_archive(directory, f"{name}.zip", folder, blobs)
+        outputs[name] = ref.to_json()
+        total += ref.size_bytes
+    return outputs, total
+
+
+async def store_archive(directory: Path, name: str, folder: Path, blobs: Blobs) -> FileRef:
+    """Packs a directory as zip and brings it to the server."""
+    target = folder / f"pack-{name.replace('/', '_')}"
+    await asyncio.to_thread(_pack, walk(directory), target)
+    sha256, size_bytes = await blobs.store(target, final=True)
+    target.unlink(missing_ok=True)
+    return FileRef(name, sha256, size_bytes)
+
+
+def _pack(entries: Sequence[ZipEntry], target: Path) -> None:
+    with target.open("wb") as file:
+        pack_zip(entries, file)
+
+
+# ---------------------------------------------------------------- streams
+
+
+def read_stream(path: Path, inline_bytes: int) -> Stream | None:
+    """The whole stream, if it is short enough to travel in the final; None if it must become a blob."""
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return Stream()
+    try:
+        raw = os.read(fd, inline_bytes + 1)
+        if len(raw) > inline_bytes:
+            return None
+    finally:
+        os.close(fd)
+    return Stream(size=len(raw), text=raw.decode("utf-8", errors="replace")) if raw else Stream()
+
+
+async def store_stream(path: Path, head_bytes: int, tail_bytes: int, blobs: Blobs) -> Stream:
+    """A long stream as a blob: whole, or head and tail with a visible gap."""
+    length, omitted, source = await asyncio.to_thread(_capped, path, head_bytes, tail_bytes)
+    sha256, _ = await blobs.store(source)
+    return Stream(size=length, sha256=sha256, omitted=omitted)
+
+
+def _capped(path: Path, head_bytes: int, tail_bytes: int) -> tuple[int, int, Path]:
+    """Length of the stream, how much of it is left out, and the file to send (removed with the task's directory)."""
+    length = path.stat().st_size
+    omitted = max(0, length - head_bytes - tail_bytes)
+    if not omitted:
+        return length, 0, path
+    target = path.with_name(path.name + ".capped")
+    _cap(path, target, head_bytes, tail_bytes, omitted)
+    return length, omitted, target
+
+
+def _cap(path: Path, target: Path, head_bytes: int, tail_bytes: int, omitted: int) -> None:
+    with path.open("rb") as file, target.open("wb") as out:
+        out.write(file.read(head_bytes))
+        out.write(f"\n[... {omitted} bytes left out here ...]\n".encode())
+        file.seek(-tail_bytes, os.SEEK_END)
+        shutil.copyfileobj(file, out)
+
+
+def tail_of(path: Path, count_bytes: int = 4096) -> str:
+    """The end of a stream as text."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - count_bytes))
+            return file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""
