@@ -233,6 +233,7 @@ async def show_audit(
     request: Request,
     caller: CallerDep,
     services: ServicesDep,
+    *,
     limit: Limit = DEFAULT_LIMIT,
     after: Annotated[int | None, Query(ge=1, le=2**62)] = None,
     actor: Annotated[str | None, Query(max_length=64, pattern=r"^[a-z0-9._-]*$")] = None,

@@ -120,7 +120,7 @@ class Authenticator:
         return _Seen(_caller_of(token, holder), moment + left_s, moment + max(0.0, USE_NOTED_EVERY_S - unnoted_s))
 
     async def _of_attempt(self, token: str) -> _Seen:
-        key = self._keys.attempt_of_token(token)
+        key = self._keys.attempt_of_token(token) if token.isascii() else None
         if key is None:
             raise Problem("unauthenticated", "The token is not one of this server's.")
         grace_s = self._settings.attempt_token_grace_s

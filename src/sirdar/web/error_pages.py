@@ -1,0 +1,40 @@
+"""``/docs/errors/{code}``: what an error's ``type`` leads to. The text is the documentation's own page."""
+
+import re
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+
+from sirdar.domain.problems import CODES, Problem
+from sirdar.web.pages import Page, PageRoute, open_page, show
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+_GENERATED = re.compile(r"<!-- generated: [a-z-]+ -->.*?<!-- end -->", re.DOTALL)
+
+
+@router.get("/docs/errors")
+async def all_errors(page: Annotated[Page, Depends(open_page)]) -> Response:
+    return show(page, "errors.html", codes=CODES)
+
+
+@router.get("/docs/errors/{code}")
+async def one_error(code: str, page: Annotated[Page, Depends(open_page)]) -> Response:
+    if code not in CODES:
+        raise Problem("not_found", f"There is no error {code[:80]}.", hint="GET /docs/errors lists them.")
+    status, title = CODES[code]
+    return show(page, "error.html", code=code, status_code=status, title=title, text=explanation(code))
+
+
+@cache
+def explanation(code: str) -> str:
+    """Markdown: why it happens and what to do. Empty where the installation came without the documentation."""
+    packed = files("sirdar.web") / "errors" / f"{code}.md"
+    source = Path(__file__).resolve().parents[3] / "docs" / "reference" / "errors" / f"{code}.md"
+    for place in (packed, source):
+        if place.is_file():
+            text = _GENERATED.sub("", place.read_text(encoding="utf-8"))
+            return re.sub(r"\A# .*\n", "", text).strip()
+    return ""

@@ -1,0 +1,103 @@
+"""How pages write numbers, sizes, durations and times. Pure: no clock, no request.
+
+Lists show three significant digits; what is cut stands whole in a title, for hover and copy. Thousands are set apart by thin
+spaces, which do not break.
+"""
+
+import json
+import math
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+
+THIN = "\N{NARROW NO-BREAK SPACE}"
+MINUS = "\N{MINUS SIGN}"
+NOTHING = "\N{EN DASH}"
+_SIZES = ("B", "KB", "MB", "GB", "TB", "PB")
+_SPANS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def integer(value: int) -> str:
+    """``1 204``; four digits stay together only in years."""
+    return f"{value:,}".replace(",", THIN).replace("-", MINUS)
+
+
+def number(value: float) -> str:
+    """Three significant digits, and all digits of a whole number: ``0.186``, ``1 204``, ``6.02e23``."""
+    if isinstance(value, int) or (value.is_integer() and abs(value) < 1e15):
+        return integer(int(value))
+    if not math.isfinite(value):
+        return {math.inf: "∞", -math.inf: f"{MINUS}∞"}.get(value, "not a number")
+    if 1e-4 <= abs(value) < 1e6:
+        places = max(0, 2 - math.floor(math.log10(abs(value))))
+        return f"{value:,.{places}f}".replace(",", THIN).replace("-", MINUS)
+    digits, _, exponent = f"{value:.2e}".partition("e")
+    return f"{digits}e{int(exponent)}".replace("-", MINUS)
+
+
+def size(size_bytes: int | None) -> str:
+    """``2.1 KB``; a kilobyte has 1000 bytes."""
+    if size_bytes is None:
+        return NOTHING
+    value, unit = float(size_bytes), 0
+    while value >= 999.5 and unit < len(_SIZES) - 1:
+        value, unit = value / 1000, unit + 1
+    if unit == 0:
+        return f"{size_bytes}{THIN}B"
+    return f"{value:.1f}{THIN}{_SIZES[unit]}" if value < 9.95 else f"{value:.0f}{THIN}{_SIZES[unit]}"
+
+
+def duration(span_s: float | None) -> str:
+    """``12 ms``, ``6.2 s``, ``4 min 12 s``, ``1 d 3 h``: never more than two units."""
+    if span_s is None:
+        return NOTHING
+    if span_s < 0.0995:
+        return f"{max(0.0, span_s) * 1000:.0f}{THIN}ms"
+    if span_s < 59.95:
+        return f"{span_s:.1f}{THIN}s" if span_s < 9.95 else f"{span_s:.0f}{THIN}s"
+    left = (
+        round(span_s) if span_s < 3600 else round(span_s / 60) * 60 if span_s < 86400 else round(span_s / 3600) * 3600
+    )
+    words = []
+    for seconds, unit in _SPANS:
+        count, left = divmod(left, seconds)
+        if count:
+            words.append(f"{count}{THIN}{unit}")
+    return " ".join(words[:2])
+
+
+def moment(at: float | None, now: float, zone: tzinfo | None = None) -> str:
+    """A time in the zone (None: this machine's): ``14:02:11`` today, ``21 Nov 14:02`` this year, else with the year."""
+    if at is None:
+        return NOTHING
+    there, today = datetime.fromtimestamp(at, zone), datetime.fromtimestamp(now, zone)
+    if there.date() == today.date():
+        return f"{there:%H:%M:%S}"
+    day = f"{there.day} {_MONTHS[there.month - 1]}"
+    return f"{day} {there:%H:%M}" if there.year == today.year else f"{day} {there.year}"
+
+
+def utc(at: float) -> str:
+    """The whole of it, for hover and copy: ``2026-11-22 06:40:00.123 UTC``."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}.{math.floor(at * 1000) % 1000:03d} UTC"
+
+
+def percent(share: float) -> str:
+    return f"{math.floor(min(1.0, max(0.0, share)) * 100)}{THIN}%"
+
+
+def value(given: Any, longest: int = 200) -> str:
+    """A value of an input or output on one line."""
+    if isinstance(given, bool):
+        return "yes" if given else "no"
+    if isinstance(given, int | float):
+        return number(given)
+    if given is None:
+        return NOTHING
+    text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def exact(given: Any) -> str:
+    """A value in full, for hover and copy."""
+    return given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)

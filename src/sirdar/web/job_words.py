@@ -1,0 +1,165 @@
+"""A job in words: its state's shape, word, since when and why; how long it may still take. Pure."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from sirdar.domain.app import FileRef
+from sirdar.domain.states import State
+from sirdar.store.job_places import Place
+from sirdar.store.job_views import JobView, TaskView
+from sirdar.web import formats
+
+PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg")
+PICTURE_BYTES_MAX = 5 * 10**6
+PHASES = {"STAGING_IN": "bringing its files", "STAGING_OUT": "collecting its outputs", "ACCEPTED": "queued there"}
+# What the filter of the list of jobs offers, and the states behind it.
+FILTERS: dict[str, tuple[str, ...]] = {
+    "waiting": ("SUBMITTED", "READY"),
+    "running": ("RUNNING",),
+    "done": ("DONE",),
+    "failed": ("FAILED",),
+    "cancelled": ("CANCELLED",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StateWords:
+    """``shape`` names the style; ``since`` is a time, ``span_s`` how long it has been so (or took)."""
+
+    shape: str
+    word: str
+    since: float | None
+    span_s: float | None
+
+
+def state_words(job: JobView, now: float, place: Place | None = None) -> StateWords:
+    """The state as a list and a page show it."""
+    if job.ended_at is not None:
+        ran_s = job.ended_at - job.started_at if job.started_at is not None else None
+        return StateWords(job.state.lower(), job.state.capitalize(), job.ended_at, ran_s)
+    if job.cancel_requested_at is not None:
+        return StateWords("cancelled", "Cancelling", job.cancel_requested_at, now - job.cancel_requested_at)
+    if job.state == State.RUNNING and place is not None and place.unreachable_since is not None and not job.many:
+        return StateWords("unreachable", "Unreachable", place.unreachable_since, now - place.unreachable_since)
+    if job.state == State.RUNNING:
+        since = job.started_at if job.started_at is not None else job.created_at
+        return StateWords("running", "Running", since, now - since)
+    since = job.created_at if job.ready_at is None else job.ready_at
+    word = "Preparing" if job.state == State.SUBMITTED else "Waiting"
+    return StateWords("waiting", word, since, now - since)
+
+
+def counts_words(job: JobView) -> str:
+    """``3 of 7 done, 1 failed, 2 running``; empty for a job of one task."""
+    if job.total <= 1 and not job.many:
+        return ""
+    parts = [f"{formats.integer(job.done)} of {formats.integer(job.total)} done"]
+    more = ((job.failed, "failed"), (job.cancelled, "cancelled"), (job.leased, "running"))
+    return ", ".join(parts + [f"{formats.integer(count)} {word}" for count, word in more if count])
+
+
+def share_done(job: JobView, task: TaskView | None) -> float | None:
+    """Progress from 0 to 1: what the program says, else the share of tasks that have ended; None where nobody knows."""
+    if job.ended_at is not None:
+        return None
+    said = task.progress if task is not None and task.progress is not None else job.progress
+    if said is not None:
+        return min(1.0, max(0.0, said))
+    if job.total > 1:
+        return (job.done + job.failed + job.cancelled) / job.total
+    return None
+
+
+def left_s(job: JobView, done: float | None, now: float) -> float | None:
+    """About how long it will still take, once enough of it is done to say."""
+    if job.started_at is None or done is None or not 0.02 <= done < 1 or job.state != State.RUNNING:
+        return None
+    return (now - job.started_at) * (1 - done) / done
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """A line of a job's tasks, as Everest's page has it. Spans in seconds; None where it has not come to that."""
+
+    task: TaskView
+    shape: str
+    word: str
+    total_s: float | None
+    wait_s: float | None
+    run_s: float | None
+    in_bytes: int | None
+    out_bytes: int | None
+    outcome: str
+
+
+def task_row(job: JobView, task: TaskView, now: float) -> TaskRow:
+    ready = task.ready_at if task.ready_at is not None else job.ready_at
+    taken = task.staging_at if task.staging_at is not None else task.started_at
+    ended = task.reported_at or task.ended_at
+    live = None if task.reason is not None else now
+    shapes = {"SUBMITTED": ("waiting", "Preparing"), "READY": ("waiting", "Waiting")}
+    shape, word = shapes.get(task.state, (task.state.lower(), task.state.capitalize()))
+    if task.state == State.READY and task.phase in PHASES:
+        word = PHASES[task.phase].capitalize()
+    outcome = task.message or "" if task.reason is not None and task.state != State.DONE else task.status_message or ""
+    return TaskRow(
+        task=task,
+        shape=shape,
+        word=word,
+        total_s=_span(job.created_at, ended if ended is not None else live),
+        wait_s=_span(ready, taken if taken is not None else live),
+        run_s=_span(task.started_at, task.ended_at if task.ended_at is not None else live),
+        in_bytes=task.stats.get("staged_in_bytes"),
+        out_bytes=task.stats.get("staged_out_bytes"),
+        outcome=formats.value(outcome, 160) if outcome else "",
+    )
+
+
+def _span(begin: float | None, end: float | None) -> float | None:
+    return None if begin is None or end is None else max(0.0, end - begin)
+
+
+def refresh_s(job: JobView, now: float) -> int | None:
+    """After how many seconds the page should be asked for again; None when nothing will change."""
+    if job.ended_at is not None:
+        return None
+    age_s = now - job.created_at
+    return 2 if age_s < 60 else 5 if age_s < 3600 else 15
+
+
+# ---------------------------------------------------------------- values
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One file or value of an input or output."""
+
+    text: str
+    whole: str
+    uri: str | None = None
+    size_bytes: int | None = None
+    picture: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    name: str
+    title: str
+    items: tuple[Item, ...]
+
+
+def items_of(stored: Any, shown: Any, link: str = "") -> tuple[Item, ...]:
+    """How a stored value is shown; ``shown`` is the same with URIs in place of files, ``link`` what its URIs need after them."""
+    if isinstance(stored, list) and any(isinstance(entry, dict) and "$file" in entry for entry in stored):
+        return tuple(item for one, uri in zip(stored, shown, strict=True) for item in items_of(one, uri, link))
+    if (ref := FileRef.from_json(stored)) is not None:
+        picture = ref.name.lower().endswith(PICTURES) and ref.size_bytes <= PICTURE_BYTES_MAX
+        return (Item(ref.name, ref.name, f"{shown}{link}", ref.size_bytes, picture),)
+    if isinstance(stored, dict) and "$secret" in stored:
+        return (Item("(secret)", "(secret)"),)
+    if isinstance(stored, dict) and len(stored) == 1 and "$url" in stored:
+        address = str(stored["$url"])
+        followed = address if urlsplit(address).scheme in {"http", "https"} else None
+        return (Item(address, address, followed),)
+    return (Item(formats.value(stored), formats.exact(stored)),)

@@ -1,0 +1,99 @@
+"""The part of Markdown that descriptions need: headings, paragraphs, lists, code, emphasis, links.
+
+Everything is escaped first, and only what is made here becomes markup: a description is written by whoever may publish, and
+read by others.
+"""
+
+import re
+from collections.abc import Iterator
+
+from markupsafe import Markup, escape
+
+LONGEST = 100_000
+_HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*$")
+_ITEM = re.compile(r"\s{0,3}(?:[-*+]|\d{1,3}[.)])\s+(.*)")
+_CODE = re.compile(r"`([^`]+)`")
+_LINK = re.compile(r"\[([^\]\[]{1,300})\]\((https?://[^\s()<>\"']{1,1000}|/[^\s()<>\"'/][^\s()<>\"']{0,1000})\)")
+_STRONG = re.compile(r"\*\*(?=\S)(.{1,500}?)(?<=\S)\*\*")
+_EMPHASIS = re.compile(r"(?<![\w*])\*(?=[^\s*])([^*]{1,500}?)(?<=\S)\*(?![\w*])")
+
+
+def render(text: str, *, top: int = 2) -> Markup:
+    """HTML of a description; its first level of headings becomes ``h<top>``."""
+    return Markup("\n").join(_blocks(text[:LONGEST].splitlines(), top))
+
+
+def _blocks(lines: list[str], top: int) -> Iterator[Markup]:
+    place = 0
+    while place < len(lines):
+        line = lines[place]
+        if not line.strip():
+            place += 1
+        elif line.lstrip().startswith("```"):
+            place, block = _fenced(lines, place + 1)
+            yield block
+        elif found := _HEADING.match(line):
+            level = min(6, len(found[1]) + top - 1)
+            yield Markup("<h{0}>{1}</h{0}>").format(level, _inline(found[2]))
+            place += 1
+        elif _ITEM.match(line):
+            place, block = _list(lines, place)
+            yield block
+        else:
+            place, block = _paragraph(lines, place)
+            yield block
+
+
+def _fenced(lines: list[str], place: int) -> tuple[int, Markup]:
+    start = place
+    while place < len(lines) and not lines[place].lstrip().startswith("```"):
+        place += 1
+    return place + 1, Markup("<pre><code>{}</code></pre>").format("\n".join(lines[start:place]))
+
+
+def _list(lines: list[str], place: int) -> tuple[int, Markup]:
+    tag = "ol" if lines[place].lstrip()[0].isdigit() else "ul"
+    items: list[list[str]] = []
+    while place < len(lines) and lines[place].strip():
+        found = _ITEM.match(lines[place])
+        if found:
+            items.append([found[1]])
+        else:
+            items[-1].append(lines[place].strip())
+        place += 1
+    inner = Markup("").join(Markup("<li>{}</li>").format(_inline(" ".join(item))) for item in items)
+    return place, Markup("<{0}>{1}</{0}>").format(tag, inner)
+
+
+def _paragraph(lines: list[str], place: int) -> tuple[int, Markup]:
+    start = place
+    while place < len(lines) and lines[place].strip() and not _begins_block(lines[place], place > start):
+        place += 1
+    return place, Markup("<p>{}</p>").format(_inline(" ".join(line.strip() for line in lines[start:place])))
+
+
+def _begins_block(line: str, inside: bool) -> bool:
+    return inside and bool(line.lstrip().startswith("```") or _HEADING.match(line) or _ITEM.match(line))
+
+
+def _inline(text: str) -> Markup:
+    """Code is taken out first: what stands in it is no markup."""
+    parts = _CODE.split(text)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else _words(part) for number, part in enumerate(parts)
+    )
+
+
+def _words(text: str) -> Markup:
+    parts = _LINK.split(text)  # text, label, address, text, ...
+    out = [_emphasised(parts[0])]
+    for label, address, after in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
+        link = Markup('<a href="{}" rel="noopener nofollow">{}</a>').format(address, _emphasised(label))
+        out += [link, _emphasised(after)]
+    return Markup("").join(out)
+
+
+def _emphasised(text: str) -> Markup:
+    safe = str(escape(text))
+    safe = _STRONG.sub(r"<strong>\1</strong>", safe)
+    return Markup(_EMPHASIS.sub(r"<em>\1</em>", safe))  # noqa: S704  (escaped above)

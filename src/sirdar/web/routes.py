@@ -1,0 +1,20 @@
+"""All pages: ``router`` to be included, ``install`` for what stands around them."""
+
+from fastapi import APIRouter, FastAPI
+
+from sirdar.web import account, apps, assets, error_pages, jobs, sign_in
+from sirdar.web.guard import CrossSiteGuard
+from sirdar.web.pages import install_not_found
+
+router = APIRouter()
+for part in (assets, sign_in, jobs, apps, account, error_pages):
+    router.include_router(part.router)
+
+
+def install(app: FastAPI) -> None:
+    """Refuse what other sites send with a browser's cookie, and show missing addresses as a page.
+
+    Called after ``api.errors.install``; ``app.state.services`` must be there when the first request comes.
+    """
+    app.add_middleware(CrossSiteGuard)
+    install_not_found(app)

@@ -1,0 +1,95 @@
+"""A browser's session: a token in a cookie, and a secret on every form that only our own pages carry."""
+
+import secrets
+from urllib.parse import parse_qsl, urlsplit
+
+from fastapi import Request, Response
+
+from sirdar.domain.people import Caller
+from sirdar.domain.problems import Problem
+from sirdar.services.context import Services
+from sirdar.services.signin import token_hash
+
+SESSION = "access_token"  # the cookie that the API knows too
+VISIT = "sirdar_visit"  # before there is a session: what binds the sign-in form to this browser
+FORM_FIELDS_MAX = 100
+FORM_BYTES_MAX = 2**20
+
+
+async def caller_of(request: Request, services: Services) -> Caller:
+    """Who is signed in. Raises ``unauthenticated`` or ``token_expired``."""
+    token = request.cookies.get(SESSION)
+    if not token:
+        raise Problem("unauthenticated", "Sign in first.")
+    return await services.auth.caller(token)
+
+
+async def caller_if_any(request: Request, services: Services) -> Caller | None:
+    try:
+        return await caller_of(request, services)
+    except Problem:
+        return None
+
+
+def start(request: Request, response: Response, token: str, lifetime_s: float) -> None:
+    """Give the browser its session."""
+    response.set_cookie(
+        SESSION, token, max_age=int(lifetime_s), path="/", httponly=True, samesite="lax", secure=is_secure(request)
+    )
+    response.delete_cookie(VISIT, path="/")
+
+
+def end(request: Request, response: Response) -> None:
+    response.delete_cookie(SESSION, path="/", httponly=True, samesite="lax", secure=is_secure(request))
+
+
+def is_secure(request: Request) -> bool:
+    services: Services = request.app.state.services
+    return request.url.scheme == "https" or services.settings.url.startswith("https:")
+
+
+# ---------------------------------------------------------------- forms
+
+
+def form_secret(request: Request, services: Services) -> str:
+    """What a form carries: a signature of the session, or of the visit where nobody is signed in."""
+    return services.keys.sign("csrf", _bound_to(request))
+
+
+def begin_visit(request: Request) -> str | None:
+    """The value of a cookie to be set, where the browser has neither a session nor a visit; known to this request too."""
+    if request.cookies.get(SESSION) or request.cookies.get(VISIT):
+        return None
+    request.state.visit = secrets.token_urlsafe(16)
+    return str(request.state.visit)
+
+
+def _bound_to(request: Request) -> str:
+    visit = request.cookies.get(VISIT) or getattr(request.state, "visit", "")
+    session = request.cookies.get(SESSION)
+    return f"session {token_hash(session)}" if session else f"visit {visit}"
+
+
+async def read_form(request: Request, services: Services) -> dict[str, str]:
+    """The fields of a form of ours. Raises ``csrf`` where it is not, ``invalid_request`` where it is no form."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > FORM_BYTES_MAX:
+            raise Problem("too_large", "The form is too large.")
+    try:
+        fields = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=FORM_FIELDS_MAX))
+    except ValueError as error:
+        raise Problem("invalid_request", "This is no form.") from error
+    given = fields.pop("csrf", "")
+    has_cookie = bool(request.cookies.get(SESSION) or request.cookies.get(VISIT))
+    if not has_cookie or not given.isascii() or not services.keys.checks("csrf", _bound_to(request), given):
+        raise Problem("csrf", "The form does not carry this session's secret.", hint="Load the page again and repeat.")
+    return fields
+
+
+def local_path(text: str) -> str:
+    """An address of this site to go on to; the start page where the text is anything else."""
+    parts = urlsplit(text)
+    outside = parts.scheme or parts.netloc or not text.startswith("/") or text.startswith(("//", "/\\"))
+    return "/" if outside or not text.isprintable() or "\\" in text else text

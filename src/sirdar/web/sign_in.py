@@ -1,0 +1,81 @@
+"""Pages for signing in and out."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+
+from sirdar.api.auth import address_of
+from sirdar.domain.problems import Problem
+from sirdar.services import sessions, tokens
+from sirdar.services.tokens import TokenRequest
+from sirdar.web import session
+from sirdar.web.pages import Page, PageRoute, go_to, open_page, show
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+PageDep = Annotated[Page, Depends(open_page)]
+LABEL = "Browser"
+RETRY_CODES = frozenset({"wrong_credentials", "too_many_requests", "invalid_field", "csrf"})
+
+
+@router.get("/login")
+async def sign_in_page(page: PageDep, next: str = "/") -> Response:
+    if page.caller is not None:
+        return go_to(session.local_path(next))
+    return show(page, "sign_in.html", next=session.local_path(next), name="", problem=None)
+
+
+@router.post("/login")
+async def sign_in(page: PageDep) -> Response:
+    """By password. What went wrong stands in the form, with the name that was given."""
+    services, request = page.services, page.request
+    fields: dict[str, str] = {}
+    try:
+        fields = await session.read_form(request, services)
+        issued = await sessions.sign_in(
+            services,
+            fields.get("username", "").strip(),
+            fields.get("password", ""),
+            TokenRequest(LABEL, services.settings.session_s),
+            address=address_of(request),
+        )
+    except Problem as problem:
+        if problem.code not in RETRY_CODES:
+            raise
+        wanted = session.local_path(fields.get("next", "/"))
+        name = fields.get("username", "")[:200]
+        return show(page, "sign_in.html", problem.status, next=wanted, name=name, problem=problem)
+    response = go_to(session.local_path(fields.get("next", "/")))
+    session.start(request, response, issued.text, services.settings.session_s)
+    return response
+
+
+@router.get("/login/{code}")
+async def link_page(code: str, page: PageDep) -> Response:
+    """A button, not a sign-in: mail programs and previews fetch links too, and this one works once."""
+    works = await sessions.link_works(page.services, code)
+    return show(page, "sign_in_link.html", 200 if works else 410, code=code, works=works)
+
+
+@router.post("/login/{code}")
+async def sign_in_by_link(code: str, page: PageDep) -> Response:
+    services, request = page.services, page.request
+    await session.read_form(request, services)
+    issued = await sessions.sign_in_by_link(services, code, address=address_of(request))
+    response = go_to("/")
+    session.start(request, response, issued.text, services.settings.session_s)
+    return response
+
+
+@router.get("/logout")
+async def sign_out_page(page: PageDep) -> Response:
+    return show(page, "sign_out.html") if page.caller is not None else go_to("/login")
+
+
+@router.post("/logout")
+async def sign_out(page: PageDep) -> Response:
+    await session.read_form(page.request, page.services)
+    if page.caller is not None and page.caller.token_id is not None:
+        await tokens.revoke_in_use(page.services, page.caller)
+    response = go_to("/login")
+    session.end(page.request, response)
+    return response
