@@ -5,6 +5,7 @@ stands in the log beside the traceback; the traceback itself never leaves. ``Gua
 before every request, the hot ones too.
 """
 
+import json
 import logging
 import secrets
 from collections.abc import Iterable, Mapping, MutableMapping
@@ -51,6 +52,10 @@ class ProblemResponse(JSONResponse):
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.to_json(), problem.status, headers=headers_of(problem))
+
+    def render(self, content: Any) -> bytes:
+        """Half a surrogate pair in what a client sent, and an error quotes, must not make an error of its own."""
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 def install(app: FastAPI, settings: Settings, *, streamed: Mapping[str, tuple[str, ...]] = STREAMED) -> None:
