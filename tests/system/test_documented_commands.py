@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
 FENCED = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")
-COMMAND = re.compile(r"(?:^|[|&;(`] *|\$\()sirdar ((?:[a-z]+)(?: [a-z]+)?)", re.M)
+COMMAND = re.compile(r"(?:^|[|&;(`] *|\$\()sirdar ((?:[a-z-]+)(?: [a-z-]+)?)", re.M)
 GROUPS = {"agent", "app", "file", "group", "job", "resource", "token", "user"}
 
 
