@@ -67,10 +67,10 @@ def parse_yaml(text: str | bytes, *, filename: str = "sirdar.yaml") -> App:
         report.add_at(error.line, error.field, error.detail + _quote_hint(text, error))
         raise _problem(report.errors, filename) from None
     app = _read(report, root)
-    for twice in given_twice:
-        report.add_at(twice.line, twice.field, twice.detail, "each key once")
     if isinstance(root.value, dict):
         _add_faults(report, app)
+    for twice in given_twice:
+        report.add_at(twice.line, twice.field, twice.detail, "each key once")
     if report.errors:
         raise _problem(report.errors, filename)
     return app
@@ -104,7 +104,9 @@ def _problem(errors: Sequence[FieldError], filename: str) -> Problem:
 
 
 def _covered(field: str, reported: set[str]) -> bool:
-    """True where the field itself, or one around it that could not be read, has an error already."""
+    """True where the field itself, one of its elements, or one around it, could not be read."""
+    if any(one.startswith(f"{field}[") for one in reported):
+        return True
     at = field
     while at:
         if at in reported:

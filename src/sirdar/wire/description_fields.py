@@ -77,7 +77,8 @@ class Fields:
         self.report = report
         self.where = where
         self.nodes: Mapping[str, Node] = {}
-        if not isinstance(node.value, dict):
+        self.is_mapping = isinstance(node.value, dict)
+        if not self.is_mapping:
             report.add(where, f"{shown(node)} is not a mapping", f"keys such as {', '.join(known[:5])}")
             return
         for key, child in node.value.items():
@@ -110,7 +111,8 @@ class Fields:
         node = self.get(key)
         if node is None:
             return ()
-        items = node.value if isinstance(node.value, list) else [node] if split else None
+        one = [node] if split and not isinstance(node.value, dict) else None
+        items = node.value if isinstance(node.value, list) else one
         if items is None or len(items) > limit:
             self.report.add(self.at(key), f"{shown(node)} is not a list of at most {limit} texts")
             return ()

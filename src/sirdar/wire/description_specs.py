@@ -105,7 +105,7 @@ def _read_input(parent: Fields, name: str, node: Node, field: str) -> InputSpec 
     if not isinstance(node.value, dict | list) and node.value is not None:
         node = Node(node.line, {"type": node})  # power: integer
     fields = Fields(parent.report, node, field, INPUT_KEYS)
-    kind = _input_type(fields)
+    kind = _input_type(fields) if fields.is_mapping else None
     if kind is None:
         return None
     has_default = fields.get("default") is not None
@@ -205,6 +205,8 @@ def _read_output(parent: Fields, name: str, node: Node, field: str) -> OutputSpe
     if not isinstance(node.value, dict | list) and node.value is not None:
         return _short_output(name, node.text)
     fields = Fields(parent.report, node, field, OUTPUT_KEYS)
+    if not fields.is_mapping:
+        return None
     kind = _output_type(fields)
     source = fields.text("from", 1000)
     if source is None and fields.get("from") is None:

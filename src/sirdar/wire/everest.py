@@ -8,7 +8,7 @@ from typing import Any
 
 from sirdar.domain.app import App, InputSpec, InputType, OutputSpec, OutputType, Resources
 from sirdar.domain.problems import FieldError, Problem
-from sirdar.wire.description_checks import faults
+from sirdar.wire.description import faults, parse_yaml, to_document
 
 MIB = 1024**2
 
@@ -46,10 +46,15 @@ def import_everest(document: Mapping[str, Any], files: Collection[str] = ()) -> 
             expected='"type": "application" and "config": {"command": ...}',
         )
     reader = _Reader(document, files)
-    app = reader.app()
-    if errors := reader.errors + faults(app):
+    try:
+        app = reader.app()
+        errors = reader.errors + faults(app)
+    except RecursionError:
+        raise Problem("invalid_description", "application.json is nested too deep") from None
+    if errors:
         raise Problem("invalid_description", f"application.json: {errors[0].field}: {errors[0].detail}", errors=errors)
-    return app, reader.notes
+    # The limits that hold for what authors write (lengths, characters) hold for what is taken in, too.
+    return parse_yaml(json.dumps(to_document(app)), filename="application.json"), reader.notes
 
 
 class _Reader:
@@ -140,7 +145,7 @@ class _Reader:
         )
 
     def _input_type(self, name: str, schema: Mapping[str, Any]) -> tuple[InputType, InputSpec | None]:
-        kind = schema.get("type", "string")
+        kind = _kind(schema)
         if isinstance(schema.get("enum"), list) and kind != "array":
             return InputType.ENUM, None
         if kind == "array":
@@ -152,11 +157,9 @@ class _Reader:
         if kind == "string":
             if schema.get("format") == "uri":
                 return InputType.FILE, None
-            return (InputType.TEXT if schema.get("viewType") in _TEXT_VIEWS else InputType.STRING), None
+            return (InputType.TEXT if str(schema.get("viewType")) in _TEXT_VIEWS else InputType.STRING), None
         if kind not in _SIMPLE:
-            self.errors.append(
-                FieldError(f"inputs.{name}.type", f"{str(kind)[:60]!r} is unknown", "a JSON Schema type")
-            )
+            self.errors.append(FieldError(f"inputs.{name}.type", f"{kind[:60]!r} is unknown", "a JSON Schema type"))
         return _SIMPLE.get(kind, InputType.STRING), None
 
     # ---------------------------------------------------------------- outputs
@@ -193,7 +196,7 @@ class _Reader:
         cpus = max(int(cores or 1), 1)
         return Resources(
             cpus=cpus,
-            memory_bytes=int(memory * MIB) * cpus if memory is not None else None,
+            memory_bytes=max(round(memory * MIB * cpus), 1) if memory is not None else None,
             time_s=time * 60 if time is not None else None,
             nodes=max(int(nodes or 1), 1),
             override=frozenset(here for there, here in names.items() if _may_override(given.get(there))),
@@ -201,13 +204,19 @@ class _Reader:
 
 
 def _output_type(schema: Mapping[str, Any], source: str) -> OutputType:
-    kind = schema.get("type", "string")
+    kind = _kind(schema)
     items = schema.get("items")
     if kind == "array" and isinstance(items, dict) and items.get("format") == "uri":
         return OutputType.FILES
     if kind == "string" and schema.get("format") == "uri":
         return OutputType.FILES if _GLOB.search(source) and schema.get("viewType") == "list" else OutputType.FILE
-    return _VALUE_OUTPUTS.get(str(kind), OutputType.STRING)
+    return _VALUE_OUTPUTS.get(kind, OutputType.STRING)
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    """The type's name; of ``["string", "null"]`` the first."""
+    kind = schema.get("type", "string")
+    return str(kind[0]) if isinstance(kind, list) and kind else str(kind)
 
 
 def _bound(value: object) -> float | None:

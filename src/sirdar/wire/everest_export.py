@@ -27,7 +27,7 @@ def export_everest(app: App, version: int = 1) -> tuple[Document, list[str]]:
         "keywords": list(app.keywords),
         "description": app.description,
         "inputs": {spec.name: _input(spec, schema) for spec, schema in _pairs(app)},
-        "outputs": {name: _plain(schema) for name, schema in everest_outputs(app).items()},
+        "outputs": {name: _output(name, schema) for name, schema in everest_outputs(app).items()},
         "type": "application",
         "config": {
             "command": _command(app),
@@ -64,6 +64,10 @@ def _input(spec: InputSpec, schema: dict[str, Any]) -> dict[str, Any]:
     if not spec.title:
         plain.pop("title", None)
     return plain
+
+
+def _output(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in _plain(schema).items() if key != "title" or value != name}
 
 
 def _plain(schema: dict[str, Any]) -> dict[str, Any]:
