@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
+from sirdar.blobs.base import Blob
+from sirdar.blobs.local import LocalBlobs
 from sirdar.domain.problems import Problem
 from sirdar.services.outbound.addresses import AddressPolicy
+from sirdar.services.outbound.blob_sink import fetch_blob
 from sirdar.services.outbound.fetch import Fetched, FileSink, fetch
 
 
@@ -249,3 +252,28 @@ def test_a_sink_that_fails_ends_the_fetch_with_its_own_error(web: Any, loopback:
     web.routes["/a"] = lambda x: x.reply(200, b"x")
     with pytest.raises(OSError, match="No space"):
         asyncio.run(fetch(web.url("/a"), policy=loopback, max_bytes=10, timeout_s=5, sink=Full()))
+
+
+def test_a_file_goes_straight_into_the_blob_store_once_and_whole(
+    web: Any, loopback: AddressPolicy, lies: Any, tmp_path: Path
+) -> None:
+    body = b"0123456789" * 50_000
+
+    def second_time(x: Any) -> None:
+        lies.shorter_than_said(x) if len(web.seen) == 1 else x.reply(200, body)
+
+    async def into_store(path: str) -> tuple[Fetched, Blob]:
+        return await fetch_blob(web.url(path), blobs=store, policy=loopback, max_bytes=2**20, timeout_s=10)
+
+    store = LocalBlobs(tmp_path / "blobs")
+    try:
+        web.routes["/a.csv"] = second_time
+        fetched, blob = asyncio.run(into_store("/a.csv"))
+        assert (fetched.name, blob.sha256, blob.size_bytes) == ("a.csv", fetched.sha256, len(body))
+        assert store.path(blob.sha256).read_bytes() == body
+        web.routes["/endless"] = lies.endless
+        with pytest.raises(Problem, match="limit"):
+            asyncio.run(into_store("/endless"))
+        assert [p.name for p in (tmp_path / "blobs").glob("??/*") if p.is_file()] == [blob.sha256]
+    finally:
+        store.close()
