@@ -25,18 +25,22 @@ from sirdar.agent.executors.process import ProcessExecutor
 from sirdar.agent.home import Home
 from sirdar.agent.identity import load_identity, save_identity
 from sirdar.agent.journal import Journal, replay
-from sirdar.agent.link import Link, Unreachable
+from sirdar.agent.link import Link, LinkError, Unreachable
 from sirdar.agent.loops.claim import ClaimLoop
 from sirdar.agent.loops.heartbeat import HeartbeatLoop
+from sirdar.agent.loops.listen import ListenLoop
+from sirdar.agent.loops.logs import LogLoop
 from sirdar.agent.loops.report import ReportLoop
+from sirdar.agent.loops.sample import SampleLoop
 from sirdar.agent.outbox import Outbox
 from sirdar.agent.prepare import Surroundings
 from sirdar.agent.records import Recovered, recover
 from sirdar.agent.run_task import RunTask
 from sirdar.agent.seal import Seal
 from sirdar.agent.settings import Settings
+from sirdar.agent.task_port import TaskPort
 from sirdar.domain.states import AttemptState
-from sirdar.wire.agent import Capabilities
+from sirdar.wire.agent import Capabilities, VarsReply, VarsRequest
 
 log = structlog.get_logger(__name__)
 
@@ -81,6 +85,9 @@ class Agent:
             seal=self.seal,
             capabilities=capabilities(settings, home.path),
         )
+        self.listen = ListenLoop(settings, self.outbox, self.journal, self.run_task)
+        self.task_port = TaskPort(self.attempts, self._ask_vars, self.listen.take_status)
+        self.exchange.vars_sink = self.task_port
         self._known = known
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
 
@@ -91,7 +98,9 @@ class Agent:
         loops: list[asyncio.Task[None]] = []
         try:
             await self._recover()
-            loops.append(asyncio.create_task(self.run_task.watch(), name="watch"))
+            samples = SampleLoop(self.settings, self.attempts, self.run_task)
+            for work in (self.run_task.watch(), self.listen.run(), samples.run()):
+                loops.append(asyncio.create_task(work))
             session = asyncio.create_task(self._begin(on_ready, loops), name="session")
             loops.append(session)
             ending = await self._wait_for_end(loops)
@@ -130,7 +139,8 @@ class Agent:
         claims = ClaimLoop(self.settings, self.exchange, self.capacity)
         reports = ReportLoop(self.outbox, self.exchange, self.capacity, claims, Backoff(self.settings))
         beats = HeartbeatLoop(self.settings, self.link, self.exchange, self.attempts)
-        for loop in (claims, reports, beats):
+        logs = LogLoop(self.settings, self.link, self.attempts, self.run_task)
+        for loop in (claims, reports, beats, logs):
             loops.append(asyncio.create_task(loop.run(), name=type(loop).__name__))
         on_ready(reply.name)
         await asyncio.Event().wait()
@@ -153,19 +163,42 @@ class Agent:
         self.link.take_identity(self.identity)
 
     def _surround(self, api_url: str) -> None:
-        self.run_task.surroundings = Surroundings.of(self.settings, api_url=api_url or self.link.server, port=0)
+        self.run_task.surroundings = Surroundings.of(
+            self.settings, api_url=api_url or self.link.server, port=self.task_port.port
+        )
 
     def _write_status(self, name: str) -> None:
         porter = self.executor.porter_pid if isinstance(self.executor, ProcessExecutor) else None
         self.home.write_status(
-            {"pid": os.getpid(), "session": self.exchange.session, "porter_pid": porter, "name": name}
+            {
+                "pid": os.getpid(),
+                "session": self.exchange.session,
+                "porter_pid": porter,
+                "name": name,
+                "server": self.link.server,
+                "task_port": self.task_port.port,
+            }
         )
+
+    async def _ask_vars(self, request: VarsRequest) -> VarsReply:
+        """Asks until the server answers: a program waits for it."""
+        backoff = Backoff(self.settings)
+        while True:
+            try:
+                return await self.link.vars(request)
+            except Unreachable:
+                await backoff.wait()
+            except LinkError as error:
+                log.warning("variables_refused", job=request.job, error=str(error))
+                return VarsReply(values=[])
 
     # ------------------------------------------------------------ recovery
 
     async def _recover(self) -> None:
         """Takes up again what the journal says, before anything new."""
         known, self._known = self._known, Recovered()
+        last_port = self.home.read_status().get("task_port", 0)
+        await self.task_port.listen(self.settings.task_address, self.settings.task_port, last_port)
         self._surround("")
         broken = self._recover_attempts(known)
         handles = {key: handle for key, handle in known.handles.items() if key not in known.finals}
@@ -214,6 +247,7 @@ class Agent:
             await asyncio.sleep(0.02)
 
     async def _close(self, *, end_programs: bool) -> int:
+        await self.task_port.close()
         await self.run_task.close()
         left = 0 if end_programs else len(self.attempts.running())
         await self.executor.close(end_programs=end_programs)

@@ -136,11 +136,27 @@ class Blobs:
                         await self._link.register_blob(sha256, size_bytes)
                     elif size_bytes < COPY_BYTES or not await self._link.has_blob(sha256):
                         await self._link.put_blob(sha256, path, size_bytes)
+                except Refused:
+                    # The server has just cleared the file away, or does not see our directory: it gets the bytes.
+                    if self._shared is None:
+                        raise
+                    await self._put(sha256, path, size_bytes)
+                    return sha256, size_bytes
                 except Unreachable as error:
                     log.warning("blob_upload_waits", sha256=sha256, error=str(error))
                     await backoff.wait()
                 else:
                     return sha256, size_bytes
+
+    async def _put(self, sha256: str, path: Path, size_bytes: int) -> None:
+        backoff = Backoff(self._settings)
+        while True:
+            try:
+                await self._link.put_blob(sha256, path, size_bytes)
+            except Unreachable:
+                await backoff.wait()
+            else:
+                return
 
     def quarantine(self, sha256: str) -> None:
         """A program wrote into a file that it shares with others: it must not be used again."""

@@ -4,7 +4,6 @@ import asyncio
 import errno
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from sirdar.agent.attempts import Attempt, Common
@@ -14,9 +13,20 @@ from sirdar.agent.link import Refused
 from sirdar.agent.messages import read_messages
 from sirdar.agent.outcomes import Verdict, judge
 from sirdar.agent.prepare import limits_of
+from sirdar.agent.redact import secrets_of
 from sirdar.agent.settings import Settings
 from sirdar.agent.stage_in import changed
-from sirdar.agent.stage_out import Collected, collect, read_stream, store_archive, store_stream, tail_of, upload
+from sirdar.agent.stage_out import (
+    Cap,
+    Collected,
+    collect,
+    directory_bytes,
+    read_stream,
+    store_archive,
+    store_stream,
+    tail_of,
+    upload,
+)
 from sirdar.domain.outcome import Reason
 from sirdar.wire.agent import Final, Stats, Stream
 
@@ -52,10 +62,11 @@ def examine(
         verdict = judge(end, limits, cancelled=wish, disk_exceeded=False, stderr_tail="")
         return Finishing(attempt, common, end, verdict, Collected(), Stream(), Stream())
     read_messages(attempt, folder / "messages")
-    stdout = read_stream(folder / "stdout", settings.inline_stream_bytes)
-    stderr = read_stream(folder / "stderr", settings.inline_stream_bytes)
+    secrets = secrets_of([attempt.token, *attempt.secrets.values()])
+    stdout = read_stream(folder / "stdout", settings.inline_stream_bytes, secrets)
+    stderr = read_stream(folder / "stderr", settings.inline_stream_bytes, secrets)
     tail = "" if end.exit_code == 0 else (stderr.text or "" if stderr is not None else tail_of(folder / "stderr"))
-    exceeded = attempt.disk_exceeded or (limits.disk_bytes is not None and _used(folder) > limits.disk_bytes)
+    exceeded = attempt.disk_exceeded or (limits.disk_bytes is not None and directory_bytes(folder) > limits.disk_bytes)
     verdict = judge(end, limits, cancelled=wish, disk_exceeded=exceeded, stderr_tail=tail)
     ran = end.exit_code is not None
     found = collect(common.app, folder) if ran and common.app.outputs else Collected()
@@ -68,10 +79,6 @@ def _weigh(verdict: Verdict, found: Collected) -> Verdict:
         messages = "; ".join(fault.message for fault in found.faults)
         return Verdict(found.faults[0].reason, messages, verdict.exit_code)
     return verdict
-
-
-def _used(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in (folder / "dir").rglob("*") if path.is_file() and not path.is_symlink())
 
 
 async def transfer(finishing: Finishing, settings: Settings, blobs: Blobs) -> None:
@@ -93,11 +100,13 @@ async def transfer(finishing: Finishing, settings: Settings, blobs: Blobs) -> No
             archive = await store_archive(folder / "dir", "debug.zip", folder, blobs)
             finishing.debug = archive.to_json()
         # Streams first: an output may be one of them, and files may be moved away.
-        head, tail = settings.log_head_bytes, settings.log_tail_bytes
+        attempt = finishing.attempt
+        secrets = secrets_of([attempt.token, *attempt.secrets.values()])
+        cap = Cap(settings.log_head_bytes, settings.log_tail_bytes, secrets)
         if finishing.stdout is None:
-            finishing.stdout = await store_stream(folder / "stdout", head, tail, blobs)
+            finishing.stdout = await store_stream(folder / "stdout", cap, blobs)
         if finishing.stderr is None:
-            finishing.stderr = await store_stream(folder / "stderr", head, tail, blobs)
+            finishing.stderr = await store_stream(folder / "stderr", cap, blobs)
         finishing.outputs, finishing.staged_out_bytes = await upload(
             finishing.found, finishing.common.app, folder, blobs
         )

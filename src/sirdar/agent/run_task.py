@@ -6,7 +6,7 @@ Tasks without files to fetch or bring away are handled in batches; the others ge
 import asyncio
 import errno
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Sequence
 from typing import Any
 
 import structlog
@@ -61,7 +61,7 @@ class RunTask:
         self._staging = asyncio.Semaphore(settings.transfers)
         self.surroundings = Surroundings({})
         self.address_space_only = False
-        self.on_end: Callable[[Attempt], None] = lambda attempt: None
+        self._busy = asyncio.Event()  # set while a program runs
 
     # ------------------------------------------------------------ in
 
@@ -201,8 +201,16 @@ class RunTask:
                 if attempt is not None and attempt.state is not AttemptState.STAGING_OUT:
                     attempt.state, attempt.pid, attempt.started_at = AttemptState.RUNNING, start.pid, start.at
                     self._outbox.add_started(Started(key=start.key, state="RUNNING", at=start.at))
+                    self._busy.set()
             if facts.ended:
                 self._spawn(self._finish(list(facts.ended)))
+
+    async def running(self) -> list[Attempt]:
+        """The attempts whose programs run; waits until there is one."""
+        while not (running := self._attempts.running()):
+            self._busy.clear()
+            await self._busy.wait()
+        return running
 
     async def _finish(self, ends: list[ProgramEnd]) -> None:
         for begin in range(0, len(ends), BATCH):
@@ -224,7 +232,6 @@ class RunTask:
         """The final, or None where a coroutine of its own has to bring files away first."""
         attempt.state = AttemptState.STAGING_OUT
         attempt.started_at = end.started_at or attempt.started_at
-        self.on_end(attempt)
         common = self._attempts.common(attempt)
         if end.started_at:
             self._capacity.note(end.ended_at - end.started_at)

@@ -2,16 +2,16 @@
 
 import asyncio
 import os
-import shutil
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from sirdar.agent.blobs import Blobs
 from sirdar.agent.outcomes import size
+from sirdar.agent.redact import redact, safe_length
 from sirdar.domain.app import App, FileRef, OutputSpec, OutputType
 from sirdar.domain.outcome import Reason
 from sirdar.domain.outputs import read_value
@@ -19,6 +19,7 @@ from sirdar.wire.agent import Stream
 from sirdar.wire.archives import ZipEntry, pack_zip, walk
 
 VALUE_BYTES = 16 << 20
+COPY_BYTES = 1 << 20
 SHOWN_ENTRIES = 20
 STREAMS = ("stdout", "stderr")
 
@@ -192,7 +193,16 @@ def _pack(entries: Sequence[ZipEntry], target: Path) -> None:
 # ---------------------------------------------------------------- streams
 
 
-def read_stream(path: Path, inline_bytes: int) -> Stream | None:
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """How much of a long stream is kept, and what must not be seen in it."""
+
+    head_bytes: int
+    tail_bytes: int
+    secrets: list[bytes]
+
+
+def read_stream(path: Path, inline_bytes: int, secrets: list[bytes]) -> Stream | None:
     """The whole stream, if it is short enough to travel in the final; None if it must become a blob."""
     try:
         fd = os.open(path, os.O_RDONLY)
@@ -200,37 +210,60 @@ def read_stream(path: Path, inline_bytes: int) -> Stream | None:
         return Stream()
     try:
         raw = os.read(fd, inline_bytes + 1)
-        if len(raw) > inline_bytes:
-            return None
     finally:
         os.close(fd)
-    return Stream(size=len(raw), text=raw.decode("utf-8", errors="replace")) if raw else Stream()
+    if len(raw) > inline_bytes:
+        return None
+    return Stream(size=len(raw), text=redact(raw, secrets).decode("utf-8", errors="replace")) if raw else Stream()
 
 
-async def store_stream(path: Path, head_bytes: int, tail_bytes: int, blobs: Blobs) -> Stream:
+async def store_stream(path: Path, cap: Cap, blobs: Blobs) -> Stream:
     """A long stream as a blob: whole, or head and tail with a visible gap."""
-    length, omitted, source = await asyncio.to_thread(_capped, path, head_bytes, tail_bytes)
-    sha256, _ = await blobs.store(source)
+    length, omitted, source = await asyncio.to_thread(_copy_stream, path, cap)
+    sha256, _ = await blobs.store(source, final=True)
     return Stream(size=length, sha256=sha256, omitted=omitted)
 
 
-def _capped(path: Path, head_bytes: int, tail_bytes: int) -> tuple[int, int, Path]:
+def _copy_stream(path: Path, cap: Cap) -> tuple[int, int, Path]:
     """Length of the stream, how much of it is left out, and the file to send (removed with the task's directory)."""
     length = path.stat().st_size
-    omitted = max(0, length - head_bytes - tail_bytes)
-    if not omitted:
-        return length, 0, path
-    target = path.with_name(path.name + ".capped")
-    _cap(path, target, head_bytes, tail_bytes, omitted)
+    omitted = max(0, length - cap.head_bytes - cap.tail_bytes)
+    target = path.with_name(path.name + ".sent")
+    with path.open("rb") as file, target.open("wb") as out:
+        if omitted:
+            _copy_redacted(file, out, cap.head_bytes, cap.secrets)
+            out.write(f"\n[... {omitted} bytes left out here ...]\n".encode())
+            file.seek(-cap.tail_bytes, os.SEEK_END)
+            _copy_redacted(file, out, cap.tail_bytes, cap.secrets)
+        else:
+            _copy_redacted(file, out, length, cap.secrets)
     return length, omitted, target
 
 
-def _cap(path: Path, target: Path, head_bytes: int, tail_bytes: int, omitted: int) -> None:
-    with path.open("rb") as file, target.open("wb") as out:
-        out.write(file.read(head_bytes))
-        out.write(f"\n[... {omitted} bytes left out here ...]\n".encode())
-        file.seek(-tail_bytes, os.SEEK_END)
-        shutil.copyfileobj(file, out)
+def _copy_redacted(file: BinaryIO, out: BinaryIO, count_bytes: int, secrets: list[bytes]) -> None:
+    """Copies piece by piece; a secret that lies across two pieces is found too."""
+    kept, left = b"", count_bytes
+    while left and (piece := file.read(min(left, COPY_BYTES))):
+        left -= len(piece)
+        kept = redact(kept + piece, secrets)
+        ready = safe_length(kept, secrets)
+        out.write(kept[:ready])
+        kept = kept[ready:]
+    out.write(kept)
+
+
+def directory_bytes(folder: Path) -> int:
+    """Size of all that lies in the task's directory; what is linked to elsewhere does not count."""
+    total = 0
+    for root, _, names in os.walk(folder / "dir"):
+        for name in names:
+            try:
+                status = os.lstat(f"{root}/{name}")
+            except OSError:  # removed meanwhile
+                continue
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+                total += status.st_blocks * 512 if status.st_blocks else status.st_size
+    return total
 
 
 def tail_of(path: Path, count_bytes: int = 4096) -> str:
