@@ -23,6 +23,8 @@ RATIO_FLOOR_BYTES = 64 * MiB
 HEADER_BYTES = 4096  # of one tar member, with long names and PAX records: how much a listing may read besides the data
 MAX_HEADER_BYTES = 4 * MiB
 MAX_LINK_BYTES = 4096
+XZ_MEMORY_BYTES = 256 * MiB
+ZIP_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2})
 ZIP_DIRECTORY_BYTES = 512  # of one zip member in the central directory, on average
 
 _DAMAGED = (
@@ -135,6 +137,8 @@ class _Zip:
         name = _zip_name(info)
         if info.flag_bits & 0x1:
             raise refused(name, "it is encrypted")
+        if info.compress_type not in ZIP_METHODS:
+            raise refused(name, f"it is packed by method {info.compress_type}, which is not accepted")
         mode = info.external_attr >> 16 if info.create_system == 3 else 0
         kind = _zip_kind(name, mode)
         link_to = self._link_to(info, name) if kind is EntryKind.SYMLINK else None
@@ -145,7 +149,7 @@ class _Zip:
     def _open(self, info: zipfile.ZipInfo, name: str) -> IO[bytes]:
         try:
             return self._archive.open(info)
-        except (NotImplementedError, RuntimeError) as error:
+        except RuntimeError as error:  # NotImplementedError is one
             raise refused(name, f"it cannot be read ({error})") from error
 
     def _link_to(self, info: zipfile.ZipInfo, name: str) -> str:
@@ -239,6 +243,9 @@ def _decompressed(raw: IO[bytes], head: bytes) -> Iterator[IO[bytes]]:
         with bz2.BZ2File(raw) as unzipped:
             yield unzipped
     elif head.startswith(b"\xfd7zXZ\x00"):
+        # A header may ask for gigabytes of dictionary; ``xz -9`` needs 65 MiB.
+        lzma.LZMADecompressor(memlimit=XZ_MEMORY_BYTES).decompress(raw.read(4096), 1)
+        raw.seek(0)
         with lzma.LZMAFile(raw) as unpacked:
             yield unpacked
     else:

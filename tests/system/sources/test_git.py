@@ -256,3 +256,48 @@ def test_pinning_alone_fetches_no_files(repository: Any, sources: Sources, cache
     small = replace(sources, max_bytes=200_000)
     commit = asyncio.run(pin(git_code(repository.url, "main"), values={}, secrets={}, sources=small, cache=cache))
     assert (commit.sha, commit.ref) == (sha, "main")
+
+
+SSH = """#!/bin/sh
+printf '%s\\n' "$@" > "{record}"
+for last; do :; done
+exec sh -c "$last"
+"""
+
+
+@pytest.mark.parametrize(
+    ("form", "alias"), [("ssh://git@code.example{}", "code.example"), ("git@code.example:{}", "code.example"),
+                        ("ssh://git@code.example:2222{}", "[code.example]:2222")]
+)  # fmt: skip
+def test_ssh_goes_to_the_checked_address_and_asks_for_the_hosts_own_key(
+    repository: Any,
+    take: Callable[..., Resolved],
+    sources: Sources,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    form: str,
+    alias: str,
+) -> None:
+    """The ``ssh`` on PATH is a script that notes its arguments and runs the command here."""
+
+    async def resolve_name(host: str, port: int) -> Sequence[str]:
+        return ["127.0.0.1"]
+
+    sha = repository.commit("main", FILES)
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin/ssh"
+    script.write_text(SSH.format(record=tmp_path / "record"))
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    pinned = replace(sources, policy=AddressPolicy(allow=("127.0.0.0/8",), resolve=resolve_name))
+    assert take(git_code(form.format(repository.path), "main"), sources=pinned).commit == sha
+    arguments = (tmp_path / "record").read_text().splitlines()
+    for option in ("BatchMode=yes", "StrictHostKeyChecking=yes", "HostName=127.0.0.1", f"HostKeyAlias={alias}"):
+        assert f"-o{option}" in arguments
+    assert "git@code.example" in arguments
+
+
+def test_ssh_to_what_is_not_allowed_is_refused(fails: Callable[..., Problem], sources: Sources) -> None:
+    closed = replace(sources, policy=AddressPolicy())
+    fails(git_code("ssh://git@10.0.0.1/x.git", "main"), "address_not_allowed", sources=closed)
+    fails(git_code("git@127.0.0.1:x.git", "main"), "address_not_allowed", sources=closed)

@@ -2,11 +2,13 @@
 
 import gzip
 import io
+import lzma
 import os
 import stat
 import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -204,6 +206,22 @@ def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
     raw[raw.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(raw)
     assert_refused(path, tmp_path / "t", "encrypted")
+
+
+def test_archives_that_ask_for_gigabytes_of_memory_are_refused(tmp_path: Path) -> None:
+    plain = make_tar(tmp_path / "a.tar", ("a", "file", b"1")).read_bytes()
+    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 20}]
+    packed = bytearray(lzma.compress(plain, filters=filters))
+    assert (
+        packed[12:16] == b"\x02\x00!\x01"
+    )  # block header: its size, no sizes given, LZMA2 with one byte of properties
+    packed[16] = 40  # a dictionary of 4 GiB
+    packed[20:24] = zlib.crc32(packed[12:20]).to_bytes(4, "little")
+    (tmp_path / "a.tar.xz").write_bytes(packed)
+    assert_refused(tmp_path / "a.tar.xz", tmp_path / "t", "limit")
+    with zipfile.ZipFile(tmp_path / "l.zip", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a", b"1")
+    assert_refused(tmp_path / "l.zip", tmp_path / "t", "method 14")
 
 
 def test_bombs_end_at_the_limit_of_bytes_members_and_ratio(tmp_path: Path) -> None:
