@@ -95,7 +95,12 @@ def place(path: Path, root: Path, sha256: str) -> None:
     It replaces what may be there: the same bytes, but an inode whose age says that somebody is about to name them.
     """
     target = blob_path(root, sha256)
-    path.replace(target)
+    try:
+        path.replace(target)
+    except FileNotFoundError:  # the first blob of its folder: 256 folders at once would make the first start slow
+        target.parent.mkdir(exist_ok=True)
+        sync_directory(root)
+        path.replace(target)
     sync_directory(target.parent)
 
 

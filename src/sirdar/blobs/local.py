@@ -48,7 +48,7 @@ class LocalBlobs:
         self._hashers = ThreadPoolExecutor(
             HASHERS, thread_name_prefix="blob-hash"
         )  # of their own: a writer waits for them
-        for name in ("tmp", "uploads", "trash", *PARTS):
+        for name in ("tmp", "uploads", "trash"):
             (root / name).mkdir(parents=True, exist_ok=True)
         self.marker = _marker(root)
         clean(root)
@@ -174,7 +174,10 @@ class LocalBlobs:
         """See ``BlobStore.listing``."""
         if part not in PARTS:
             raise ValueError(f"{part!r} is not two hexadecimal digits")
-        return [entry.name for entry in os.scandir(self.root / part) if len(entry.name) == 64]
+        try:
+            return [name for name in os.listdir(self.root / part) if len(name) == 64]  # noqa: PTH208
+        except FileNotFoundError:
+            return []
 
     def clean_drafts(self) -> int:
         """Remove the drafts of dead processes; gives their number."""
@@ -217,6 +220,7 @@ class LocalBlobs:
                 path.chmod(MODE)
             sync_file(path)
             sync_directory(path.parent)
+            sync_directory(self.root)  # the agent may have made the folder
         return Blob(sha256, size_bytes)
 
     def renew(self, sha256: str) -> None:
@@ -246,6 +250,7 @@ def _marker(root: Path) -> str:
 
 
 def _put_back(aside: Path, place: Path) -> None:
+    place.parent.mkdir(exist_ok=True)
     if place.exists():
         aside.unlink()
     else:

@@ -166,6 +166,7 @@ def test_adopt(blobs: LocalBlobs, tmp_path: Path) -> None:
     async def run() -> None:
         assert await code() == "not_found"
         path = blobs.path(sha256)
+        path.parent.mkdir()
         path.symlink_to(tmp_path)
         assert await code() == "invalid_field"
         path.unlink()
