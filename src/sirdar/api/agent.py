@@ -32,7 +32,7 @@ M = TypeVar("M", bound=Wire)
 
 @router.post("/join")
 async def join(request: Request, services: ServicesDep) -> Response:
-    body = await _body(request, JoinRequest)
+    body = await read_body(request, JoinRequest)
     row = await services.store.write(lambda tx: attach.join(tx, body))
     _desk(request).forget(row.id)
     return _reply(JoinReply(resource_id=row.id, name=row.name, server_time=services.store.clock()))
@@ -40,7 +40,7 @@ async def join(request: Request, services: ServicesDep) -> Response:
 
 @router.post("/token")
 async def token(request: Request, services: ServicesDep) -> Response:
-    body = await _body(request, TokenRequest)
+    body = await read_body(request, TokenRequest)
     row = await services.store.read(lambda conn: resource_store.find_resource(conn, body.resource_id))
     now = services.store.clock()
     attach.check_signature(row, body, now)
@@ -52,25 +52,25 @@ async def token(request: Request, services: ServicesDep) -> Response:
 @router.post("/hello")
 async def hello(request: Request) -> Response:
     row = await resource_of(request)
-    return _reply(await _desk(request).hello(row.id, await _body(request, HelloRequest)))
+    return _reply(await _desk(request).hello(row.id, await read_body(request, HelloRequest)))
 
 
 @router.post("/heartbeat")
 async def heartbeat(request: Request) -> Response:
     row = await resource_of(request)
-    return _reply(await _desk(request).heartbeat(row.id, await _body(request, HeartbeatRequest)))
+    return _reply(await _desk(request).heartbeat(row.id, await read_body(request, HeartbeatRequest)))
 
 
 @router.post("/sync")
 async def sync(request: Request) -> Response:
     row = await resource_of(request)
-    return _reply(await _desk(request).sync(row.id, await _body(request, SyncRequest)))
+    return _reply(await _desk(request).sync(row.id, await read_body(request, SyncRequest)))
 
 
 @router.post("/vars")
 async def shared_variables(request: Request, services: ServicesDep) -> Response:
     row = await resource_of(request)
-    body = await _body(request, VarsRequest)
+    body = await read_body(request, VarsRequest)
     values = await services.store.write(lambda tx: variables.apply(tx, row.id, body.job, body.ops))
     return _reply({"values": values})
 
@@ -82,7 +82,7 @@ async def put_log(request: Request, services: ServicesDep, key: str, stream: str
     return _reply({"size": size})
 
 
-async def _body(request: Request, model: type[M]) -> M:
+async def read_body(request: Request, model: type[M]) -> M:
     try:
         return model.model_validate_json(await request.body())
     except ValidationError as error:

@@ -1,6 +1,7 @@
 """What programs write, while they run: one file for each stream of an attempt, appended by offset, so that a resend is harmless."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,20 @@ class LogStore:
         finally:
             os.close(handle)
 
-    def remove(self, key: AttemptKey) -> None:
-        for stream in STREAMS:
-            self.path(key, stream).unlink(missing_ok=True)
+    def jobs(self) -> set[str]:
+        """Ids of the jobs that have files here."""
+        return {path.name.split("-", 1)[0] for path in self.root.glob("??/*-*-*.std*")}
+
+    def remove_jobs(self, job_ids: Iterable[str]) -> None:
+        """Remove all files of these jobs."""
+        by_shard: dict[str, set[str]] = {}
+        for job_id in job_ids:
+            by_shard.setdefault(job_id[:2], set()).add(job_id)
+        for shard, wanted in by_shard.items():
+            try:
+                names = os.listdir(self.root / shard)
+            except FileNotFoundError:
+                continue
+            for name in names:
+                if name.split("-", 1)[0] in wanted:
+                    (self.root / shard / name).unlink(missing_ok=True)

@@ -172,19 +172,6 @@ def _look_again(tx: Tx) -> None:
     tx.hints.queue = True
 
 
-def place_of(resource_id: str, name: str, capabilities: dict[str, Any], room: int, *, draining: bool) -> Place:
-    """A resource as the scheduler sees it."""
-    return Place(
-        ResourceId(resource_id),
-        name,
-        cpus=int(capabilities.get("cpus", 1)),
-        memory_bytes=int(capabilities.get("memory_bytes", 0)),
-        gpus=int(capabilities.get("gpus", 0)),
-        room=room,
-        draining=draining,
-    )
-
-
 def _resolve(claim: ParkedClaim, reply: ClaimReply) -> None:
     if not claim.future.done():
         claim.future.set_result(reply)

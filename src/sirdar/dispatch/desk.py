@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sirdar.blobs.local import LocalBlobs
-from sirdar.dispatch.assign import Assigner, ClaimReply, ParkedClaim, place_of
+from sirdar.dispatch.assign import Assigner, ClaimReply, ParkedClaim
 from sirdar.domain.ids import AttemptKey
 from sirdar.domain.problems import Problem
 from sirdar.services import attach
 from sirdar.services.keys import Keys
 from sirdar.services.offers import Offers, build_offers
+from sirdar.services.places import place_of
 from sirdar.services.report import Report, apply_report
 from sirdar.services.settings import Settings
 from sirdar.store import resources as resource_store

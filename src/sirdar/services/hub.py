@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from sirdar.store.engine import Hints
 
@@ -36,17 +36,24 @@ class Hub:
         self.pending = Bell()
         self.notices = Bell()
 
-    @contextmanager
-    def listen(self, topic: str) -> Iterator[Bell]:
+    def listen(self, topic: str) -> AbstractContextManager[Bell]:
         """A bell that rings at each change of the topic, until the block ends."""
+        return self.listen_all([topic])
+
+    @contextmanager
+    def listen_all(self, topics: Iterable[str]) -> Iterator[Bell]:
+        """One bell for several topics."""
         bell = Bell()
-        self._bells[topic].add(bell)
+        named = list(topics)
+        for topic in named:
+            self._bells[topic].add(bell)
         try:
             yield bell
         finally:
-            self._bells[topic].discard(bell)
-            if not self._bells[topic]:
-                del self._bells[topic]
+            for topic in named:
+                self._bells[topic].discard(bell)
+                if not self._bells[topic]:
+                    del self._bells[topic]
 
     def ring(self, topic: str) -> None:
         for bell in self._bells.get(topic, ()):

@@ -23,6 +23,7 @@ from sirdar.store import idempotency, resources
 from sirdar.store import jobs as job_store
 from sirdar.store.engine import Tx
 from sirdar.store.ids import new_id
+from sirdar.store.job_views import JobView
 from sirdar.store.jobs import NewJob
 from sirdar.wire.submit import Overrides, SubmitRequest
 
@@ -69,6 +70,38 @@ async def submit(
     return Submitted(new, loaded, created_at, job_id != new.id, job_id)
 
 
+async def submit_again(
+    services: Services,
+    caller: Caller,
+    reference: str,
+    job: JobView,
+    inputs: dict[str, Any],
+    items: list[dict[str, Any]] | None,
+    *,
+    name: str | None,
+    debug: bool | None,
+) -> str:
+    """A job like an earlier one, whose stored inputs may name blobs directly. The new job's id."""
+    require_scope(caller, Scope.RUN)
+    loaded = await resolve_app(services, caller, reference)
+    prepared = await prepare(services, caller, loaded.app, inputs, items, trusted_files=True)
+    request = SubmitRequest(
+        name=job.name if name is None else name,
+        on_failure=job.on_failure,
+        retries=job.retries,
+        debug=job.debug if debug is None else debug,
+        priority=job.priority,
+        resources=job.resources,
+    )
+    new = await _build(services, caller, loaded, request, prepared, kept=job)
+
+    def write(tx: Tx) -> str:
+        quotas.check_submit(tx.conn, caller.user_id, 1, services.settings)
+        return insert(tx, services, new)[0]
+
+    return await services.store.write(write)
+
+
 def insert(tx: Tx, services: Services, new: NewJob) -> tuple[str, float]:
     """Write a job and tell the loops."""
     job_store.insert_job(tx, new)
@@ -82,10 +115,19 @@ def insert(tx: Tx, services: Services, new: NewJob) -> tuple[str, float]:
 
 
 async def _build(
-    services: Services, caller: Caller, loaded: LoadedVersion, request: SubmitRequest, prepared: Prepared
+    services: Services,
+    caller: Caller,
+    loaded: LoadedVersion,
+    request: SubmitRequest,
+    prepared: Prepared,
+    *,
+    kept: JobView | None = None,
 ) -> NewJob:
+    """The row to write. ``kept``: the job that is repeated, whose overrides stay."""
     app, version = loaded.app, loaded.version
     needs, overrides = apply_overrides(app, request.overrides)
+    if kept is not None:
+        needs, overrides = _needs_again(app, kept), kept.overrides
     waits = await _checked_waits(services, caller, request.waits)
     at_submission = app.code.at_submission and app.code.kind in (CodeKind.GIT, CodeKind.GITLAB)
     pending = {
@@ -155,6 +197,13 @@ def apply_overrides(app: App, asked: Overrides | None) -> tuple[Resources, dict[
         override=base.override,
     )
     return changed, values
+
+
+def _needs_again(app: App, kept: JobView) -> Resources:
+    base = app.resources
+    return Resources(
+        cpus=kept.cpus, memory_bytes=kept.memory_bytes or base.memory_bytes, gpus=kept.gpus, nodes=kept.nodes
+    )
 
 
 _OVERRIDE_NAMES = {

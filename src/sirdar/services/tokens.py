@@ -14,6 +14,7 @@ from sirdar.store import access as facts
 from sirdar.store import tokens as store
 from sirdar.store.engine import Tx
 from sirdar.store.ids import new_id
+from sirdar.store.people import Conn
 from sirdar.store.tokens import Token
 
 LONGEST_LABEL = 200
@@ -153,3 +154,10 @@ def scope_list(token: Token) -> Sequence[str]:
 def app_list(token: Token) -> Sequence[str]:
     """Ids of the only applications it is for; empty: no such limit."""
     return [word.removeprefix(APP_WORD) for word in token.scopes.split() if word.startswith(APP_WORD)]
+
+
+def works(conn: Conn, text: str, now: float) -> bool:
+    """True if this token of a user is known here, not revoked, and not too old."""
+    found = store.token_by_hash(conn, token_hash(text))
+    token = found[0] if found else None
+    return token is not None and token.revoked_at is None and (token.expires_at is None or token.expires_at > now)

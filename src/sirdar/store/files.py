@@ -136,14 +136,8 @@ def expired_uploads(conn: Connection, *, now: float, limit: int = 500) -> list[s
 
 
 def uploads_known(conn: Connection, upload_ids: list[str]) -> set[str]:
-    """Those of the ids that have a row: files of others are leftovers."""
+    """Those of the ids (at most a few thousand) that have a row: files of others are leftovers."""
     return set(conn.execute(sa.select(uploads.c.id).where(uploads.c.id.in_(upload_ids))).scalars())
-
-
-def bytes_in_uploads(conn: Connection, user_id: str) -> int:
-    """Bytes that a user's unfinished uploads may come to."""
-    total = sa.select(sa.func.coalesce(sa.func.sum(uploads.c.length), 0)).where(uploads.c.owner_id == user_id)
-    return int(conn.execute(total).scalar_one())
 
 
 # ---------------------------------------------------------------- files of jobs

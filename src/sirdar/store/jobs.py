@@ -374,6 +374,17 @@ def append_events(tx: Tx, rows: Sequence[tuple[str, int, str, Mapping[str, Any]]
         )
 
 
+def wish_delete(tx: Tx, job_id: str) -> None:
+    """The job is removed as soon as it has ended."""
+    tx.conn.execute(sa.update(jobs).where(jobs.c.id == job_id).values(delete_requested_at=tx.now))
+
+
+def ended_and_unwanted(conn: Connection, limit: int = 1000) -> list[str]:
+    """Jobs that shall be removed and have ended."""
+    query = sa.select(jobs.c.id).where(jobs.c.delete_requested_at.is_not(None), jobs.c.ended_at.is_not(None))
+    return [row[0] for row in conn.execute(query.limit(limit))]
+
+
 def is_waited_for(conn: Connection, job_id: str) -> bool:
     """True if another job waits for this one's success."""
     return conn.execute(sa.select(job_waits.c.job_id).where(job_waits.c.on_job == job_id).limit(1)).first() is not None

@@ -184,3 +184,9 @@ def live_counts(conn: Connection) -> dict[str, dict[str, int]]:
     for resource, state, n in conn.execute(query):
         counts.setdefault(resource, {})[state] = n
     return counts
+
+
+def has_expired_lease(conn: Connection, now: float) -> bool:
+    """True if some resource's lease has run out and nobody has noted it."""
+    query = sa.select(resources.c.id).where(resources.c.lease_until < now, resources.c.unreachable_since.is_(None))
+    return conn.execute(query.limit(1)).first() is not None

@@ -1,0 +1,391 @@
+"""Jobs over REST: list, show, cancel, delete, resubmit, share, tasks, children, streams, explain."""
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import PlainTextResponse, StreamingResponse
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from sirdar.api.deps import CallerDep, ServicesDep, bearer
+from sirdar.api.paging import After, Limit, iso, page
+from sirdar.api.render import render_job, render_summary, render_task
+from sirdar.api.results import results_of, results_page
+from sirdar.api.submit import wait_for_end
+from sirdar.domain.people import Caller
+from sirdar.domain.problems import Problem
+from sirdar.domain.states import State
+from sirdar.services import jobs as job_service
+from sirdar.services.context import Services
+from sirdar.services.eventlog import event_lines
+from sirdar.services.explain import explain
+from sirdar.services.jobs import show_job
+from sirdar.services.resubmit import resubmit
+from sirdar.services.streams import CHUNK_BYTES, read_stream
+from sirdar.store import job_views
+from sirdar.store import jobs as job_store
+from sirdar.store.job_views import EventView, JobFilter, JobView
+from sirdar.wire.submit import ResubmitRequest
+
+router = APIRouter(tags=["jobs"])
+STATES = tuple(state.value for state in State)
+
+
+async def viewer(request: Request, services: ServicesDep) -> Caller | None:
+    """The caller; None where there is no token but a link's secret, which the services then check."""
+    token = bearer(request)
+    if not token and request.query_params.get("share"):
+        return None
+    if not token:
+        raise Problem("unauthenticated", "This address needs a token.", hint="Send 'Authorization: Bearer TOKEN'.")
+    return await services.auth.caller(token)
+
+
+ViewerDep = Annotated[Caller | None, Depends(viewer)]
+Share = Annotated[str | None, Query(max_length=200, description="Secret of a link that was shared")]
+
+
+@router.get("/api/jobs")
+async def list_jobs(
+    request: Request,
+    services: ServicesDep,
+    caller: CallerDep,
+    state: Annotated[list[str] | None, Query()] = None,
+    app: str | None = None,
+    text: str | None = None,
+    owner: str | None = None,
+    name: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    parent: str | None = None,
+    limit: Limit = 40,
+    after: After = "",
+) -> Response:
+    """Jobs that you may see, the newest first."""
+    wanted = JobFilter(
+        state=_states(state),
+        app=app,
+        text=text,
+        owner=caller.name if owner == "me" else owner,
+        name=name,
+        since=_moment("since", since),
+        until=_moment("until", until),
+        parent=parent,
+        before_seq=_cursor(after),
+    )
+    found = await job_service.list_jobs(services, caller, wanted, limit + 1)
+    base = services.settings.url
+    return page(request, found, limit, cursor=lambda job: str(job.seq), show=lambda job: render_summary(job, base))
+
+
+@router.delete("/api/jobs")
+async def delete_by_name(services: ServicesDep, caller: CallerDep, name: str) -> dict[str, int]:
+    """Delete your jobs of that name (at most a thousand in one call)."""
+    return {"deleted": await job_service.delete_by_name(services, caller, name)}
+
+
+@router.get("/api/jobs/{job_id}")
+async def show(
+    services: ServicesDep,
+    caller: ViewerDep,
+    job_id: str,
+    share: Share = None,
+    wait: Annotated[
+        float | None, Query(ge=0, le=3600, description="Wait for its end this many seconds at most")
+    ] = None,
+) -> Response:
+    """One job; the id may be shortened to a unique beginning of at least four characters."""
+    shown = await show_job(services, caller, job_id, link=share)
+    if wait and shown.job.ended_at is None and caller is not None:
+        shown = await wait_for_end(services, caller, shown.job.id, wait)
+    return _json(render_job(shown, services.settings.url, results=await results_of(services, shown.job)))
+
+
+@router.delete("/api/jobs/{job_id}")
+async def delete(services: ServicesDep, caller: CallerDep, job_id: str) -> dict[str, bool]:
+    """Delete a job; a running one is cancelled first, and goes when it has ended."""
+    return {"deleted": await job_service.delete_job(services, caller, job_id)}
+
+
+@router.post("/api/jobs/{job_id}/cancel")
+async def cancel(services: ServicesDep, caller: CallerDep, job_id: str) -> Response:
+    """End a job and the jobs that its tasks submitted."""
+    job = await job_service.cancel_job(services, caller, job_id)
+    return _json(render_summary(job, services.settings.url))
+
+
+@router.post("/api/jobs/{job_id}/resubmit", status_code=201)
+async def submit_again(
+    services: ServicesDep, caller: CallerDep, job_id: str, body: ResubmitRequest | None = None
+) -> Response:
+    """The same job again, with other inputs where given."""
+    new_id = await resubmit(services, caller, job_id, body or ResubmitRequest())
+    shown = await show_job(services, caller, new_id)
+    return _json(render_job(shown, services.settings.url), 201, {"location": f"/api/jobs/{new_id}"})
+
+
+@router.get("/api/jobs/{job_id}/results")
+async def results(services: ServicesDep, caller: ViewerDep, job_id: str, share: Share = None) -> Response:
+    """Results of all tasks, a JSON list in their order, streamed."""
+    shown = await show_job(services, caller, job_id, link=share)
+    if not shown.job.many:
+        raise Problem("not_found", f"Job {shown.job.id} is of one task: its result stands in the job itself.")
+    return StreamingResponse(_stream_results(services, shown.job), media_type="application/json")
+
+
+async def _stream_results(services: Services, job: JobView) -> Any:
+    after, begin = -1, b"["
+    while after + 1 < job.total:
+        listed = await results_page(services, job, after)
+        for result in listed:
+            yield begin + to_json(result)
+            begin = b",\n"
+        after += len(listed)
+    yield b"]\n"
+
+
+@router.get("/api/jobs/{job_id}/tasks")
+async def tasks(
+    request: Request,
+    services: ServicesDep,
+    caller: ViewerDep,
+    job_id: str,
+    state: str | None = None,
+    limit: Limit = 40,
+    after: After = "",
+    share: Share = None,
+) -> Response:
+    """The tasks of a job in order, also those that have no row of their own yet."""
+    first = _cursor(after)
+
+    def read(conn: Any) -> Any:
+        job = job_service.find_seen(conn, caller, job_id, link=share)
+        listed = job_views.list_tasks(
+            conn,
+            job,
+            state=_states([state])[0] if state else None,
+            after=-1 if first is None else first,
+            limit=limit + 1,
+        )
+        items = job_store.load_items(conn, job.id, [task.no for task in listed]) if job.many and listed else {}
+        return job, listed, items
+
+    job, listed, items = await services.store.read(read)
+    return page(
+        request,
+        listed,
+        limit,
+        cursor=lambda task: str(task.no),
+        show=lambda task: render_task(job, task, {**job.inputs, **items.get(task.no, {})}),
+    )
+
+
+@router.get("/api/jobs/{job_id}/tasks/{no}")
+async def one_task(services: ServicesDep, caller: ViewerDep, job_id: str, no: int, share: Share = None) -> Response:
+    """One task, with its attempts."""
+
+    def read(conn: Any) -> Any:
+        job = job_service.find_seen(conn, caller, job_id, link=share)
+        task = job_views.find_task(conn, job, no)
+        if task is None:
+            raise Problem("not_found", f"Job {job.id} has no task {no}; it has {job.total}.")
+        items = job_store.load_items(conn, job.id, [no]) if job.many else {}
+        return job, task, items.get(no, {}), job_views.attempts_of_task(conn, job.id, no)
+
+    job, task, item, attempts = await services.store.read(read)
+    body = render_task(job, task, {**job.inputs, **item})
+    body["tries"] = [_attempt(row) for row in attempts]
+    return _json(body)
+
+
+def _attempt(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "no": row["no"],
+        "state": row["state"],
+        "resource": row["resource"],
+        "offeredAt": iso(row["offered_at"]),
+        "acceptedAt": iso(row["accepted_at"]),
+        "startedAt": iso(row["started_at"]),
+        "endedAt": iso(row["ended_at"]),
+        "reason": row["reason"],
+        "message": row["message"],
+        "exitCode": row["exit_code"],
+    }
+
+
+@router.get("/api/jobs/{job_id}/children")
+async def children(
+    request: Request, services: ServicesDep, caller: CallerDep, job_id: str, limit: Limit = 40, after: After = ""
+) -> Response:
+    """Jobs that this job's tasks submitted, the newest first."""
+
+    def read(conn: Any) -> list[JobView]:
+        job = job_service.find_seen(conn, caller, job_id)
+        return job_views.children(conn, job.id, before_seq=_cursor(after), limit=limit + 1)
+
+    found = await services.store.read(read)
+    base = services.settings.url
+    return page(request, found, limit, cursor=lambda job: str(job.seq), show=lambda job: render_summary(job, base))
+
+
+@router.get("/api/jobs/{job_id}/explain")
+async def why(services: ServicesDep, caller: ViewerDep, job_id: str, share: Share = None) -> dict[str, Any]:
+    """Why it waits, or why it ended so."""
+    answer = await explain(services, caller, job_id, link=share)
+    body: dict[str, Any] = {
+        "state": answer.state,
+        "summary": answer.summary,
+        "why": [{"code": why.code, "text": why.text} for why in answer.why],
+    }
+    return {**body, "try": answer.hint} if answer.hint else body
+
+
+@router.get("/api/jobs/{job_id}/log", response_class=PlainTextResponse)
+async def log(services: ServicesDep, caller: ViewerDep, job_id: str, share: Share = None) -> Response:
+    """The job's events, a line each, as Everest's clients read them."""
+    shown = await show_job(services, caller, job_id, link=share)
+    return StreamingResponse(_stream_log(services, shown.job.id), media_type="text/plain; charset=utf-8")
+
+
+async def _stream_log(services: Services, job_id: str) -> Any:
+    after = 0
+    places: list[EventView] = []
+    while True:
+        found = await services.store.read(partial(_events_after, job_id=job_id, after=after))
+        if not found:
+            return
+        offers = [event for event in found if event.kind == "offered"]
+        lines = list(event_lines(job_id, [*places, *found]))
+        yield "".join(f"{line}\n" for line in lines[sum(len(event.data["tasks"]) for event in places) :])
+        places += offers
+        after = found[-1].seq
+
+
+def _events_after(conn: Any, *, job_id: str, after: int) -> list[EventView]:
+    return job_views.list_events(conn, job_id, after=after)
+
+
+@router.get("/api/jobs/{job_id}/stdout", response_class=PlainTextResponse)
+async def stdout(
+    services: ServicesDep,
+    caller: ViewerDep,
+    job_id: str,
+    task: Annotated[int, Query(ge=0)] = 0,
+    offset: int = 0,
+    limit: Annotated[int, Query(ge=1, le=16 * 2**20)] = CHUNK_BYTES,
+    share: Share = None,
+) -> Response:
+    """What the program wrote to standard output, from an offset in bytes (negative: from the end)."""
+    return await _stream(services, caller, job_id, "stdout", task, offset, limit, share)
+
+
+@router.get("/api/jobs/{job_id}/stderr", response_class=PlainTextResponse)
+async def stderr(
+    services: ServicesDep,
+    caller: ViewerDep,
+    job_id: str,
+    task: Annotated[int, Query(ge=0)] = 0,
+    offset: int = 0,
+    limit: Annotated[int, Query(ge=1, le=16 * 2**20)] = CHUNK_BYTES,
+    share: Share = None,
+) -> Response:
+    """What the program wrote to standard error."""
+    return await _stream(services, caller, job_id, "stderr", task, offset, limit, share)
+
+
+async def _stream(  # noqa: PLR0917
+    services: Services,
+    caller: Caller | None,
+    job_id: str,
+    stream: str,
+    task: int,
+    offset: int,
+    limit: int,
+    share: str | None,
+) -> Response:
+    piece = await read_stream(services, caller, job_id, stream, task=task, offset=offset, limit=limit, link=share)
+    headers = {
+        "sirdar-offset": str(piece.offset),
+        "sirdar-size": str(piece.size),
+        "sirdar-complete": "true" if piece.complete else "false",
+        "sirdar-omitted": str(piece.omitted),
+        "cache-control": "no-store",
+    }
+    return Response(piece.content, 200, headers, "text/plain; charset=utf-8")
+
+
+# ---------------------------------------------------------------- share
+
+
+@router.get("/api/jobs/{job_id}/share")
+async def shares(services: ServicesDep, caller: CallerDep, job_id: str) -> dict[str, Any]:
+    """Who else may look at the job."""
+
+    def read(conn: Any) -> Any:
+        job = job_service.find_seen(conn, caller, job_id)
+        return job, job_views.shares_of_job(conn, job.id)
+
+    job, subjects = await services.store.read(read)
+    return {"subjects": subjects, "link": job.shared_by_link}
+
+
+@router.put("/api/jobs/{job_id}/share/{subject}")
+async def share_with(services: ServicesDep, caller: CallerDep, job_id: str, subject: str) -> dict[str, Any]:
+    """Let ``user:NAME`` or ``group:NAME`` look at the job."""
+    return {"subjects": await job_service.share_job(services, caller, job_id, subject)}
+
+
+@router.post("/api/jobs/{job_id}/share/link", status_code=201)
+async def share_link(services: ServicesDep, caller: CallerDep, job_id: str) -> dict[str, str]:
+    """Make an address under which anybody may look at the job."""
+    return {"url": await job_service.share_link(services, caller, job_id)}
+
+
+@router.delete("/api/jobs/{job_id}/share/link")
+async def revoke_link(services: ServicesDep, caller: CallerDep, job_id: str) -> dict[str, bool]:
+    """Make the address stop working."""
+    await job_service.revoke_link(services, caller, job_id)
+    return {"link": False}
+
+
+@router.delete("/api/jobs/{job_id}/share/{subject}")
+async def unshare(services: ServicesDep, caller: CallerDep, job_id: str, subject: str) -> dict[str, Any]:
+    """Take a share back."""
+    return {"subjects": await job_service.unshare_job(services, caller, job_id, subject)}
+
+
+# ---------------------------------------------------------------- parameters
+
+
+def _states(names: list[str] | None) -> list[str]:
+    states = [part.strip().upper() for name in names or [] for part in name.split(",") if part.strip()]
+    for state in states:
+        if state not in STATES:
+            raise Problem("invalid_field", f"{state[:40]!r} is no state.", field="state", expected=", ".join(STATES))
+    return states
+
+
+def _moment(field: str, text: str | None) -> float | None:
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Problem(
+            "invalid_field", f"{text[:60]!r} is no time.", field=field, expected="2026-11-22T06:40:00Z"
+        ) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _cursor(after: str) -> int | None:
+    if not after:
+        return None
+    if not after.isascii() or not after.isdecimal() or len(after) > 18:
+        raise Problem("invalid_field", "after is not a cursor of this list.", field="after")
+    return int(after)
+
+
+def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(to_json(content), status, headers, "application/json")

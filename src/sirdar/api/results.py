@@ -1,0 +1,33 @@
+"""Results of jobs of many tasks: a list in the order of the tasks, with null for those without one."""
+
+from typing import Any
+
+from sirdar.api.render import INLINE_RESULTS, render_results
+from sirdar.services.context import Services
+from sirdar.store import job_views
+from sirdar.store.job_views import JobView
+
+PAGE = 2000
+
+
+async def results_of(services: Services, job: JobView) -> list[Any] | str | None:
+    """What stands as ``result`` of a job of many tasks: None until its end, a URI beyond ten thousand tasks."""
+    if not job.many or job.ended_at is None:
+        return None
+    if job.total > INLINE_RESULTS:
+        return f"/api/jobs/{job.id}/results"
+    listed: list[Any] = []
+    after = -1
+    while len(listed) < job.total:
+        page = await results_page(services, job, after)
+        listed += page
+        after += len(page)
+    return listed
+
+
+async def results_page(services: Services, job: JobView, after: int) -> list[Any]:
+    """The results of the next tasks after that number, nulls among them."""
+    count = min(PAGE, job.total - after - 1)
+    rows = await services.store.read(lambda conn: job_views.results(conn, job.id, after=after, limit=count))
+    found = render_results(job, [row for row in rows if row[0] <= after + count])
+    return [found.get(no) for no in range(after + 1, after + 1 + count)]

@@ -1,0 +1,87 @@
+"""``POST /api/apps/{app}``: a submission. The hot route: ``api/hot.py`` calls ``submit_reply`` without FastAPI's dependencies."""
+
+from typing import Any
+from urllib.parse import unquote
+
+from fastapi import APIRouter, Query, Request
+from pydantic import ValidationError
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from sirdar.api.deps import CallerDep, ServicesDep
+from sirdar.api.render import render_job, render_submitted
+from sirdar.api.results import results_of
+from sirdar.domain.people import Caller
+from sirdar.domain.problems import FieldError, Problem
+from sirdar.services.context import Services
+from sirdar.services.jobs import Shown, show_job
+from sirdar.services.submit import submit
+from sirdar.wire.submit import SubmitRequest
+
+router = APIRouter(tags=["jobs"])
+MAX_WAIT_S = 3600.0
+
+
+@router.post(
+    "/api/apps/{app:path}",
+    status_code=201,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": SubmitRequest.model_json_schema()}},
+        }
+    },
+)
+async def submit_job(
+    request: Request,
+    services: ServicesDep,
+    caller: CallerDep,
+    app: str,
+    wait: float | None = Query(
+        None, ge=0, le=MAX_WAIT_S, description="Answer with the ended job, after this many seconds at most"
+    ),
+) -> Response:
+    """Run an application: makes a job."""
+    key = request.headers.get("idempotency-key")
+    return await submit_reply(services, caller, app, await request.body(), key=key, wait_s=wait)
+
+
+async def submit_reply(
+    services: Services, caller: Caller, app: str, body: bytes, *, key: str | None, wait_s: float | None
+) -> Response:
+    """Submit, wait if asked to, render."""
+    submitted = await submit(services, caller, unquote(app), parse(body), key=key, body=body)
+    base = services.settings.url
+    headers = {"location": f"/api/jobs/{submitted.job_id}"}
+    if wait_s or submitted.replayed:
+        shown = await wait_for_end(services, caller, submitted.job_id, wait_s or 0.0)
+        content: dict[str, Any] = render_job(shown, base, results=await results_of(services, shown.job))
+    else:
+        content = render_submitted(submitted, caller.name, base)
+    status = 200 if submitted.replayed else 201
+    return Response(to_json(content), status, headers, "application/json")
+
+
+def parse(body: bytes) -> SubmitRequest:
+    """Raises Problem with every field that is wrong."""
+    try:
+        return SubmitRequest.model_validate_json(body or b"{}")
+    except ValidationError as error:
+        errors = [FieldError(".".join(map(str, e["loc"])) or "body", e["msg"]) for e in error.errors()[:20]]
+        broken = any(e["type"] == "json_invalid" for e in error.errors())
+        code = "invalid_request" if broken else "invalid_field"
+        raise Problem(code, f"{errors[0].field}: {errors[0].detail}", field=errors[0].field, errors=errors) from None
+    except RecursionError:
+        raise Problem("invalid_request", "The body is nested too deeply.") from None
+
+
+async def wait_for_end(services: Services, caller: Caller, job_id: str, wait_s: float) -> Shown:
+    """The job as soon as it has ended, or as it is after ``wait_s``."""
+    with services.hub.listen(f"end:{job_id}") as bell:
+        shown = await show_job(services, caller, job_id)
+        deadline = services.store.clock() + wait_s
+        while shown.job.ended_at is None and (left := deadline - services.store.clock()) > 0:
+            # The bell is this process's; another server's ends are found by looking now and then.
+            await bell.wait(min(left, 5.0))
+            shown = await show_job(services, caller, job_id)
+    return shown

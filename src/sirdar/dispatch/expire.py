@@ -1,0 +1,64 @@
+"""Expire: offers that nobody accepted, leases that ran out, agents that are lost. A lost lease is not a failure."""
+
+import asyncio
+
+import structlog
+
+from sirdar.domain.outcome import Outcome, Reason
+from sirdar.services.report import new_batch
+from sirdar.services.settings import Settings
+from sirdar.store import resources as resource_store
+from sirdar.store import tasks as task_store
+from sirdar.store.engine import Store, Tx
+from sirdar.store.people import Conn
+
+log = structlog.get_logger()
+
+
+async def run(store: Store, settings: Settings) -> None:
+    """The loop. It writes only where a read has found something to do."""
+    await store.write(lambda tx: resource_store.extend_all_leases(tx, settings.lease_s))
+    while True:
+        await asyncio.sleep(settings.expire_every_s)
+        try:
+            if await store.read(lambda conn: _is_needed(conn, settings, store.clock())):
+                await store.write(lambda tx: expire(tx, settings))
+        except Exception:
+            log.exception("expire_failed")
+
+
+def _is_needed(conn: Conn, settings: Settings, now: float) -> bool:
+    return (
+        resource_store.has_expired_lease(conn, now)
+        or bool(task_store.expired_offers(conn, now - settings.accept_s))
+        or bool(resource_store.lost_resources(conn, now))
+    )
+
+
+def expire(tx: Tx, settings: Settings) -> None:
+    """One round, in one transaction."""
+    for resource_id in resource_store.mark_unreachable(tx):
+        log.warning("resource_unreachable", resource=resource_id)
+        for key in task_store.live_attempts_of_resource(tx.conn, resource_id):
+            tx.hints.jobs.add(key.job)
+    _expire_offers(tx, settings)
+    for row in resource_store.lost_resources(tx.conn, tx.now):
+        batch = new_batch(tx, settings)
+        keys = list(task_store.live_attempts_of_resource(tx.conn, row.id))
+        batch.load(keys)
+        for key in keys:
+            batch.lose(key)
+        batch.flush()
+
+
+def _expire_offers(tx: Tx, settings: Settings) -> None:
+    late = list(task_store.expired_offers(tx.conn, tx.now - settings.accept_s))
+    if not late:
+        return
+    batch = new_batch(tx, settings)
+    batch.load(late)
+    outcome = Outcome(Reason.OFFER_EXPIRED, f"The agent did not accept the task within {settings.accept_s:.0f} s")
+    for key in late:
+        batch.withdraw_offer(key, outcome)
+    batch.flush()
+    tx.hints.queue = True

@@ -1,0 +1,111 @@
+"""The composition root: builds the services, mounts routers and pages, runs the loops."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import anyio
+import structlog
+from fastapi import FastAPI
+
+import sirdar
+from sirdar.api import (
+    agent,
+    agent_blobs,
+    apps,
+    auth,
+    errors,
+    events,
+    files,
+    health,
+    jobs,
+    people,
+    publish,
+    resources,
+    submit,
+)
+from sirdar.api.hot import HotRoutes
+from sirdar.blobs.local import LocalBlobs
+from sirdar.blobs.logs import LogStore
+from sirdar.dispatch import advance, expire, notify, sweep
+from sirdar.dispatch.assign import Assigner
+from sirdar.dispatch.desk import Desk
+from sirdar.server import schema
+from sirdar.services.context import Services
+from sirdar.services.hub import Hub
+from sirdar.services.keys import Keys
+from sirdar.services.settings import Settings
+from sirdar.services.signin import Authenticator
+from sirdar.services.tidy import LogTidy
+from sirdar.store.engine import Store
+from sirdar.store.jobs import delete_jobs
+from sirdar.web import routes as web
+
+log = structlog.get_logger()
+
+
+def build_services(settings: Settings) -> Services:
+    """Open the home: make what is missing in it, bring the database to the newest schema."""
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    schema.migrate(settings)
+    store = Store(settings.database_url)
+    keys = Keys.load(settings.home / "server.key")
+    return Services(
+        settings=settings,
+        store=store,
+        keys=keys,
+        hub=Hub(),
+        blobs=LocalBlobs(settings.home / "blobs"),
+        auth=Authenticator(store, keys, settings),
+        logs=LogStore(settings.home / "logs"),
+    )
+
+
+def build_app(services: Services) -> FastAPI:
+    """The ASGI application of one server process."""
+    app = FastAPI(
+        title="Sirdar",
+        version=sirdar.__version__,
+        description="Turns a researcher's program into a web service and runs it anywhere.",
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    assigner = Assigner(services.settings, services.keys)
+    app.state.services = services
+    app.state.assigner = assigner
+    app.state.desk = Desk(services.settings, services.store, services.keys, assigner, services.blobs)
+    for module in (health, auth, people, publish, apps, files, agent_blobs, agent, resources, events, jobs, submit):
+        app.include_router(module.router)
+    app.include_router(web.router)
+    errors.install(app, services.settings)
+    web.install(app)
+    app.add_middleware(HotRoutes, services=services, desk=app.state.desk)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Starts the store and the loops, and stops them in the opposite order."""
+    services: Services = app.state.services
+    assigner: Assigner = app.state.assigner
+    store = services.store
+    store.before_commit.append(assigner.before_commit)
+    store.after_commit.append(services.hub.publish)
+    tidy = LogTidy(services)
+    store.after_commit.append(tidy.on_commit)
+    store.start()
+    async with anyio.create_task_group() as group:
+        group.start_soon(expire.run, store, services.settings)
+        group.start_soon(assigner.run, store)
+        group.start_soon(advance.run, services)
+        group.start_soon(notify.run, services)
+        group.start_soon(sweep.run, services, delete_jobs)
+        group.start_soon(tidy.run)
+        log.info("server_started", url=services.settings.url, home=str(services.settings.home))
+        try:
+            yield
+        finally:
+            assigner.release_all()
+            group.cancel_scope.cancel()
+    store.close()
+    services.blobs.close()

@@ -1,0 +1,59 @@
+"""A home directory is held by one ``sirdar up`` at a time."""
+
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+class HomeHeld(Exception):
+    """Somebody else holds the home."""
+
+    def __init__(self, home: Path, holder: dict[str, Any]) -> None:
+        pid, url = holder.get("pid", "?"), holder.get("url")
+        where = f" at {url}" if url else ""
+        super().__init__(f"{home} is held by another sirdar up (process {pid}{where})")
+        self.holder = holder
+
+
+@dataclass(slots=True)
+class HomeLock:
+    """Keeps the lock as long as the process lives; the file says who."""
+
+    path: Path
+    handle: int
+
+    @classmethod
+    def take(cls, home: Path) -> "HomeLock":
+        """Raises HomeHeld."""
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = home / "up.lock"
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            content = os.pread(handle, 4096, 0)
+            os.close(handle)
+            raise HomeHeld(home, _read(content)) from None
+        lock = cls(path, handle)
+        lock.say({"pid": os.getpid()})
+        return lock
+
+    def say(self, words: dict[str, Any]) -> None:
+        content = json.dumps(words).encode()
+        os.ftruncate(self.handle, 0)
+        os.pwrite(self.handle, content, 0)
+
+    def release(self) -> None:
+        os.ftruncate(self.handle, 0)
+        os.close(self.handle)
+
+
+def _read(content: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

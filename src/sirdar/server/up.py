@@ -1,0 +1,239 @@
+"""``sirdar up``: a server, and an agent with its porter as processes of their own, on one home directory."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import webbrowser
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from sirdar.client import profile
+from sirdar.domain.people import Scope
+from sirdar.domain.problems import Problem
+from sirdar.server.agent_process import AgentProcess
+from sirdar.server.app import build_app, build_services
+from sirdar.server.home import HomeHeld, HomeLock
+from sirdar.server.logs import configure_logs
+from sirdar.services import attach, people, tokens
+from sirdar.services.context import Services
+from sirdar.services.settings import Settings, from_environment
+from sirdar.services.tokens import TokenRequest
+from sirdar.store import people as people_store
+from sirdar.store import resources as resource_store
+from sirdar.store.engine import Tx
+
+EXIT_HELD = 3
+LOCAL = "local"
+PROFILE_TOKEN_S = 10 * 365 * 86400.0
+LOOPBACK = ("127.", "localhost", "::1")
+
+
+def main(
+    *,
+    home: Path,
+    host: str = "127.0.0.1",
+    port: int = 8200,
+    slots: int | None = None,
+    insecure: bool = False,
+    open_browser: bool = False,
+) -> int:
+    """Run until a signal. Returns the exit code: 0 after a clean end, 3 where another one holds the home."""
+    home = home.expanduser().absolute()
+    try:
+        lock = HomeLock.take(home)
+    except HomeHeld as held:
+        print(f"error[home_held]: {held}\n  try: use that one, or give another --home", file=sys.stderr)
+        return EXIT_HELD
+    try:
+        if (
+            not host.startswith(LOOPBACK)
+            and not insecure
+            and not os.environ.get("SIRDAR_PUBLIC_URL", "").startswith("https")
+        ):
+            print(
+                f"error[plain_http]: {host} is not this machine alone, and tokens would travel unencrypted\n"
+                "  try: put a proxy with https before it and set SIRDAR_PUBLIC_URL=https://..., or allow it: --insecure",
+                file=sys.stderr,
+            )
+            return 2
+        listener = _listen(host, port)
+        settings = from_environment(home, host=host, port=listener.getsockname()[1], insecure=insecure)
+        configure_logs(home / "server.log")
+        lock.say({"pid": os.getpid(), "url": settings.url})
+        runner = asyncio.Runner(loop_factory=_loop_factory())
+        with runner:
+            return runner.run(_Up(settings, listener, slots, open_browser).run())
+    except OSError as error:
+        print(f"error[cannot_start]: {error}\n  try: another --port, or look at {home / 'server.log'}", file=sys.stderr)
+        return 1
+    finally:
+        lock.release()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    return listener
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+class _Server(uvicorn.Server):
+    """Signals are ours: the agent leaves before the server stops."""
+
+    def install_signal_handlers(self) -> None:
+        pass
+
+    def capture_signals(self) -> Any:
+        import contextlib
+
+        return contextlib.nullcontext()
+
+
+@dataclass(slots=True)
+class _Prepared:
+    """What the start made: the agent's join token where it has not joined yet, and the one-time link."""
+
+    join: str
+    link: str
+    token: str | None
+
+
+class _Up:
+    """One run of ``sirdar up``."""
+
+    def __init__(self, settings: Settings, listener: socket.socket, slots: int | None, open_browser: bool) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._slots = slots if slots is not None else os.cpu_count() or 1
+        self._open_browser = open_browser
+        self._signals = 0
+        self._stop = asyncio.Event()
+        self._agent: AgentProcess | None = None
+
+    async def run(self) -> int:
+        settings = self._settings
+        services = build_services(settings)
+        prepared = services.store.write_now(partial(_prepare, services=services))
+        server = _Server(_uvicorn_config(build_app(services)))
+        self._obey_signals()
+        serving = asyncio.create_task(server.serve(sockets=[self._listener]))
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.005)
+        if serving.done():
+            await serving
+            return 1
+        if self._slots > 0:
+            self._agent = AgentProcess(settings, self._slots, prepared.join)
+            await self._agent.start()
+        self._greet(prepared)
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({stopped, serving}, return_when=asyncio.FIRST_COMPLETED)
+        await self._leave()
+        server.should_exit = True
+        server.force_exit = False
+        await serving
+        return 0
+
+    def _greet(self, prepared: _Prepared) -> None:
+        url = self._settings.url
+        if prepared.token is not None:
+            profile.keep_login(url, profile.Login(prepared.token, people.ADMIN))
+        agent = (
+            f"an agent with {self._slots} slots runs jobs on this machine"
+            if self._slots
+            else "no agent on this machine"
+        )
+        print(f"Sirdar serves {self._settings.home}; {agent}")
+        print(f"sign in once, within 15 minutes: {prepared.link}")
+        print(f"ready {url}", flush=True)
+        if self._open_browser:
+            webbrowser.open(prepared.link)
+
+    def _obey_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._on_signal)
+
+    def _on_signal(self) -> None:
+        self._signals += 1
+        self._stop.set()
+        if self._signals == 2 and self._agent is not None:
+            print("ending the programs too", flush=True)
+            self._agent.cancel()
+
+    async def _leave(self) -> None:
+        """The agent goes first, while the server still takes its reports."""
+        if self._agent is None:
+            return
+        left = await self._agent.leave()
+        if left:
+            print(
+                f"{left} programs run on; the next 'sirdar up' with this home takes them up again (Ctrl-C twice ends them)",
+                flush=True,
+            )
+
+
+def _uvicorn_config(app: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        timeout_graceful_shutdown=2,
+        timeout_keep_alive=75,
+        server_header=False,
+        date_header=False,
+        backlog=1024,
+    )
+
+
+def _prepare(tx: Tx, *, services: Services) -> _Prepared:
+    settings = services.settings
+    people.ensure_admin(tx, os.environ.get("SIRDAR_ADMIN_PASSWORD") or None)
+    admin = people_store.user_by_name(tx.conn, people.ADMIN)
+    link = people.make_login_link(tx, people.ADMIN, settings) if admin is not None else ""
+    return _Prepared(_join_token(tx, services), link, _profile_token(tx, services))
+
+
+def _join_token(tx: Tx, services: Services) -> str:
+    """A token for the embedded agent, where it has not joined; the resource is made at the first start."""
+    row = resource_store.find_resource_by_name(tx.conn, LOCAL)
+    if row is None:
+        for stale in (services.settings.home / "agent").glob("identity*"):  # of a ledger that is gone
+            stale.unlink()
+        admin = people_store.user_by_name(tx.conn, people.ADMIN)
+        if admin is None:
+            raise Problem("not_found", "The user admin is gone: the embedded agent has no owner.")
+        return attach.create_resource(tx, services.settings, name=LOCAL, owner_id=admin.id, embedded=True)[1]
+    return attach.new_join_token(tx, services.settings, row.id) if row.public_key is None else ""
+
+
+def _profile_token(tx: Tx, services: Services) -> str | None:
+    """A token for the command line of whoever starts the server, unless one is kept that works."""
+    url = services.settings.url
+    kept = profile.load().servers.get(profile.normal_url(url))
+    if kept is not None and tokens.works(tx.conn, kept.token, tx.now):
+        return kept.token
+    admin = people_store.user_by_name(tx.conn, people.ADMIN)
+    if admin is None:
+        return None
+    wanted = TokenRequest(label="command line", scopes=(Scope.ALL,), lifetime_s=PROFILE_TOKEN_S)
+    return tokens.issue(tx, admin.id, wanted, default_s=PROFILE_TOKEN_S).text

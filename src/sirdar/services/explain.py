@@ -1,0 +1,131 @@
+"""Why a job waits, or why it ended so: from the scheduler's own decision, not from guesses beside it."""
+
+from dataclasses import dataclass, replace
+
+from sirdar.domain.outcome import MEANING, Fault, Reason
+from sirdar.domain.people import Caller
+from sirdar.domain.placement import Place, misfits, plan
+from sirdar.services.context import Services
+from sirdar.services.jobs import find_seen
+from sirdar.services.places import places_now
+from sirdar.store import job_views
+from sirdar.store import jobs as job_store
+from sirdar.store.job_views import JobView, TaskView
+from sirdar.store.people import Conn
+
+WHO = {
+    Fault.NOBODY: "Nobody has to act.",
+    Fault.PROGRAM: "It is the program's own doing: look at its output.",
+    Fault.USER: "It is up to whoever submitted it.",
+    Fault.PLATFORM: "It is the platform's fault; such ends are tried again by themselves.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """One reason: a stable code and a sentence."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    state: str
+    summary: str
+    why: tuple[Why, ...]
+    hint: str | None = None
+
+
+async def explain(services: Services, caller: Caller | None, job_id: str, *, link: str | None = None) -> Explanation:
+    """Raises Problem ``not_found``."""
+    return await services.store.read(
+        lambda conn: explain_now(conn, caller, job_id, now=services.store.clock(), link=link)
+    )
+
+
+def explain_now(conn: Conn, caller: Caller | None, job_id: str, *, now: float, link: str | None = None) -> Explanation:
+    """``explain`` on a connection."""
+    job = find_seen(conn, caller, job_id, link=link)
+    if job.ended_at is not None:
+        return _ended(job)
+    if job.state == "SUBMITTED":
+        return _preparing(conn, job)
+    tasks = job_views.list_tasks(conn, job, limit=200)
+    return _on_its_way(conn, job, tasks, now)
+
+
+def _ended(job: JobView) -> Explanation:
+    reason = Reason(job.reason or "ok")
+    why = [Why(reason.value, job.message or ""), Why("meaning", MEANING[reason]), Why("who", WHO[reason.fault])]
+    if job.state == "CANCELLED" and job.cancel_requested_by:
+        why.append(Why("cancelled_by", f"Cancelled by {job.cancel_requested_by}."))
+    hint = f"sirdar job logs {job.id}" if reason.fault is Fault.PROGRAM else None
+    return Explanation(job.state, job.message or reason.value, tuple(why), hint)
+
+
+def _preparing(conn: Conn, job: JobView) -> Explanation:
+    why = []
+    for address in job.pending.get("fetch", []):
+        why.append(Why("fetching", f"The server fetches {address}."))
+    if job.pending.get("code"):
+        why.append(Why("code", "The server resolves the version of the program's code."))
+    for other_id in job.pending.get("after", []):
+        other = job_views.find_job(conn, other_id)
+        state = other.state if other else "gone"
+        why.append(Why("after", f"It waits for job {other_id}, which is {state}."))
+    summary = why[0].text if why else "The server is preparing it."
+    return Explanation(job.state, summary, tuple(why) or (Why("preparing", summary),))
+
+
+def _on_its_way(conn: Conn, job: JobView, tasks: list[TaskView], now: float) -> Explanation:
+    why: list[Why] = []
+    if job.cancel_requested_at is not None:
+        text = f"It is being cancelled for {job.cancel_requested_by}; {job.leased} task(s) have not confirmed yet."
+        why.append(Why("cancelling", text))
+    places = places_now(conn)
+    unreachable = {place.name for place in places if not place.reachable}
+    why += [reason for task in tasks[:20] if (reason := _of_task(task, unreachable, now))]
+    if job.waiting:
+        why += _of_queue(conn, job, places)
+    if not why:
+        why.append(
+            Why("running", f"{job.leased} task(s) are with agents, {job.done + job.failed} of {job.total} have ended.")
+        )
+    return Explanation(job.state, why[0].text, tuple(why))
+
+
+def _of_task(task: TaskView, unreachable: set[str], now: float) -> Why | None:
+    name = f"Task {task.no}"
+    if task.reason is not None:
+        return None
+    if task.resource in unreachable:
+        return Why("unreachable", f"{name} is on {task.resource}, which is unreachable; it is still counted.")
+    if task.not_before and task.not_before > now:
+        return Why("retry", f"{name} is tried again in {task.not_before - now:.0f} s, after {task.faults} fault(s).")
+    if task.state == "RUNNING":
+        return Why("running", f"{name} runs on {task.resource} since {now - (task.started_at or now):.0f} s.")
+    if task.leased and task.phase == "OFFERED":
+        return Why("offered", f"{name} is offered to {task.resource}, which has not accepted it yet.")
+    if task.leased and task.phase == "ACCEPTED":
+        return Why("queued", f"{name} is queued on {task.resource}: its slots are taken.")
+    if task.leased:
+        return Why("staging", f"{name} is staging on {task.resource}.")
+    return None
+
+
+def _of_queue(conn: Conn, job: JobView, places: list[Place]) -> list[Why]:
+    if not places:
+        return [Why("no_resource", "No resource is attached: start 'sirdar up' or attach a machine.")]
+    queue = job_store.waiting_jobs(conn)
+    mine = next((wanted for wanted in queue if wanted.job == job.id), None)
+    if mine is None:
+        return [Why("behind", "More than 1,000 jobs of higher priority or greater age wait before it.")]
+    wrong = {place.name: misfits(mine, place) for place in places}
+    if all(wrong.values()):
+        return [Why("no_fit", text) for texts in wrong.values() for text in texts]
+    alone = plan([replace(mine, n=1)], [replace(place, room=1) for place in places if not wrong[place.name]])
+    names = ", ".join(place.name for place in places if any(a.resource == place.id for a in alone.assignments))
+    ahead = queue.index(mine)
+    behind = f" {ahead} job(s) wait before it." if ahead else " It is the first in the queue."
+    return [Why("no_room", f"{job.waiting} task(s) wait for a free slot on {names}.{behind}")]

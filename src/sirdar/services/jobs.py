@@ -1,0 +1,211 @@
+"""Looking at jobs and acting on them: show, list, cancel, delete, share."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sirdar.domain.people import Caller, Scope
+from sirdar.domain.problems import Problem
+from sirdar.services import audit
+from sirdar.services.access import own_job, require_scope, seen_job
+from sirdar.services.context import Services
+from sirdar.services.report import new_batch
+from sirdar.services.signin import token_hash
+from sirdar.store import job_shares, job_views
+from sirdar.store import jobs as job_store
+from sirdar.store.engine import Tx
+from sirdar.store.job_views import JobFilter, JobView, TaskView
+from sirdar.store.people import Conn
+
+ID_CHARS = 16
+PREFIX_CHARS = 4
+DELETE_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A job with its only task (None for a job of many), as a caller may see it."""
+
+    job: JobView
+    task: TaskView | None
+    may_act: bool
+
+
+async def show_job(services: Services, caller: Caller | None, job_id: str, *, link: str | None = None) -> Shown:
+    """A job that the caller, or whoever holds its link, may see. Raises Problem ``not_found``."""
+    return await services.store.read(lambda conn: show_now(conn, caller, job_id, link=link))
+
+
+def show_now(conn: Conn, caller: Caller | None, job_id: str, *, link: str | None = None) -> Shown:
+    """``show_job`` on a connection."""
+    job = find_seen(conn, caller, job_id, link=link)
+    task = job_views.find_task(conn, job, 0) if not job.many else None
+    may_act = caller is not None and (caller.user_id == job.owner_id or caller.administers) and caller.has(Scope.RUN)
+    return Shown(job, task, may_act)
+
+
+def find_seen(conn: Conn, caller: Caller | None, job_id: str, *, link: str | None = None) -> JobView:
+    """The job, also by a unique beginning of at least four characters of its id. Raises Problem ``not_found``."""
+    full = job_id
+    if caller is not None and PREFIX_CHARS <= len(job_id) < ID_CHARS and job_id.isalnum():
+        visible = None if caller.administers else visible_to(caller)
+        found = job_views.job_id_of_prefix(conn, job_id, visible)
+        if len(found) > 1:
+            raise Problem("not_found", f"Several jobs begin with {job_id}.", hint="Give more of the id.")
+        full = found[0] if found else job_id
+    seen = seen_job(conn, caller, full, link=link)
+    job = job_views.find_job(conn, seen.id)
+    if job is None:
+        raise Problem("not_found", f"There is no job {job_id}.")
+    return job
+
+
+def visible_to(caller: Caller) -> tuple[str, frozenset[str]]:
+    return caller.user_id, caller.subjects
+
+
+async def list_jobs(services: Services, caller: Caller, wanted: JobFilter, limit: int) -> list[JobView]:
+    """Jobs that the caller may see, the newest first. Administrators see everybody's where they ask for an owner."""
+    require_scope(caller, Scope.READ)
+    everything = caller.administers and wanted.owner is not None
+    narrowed = wanted if everything else _with_visibility(wanted, caller)
+    return await services.store.read(lambda conn: job_views.list_jobs(conn, narrowed, limit))
+
+
+def _with_visibility(wanted: JobFilter, caller: Caller) -> JobFilter:
+    return replace(wanted, visible_to=visible_to(caller))
+
+
+# ---------------------------------------------------------------- cancel
+
+
+async def cancel_job(services: Services, caller: Caller, job_id: str) -> JobView:
+    """Wish the job and the jobs that its tasks submitted ended. Raises Problem ``conflict`` where it has ended already."""
+
+    def run(tx: Tx) -> JobView:
+        job = _own(tx.conn, caller, job_id)
+        if job.ended_at is not None:
+            raise Problem("conflict", f"Job {job.id} has ended already: it is {job.state}.")
+        cancel_now(tx, services, [job.id], caller.name)
+        audit.record(tx, caller, "job.cancel", f"job:{job.id}")
+        after = job_views.find_job(tx.conn, job.id)
+        assert after is not None
+        return after
+
+    return await services.store.write(run)
+
+
+def cancel_now(tx: Tx, services: Services, job_ids: Sequence[str], by: str) -> None:
+    """Write the wish for these jobs and all that descend from them."""
+    family: dict[str, None] = dict.fromkeys(job_ids)
+    for job_id in job_ids:
+        family.update(dict.fromkeys(job_views.descendants_in_flight(tx.conn, job_id)))
+    batch = new_batch(tx, services.settings)
+    batch.lock(family)
+    for job_id in family:
+        if batch.job(job_id) is not None:
+            batch.cancel(job_id, by)
+    batch.flush()
+
+
+# ---------------------------------------------------------------- delete
+
+
+async def delete_job(services: Services, caller: Caller, job_id: str) -> bool:
+    """Remove a job. One that runs is cancelled first and goes when it has ended. True: it is gone now."""
+
+    def run(tx: Tx) -> bool:
+        job = _own(tx.conn, caller, job_id)
+        audit.record(tx, caller, "job.delete", f"job:{job.id}")
+        return _delete(tx, services, job, caller)
+
+    return await services.store.write(run)
+
+
+async def delete_by_name(services: Services, caller: Caller, name: str) -> int:
+    """Remove the caller's jobs of that name; how many there were."""
+    if not name:
+        raise Problem("invalid_field", "Which jobs? Give their name.", field="name")
+    wanted = JobFilter(visible_to=visible_to(caller), owner=caller.name, name=name)
+
+    def run(tx: Tx) -> int:
+        require_scope(caller, Scope.RUN)
+        found = job_views.list_jobs(tx.conn, wanted, DELETE_AT_ONCE)
+        for job in found:
+            _delete(tx, services, job, caller)
+        if found:
+            audit.record(tx, caller, "job.delete", f"name:{name}", jobs=len(found))
+        return len(found)
+
+    return await services.store.write(run)
+
+
+def _delete(tx: Tx, services: Services, job: JobView, caller: Caller) -> bool:
+    if job.ended_at is not None:
+        job_store.delete_jobs(tx, [job.id])
+        tx.hints.jobs.add(job.id)
+        return True
+    job_store.wish_delete(tx, job.id)
+    if job.cancel_requested_at is None:
+        cancel_now(tx, services, [job.id], caller.name)
+    tx.hints.pending = True
+    return False
+
+
+# ---------------------------------------------------------------- share
+
+
+async def share_job(services: Services, caller: Caller, job_id: str, subject: str) -> list[str]:
+    """Let a user or group look at the job; who may, now. Raises Problem."""
+    return await services.store.write(lambda tx: _share(tx, caller, job_id, subject, wanted=True))
+
+
+async def unshare_job(services: Services, caller: Caller, job_id: str, subject: str) -> list[str]:
+    return await services.store.write(lambda tx: _share(tx, caller, job_id, subject, wanted=False))
+
+
+def _share(tx: Tx, caller: Caller, job_id: str, subject: str, *, wanted: bool) -> list[str]:
+    job = _own(tx.conn, caller, job_id)
+    kind, _, name = subject.partition(":")
+    if kind not in ("user", "group") or not name:
+        raise Problem(
+            "invalid_field", f"{subject[:80]!r} is nobody.", field="subject", expected="user:NAME or group:NAME"
+        )
+    if wanted:
+        if not job_shares.exists(tx.conn, kind, name):
+            raise Problem("not_found", f"There is no {kind} {name[:80]!r}.", field="subject")
+        job_shares.add(tx, job.id, subject)
+    else:
+        job_shares.remove(tx, job.id, subject)
+    audit.record(tx, caller, "job.share" if wanted else "job.unshare", f"job:{job.id}", subject=subject)
+    return job_views.shares_of_job(tx.conn, job.id)
+
+
+async def share_link(services: Services, caller: Caller, job_id: str) -> str:
+    """A new address under which anybody may look at the job; the one before stops working."""
+    token = secrets.token_urlsafe(24)
+
+    def run(tx: Tx) -> str:
+        job = _own(tx.conn, caller, job_id)
+        job_shares.set_link(tx, job.id, token_hash(token))
+        audit.record(tx, caller, "job.share_link", f"job:{job.id}")
+        return job.id
+
+    full = await services.store.write(run)
+    return f"{services.settings.url}/jobs/{full}?share={token}"
+
+
+async def revoke_link(services: Services, caller: Caller, job_id: str) -> None:
+    def run(tx: Tx) -> None:
+        job = _own(tx.conn, caller, job_id)
+        job_shares.set_link(tx, job.id, None)
+        audit.record(tx, caller, "job.unshare_link", f"job:{job.id}")
+
+    await services.store.write(run)
+
+
+def _own(conn: Conn, caller: Caller, job_id: str) -> JobView:
+    """The job, for somebody who acts on it. Raises ``not_found`` or ``forbidden``."""
+    job = find_seen(conn, caller, job_id)
+    own_job(conn, caller, job.id)
+    return job

@@ -1,0 +1,64 @@
+"""Submitting a job again, with some inputs changed."""
+
+from typing import Any
+
+from sirdar.domain.people import Caller
+from sirdar.domain.problems import Problem
+from sirdar.domain.values import check
+from sirdar.services.apps import load_version
+from sirdar.services.context import Services
+from sirdar.services.jobs import find_seen
+from sirdar.services.submit import submit_again
+from sirdar.store import jobs as job_store
+from sirdar.store.job_views import JobView
+from sirdar.store.people import Conn
+from sirdar.wire.submit import ResubmitRequest
+
+
+async def resubmit(services: Services, caller: Caller, job_id: str, request: ResubmitRequest) -> str:
+    """The id of a new job like that one. ``inputs`` replace those of the same name; null takes one away. Raises Problem."""
+
+    def read(conn: Conn) -> tuple[JobView, list[dict[str, Any]] | None]:
+        job = find_seen(conn, caller, job_id)
+        if not job.many:
+            return job, None
+        items = job_store.load_items(conn, job.id, range(job.total))
+        return job, [items[no] for no in range(job.total)]
+
+    job, items = await services.store.read(read)
+    loaded = await load_version(services, job.version_id)
+    number = f"@{loaded.version.number}" if request.version == "same" else ""
+    unknown = [name for name in request.inputs if loaded.app.input(name) is None]
+    if unknown:
+        raise Problem(
+            "invalid_input", f"The application has no input {unknown[0][:80]!r}.", field=f"inputs.{unknown[0][:80]}"
+        )
+    _, errors = check(loaded.app.inputs, request.inputs, partial=True, file_refs=False)  # nobody names another's blob
+    if errors:
+        raise Problem(
+            "invalid_input", errors[0].detail, field=errors[0].field, expected=errors[0].expected, errors=errors
+        )
+    inputs = {**_again(job.inputs, services), **request.inputs}
+    return await submit_again(
+        services,
+        caller,
+        f"{loaded.version.reference}{number}",
+        job,
+        {name: value for name, value in inputs.items() if value is not None},
+        None if items is None else [_again(item, services) for item in items],
+        name=request.name,
+        debug=request.debug,
+    )
+
+
+def _again(inputs: dict[str, Any], services: Services) -> dict[str, Any]:
+    """Stored inputs as a submission gives them: secrets in clear again, addresses as they were."""
+    return {name: _value(value, services) for name, value in inputs.items()}
+
+
+def _value(value: Any, services: Services) -> Any:
+    if isinstance(value, dict) and "$secret" in value:
+        return services.keys.unseal(value["$secret"])
+    if isinstance(value, dict) and len(value) == 1 and "$url" in value:
+        return value["$url"]
+    return value

@@ -1,0 +1,69 @@
+"""Reading what a task's program wrote: live from the log store, afterwards from its row or its blob."""
+
+import asyncio
+from dataclasses import dataclass
+
+from sirdar.blobs.local import LocalBlobs
+from sirdar.domain.ids import AttemptKey, JobId
+from sirdar.domain.people import Caller
+from sirdar.domain.problems import Problem
+from sirdar.services.context import Services
+from sirdar.services.jobs import find_seen
+from sirdar.store import job_views
+from sirdar.store.job_views import JobView, TaskView
+from sirdar.store.people import Conn
+
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a stream. ``complete``: the task has ended, and ``size`` is final. ``omitted``: bytes missing in the middle."""
+
+    content: bytes
+    offset: int
+    size: int
+    complete: bool
+    omitted: int = 0
+
+
+async def read_stream(
+    services: Services,
+    caller: Caller | None,
+    job_id: str,
+    stream: str,
+    *,
+    task: int = 0,
+    offset: int = 0,
+    limit: int = CHUNK_BYTES,
+    link: str | None = None,
+) -> Piece:
+    """Bytes of a stream from an offset (negative: from the end). Raises Problem ``not_found``."""
+
+    def find(conn: Conn) -> tuple[JobView, TaskView | None]:
+        job = find_seen(conn, caller, job_id, link=link)
+        return job, job_views.find_task(conn, job, task)
+
+    job, row = await services.store.read(find)
+    if row is None:
+        raise Problem("not_found", f"Job {job.id} has no task {task}; it has {job.total}.", field="task")
+    if row.reason is not None:
+        kept = row.stdout if stream == "stdout" else row.stderr
+        return await asyncio.to_thread(_kept, services.blobs, kept, offset, limit)
+    key = AttemptKey(JobId(job.id), task, row.attempt or row.last_attempt)
+    content, size = await asyncio.to_thread(services.logs.read, key, stream, max(0, offset), limit)
+    return Piece(content, max(0, offset), size, complete=False)
+
+
+def _kept(blobs: LocalBlobs, kept: dict[str, object], offset: int, limit: int) -> Piece:
+    omitted = int(str(kept.get("omitted", 0)))
+    sha256 = kept.get("sha256")
+    if isinstance(sha256, str):
+        with blobs.path(sha256).open("rb") as file:
+            size = file.seek(0, 2)
+            start = offset if offset >= 0 else max(0, size + offset)
+            file.seek(start)
+            return Piece(file.read(limit), start, size, True, omitted)
+    content = str(kept.get("text") or "").encode()
+    start = offset if offset >= 0 else max(0, len(content) + offset)
+    return Piece(content[start : start + limit], start, len(content), True, omitted)

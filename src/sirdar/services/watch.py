@@ -1,0 +1,118 @@
+"""Watching one job: what a client or a page is told, from the ledger's events and the bells that say when to look."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sirdar.domain.people import Caller
+from sirdar.services.context import Services
+from sirdar.services.jobs import Shown, show_now
+from sirdar.services.streams import read_stream
+from sirdar.store import job_views
+from sirdar.store.job_views import EventView
+from sirdar.store.people import Conn
+
+TASK_KINDS = frozenset({"offered", "running", "returned", "ended", "reachable"})
+LEAST_S = 0.25  # task events reach a watcher as counts, at most four times a second
+QUIET_S = 15.0  # after this a comment keeps the connection alive
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One message: ``kind`` job, tasks, message, log, end or quiet; ``id``: the event's number, where it stands for one."""
+
+    kind: str
+    data: dict[str, Any]
+    id: int | None = None
+
+
+async def watch(
+    services: Services,
+    caller: Caller | None,
+    job_id: str,
+    *,
+    after: int = 0,
+    streams: tuple[str, ...] = (),
+    link: str | None = None,
+) -> AsyncIterator[Told]:
+    """Everything after event number ``after``, then live until the job's end. Raises Problem ``not_found`` at the start."""
+    shown = await services.store.read(lambda conn: show_now(conn, caller, job_id, link=link))
+    full = shown.job.id
+    offsets = dict.fromkeys(streams, 0)
+    words: tuple[Any, ...] | None = None
+    topics = [f"job:{full}", *([f"log:{full}"] if streams else [])]
+    with services.hub.listen_all(topics) as bell:
+        while True:
+            events, shown = await services.store.read(
+                partial(_look, caller=caller, job_id=full, after=after, link=link)
+            )
+            for told in _tell(events, shown):
+                yield told
+            if events:
+                after = events[-1].seq
+            now = (shown.job.status_message, shown.job.progress, shown.job.metrics)
+            if now != words and any(part for part in now):
+                yield Told("message", {"text": now[0], "progress": now[1], "metrics": now[2]})
+            words = now
+            async for told in _logs(services, caller, full, offsets, link):
+                yield told
+            if shown.job.ended_at is not None and not events:
+                yield Told("end", _state(shown))
+                return
+            if events:
+                await asyncio.sleep(LEAST_S if any(event.kind in TASK_KINDS for event in events) else 0)
+            elif not await bell.wait(QUIET_S):
+                yield Told("quiet", {})
+
+
+def _look(
+    conn: Conn, *, caller: Caller | None, job_id: str, after: int, link: str | None
+) -> tuple[list[EventView], Shown]:
+    return job_views.list_events(conn, job_id, after=after, limit=500), show_now(conn, caller, job_id, link=link)
+
+
+def _tell(events: list[EventView], shown: Shown) -> list[Told]:
+    """Events of the job one by one; those of tasks together, as counts, under the number of the last."""
+    told = []
+    last_of_tasks = None
+    for event in events:
+        if event.kind in TASK_KINDS:
+            last_of_tasks = event.seq
+        elif event.kind != "message":
+            told.append(Told("job", {"kind": event.kind, "at": event.at, **event.data}, event.seq))
+    if last_of_tasks is not None:
+        told.append(Told("tasks", _counts(shown), last_of_tasks))
+    return told
+
+
+async def _logs(
+    services: Services, caller: Caller | None, job_id: str, offsets: dict[str, int], link: str | None
+) -> AsyncIterator[Told]:
+    for stream in offsets:
+        while True:
+            piece = await read_stream(services, caller, job_id, stream, offset=offsets[stream], limit=65536, link=link)
+            if not piece.content:
+                break
+            text = piece.content.decode(errors="replace")
+            yield Told("log", {"stream": stream, "offset": piece.offset, "text": text})
+            offsets[stream] = piece.offset + len(piece.content)
+
+
+def _counts(shown: Shown) -> dict[str, Any]:
+    job = shown.job
+    return {
+        "state": job.state,
+        "total": job.total,
+        "waiting": job.waiting,
+        "running": job.leased,
+        "done": job.done,
+        "failed": job.failed,
+        "cancelled": job.cancelled,
+    }
+
+
+def _state(shown: Shown) -> dict[str, Any]:
+    job = shown.job
+    return {**_counts(shown), "reason": job.reason, "message": job.message, "exitCode": job.exit_code}
