@@ -9,6 +9,8 @@ from sirdar.domain.problems import FieldError
 from sirdar.domain.units import DURATION_EXPECTED, SIZE_EXPECTED, parse_duration, parse_size
 from sirdar.wire.yaml_lines import Node
 
+MAX_SECONDS = 10**10
+
 # Words that other languages use, and what they are called here.
 _SYNONYMS = {
     "cmd": "command",
@@ -187,9 +189,12 @@ class Fields:
         if node is None:
             return None
         try:
-            duration = parse_duration(_scalar_text(node))
+            number = node.value if type(node.value) in {int, float} else None
+            duration = parse_duration(_scalar_text(node)) if number is None else _seconds(number)
             if duration <= 0 and not zero:
                 raise ValueError("the duration is zero")
+            if duration > MAX_SECONDS:
+                raise ValueError(f"{shown(node)} is longer than {MAX_SECONDS} seconds")
         except ValueError as error:
             self.report.add(self.at(key), str(error), DURATION_EXPECTED)
             return None
@@ -227,6 +232,13 @@ def shown(node: Node) -> str:
         return f"{'a mapping' if isinstance(value, dict) else 'a list'} of {len(value)}"
     text = node.text if node.plain else f'"{node.text}"'
     return text[:60] if text else "null"
+
+
+def _seconds(number: float) -> float:
+    """A plain number stands for seconds, exactly."""
+    if not number >= 0:
+        raise ValueError(f"{number} is no duration")
+    return float(min(number, MAX_SECONDS + 1))
 
 
 def _scalar_text(node: Node) -> str:
