@@ -57,11 +57,11 @@ def explain_now(conn: Conn, caller: Caller | None, job_id: str, *, now: float, l
 
 def _ended(job: JobView) -> Explanation:
     reason = Reason(job.reason or "ok")
-    why = [Why(reason.value, job.message or ""), Why("meaning", MEANING[reason]), Why("who", WHO[reason.fault])]
+    why = [*([Why(reason.value, job.message)] if job.message else []), Why("meaning", MEANING[reason]), Why("who", WHO[reason.fault])]
     if job.state == "CANCELLED" and job.cancel_requested_by:
         why.append(Why("cancelled_by", f"Cancelled by {job.cancel_requested_by}."))
     hint = f"sirdar job logs {job.id}" if reason.fault is Fault.PROGRAM else None
-    return Explanation(job.state, job.message or reason.value, tuple(why), hint)
+    return Explanation(job.state, job.message or MEANING[reason], tuple(why), hint)
 
 
 def _preparing(conn: Conn, job: JobView) -> Explanation:

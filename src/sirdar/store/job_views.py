@@ -192,16 +192,15 @@ def _narrow(query: sa.Select[Any], wanted: JobFilter) -> sa.Select[Any]:
         pattern = "%" + wanted.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         likes = (column.ilike(pattern, escape="\\") for column in (jobs.c.name, jobs.c.id, apps.c.alias))
         conditions.append(sa.or_(*likes))
-    for value, condition in (
-        (wanted.owner, users.c.name == wanted.owner),
-        (wanted.since, jobs.c.created_at >= wanted.since),
-        (wanted.until, jobs.c.created_at < wanted.until),
-        (wanted.parent, jobs.c.parent_job == wanted.parent),
-        (wanted.name, jobs.c.name == wanted.name),
-        (wanted.before_seq, jobs.c.seq < wanted.before_seq),
-    ):
-        if value is not None:
-            conditions.append(condition)
+    pairs: tuple[tuple[Any, Any], ...] = (
+        (wanted.owner, users.c.name.__eq__),
+        (wanted.since, jobs.c.created_at.__ge__),
+        (wanted.until, jobs.c.created_at.__lt__),
+        (wanted.parent, jobs.c.parent_job.__eq__),
+        (wanted.name, jobs.c.name.__eq__),
+        (wanted.before_seq, jobs.c.seq.__lt__),
+    )
+    conditions += [compare(value) for value, compare in pairs if value is not None]
     return query.where(*conditions)
 
 
