@@ -7,9 +7,7 @@ from typing import Any
 
 # Words that stand in the API's addresses where an owner or an alias could stand (/api/apps/OWNER/ALIAS, /api/apps/ID/WORD).
 RESERVED_OWNERS = frozenset({"sirdar", "me", "publish", "import", "search"})
-RESERVED_ALIASES = frozenset(
-    {"search", "archive", "export", "openapi.json", "secrets", "share", "source", "versions"}
-)
+RESERVED_ALIASES = frozenset({"search", "archive", "export", "openapi.json", "secrets", "share", "source", "versions"})
 DEFAULT_RETRIES = 5
 
 
