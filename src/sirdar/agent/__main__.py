@@ -82,7 +82,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sirdar.agent", description=__doc__)
     parser.add_argument("--home", type=Path, required=True, help="the agent's directory; nobody else may use it")
     parser.add_argument("--server", default="", help="address of the server (also SIRDAR_URL)")
-    parser.add_argument("--join", default="", help="single-use token that attaches this machine; needed once")
+    parser.add_argument(
+        "--join",
+        default=os.environ.get("SIRDAR_JOIN", ""),
+        help="single-use token that attaches this machine; needed once (also SIRDAR_JOIN)",
+    )
     parser.add_argument("--slots", type=int, default=int(os.environ.get("MAX_TASKS", "0")) or os.cpu_count() or 1)
     parser.add_argument("--executor", choices=["process", "mock"], default="process")
     parser.add_argument("--label", action="append", default=[], metavar="NAME=VALUE")

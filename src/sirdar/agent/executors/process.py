@@ -39,6 +39,7 @@ class ProcessExecutor:
         self._listener: asyncio.Task[None] | None = None
         self._carried: set[str] = set()  # handed over and not ended
         self._ended: set[str] = set()  # told and not destroyed
+        self._connected = asyncio.Event()
         self._stopping: dict[str, float | None] = {}
         self._facts = Facts()
         self._news = asyncio.Event()
@@ -92,7 +93,7 @@ class ProcessExecutor:
         if self._listener is not None:
             self._listener.cancel()
             await asyncio.gather(self._listener, return_exceptions=True)
-        if end_programs:
+        if end_programs and self._connected.is_set():
             await self._send({"op": "shutdown", "kill": True})
             while held(self._home):  # noqa: ASYNC110  (the end of another process)
                 await asyncio.sleep(0.02)
@@ -136,7 +137,9 @@ class ProcessExecutor:
         line = await self._reader.readline()
         if not line:
             raise EOFError("the porter closed the connection")
-        return self._take_state(json.loads(line))
+        known = self._take_state(json.loads(line))
+        self._connected.set()
+        return known
 
     def _take_state(self, state: dict[str, Any]) -> set[str]:
         self.porter_pid = state["porter"]
@@ -180,8 +183,7 @@ class ProcessExecutor:
 
     async def _listen(self) -> None:
         while True:
-            assert self._reader is not None
-            line = await self._reader.readline()
+            line = await self._read_line()
             if line:
                 message = json.loads(line)
                 if message["ev"] == "facts":
@@ -190,6 +192,7 @@ class ProcessExecutor:
                     self._take_state(message)
                 continue
             log.warning("porter_connection_lost", porter=self.porter_pid)
+            self._connected.clear()
             if self._writer is not None:
                 self._writer.close()
             before = set(self._carried)
@@ -198,14 +201,23 @@ class ProcessExecutor:
             for key in [key for key in self._stopping if key in self._carried]:
                 await self.stop([key], self._stopping[key])
 
+    async def _read_line(self) -> bytes:
+        """The next message; empty when the connection is gone."""
+        assert self._reader is not None
+        try:
+            line = await self._reader.readline()
+        except OSError:
+            return b""
+        return line if line.endswith(b"\n") else b""
+
     async def _send(self, message: dict[str, Any]) -> None:
-        if self._writer is None or self._writer.is_closing():
-            return  # `_listen` is connecting; what was lost is told as lost
+        await self._connected.wait()
+        assert self._writer is not None
         self._writer.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
         try:
             await self._writer.drain()
         except OSError:
-            return
+            return  # `_listen` sees it too, and tells what is lost
 
     # ------------------------------------------------------------ facts
 

@@ -1,0 +1,138 @@
+"""Deaths and silences: every attempt has one true end."""
+
+import os
+import signal
+
+from fake_server import FakeServer, wait_for
+from harness import marked_processes
+
+GATED = "echo up; while [ ! -e {gate} ]; do sleep 0.02; done; echo through; exit 5"
+
+
+def test_an_agent_that_was_killed_takes_its_programs_up_again(server: FakeServer, make_agent, tmp_path) -> None:
+    agent = make_agent(server).start()
+    gate, count = tmp_path / "gate", tmp_path / "count"
+    command = f"echo x >> {count}; " + GATED.format(gate=gate)
+    keys = server.add_job({"command": ["sh", "-c", command]}, tasks=2)
+    wait_for(lambda: len([1 for _, state in server.started if state == "RUNNING"]) == 2)
+    porter = agent.porter_pid
+    agent.kill()
+    agent.start()
+    assert agent.porter_pid == porter
+    assert {owned.key for owned in server.hellos[-1].owned} == set(keys)
+    assert server.finals == {}
+    gate.touch()
+    for key in keys:
+        assert (server.final(key).reason, server.final(key).exit_code) == ("exit_code", 5)
+        assert server.final(key).stdout.text == "up\nthrough\n"
+    assert count.read_text() == "x\nx\n"
+
+
+def test_ends_while_no_agent_lives_are_not_lost(server: FakeServer, make_agent, tmp_path) -> None:
+    agent = make_agent(server, porter_idle_s=0.3).start()
+    gate = tmp_path / "gate"
+    (key,) = server.add_job({"command": ["sh", "-c", GATED.format(gate=gate)]})
+    wait_for(lambda: (key, "RUNNING") in server.started)
+    porter = agent.porter_pid
+    agent.kill()
+    gate.touch()
+    wait_for(lambda: not os.path.exists(f"/proc/{porter}"), what="an idle porter without an agent ends")
+    agent.start()
+    assert (server.final(key).reason, server.final(key).exit_code) == ("exit_code", 5)
+
+
+def test_a_dead_porter_costs_its_programs_and_says_so(server: FakeServer, make_agent) -> None:
+    agent = make_agent(server).start()
+    (key,) = server.add_job({"command": ["sh", "-c", "sleep 60 & sleep 60"], "env": {"MARK": "of-dead-porter"}})
+    wait_for(lambda: (key, "RUNNING") in server.started)
+    os.kill(agent.porter_pid, signal.SIGKILL)
+    assert server.final(key).reason == "porter_lost"
+    wait_for(lambda: marked_processes("MARK=of-dead-porter") == [])
+    (after,) = server.add_job({"command": ["true"]}, job="jobb")
+    assert server.final(after).reason == "ok"
+
+
+def test_agent_and_porter_dead_together(server: FakeServer, make_agent) -> None:
+    agent = make_agent(server).start()
+    keys = server.add_job({"command": ["sleep", "60"], "env": {"MARK": "of-both-dead"}}, tasks=2)
+    wait_for(lambda: len([1 for _, state in server.started if state == "RUNNING"]) == 2)
+    porter = agent.porter_pid
+    agent.kill()
+    os.kill(porter, signal.SIGKILL)
+    agent.start()
+    assert {server.final(key).reason for key in keys} == {"porter_lost"}
+    assert marked_processes("MARK=of-both-dead") == []
+
+
+def test_the_outbox_waits_for_a_server_that_is_away(server: FakeServer, make_agent, tmp_path) -> None:
+    make_agent(server).start()
+    gate = tmp_path / "gate"
+    keys = server.add_job({"command": ["sh", "-c", GATED.format(gate=gate)]}, tasks=2)
+    wait_for(lambda: len([1 for _, state in server.started if state == "RUNNING"]) == 2)
+    server.stop()
+    gate.touch()
+    wait_for(lambda: marked_processes(str(gate)) == [])
+    server.session = "lost"  # as after a restart: hello must come first
+    server.start()
+    for key in keys:
+        assert server.final(key).exit_code == 5
+    assert len(server.hellos) == 2
+
+
+def test_finals_survive_the_death_of_agent_and_server(server: FakeServer, make_agent, tmp_path) -> None:
+    agent = make_agent(server).start()
+    gate = tmp_path / "gate"
+    (key,) = server.add_job({"command": ["sh", "-c", GATED.format(gate=gate)]})
+    wait_for(lambda: (key, "RUNNING") in server.started)
+    server.down = True
+    gate.touch()
+    journal = agent.home / "journal"
+    wait_for(lambda: b'"t":"final"' in journal.read_bytes())
+    agent.kill()
+    agent.start(ready=False)
+    server.down = False
+    assert server.final(key).exit_code == 5
+
+
+def test_lost_answers_change_nothing(server: FakeServer, make_agent) -> None:
+    make_agent(server).start()
+    server.lose_answers = 3
+    keys = server.add_job({"command": ["true"]}, tasks=20)
+    for key in keys:
+        assert server.final(key).reason == "ok"
+
+
+def test_an_expired_token_is_renewed(server: FakeServer, make_agent) -> None:
+    make_agent(server).start()
+    server.token = "t2"
+    (key,) = server.add_job({"command": ["true"]})
+    assert server.final(key).reason == "ok"
+
+
+def test_sigterm_leaves_programs_running_and_says_how_many(server: FakeServer, make_agent, tmp_path) -> None:
+    agent = make_agent(server).start()
+    gate = tmp_path / "gate"
+    (key,) = server.add_job({"command": ["sh", "-c", GATED.format(gate=gate)]})
+    wait_for(lambda: (key, "RUNNING") in server.started)
+    assert "1 programs run on" in agent.signal(signal.SIGTERM)
+    agent.start()
+    gate.touch()
+    assert server.final(key).exit_code == 5
+
+
+def test_sigusr1_cancels_everything_and_ends_the_porter(server: FakeServer, make_agent) -> None:
+    agent = make_agent(server).start()
+    (key,) = server.add_job({"command": ["sleep", "60"]})
+    wait_for(lambda: (key, "RUNNING") in server.started)
+    porter = agent.porter_pid
+    assert agent.signal(signal.SIGUSR1) == "agent ended\n"
+    assert server.final(key).reason == "cancelled"
+    assert not os.path.exists(f"/proc/{porter}")
+
+
+def test_a_second_agent_on_the_same_home_says_who_holds_it(server: FakeServer, make_agent) -> None:
+    first = make_agent(server).start()
+    second = make_agent(server).start(ready=False)
+    assert second.process is not None and first.process is not None
+    assert second.process.wait(20) == 3
+    assert f"process id {first.process.pid} holds" in (first.home.parent / "agent.log").read_text()

@@ -1,0 +1,349 @@
+"""A real agent, a real porter, real programs, and a fake server over HTTP: what ends how."""
+
+import io
+import json
+import os
+import signal
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from fake_server import FakeServer, wait_for
+from harness import marked_processes
+
+PYTHON = sys.executable
+
+
+def py(code: str) -> list[str]:
+    return [PYTHON, "-c", code]
+
+
+def test_a_task_ends_well(server: FakeServer, make_agent) -> None:
+    make_agent(server).start()
+    (key,) = server.add_job({"command": ["sh", "-c", "echo hello; echo oops >&2"]})
+    final = server.final(key)
+    assert (final.reason, final.exit_code) == ("ok", 0)
+    assert (final.stdout.text, final.stderr.text) == ("hello\n", "oops\n")
+    assert final.accepted_at <= final.started_at <= final.ended_at <= final.reported_at
+    assert final.stats.max_rss_bytes > 0
+    assert server.hellos[0].capabilities.slots == 2
+
+
+def test_five_hundred_tasks_each_end_once(server: FakeServer, make_agent) -> None:
+    agent = make_agent(server).start()
+    keys = server.add_job({"command": ["sh", "-c", "echo $SIRDAR_TASK_ID"]}, tasks=500)
+    wait_for(lambda: len(server.finals) == 500, 30)
+    assert {server.finals[key].stdout.text for key in keys} == {f"{key}\n" for key in keys}
+    assert set(server.final_count.values()) == {1}
+    wait_for(lambda: server.beats and not server.beats[-1].owned)
+    assert len(list((agent.home / "work").glob("slot-*"))) < 300
+
+
+@pytest.mark.parametrize(
+    ("document", "reason", "code", "words"),
+    [
+        ({"command": ["sh", "-c", "exit 3"]}, "exit_code", 3, "exit code 3"),
+        ({"command": ["sh", "-c", "kill -SEGV $$"]}, "signal", -signal.SIGSEGV, "SIGSEGV"),
+        ({"command": ["no-such-program"]}, "command_not_found", None, "no-such-program was not found"),
+        ({"command": ["/etc/passwd"]}, "command_not_found", None, "/etc/passwd may not be executed"),
+        (
+            {"command": ["sleep", "60"], "resources": {"time": 0.3}, "grace": 1},
+            "time_limit",
+            -signal.SIGTERM,
+            "longer than 0.3 s",
+        ),
+        (
+            {"command": py("x = bytearray(300 << 20)"), "resources": {"memory": 100 << 20}},
+            "out_of_memory",
+            None,
+            "more memory than 100 MiB",
+        ),
+        (
+            {"command": ["sh", "-c", "head -c 5000000 /dev/zero > big"], "resources": {"disk": 1000000}},
+            "output_limit",
+            0,
+            "976.6 KiB",
+        ),
+    ],
+)
+def test_bad_ends_are_told_apart(server: FakeServer, make_agent, document, reason, code, words) -> None:
+    make_agent(server).start()
+    (key,) = server.add_job(document)
+    final = server.final(key)
+    assert final.reason == reason, final
+    assert words in final.message
+    if code is not None:
+        assert final.exit_code == code
+
+
+def test_memory_limit_by_rlimit_alone(server: FakeServer, make_agent) -> None:
+    make_agent(server, memory_limit_by="rlimit").start()
+    (key,) = server.add_job({"command": py("x = bytearray(900 << 20)"), "resources": {"memory": 400 << 20}})
+    final = server.final(key)
+    assert final.reason == "out_of_memory"
+    assert "MemoryError" in final.stderr.text
+
+
+def test_a_growing_directory_is_noticed_while_the_program_runs(server: FakeServer, make_agent) -> None:
+    make_agent(server).start()
+    (key,) = server.add_job(
+        {"command": ["sh", "-c", "head -c 5000000 /dev/zero > big; sleep 60"], "resources": {"disk": 1000000}}
+    )
+    assert server.final(key).reason == "output_limit"
+
+
+def test_cancel_gives_grace_then_kills(server: FakeServer, make_agent) -> None:
+    make_agent(server).start()
+    polite = "import signal, sys, time\nsignal.signal(15, lambda *_: (print('bye'), sys.exit(7)))\nprint('up', flush=True)\ntime.sleep(60)"
+    deaf = "import signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint('up', flush=True)\ntime.sleep(60)"
+    (first,) = server.add_job({"command": py(polite)}, job="joba")
+    (second,) = server.add_job({"command": py(deaf), "grace": 0.3}, job="jobb")
+    for key in (first, second):
+        wait_for(lambda key=key: server.logs.get((key, "stdout")))
+        server.wish(key, "cancel")
+    final = server.final(first)
+    assert (final.reason, final.exit_code, final.stdout.text) == ("cancelled", 7, "up\nbye\n")
+    assert (server.final(second).reason, server.final(second).exit_code) == ("cancelled", -9)
+
+
+def test_cancel_of_a_task_that_waits_for_a_slot(server: FakeServer, make_agent) -> None:
+    make_agent(server, slots=1).start()
+    keys = server.add_job({"command": ["sleep", "30"]}, tasks=2)
+    wait_for(lambda: set(keys) <= set(server.accepted) and (keys[0], "RUNNING") in server.started)
+    server.wish(keys[1], "cancel")
+    final = server.final(keys[1])
+    assert (final.reason, final.message) == ("cancelled", "cancelled before it started")
+    server.wish(keys[0], "cancel")
+    server.final(keys[0])
+
+
+def test_forget_ends_the_program_and_reports_nothing(server: FakeServer, make_agent) -> None:
+    make_agent(server).start()
+    (key,) = server.add_job({"command": ["sleep", "30"], "env": {"MARK": "forgotten-one"}})
+    wait_for(lambda: (key, "RUNNING") in server.started)
+    server.wish(key, "forget")
+    wait_for(lambda: marked_processes("MARK=forgotten-one") == [])
+    wait_for(lambda: server.beats[-1].owned == [])
+    assert key not in server.finals
+
+
+def test_what_a_program_leaves_behind_is_ended(server: FakeServer, make_agent) -> None:
+    make_agent(server).start()
+    code = "sleep 77 & setsid sleep 78 & (setsid sh -c 'trap \"\" TERM; sleep 79' &) ; sleep 0.2; echo done"
+    (key,) = server.add_job({"command": ["sh", "-c", code]})
+    final = server.final(key)
+    assert (final.reason, final.stdout.text) == ("ok", "done\n")
+    for seconds in ("77", "78", "79"):
+        assert marked_processes(f"sleep\0{seconds}\0") == []
+
+
+def test_environment_and_directory(server: FakeServer, make_agent) -> None:
+    make_agent(server).start()
+    (key,) = server.add_job({"command": ["sh", "-c", "env; pwd; ls -A"], "env": {"OWN": "x y"}})
+    text = server.final(key).stdout.text
+    env = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    assert env["SIRDAR_TASK_ID"] == env["EVEREST_AGENT_TASK_ID"] == key
+    assert env["SIRDAR_JOB_ID"] == "job0000000000001"
+    assert env["OWN"] == "x y"
+    assert env["SIRDAR_URL"] == server.url
+    assert env["SIRDAR_CPUS"] == "1"
+    assert env["EVEREST_AGENT_ADDRESS"] == "127.0.0.1" and env["EVEREST_AGENT_PORT"].isdecimal()
+    assert env["EVEREST_TASK_TOKEN"] == env["SIRDAR_TOKEN"] == "*" * len(f"token-{key}")  # hidden in the stream
+    assert text.splitlines()[-1].endswith("/dir"), "the directory is empty"
+
+
+def test_big_streams_become_blobs_with_head_and_tail(server: FakeServer, make_agent) -> None:
+    make_agent(server, log_head_bytes=100_000, log_tail_bytes=50_000).start()
+    code = "import sys\nsys.stdout.write('a' * 200_000 + 'z' * 60_000)\nsys.stderr.write('e' * 20_000)"
+    (key,) = server.add_job({"command": py(code)})
+    final = server.final(key)
+    assert final.stdout.size == 260_000 and final.stdout.omitted == 110_000 and final.stdout.text is None
+    raw = server.blobs[final.stdout.sha256]
+    assert raw.startswith(b"a" * 100_000) and raw.endswith(b"z" * 50_000) and b"110000 bytes left out" in raw
+    assert server.blobs[final.stderr.sha256] == b"e" * 20_000
+
+
+def test_live_logs_samples_and_messages(server: FakeServer, make_agent) -> None:
+    make_agent(server).start()
+    code = """
+import json, os, sys, time
+print("begin", flush=True)
+with open(os.environ["SIRDAR_MESSAGE_FILE"], "a") as file:
+    file.write(json.dumps({"text": "half", "progress": 0.5, "metrics": {"loss": 1.25}}) + "\\n")
+for _ in range(80):
+    time.sleep(0.01)
+while not os.path.exists("/tmp"): pass
+print("end")
+with open(os.environ["SIRDAR_MESSAGE_FILE"], "a") as file:
+    file.write('{"progress": 1}\\n')
+"""
+    (key,) = server.add_job({"command": py(code)})
+    assert wait_for(lambda: server.logs.get((key, "stdout"))) == b"begin\n"
+    message = wait_for(lambda: server.messages.get(key))
+    assert (message.text, message.progress, message.metrics) == ("half", 0.5, {"loss": 1.25})
+    final = server.final(key)
+    assert (final.text, final.progress, final.metrics) == ("half", 1.0, {"loss": 1.25})
+    assert final.stdout.text == "begin\nend\n"
+    assert len(final.stats.curve) >= 2 and final.stats.curve[0][2] > 1_000_000
+    assert (key, "RUNNING") in server.started
+
+
+def test_secrets_are_hidden_in_streams(server: FakeServer, make_agent) -> None:
+    make_agent(server).start()
+    (key,) = server.add_job(
+        {"command": ["sh", "-c", "echo key=$API_KEY"], "secrets": ["API_KEY"]}, secrets={"API_KEY": "s3cr3t-value"}
+    )
+    assert server.final(key).stdout.text == "key=************\n"
+
+
+def test_secrets_are_not_in_clear_on_the_agents_disk(server: FakeServer, make_agent) -> None:
+    agent = make_agent(server).start()
+    (key,) = server.add_job({"command": ["true"], "secrets": ["API_KEY"]}, secrets={"API_KEY": "s3cr3t-value"})
+    server.final(key)
+    for path in agent.home.rglob("*"):
+        assert not path.is_file() or b"s3cr3t-value" not in path.read_bytes(), path
+    assert os.stat(agent.home / "journal.key").st_mode & 0o777 == 0o600
+
+
+OUTPUTS = [
+    {"name": "table", "type": "file", "from": "table.csv"},
+    {"name": "parts", "type": "files", "from": "part-*.txt"},
+    {"name": "tree", "type": "directory", "from": "tree"},
+    {"name": "total", "type": "number", "from": "result.json", "key": "sum.all"},
+    {"name": "best", "type": "integer", "from": "report.txt", "key": "BEST"},
+    {"name": "speed", "type": "number", "from": "stdout", "regex": r"speed: ([0-9.]+)"},
+    {"name": "note", "type": "string", "from": "note.txt"},
+    {"name": "maybe", "type": "file", "from": "maybe.txt", "required": False},
+    {"name": "log", "type": "file", "from": "stdout"},
+]
+WRITES = """
+import json, os
+open("table.csv", "w").write("a,b\\n")
+for i in range(3): open(f"part-{i}.txt", "w").write(str(i))
+os.makedirs("tree/sub"); open("tree/sub/leaf", "w").write("leaf")
+json.dump({"sum": {"all": 2.5}}, open("result.json", "w"))
+open("report.txt", "w").write("BEST = 42\\n")
+open("note.txt", "w").write("fine")
+print("speed: 12.5")
+"""
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_outputs_of_each_kind(tmp_path: Path, make_agent, shared: bool) -> None:
+    with FakeServer(tmp_path / "blobs" if shared else None) as server:
+        if shared:
+            (tmp_path / "blobs").mkdir()
+        agent = make_agent(server).start()
+        (key,) = server.add_job({"command": ["python", "main.py"], "outputs": OUTPUTS, "env": {"PATH": os.path.dirname(PYTHON)}},
+                                files={"main.py": WRITES.encode()}, debug=True)  # fmt: skip
+        final = server.final(key)
+        assert final.reason == "ok", final
+        values = {name: value for name, value in final.outputs.items() if not isinstance(value, dict | list)}
+        assert values == {"total": 2.5, "best": 42, "speed": 12.5, "note": "fine"}
+        assert server.content(final.outputs["table"]) == b"a,b\n"
+        assert [server.content(ref) for ref in final.outputs["parts"]] == [b"0", b"1", b"2"]
+        assert server.content(final.outputs["log"]) == b"speed: 12.5\n"
+        with zipfile.ZipFile(io.BytesIO(server.content(final.outputs["tree"]))) as archive:
+            assert archive.read("sub/leaf") == b"leaf"
+        with zipfile.ZipFile(io.BytesIO(server.content(final.debug))) as archive:
+            assert {"main.py", "table.csv", "tree/sub/leaf"} <= set(archive.namelist())
+        assert "maybe" not in final.outputs
+        assert final.stats.staged_in_bytes == len(WRITES) and final.stats.staged_out_bytes > 0
+        agent.close()
+
+
+def test_a_missing_output_names_what_is_there_instead(server: FakeServer, make_agent) -> None:
+    make_agent(server).start()
+    outputs = [{"name": "plot", "type": "file", "from": "plot.png"}]
+    (key,) = server.add_job({"command": ["touch", "Plot.PNG", "other"], "outputs": outputs})
+    final = server.final(key)
+    assert final.reason == "output_missing"
+    assert final.message == "the program did not write plot.png (output plot); its directory holds Plot.PNG, other"
+
+
+def test_an_unreadable_value_and_a_failed_program(server: FakeServer, make_agent) -> None:
+    make_agent(server).start()
+    outputs = [{"name": "n", "type": "number", "from": "n"}]
+    (bad,) = server.add_job({"command": ["sh", "-c", "echo many > n"], "outputs": outputs}, job="joba")
+    (failed,) = server.add_job({"command": ["sh", "-c", "echo 5 > n; exit 1"], "outputs": outputs}, job="jobb")
+    assert server.final(bad).reason == "output_invalid" and "output n" in server.final(bad).message
+    assert (server.final(failed).reason, server.final(failed).outputs) == ("exit_code", {"n": 5})
+
+
+def test_no_output_is_read_through_a_link_that_leads_out(server: FakeServer, make_agent) -> None:
+    make_agent(server).start()
+    outputs = [{"name": "x", "type": "file", "from": "x"}, {"name": "t", "type": "directory", "from": "t"}]
+    (key,) = server.add_job({"command": ["sh", "-c", "ln -s /etc/passwd x; ln -s /etc t"], "outputs": outputs})
+    assert server.final(key).reason == "output_missing"
+    assert server.final(key).outputs == {}
+
+
+def test_inputs_of_each_kind(server: FakeServer, make_agent) -> None:
+    agent = make_agent(server, copy_below_bytes=1000).start()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("sub/inner.txt", "inner")
+    document = {
+        "inputs": [
+            {"name": "data", "type": "file"},
+            {"name": "big", "type": "file", "writable": True},
+            {"name": "many", "type": "files"},
+            {"name": "tree", "type": "directory"},
+            {"name": "n", "type": "integer"},
+            {"name": "conf", "type": "string", "path": "etc/conf.txt"},
+        ],
+        "command": ["sh", "-c", 'cat "$@"; cat tree/sub/inner.txt etc/conf.txt filled params.json; echo x >> big.bin', "sh", "${data}", "${many}", "${n}.txt"],
+        "params": "params.json",
+        "templates": {"filled": "template"},
+        "outputs": [{"name": "big", "type": "file", "from": "big.bin"}],
+    }  # fmt: skip
+    inputs = {
+        "data": server.file("my data.txt", b"D;"),
+        "big": server.file("big.bin", b"b" * 5000),
+        "many": [server.file("m.txt", b"m0;"), server.file("m.txt", b"m1;")],
+        "tree": server.file("t.zip", buffer.getvalue()),
+        "n": 5,
+        "conf": "C;",
+    }
+    (key,) = server.add_job(document, inputs=inputs, files={"template": b"n=${n};", "5.txt": b"five;"})
+    final = server.final(key)
+    assert final.reason == "ok", final
+    assert final.stdout.text.startswith("D;m0;m1;five;innerC;n=5;")
+    params = json.loads(final.stdout.text[len("D;m0;m1;five;innerC;n=5;") :])
+    assert params["n"] == 5 and params["data"] == "my data.txt"
+    assert server.content(final.outputs["big"]) == b"b" * 5000 + b"x\n"
+    cached = agent.home / "cache"
+    assert any(path.read_bytes() == b"b" * 5000 for path in cached.glob("??/*")), "the cached blob is as it was"
+
+
+def test_a_program_that_changes_a_shared_input_is_told_so(server: FakeServer, make_agent) -> None:
+    make_agent(server, copy_below_bytes=1000).start()
+    document = {"inputs": [{"name": "big", "type": "file"}], "command": ["sh", "-c", "chmod u+w big.bin; echo x >> big.bin"]}
+    inputs = {"big": server.file("big.bin", b"b" * 5000)}
+    (key,) = server.add_job(document, inputs=inputs, job="joba")
+    final = server.final(key)
+    if final.reason == "ok":
+        pytest.skip("the file system shares blocks: the file was the program's own")
+    assert final.reason == "input_changed" and "big.bin" in final.message
+    (again,) = server.add_job({**document, "command": ["wc", "-c", "big.bin"]}, inputs=inputs, job="jobb")
+    assert server.final(again).stdout.text == "5000 big.bin\n"
+
+
+def test_an_evil_archive_is_refused(server: FakeServer, make_agent) -> None:
+    agent = make_agent(server).start()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("../../evil", "evil")
+    document = {"inputs": [{"name": "tree", "type": "directory"}], "command": ["true"]}
+    (key,) = server.add_job(document, inputs={"tree": server.file("t.zip", buffer.getvalue())})
+    final = server.final(key)
+    assert final.reason == "stage_in" and "evil" in final.message
+    assert not list(agent.home.rglob("evil"))
+
+
+def test_a_blob_that_the_server_does_not_have(server: FakeServer, make_agent) -> None:
+    make_agent(server).start()
+    ref = {"$file": {"name": "x", "sha256": "0" * 64, "size": 3}}
+    (key,) = server.add_job({"inputs": [{"name": "x", "type": "file"}], "command": ["true"]}, inputs={"x": ref})
+    assert server.final(key).reason == "stage_in"
