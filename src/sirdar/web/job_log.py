@@ -1,5 +1,6 @@
 """The end of a task's streams, for its page: while it runs from what the agent has sent, afterwards from its row or blob."""
 
+import re
 from dataclasses import dataclass
 
 from sirdar.domain.ids import AttemptKey, JobId
@@ -10,6 +11,7 @@ from sirdar.store.job_views import TaskView
 STREAMS = ("stdout", "stderr")
 TAIL_BYTES = 64 * 1024
 TAIL_LINES = 400
+_COLOURS = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)")  # what terminals read as commands
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,8 @@ class Tail:
 async def tail(services: Services, job_id: str, task: TaskView, stream: str) -> Tail:
     stored = task.stdout if stream == "stdout" else task.stderr
     if stored.get("text") is not None:
-        return _tail_of(str(stored["text"]).encode(errors="replace"), int(stored.get("size", 0)))
+        content = str(stored["text"]).encode(errors="replace")
+        return _tail_of(content, len(content))
     if stored.get("sha256"):
         return await _of_blob(services, str(stored["sha256"]), int(stored.get("size", 0)))
     if task.attempt < 1 or task.reason is not None:
@@ -60,4 +63,5 @@ def _tail_of(content: bytes, size_bytes: int) -> Tail:
     if len(lines) > TAIL_LINES:
         lines, cut = lines[-TAIL_LINES:], True
     text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
-    return Tail("".join(letter for letter in text if letter.isprintable() or letter in "\n\t"), size_bytes, not cut)
+    plain = _COLOURS.sub("", text)
+    return Tail("".join(letter for letter in plain if letter.isprintable() or letter in "\n\t"), size_bytes, not cut)
