@@ -29,13 +29,13 @@ from sirdar.blobs.logs import LogStore
 from sirdar.dispatch import advance, expire, notify, sweep
 from sirdar.dispatch.assign import Assigner
 from sirdar.dispatch.desk import Desk
-from sirdar.server import schema
 from sirdar.services.context import Services
 from sirdar.services.hub import Hub
 from sirdar.services.keys import Keys
 from sirdar.services.settings import Settings
 from sirdar.services.signin import Authenticator
 from sirdar.services.tidy import LogTidy
+from sirdar.store import schema
 from sirdar.store.engine import Store
 from sirdar.store.jobs import delete_jobs
 from sirdar.web import routes as web
@@ -46,7 +46,7 @@ log = structlog.get_logger()
 def build_services(settings: Settings) -> Services:
     """Open the home: make what is missing in it, bring the database to the newest schema."""
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    schema.migrate(settings)
+    schema.migrate(settings.database_url)
     store = Store(settings.database_url)
     keys = Keys.load(settings.home / "server.key")
     return Services(

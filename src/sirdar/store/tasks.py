@@ -42,7 +42,7 @@ _COLUMNS = """t.job_id, t.no, t.state, t.attempt, t.last_attempt, t.leased, t.fa
  a.no, a.state, a.resource_id, a.session, a.offered_at, a.accepted_at, a.cancel_at"""
 _JOIN = f"""SELECT {_COLUMNS} FROM k
  JOIN tasks t ON t.job_id = k.job_id AND t.no = k.no
- JOIN attempts a ON a.job_id = k.job_id AND a.task_no = k.no AND a.no = k.attempt"""  # noqa: S608  (constants only)
+ JOIN attempts a ON a.job_id = k.job_id AND a.task_no = k.no AND a.no = k.attempt"""
 _LOAD_SQLITE = sa.text(
     "WITH k AS MATERIALIZED (SELECT json_extract(value, '$[0]') AS job_id, json_extract(value, '$[1]') AS no,"
     f" json_extract(value, '$[2]') AS attempt FROM json_each(:keys)) {_JOIN}"
@@ -53,13 +53,13 @@ _LOAD_POSTGRES = sa.text(
 )
 _OF_RESOURCE = f"""SELECT {_COLUMNS} FROM attempts a
  JOIN tasks t ON t.job_id = a.job_id AND t.no = a.task_no
- WHERE a.resource_id = :resource AND a.state <> 'ENDED'"""  # noqa: S608
+ WHERE a.resource_id = :resource AND a.state <> 'ENDED'"""
 _OF_JOB = f"""SELECT {_COLUMNS} FROM attempts a
  JOIN tasks t ON t.job_id = a.job_id AND t.no = a.task_no
- WHERE a.job_id = :job AND a.state <> 'ENDED'"""  # noqa: S608
+ WHERE a.job_id = :job AND a.state <> 'ENDED'"""
 _EXPIRED_OFFERS = f"""SELECT {_COLUMNS} FROM attempts a
  JOIN tasks t ON t.job_id = a.job_id AND t.no = a.task_no
- WHERE a.state = 'OFFERED' AND a.offered_at < :before LIMIT 1000"""  # noqa: S608
+ WHERE a.state = 'OFFERED' AND a.offered_at < :before LIMIT 1000"""
 _OFFERED_TO = sa.text(
     "SELECT job_id, task_no, no FROM attempts WHERE resource_id = :resource AND state <> 'ENDED' AND state = 'OFFERED'"
 )
