@@ -1,8 +1,8 @@
 """Applications over HTTP: lists, descriptions, versions, sharing, secrets.
 
 ``{app}`` is ``owner/alias``, ``me/alias`` or an id, each with ``@N`` for one version; ``owner/alias`` holds a slash, so the
-parameter does too, and the words that may follow it are no aliases (``domain.app.RESERVED_ALIASES``). Publishing stands in
-``api/publish.py``, submission in ``api/submit.py``.
+parameter does too, and the words that may follow it are no aliases (``domain.app.RESERVED_ALIASES``). Publishing and export
+stand in ``api/publish.py``, whose router comes before this one; submission in ``api/submit.py``.
 """
 
 from typing import Annotated, Any, Literal
@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from sirdar.api import app_views
 from sirdar.api.deps import CallerDep, ServicesDep
 from sirdar.api.paging import DEFAULT_LIMIT, After, Limit, page
-from sirdar.api.publish import router as publishing
 from sirdar.domain.problems import Problem
 from sirdar.services import apps, appsecrets
 from sirdar.services.app_archives import canonical_yaml
@@ -174,9 +173,6 @@ async def put_secret(app: AppPath, name: str, body: Secret, caller: CallerDep, s
 async def remove_secret(app: AppPath, name: str, caller: CallerDep, services: ServicesDep) -> Response:
     await appsecrets.remove_secret(services, caller, app, name)
     return Response(status_code=204)
-
-
-router.include_router(publishing)
 
 
 @router.get("/api/apps/{app:path}", summary="The description of an application")

@@ -20,7 +20,7 @@ from sirdar.services import access, publish
 from sirdar.services.app_archives import export_archive, import_archive, workplace
 from sirdar.services.publish import Publication, Published
 
-router = APIRouter()
+router = APIRouter(tags=["applications"])
 
 MAX_SIZE = 2**53
 RAW_BODY = {

@@ -4,8 +4,11 @@ An export holds ``sirdar.yaml`` (what Sirdar reads back), ``application.json`` (
 under ``ApplicationFiles/``. The same version exported twice gives the same bytes.
 """
 
+import contextlib
 import json
+import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -34,13 +37,19 @@ FILES = "ApplicationFiles/"
 OWN = "sirdar.yaml"
 EVERESTS = "application.json"
 MAX_DOCUMENT_BYTES = 4 * 2**20
+PREFIX = "app-"
+STALE_S = 86400.0
 
 
 def workplace(services: Services) -> AbstractContextManager[str]:
     """A directory of one's own on the disk of the blobs, so that files move there without being copied."""
     root = services.settings.home / "tmp"
     root.mkdir(parents=True, exist_ok=True)
-    return tempfile.TemporaryDirectory(prefix="app-", dir=root, ignore_cleanup_errors=True)
+    for left in root.glob(f"{PREFIX}*"):  # by a server that was killed
+        with contextlib.suppress(OSError):
+            if left.stat().st_mtime < time.time() - STALE_S:
+                shutil.rmtree(left, ignore_errors=True)
+    return tempfile.TemporaryDirectory(prefix=PREFIX, dir=root, ignore_cleanup_errors=True)
 
 
 # ---------------------------------------------------------------- export

@@ -256,6 +256,7 @@ async def write(services: Services, caller: Caller, prepared: Prepared) -> Publi
             _check_present(prepared, publishing.brought_by(tx.conn, caller.user_id, shas))
         inserted = rows.insert_version(tx, draft)
         publishing.release_publisher(tx, caller.user_id, shas)
+        publishing.drop_stale_uploads(tx, tx.now - services.settings.upload_s)
         appsecrets.put_sealed(tx, caller, inserted.app, prepared.ciphers)
         if inserted.created or inserted.returned:
             action = "app.publish" if inserted.created else "app.publish_again"

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 import uvicorn
 from fastapi import FastAPI
 
-from sirdar.api import apps, errors
+from sirdar.api import apps, errors, publish
 from sirdar.blobs.local import LocalBlobs
 from sirdar.blobs.logs import LogStore
 from sirdar.services.app_cache import cache_of
@@ -152,7 +152,7 @@ def cluster(request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue("postgres_cluster") if request.param == "postgres" else None
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def site(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     name = cluster.create_database() if cluster else ""
     with serve(tmp_path_factory.mktemp("site"), database=cluster.url(name) if cluster else "") as site:
@@ -190,6 +190,7 @@ def serve(home: Path, **settings: Any) -> Iterator[Site]:
     tokens = store.write_now(add_people)
     app = FastAPI(lifespan=lambda _app: started(store))
     app.state.services = services
+    app.include_router(publish.router)
     app.include_router(apps.router)
     errors.install(app, config)
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="critical", ws="none"))

@@ -168,7 +168,6 @@ def test_files_beside_fetched_code_are_refused(allowing: Any) -> None:
     wanted = "alias: model\ncommand: ls\ncode: {git: 'http://127.0.0.1:9/x.git'}\n"
     anna = allowing["anna"]
     anna.refused(422, "invalid_field", "POST", "/api/apps/publish/plan", json=anna.body(wanted))
-    anna.refused(502, "fetch_failed", "POST", "/api/apps/publish", json={"description": wanted})
 
 
 def test_an_address_that_is_not_allowed(site: Any, anna: Any) -> None:
