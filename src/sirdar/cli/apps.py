@@ -94,7 +94,8 @@ def export(
     /,
     *,
     to: Annotated[
-        Path | None, Parameter(name=["--output", "-o"], help="the zip to write; - is standard output")
+        Path | None,
+        Parameter(name=["--output", "-o"], help="the zip to write; - is standard output", allow_leading_hyphen=True),
     ] = None,
 ) -> Reply | None:
     """Download an application as a zip that Sirdar and Everest can import."""

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from sirdar.cli.connection import Client
 from sirdar.cli.reply import Reply
 from sirdar.cli.session import Refused, UsageError, current
 from sirdar.client import profile
-from sirdar.client.client import Client
 from sirdar.client.errors import ApiError, ServerUnreachable
 from sirdar.client.requests import people
 
@@ -19,7 +19,9 @@ def login(
     /,
     *,
     user: Annotated[str | None, Parameter(help="name to sign in with; asked for on a terminal")] = None,
-    token: Annotated[str | None, Parameter(help="a token that you have; - reads it from standard input")] = None,
+    token: Annotated[
+        str | None, Parameter(help="a token that you have; - reads it from standard input", allow_leading_hyphen=True)
+    ] = None,
     label: Annotated[str | None, Parameter(help="how the token is called on the server")] = None,
     lifetime: Annotated[str | None, Parameter(help="of the token: 90d, 12h; the server's choice without it")] = None,
     insecure: Annotated[bool, Parameter(help="let the token travel over plain HTTP", negative="")] = False,

@@ -69,7 +69,7 @@ class Session:
     def client(self) -> "Client":
         """The client of the server in use; made when it is first needed."""
         if self._client is None:
-            from sirdar.client.client import connect
+            from sirdar.cli.connection import connect
 
             self._client = connect(self.options.server)
         return self._client

@@ -1,4 +1,4 @@
-"""The fake server, fresh for each test."""
+"""The fake server, as new for each test."""
 
 import importlib.util
 import sys
@@ -24,10 +24,16 @@ def _load() -> Any:
     return sys.modules[name]
 
 
-@pytest.fixture
-def fake() -> Iterator[Any]:
+@pytest.fixture(scope="session")
+def fake_server() -> Iterator[Any]:
     with _load().Running() as state:
         yield state
+
+
+@pytest.fixture
+def fake(fake_server: Any) -> Any:
+    fake_server.reset()
+    return fake_server
 
 
 @pytest.fixture

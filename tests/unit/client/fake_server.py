@@ -69,6 +69,15 @@ class FakeSirdar:
     revoked: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
 
+    def reset(self) -> None:
+        """As new, at the same address."""
+        with self.lock:
+            for one in (self.jobs, self.events, self.streams, self.files, self.uploads, self.keys, self.blobs):
+                one.clear()  # type: ignore[attr-defined]
+            for other in (self.published, self.seen, self.bodies, self.faults):
+                other.clear()  # type: ignore[attr-defined]
+            self.revoked = False
+
     def fail_next(self, method: str, part: str, fault: Any, times: int = 1) -> None:
         """``fault``: a status, ``(status, headers, body)``, or ``drop`` (the connection is cut)."""
         with self.lock:
@@ -342,8 +351,8 @@ def make_app(state: FakeSirdar) -> Any:
         return JSONResponse({**reply, "created": created, "url": ""}, 201 if created else 200)
 
     async def import_app(request: Request) -> Response:
-        form = await request.form()
-        content = await form["file"].read()  # type: ignore[union-attr]
+        async with request.form() as form:
+            content = await form["file"].read()  # type: ignore[union-attr]
         notes = [f"{len(content)} bytes"]
         reply = {"id": "app1", "owner": "anna", "alias": "sumsq", "version": 1, "digest": "d", "created": True}
         return JSONResponse({**reply, "notes": notes}, 201)
