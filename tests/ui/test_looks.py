@@ -115,6 +115,6 @@ def test_the_sign_in_page_is_drawn(site: Any, tmp_path: Path) -> None:
 
 
 def keep(picture: Path) -> None:
-    """To be looked at: SIRDAR_PICTURES names a directory."""
-    if directory := os.environ.get("SIRDAR_PICTURES"):
+    """To be looked at: UI_PICTURES names a directory."""
+    if directory := os.environ.get("UI_PICTURES"):
         shutil.copy(picture, directory)

@@ -30,9 +30,14 @@ def number(value: float) -> str:
         return {math.inf: "∞", -math.inf: f"{MINUS}∞"}.get(value, "not a number")
     if 1e-4 <= abs(value) < 1e6:
         places = max(0, 2 - math.floor(math.log10(abs(value))))
-        return f"{value:,.{places}f}".replace(",", THIN).replace("-", MINUS)
+        return _trimmed(f"{value:,.{places}f}").replace(",", THIN).replace("-", MINUS)
     digits, _, exponent = f"{value:.2e}".partition("e")
-    return f"{digits}e{int(exponent)}".replace("-", MINUS)
+    return f"{_trimmed(digits)}e{int(exponent)}".replace("-", MINUS)
+
+
+def _trimmed(digits: str) -> str:
+    """``0.03``, not ``0.0300``: nobody measured those noughts."""
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 
 def size(size_bytes: int | None) -> str:
@@ -51,8 +56,10 @@ def duration(span_s: float | None) -> str:
     """``12 ms``, ``6.2 s``, ``4 min 12 s``, ``1 d 3 h``: never more than two units."""
     if span_s is None:
         return NOTHING
-    if span_s < 0.0995:
-        return f"{max(0.0, span_s) * 1000:.0f}{THIN}ms"
+    if 0 < span_s < 0.0995:
+        return f"{span_s * 1000:.0f}{THIN}ms" if span_s >= 0.0005 else f"<{THIN}1{THIN}ms"
+    if span_s <= 0:
+        return f"0{THIN}s"
     if span_s < 59.95:
         return f"{span_s:.1f}{THIN}s" if span_s < 9.95 else f"{span_s:.0f}{THIN}s"
     left = (
@@ -64,6 +71,14 @@ def duration(span_s: float | None) -> str:
         if count:
             words.append(f"{count}{THIN}{unit}")
     return " ".join(words[:2])
+
+
+def rough(span_s: float) -> str:
+    """How long something may still take, as far as one can know: ``5 min``."""
+    for seconds, unit in _SPANS:
+        if span_s >= seconds * 1.5:
+            return f"{round(span_s / seconds)}{THIN}{unit}"
+    return f"1{THIN}s"
 
 
 def moment(at: float | None, now: float, zone: tzinfo | None = None) -> str:

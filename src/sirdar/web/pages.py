@@ -118,7 +118,7 @@ def _build_environment() -> jinja2.Environment:
         auto_reload=False,
     )
     environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined]
-    for name in ("integer", "number", "size", "duration", "percent", "value", "exact", "utc"):
+    for name in ("integer", "number", "size", "duration", "rough", "percent", "value", "exact", "utc"):
         environment.filters[name] = getattr(formats, name)
     environment.filters["markdown"] = markdown.render
     environment.filters["quoted"] = lambda text: quote(str(text), safe="")
