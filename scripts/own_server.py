@@ -30,7 +30,7 @@ class Failed(Exception):
 class Server:
     """A running ``sirdar up``: its process, its address, and what else it said."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
     url: str
     said: tuple[str, ...]
 
@@ -58,8 +58,9 @@ def running(home: Path, environment: dict[str, str], slots: int) -> Iterator[Ser
     words = [str(BIN / "sirdar"), "up", "--home", str(home / "server"), "--port", "0", "--slots", str(slots)]
     with (home / "up.err").open("w") as errors:
         # In a session of its own: Ctrl-C is for the demo, which then ends the server in good order.
+        # Unbuffered: select sees the pipe only, not what a buffer has taken out of it.
         process = subprocess.Popen(
-            words, env=environment, cwd=home, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
+            words, env=environment, cwd=home, stdout=subprocess.PIPE, stderr=errors, bufsize=0, start_new_session=True
         )
     try:
         yield await_ready(process, home / "up.err")
@@ -67,25 +68,25 @@ def running(home: Path, environment: dict[str, str], slots: int) -> Iterator[Ser
         stop(process)
 
 
-def await_ready(process: subprocess.Popen[str], errors: Path) -> Server:
+def await_ready(process: subprocess.Popen[bytes], errors: Path) -> Server:
     """Reads the server's lines until ``ready URL``. Raises Failed with its last words where it does not come."""
     assert process.stdout is not None
     deadline = time.monotonic() + READY_WITHIN_S
     said: list[str] = []
     while (left := deadline - time.monotonic()) > 0 and select.select([process.stdout], [], [], left)[0]:
-        line = process.stdout.readline()
+        line = process.stdout.readline().decode(errors="replace")
         if not line:
             break
         if line.startswith("ready "):
             # What the server has said besides is complete with this line or the few that follow at once.
             while select.select([process.stdout], [], [], 0.3)[0] and (more := process.stdout.readline()):
-                said.append(more.strip())
+                said.append(more.decode(errors="replace").strip())
             return Server(process, line.split(maxsplit=1)[1].strip(), tuple(said))
         said.append(line.strip())
     raise Failed("sirdar up did not get ready:\n" + "\n".join([*said, *errors.read_text().splitlines()[-20:]]))
 
 
-def stop(process: subprocess.Popen[str]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
         process.wait(timeout=STOP_WITHIN_S)
