@@ -28,7 +28,8 @@ class LogStore:
             size = os.fstat(handle).st_size
             if offset > size or size >= max_bytes:
                 return size
-            os.pwrite(handle, chunk, offset)
+            os.lseek(handle, offset, os.SEEK_SET)
+            os.write(handle, chunk)
             return max(size, offset + len(chunk))
         finally:
             os.close(handle)
@@ -41,7 +42,10 @@ class LogStore:
             return b"", 0
         try:
             size = os.fstat(handle).st_size
-            return os.pread(handle, max_bytes, offset) if offset < size else b"", size
+            if offset >= size:
+                return b"", size
+            os.lseek(handle, offset, os.SEEK_SET)
+            return os.read(handle, max_bytes), size
         finally:
             os.close(handle)
 

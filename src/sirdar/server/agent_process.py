@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import os
 import re
-import signal
 import sys
 
 import structlog
 
+from sirdar.agent.control import Ending, request_end
 from sirdar.services.settings import Settings
 
 log = structlog.get_logger()
@@ -42,13 +42,13 @@ class AgentProcess:
 
     def cancel(self) -> None:
         """Ask it to end the programs too."""
-        self._signal(signal.SIGUSR1)
+        self._ask(Ending.CANCEL)
 
     async def leave(self) -> int:
         """Ask it to leave the programs running and end; how many run on."""
         self._leaving = True
         if self._process is not None and self._process.returncode is None:
-            self._signal(signal.SIGTERM)
+            self._ask(Ending.LEAVE)
             try:
                 await asyncio.wait_for(self._process.wait(), LEAVE_S)
             except TimeoutError:
@@ -119,7 +119,7 @@ class AgentProcess:
                 return
             await self._spawn()
 
-    def _signal(self, number: int) -> None:
+    def _ask(self, ending: Ending) -> None:
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(number)
+                request_end(self._process.pid, ending)

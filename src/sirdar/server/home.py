@@ -1,8 +1,8 @@
 """A home directory is held by one ``sirdar up`` at a time."""
 
-import fcntl
 import json
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,11 @@ class HomeLock:
         """Raises HomeHeld."""
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = home / "up.lock"
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            content = os.pread(handle, 4096, 0)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        if not _lock(handle):
+            content = path.read_bytes()
             os.close(handle)
-            raise HomeHeld(home, _read(content)) from None
+            raise HomeHeld(home, _read(content))
         lock = cls(path, handle)
         lock.say({"pid": os.getpid()})
         return lock
@@ -44,11 +42,33 @@ class HomeLock:
     def say(self, words: dict[str, Any]) -> None:
         content = json.dumps(words).encode()
         os.ftruncate(self.handle, 0)
-        os.pwrite(self.handle, content, 0)
+        os.lseek(self.handle, 0, os.SEEK_SET)
+        os.write(self.handle, content)
 
     def release(self) -> None:
         os.ftruncate(self.handle, 0)
         os.close(self.handle)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(handle: int) -> bool:
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _lock(handle: int) -> bool:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
 
 
 def _read(content: bytes) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """``sirdar up``: a server, and an agent with its porter as processes of their own, on one home directory."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -30,6 +31,7 @@ from sirdar.store.engine import Tx
 
 EXIT_HELD = 3
 LOCAL = "local"
+IDENTITY = "identity.json"
 PROFILE_TOKEN_S = 10 * 365 * 86400.0
 LOOPBACK = ("127.", "localhost", "::1")
 
@@ -93,14 +95,17 @@ def _loop_factory() -> Any:
 
 
 class _Server(uvicorn.Server):
-    """Signals are ours: the agent leaves before the server stops."""
+    """Signals are ours: the agent leaves before the server stops. ``up`` is set when it answers."""
 
-    def install_signal_handlers(self) -> None:
-        pass
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self.up.set()
 
     def capture_signals(self) -> Any:
-        import contextlib
-
         return contextlib.nullcontext()
 
 
@@ -132,8 +137,9 @@ class _Up:
         server = _Server(_uvicorn_config(build_app(services)))
         self._obey_signals()
         serving = asyncio.create_task(server.serve(sockets=[self._listener]))
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.005)
+        up = asyncio.create_task(server.up.wait())
+        await asyncio.wait({up, serving}, return_when=asyncio.FIRST_COMPLETED)
+        up.cancel()
         if serving.done():
             await serving
             return 1
@@ -223,7 +229,8 @@ def _join_token(tx: Tx, services: Services) -> str:
         if admin is None:
             raise Problem("not_found", "The user admin is gone: the embedded agent has no owner.")
         return attach.create_resource(tx, services.settings, name=LOCAL, owner_id=admin.id, embedded=True)[1]
-    return attach.new_join_token(tx, services.settings, row.id) if row.public_key is None else ""
+    joined = row.public_key is not None and (services.settings.home / "agent" / IDENTITY).exists()
+    return "" if joined else attach.new_join_token(tx, services.settings, row.id)
 
 
 def _profile_token(tx: Tx, services: Services) -> str | None:
