@@ -53,6 +53,7 @@ class Passwords:
 
     def __init__(self) -> None:
         self._limiter: anyio.CapacityLimiter | None = None
+        self._in_hand = 0
 
     async def hash(self, password: str) -> str:
         return await self._run(lambda: hash_now(password))
@@ -63,6 +64,10 @@ class Passwords:
     async def _run(self, work: Callable[[], T]) -> T:
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(AT_ONCE)
-        if self._limiter.statistics().tasks_waiting >= WAITING_MAX:
+        if self._in_hand >= AT_ONCE + WAITING_MAX:
             raise Problem("unavailable", "Too many people sign in at this moment.", retry_after_s=5)
-        return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+        self._in_hand += 1
+        try:
+            return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+        finally:
+            self._in_hand -= 1
