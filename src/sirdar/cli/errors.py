@@ -94,13 +94,14 @@ def _of_api(error: Any, session: Session) -> Report:
     from sirdar.client import errors
 
     why = [f"{one.get('field')}: {one.get('detail')}{_expected(one.get('expected'))}" for one in error.errors]
-    if error.expected is not None and not why:
-        why.append(f"expected {error.expected}")
     what = f"{error.field}: {error.detail}" if error.field and error.field not in error.detail else error.detail
-    hint = error.hint
-    code = FAILED
+    if len(why) <= 1 and (expected := error.expected or (error.errors and error.errors[0].get("expected"))):
+        first = f"{error.errors[0].get('field')}: {error.errors[0].get('detail')}" if error.errors else what
+        why = [f"expected {expected}"] if first == what else why
+    hint, code = error.hint, FAILED
     if isinstance(error, errors.Unauthenticated):
-        code, hint = NO_SERVER, hint or f"sirdar login {session.known_url or 'URL'}"
+        code = NO_SERVER
+        hint = hint if error.code == "wrong_credentials" else f"sirdar login {session.known_url or 'URL'}"
     elif isinstance(error, errors.InvalidRequest):
         code = USAGE
     where = error.problem.get("type") or ""
@@ -116,7 +117,8 @@ def _of_description(error: Exception) -> Report | None:
     if not isinstance(error, Problem):
         return None
     why = tuple(f"{one.field}: {one.detail}{_expected(one.expected)}" for one in error.errors)
-    return Report(error.code, error.detail, why, error.hint, exit_code=USAGE)
+    wrong = error.status in {400, 422}
+    return Report(error.code, error.detail, why, error.hint, exit_code=USAGE if wrong else FAILED)
 
 
 def _expected(value: object) -> str:

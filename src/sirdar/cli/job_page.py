@@ -7,10 +7,10 @@ from urllib.parse import unquote, urlsplit
 
 from sirdar.cli.draw import pairs
 from sirdar.cli.numbers import duration, moment, number, percent, size
-from sirdar.cli.session import Terminal
+from sirdar.cli.session import Session, Terminal
 from sirdar.cli.watch import ended_words, summary, task_counts
 from sirdar.client.errors import SirdarError
-from sirdar.client.job import Job
+from sirdar.client.requests import jobs as requests
 from sirdar.client.requests.jobs import has_ended
 
 LONGEST_VALUE = 200
@@ -89,15 +89,21 @@ def value_words(value: Any) -> str:
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
 
 
-def tail_of_stderr(job: Job) -> list[str]:
+def tail_of_stderr(session: Session, job_id: str) -> list[str]:
     """The last lines that the program wrote to stderr; nothing where they cannot be had."""
     try:
-        lines = list(job.stream_logs("stderr", follow=False))
+        reply = session.client.send(requests.stream(job_id, "stderr", offset=-STDERR_BYTES))
     except SirdarError:
         return []
+    lines = [shown_line(line) for line in reply.body.decode(errors="replace").splitlines()]
     if not any(lines):
         return []
     return ["", "Last lines of stderr", *(f"  {line}" for line in lines[-STDERR_LINES:])]
+
+
+def shown_line(line: str) -> str:
+    """A program's line without what would move the cursor."""
+    return "".join(c if c.isprintable() or c == "\t" else "·" for c in line)
 
 
 def _row_words(row: Any) -> str:

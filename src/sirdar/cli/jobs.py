@@ -233,20 +233,10 @@ def explain(job: JobId = "last", /) -> Reply:
 
 
 def share_lines(found: Any) -> list[str]:
-    """Who may do what."""
-    members = found if isinstance(found, list) else (found or {}).get("shares") or []
-    lines = [
-        "  ".join(str(word) for word in (member.get("subject") or _subject(member), member.get("permission")) if word)
-        if isinstance(member, dict)
-        else str(member)
-        for member in members
-    ]
+    """Who may see the job."""
+    lines = [str(subject) for subject in found.get("subjects") or ()]
+    lines += ["whoever has the link"] if found.get("link") else []
     return lines or ["shared with nobody"]
-
-
-def _subject(member: dict[str, Any]) -> str:
-    kind = member.get("kind") or member.get("type") or ""
-    return f"{kind}:{member.get('name', '')}".strip(":")
 
 
 def _share_link(job_id: str, revoke: bool) -> Reply:

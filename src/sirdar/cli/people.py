@@ -141,7 +141,7 @@ def user_set(
     """
     quotas = {"jobsInFlight": max_jobs, "bytes": _size(max_size) if max_size else None}
     given = {key: value for key, value in quotas.items() if value is not None}
-    settings = {"email": email, "canPublish": publish, "isAdmin": admin, "quotas": _all_quotas(name, given)}
+    settings = {"email": email, "canPublish": publish, "isAdmin": admin, "quotas": given or None}
     settings["password"] = _password(name) if password else None
     if all(value is None for value in settings.values()):
         raise UsageError(f"what of {name} shall change?", "sirdar user set --help")
@@ -270,16 +270,16 @@ def _user_pairs(user: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of(used: Any, quota: Any, write: Any) -> str | None:
-    words = [write(used)] if used is not None else []
-    words += [f"of at most {write(quota)}"] if quota is not None else []
-    return " ".join(words) or None
-
-
-def _all_quotas(name: str, changed: dict[str, Any]) -> dict[str, Any] | None:
-    """Quotas are replaced whole: those that are not changed go along as they stand."""
-    if not changed:
-        return None
-    return {**(current().client.call(requests.user(name)).get("quotas") or {}), **changed}
+    words = [write(value) for value in (used, quota) if value is not None]
+    return (
+        None
+        if not words
+        else write(used)
+        if quota is None
+        else " of ".join(words)
+        if used is not None
+        else f"at most {words[0]}"
+    )
 
 
 def _password(name: str) -> str:

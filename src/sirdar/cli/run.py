@@ -115,7 +115,7 @@ def ended(job: Job, session: Session, download: Path | None = None) -> Reply:
         yield from output_lines(document, session.terminal)
         yield from (f"downloaded {path}" for path in paths)
         if code:
-            yield from tail_of_stderr(job)
+            yield from tail_of_stderr(session, job.id)
 
     following = [f"sirdar explain {job.id}", f"sirdar job logs {job.id} --stream both"] if code else []
     if has_files and not paths:

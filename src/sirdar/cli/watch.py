@@ -11,6 +11,7 @@ from sirdar.cli.draw import SHAPES
 from sirdar.cli.numbers import count, duration, number, percent
 from sirdar.cli.session import Session
 from sirdar.client.job import Job
+from sirdar.client.requests.jobs import has_ended
 from sirdar.client.sse import Event
 
 SECOND_CTRL_C_S = 1.5
@@ -101,6 +102,8 @@ class _PlainLines:
         self._text = ""
 
     def update(self, document: Mapping[str, Any]) -> None:
+        if has_ended(document):
+            return  # how it ended is the answer, on standard output
         key = (document.get("state"), document.get("statusMessage"))
         text = summary(document)
         if key == self._last and (text == self._text or time.monotonic() - self._told_at < PLAIN_PERIOD_S):

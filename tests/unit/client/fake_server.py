@@ -67,6 +67,7 @@ class FakeSirdar:
     bodies: list[Any] = field(default_factory=list)
     faults: list[tuple[str, str, Any]] = field(default_factory=list)  # (method, part of path, what happens)
     revoked: bool = False
+    holds: bool = True  # answers to ?wait= are held until the job's end
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def reset(self) -> None:
@@ -77,6 +78,7 @@ class FakeSirdar:
             for other in (self.published, self.seen, self.bodies, self.faults):
                 other.clear()  # type: ignore[attr-defined]
             self.revoked = False
+            self.holds = True
 
     def fail_next(self, method: str, part: str, fault: Any, times: int = 1) -> None:
         """``fault``: a status, ``(status, headers, body)``, or ``drop`` (the connection is cut)."""
@@ -179,7 +181,12 @@ def make_app(state: FakeSirdar) -> Any:
 
     async def show_job(request: Request) -> Response:
         found = job_or_404(request)
-        return found if isinstance(found, Response) else JSONResponse(found)
+        if isinstance(found, Response):
+            return found
+        deadline = time.monotonic() + (float(request.query_params.get("wait", 0)) if state.holds else 0.0)
+        while found["state"] not in ENDED and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        return JSONResponse(found)
 
     async def list_jobs(request: Request) -> Response:
         jobs = sorted(state.jobs.values(), key=lambda job: job["id"], reverse=True)

@@ -166,18 +166,31 @@ def test_result_gives_up_in_time(client: Client) -> None:
         job.result(timeout=0.2)
 
 
-def test_waiting_survives_a_stream_that_breaks(client: Client, fake: Any) -> None:
+@pytest.mark.parametrize("holds", [True, False])
+def test_waiting_survives_breaks(client: Client, fake: Any, holds: bool) -> None:
+    fake.holds = holds
+    job = client.app("me/sumsq").run(power=2)
+    fake.fail_next("GET", job.id, 503, times=3)
+    fake.fail_next("GET", job.id, "drop", times=9)  # more than one call would bear
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        waiting = pool.submit(job.result, 20)
+        fake.wait_until(lambda fake: not fake.faults)
+        fake.finish(job.id, "DONE", {"total": 5})
+        assert waiting.result(20) == {"total": 5}
+
+
+def test_events_survive_breaks(client: Client, fake: Any) -> None:
     job = client.app("me/sumsq").run(power=2)
     fake.say(job.id, "drop", None)
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        waiting = pool.submit(job.result, 20)
+        hearing = pool.submit(lambda: [event.kind for event in job.events()])
         fake.wait_until(lambda fake: fake.count("GET", "/events") >= 2)
         fake.fail_next("GET", "/events", 503)
         fake.fail_next("GET", "/events", "drop")
         fake.say(job.id, "drop", None)
         fake.wait_until(lambda fake: not fake.faults)
         fake.finish(job.id, "DONE", {"total": 5})
-        assert waiting.result(20) == {"total": 5}
+        assert hearing.result(20) == ["job", "job", "end"]
 
 
 def test_futures_work_with_wait_and_as_completed(client: Client, fake: Any) -> None:

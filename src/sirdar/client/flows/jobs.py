@@ -4,11 +4,11 @@ import codecs
 import json
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, cast
 
-from sirdar.client.errors import ServerUnreachable, SirdarError, api_error
+from sirdar.client.errors import ServerUnreachable, api_error
 from sirdar.client.exchange import Clock, Emit, Flow, Open, OpenStream, Pause, Read, Reply
 from sirdar.client.flows.basic import document
 from sirdar.client.flows.uploads import UploadLimits, upload_file
@@ -16,10 +16,12 @@ from sirdar.client.flows.values import ValueUploads
 from sirdar.client.requests import jobs as requests
 from sirdar.client.requests.jobs import Options
 from sirdar.client.retry import GATEWAY_STATUSES, RetryPolicy
-from sirdar.client.sse import Event, SseParser
+from sirdar.client.sse import SseParser
 
 INLINE_ROWS_BYTES = 1024 * 1024  # longer lists of inputs travel as a JSON-lines file
 QUIET_S = 20.0  # silence after which an event stream is believed dead; servers send a comment every 15 s
+HELD_S = 25.0  # how long the server is asked to hold an answer: under what proxies bear
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 2.0
 PATIENCE_S = 600.0  # how long a wait bears a server that does not answer (it may be restarting)
 PATIENT = RetryPolicy(retries=10**6, first_s=0.1, longest_s=5.0)
 
@@ -55,42 +57,27 @@ def _rows_as_sent(rows: list[Any], limits: UploadLimits) -> Flow[Any]:
 
 
 def wait(job: str, timeout_s: float | None, clock: Clock = time.monotonic) -> Flow[dict[str, Any]]:
-    """The job's document at its end, or as it stands when the time is over."""
+    """The job's document at its end, or as it stands when the time is over.
+
+    The server holds the answer until the job's end; one that does not is asked again after growing pauses.
+    """
     deadline = None if timeout_s is None else clock() + timeout_s
+    heard_at = clock()
+    pause_s = FIRST_PAUSE_S
     while True:
-        found = yield from document(requests.show(job))
-        left = None if deadline is None else deadline - clock()
-        if requests.has_ended(found) or (left is not None and left <= 0):
-            return found
-        yield from until(events(job, timeout_s=left, clock=clock), _tells_the_end)
-        yield Pause(0.01)
-
-
-def _tells_the_end(event: Event) -> bool:
-    return event.kind == "end" or (
-        isinstance(event.data, dict) and requests.has_ended(event.data) and event.kind == "job"
-    )
-
-
-def until(flow: Flow[Any], wanted: Callable[[Any], bool]) -> Flow[None]:
-    """Run a flow, keeping what it emits to itself, up to the first value that is wanted."""
-    answer: Any = None
-    failure: SirdarError | None = None
-    while True:
+        asked_at = clock()
+        left = HELD_S if deadline is None else max(0.0, deadline - asked_at)
         try:
-            effect = flow.throw(failure) if failure is not None else flow.send(answer)
-        except StopIteration:
-            return
-        answer, failure = None, None
-        if isinstance(effect, Emit):
-            if wanted(effect.value):
-                flow.close()
-                return
-            continue
-        try:
-            answer = yield effect
-        except SirdarError as error:
-            failure = error
+            found = yield from document(requests.show(job, wait_s=min(HELD_S, left)))
+            heard_at = clock()
+            if requests.has_ended(found) or (deadline is not None and heard_at >= deadline):
+                return found
+        except ServerUnreachable:
+            if clock() - heard_at > PATIENCE_S or (deadline is not None and clock() >= deadline):
+                raise
+        was_held = clock() - asked_at >= min(HELD_S, left) * 0.9
+        pause_s = FIRST_PAUSE_S if was_held else min(LONGEST_PAUSE_S, pause_s * 1.5)
+        yield Pause(pause_s if deadline is None else min(pause_s, max(0.0, deadline - clock())))
 
 
 @dataclass(slots=True)

@@ -71,8 +71,9 @@ def submit(
     )
 
 
-def show(job: str) -> Request:
-    return Request("GET", job_path(job))
+def show(job: str, wait_s: float | None = None) -> Request:
+    """The job; with ``wait_s`` the answer is held until the job's end, or for so long."""
+    return Request("GET", job_path(job), params({"wait": wait_s}), timeout_s=(wait_s or 0.0) + SLACK_S)
 
 
 def listing(
@@ -106,9 +107,13 @@ def cancel(job: str) -> Request:
 def resubmit(
     job: str, *, key: str, inputs: Mapping[str, Any] | None = None, name: str | None = None, version: str | None = None
 ) -> Request:
-    """A new job with the old one's inputs, those of ``inputs`` changed. ``version``: same or latest."""
+    """A new job with the old one's inputs, those of ``inputs`` changed. ``version``: same or latest.
+
+    It is not sent twice: servers need not honour the key here.
+    """
     body = without_none({"inputs": dict(inputs) if inputs else None, "name": name, "version": version})
-    return Request("POST", job_path(job, "resubmit"), json=body, headers={"Idempotency-Key": key})
+    headers = {"Idempotency-Key": key}
+    return Request("POST", job_path(job, "resubmit"), json=body, headers=headers, repeatable=False)
 
 
 def event_log(job: str) -> Request:
@@ -117,7 +122,7 @@ def event_log(job: str) -> Request:
 
 
 def stream(job: str, name: str, *, offset: int = 0, task: int | None = None) -> Request:
-    """What the program wrote to ``stdout`` or ``stderr`` from a byte offset on."""
+    """What the program wrote to ``stdout`` or ``stderr`` from a byte offset on; a negative one counts from the end."""
     return Request("GET", job_path(job, name), params({"offset": offset, "task": task}))
 
 
