@@ -1,6 +1,7 @@
 """The agent, put together: recovery from the journal, the session with the server, the loops, the end."""
 
 import asyncio
+import gc
 import os
 import shutil
 import socket
@@ -10,14 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from sirdar.agent.attempts import Attempts, Common
 from sirdar.agent.backoff import Backoff
 from sirdar.agent.blobs import Blobs
 from sirdar.agent.capacity import Capacity
 from sirdar.agent.control import Ending
 from sirdar.agent.directories import Directories
+from sirdar.agent.events import get_logger
 from sirdar.agent.exchange import Exchange, describe_platform
 from sirdar.agent.executors.base import Executor
 from sirdar.agent.executors.mock import MockExecutor
@@ -42,7 +42,7 @@ from sirdar.agent.task_port import TaskPort
 from sirdar.domain.states import AttemptState
 from sirdar.wire.agent import Capabilities, VarsReply, VarsRequest
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 CANCEL_PATIENCE_S = 30.0
 
@@ -142,6 +142,8 @@ class Agent:
         logs = LogLoop(self.settings, self.link, self.attempts, self.run_task)
         for loop in (claims, reports, beats, logs):
             loops.append(asyncio.create_task(loop.run(), name=type(loop).__name__))
+        gc.collect()
+        gc.freeze()  # what was imported stays for ever: the collector need not look at it again
         on_ready(reply.name)
         await asyncio.Event().wait()
 

@@ -7,13 +7,12 @@ import shutil
 import uuid
 from pathlib import Path
 
-import structlog
-
 from sirdar.agent.backoff import Backoff
+from sirdar.agent.events import get_logger
 from sirdar.agent.link import Link, Refused, Unreachable
 from sirdar.agent.settings import Settings
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 COPY_BYTES = 1 << 20
 BLOB_MODE = 0o444

@@ -6,12 +6,11 @@ import secrets
 from collections.abc import Mapping
 from typing import Protocol
 
-import structlog
-
 import sirdar
 from sirdar.agent.attempts import Attempt, Attempts, Common
 from sirdar.agent.backoff import Backoff
 from sirdar.agent.blobs import Blobs
+from sirdar.agent.events import get_logger
 from sirdar.agent.journal import Journal, JournalBroken, Record
 from sirdar.agent.link import Link, Refused, UnknownSession, Unreachable
 from sirdar.agent.outbox import Outbox
@@ -33,7 +32,7 @@ from sirdar.wire.agent import (
 )
 from sirdar.wire.description_document import parse_document
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 APPS_KEPT = 64
 

@@ -54,14 +54,17 @@ class Decoder:
     def _size(self, length: int, *, at_rest: bool) -> int | None:
         """How many bytes the first frame has; None where that cannot be said yet."""
         body = bytes(self._buffer[HEADER_BYTES : HEADER_BYTES + length])
-        after = self._buffer[HEADER_BYTES + length :]
-        if body.isascii() or (not after and _is_whole(body)):
+        after = self._buffer[HEADER_BYTES + length : HEADER_BYTES + length + HEADER_BYTES]
+        if body.isascii():
             return length
-        if len(after) >= HEADER_BYTES and _is_whole(body) and int.from_bytes(after[:HEADER_BYTES], "big") <= MOST_BYTES:
-            return length
-        if len(after) < HEADER_BYTES and _is_whole(body) and not at_rest:
+        if not _is_whole(body):
+            return self._size_of_characters(length, at_rest=at_rest)
+        if len(after) == HEADER_BYTES:
+            can_be = int.from_bytes(after, "big") <= MOST_BYTES
+            return length if can_be else self._size_of_characters(length, at_rest=at_rest)
+        if not at_rest:
             return None
-        return self._size_of_characters(length, at_rest=at_rest)
+        return self._size_of_characters(length, at_rest=True) if after else length
 
     def _size_of_characters(self, length: int, *, at_rest: bool) -> int | None:
         size = characters = 0

@@ -87,6 +87,8 @@ class Journal:
                 self._in_flight = b"".join(raw for raw, _ in batch)
             waiting = [future for _, future in batch if future is not None]
             error = self._write(self._in_flight, rewrite, durable=bool(waiting))
+            with self._changed:
+                self._in_flight = b""
             if waiting:
                 self._answer(waiting, error)
 

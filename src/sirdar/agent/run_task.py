@@ -9,12 +9,11 @@ import time
 from collections.abc import Collection, Coroutine, Iterable, Sequence
 from typing import Any
 
-import structlog
-
 from sirdar.agent.attempts import Attempt, Attempts
 from sirdar.agent.blobs import BlobMissing, Blobs
 from sirdar.agent.capacity import Capacity
 from sirdar.agent.directories import Directories
+from sirdar.agent.events import get_logger
 from sirdar.agent.executors.base import Executor, Launch, ProgramEnd
 from sirdar.agent.finish import Finishing, compose, examine, transfer, without_program
 from sirdar.agent.journal import Journal, JournalBroken
@@ -27,7 +26,7 @@ from sirdar.domain.outcome import Reason
 from sirdar.domain.states import AttemptState
 from sirdar.wire.agent import Final, Started
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 BATCH = 32
 QUICK_FILES = 20

@@ -9,13 +9,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
-import structlog
-
 from sirdar.agent.attempts import Attempt, Attempts
+from sirdar.agent.events import get_logger
 from sirdar.agent.frames import HEADER_BYTES, Decoder, FrameError, encode
 from sirdar.wire.agent import VarsReply, VarsRequest
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 GREETING_MOST_BYTES = 256
 GREETING_PATIENCE_S = 10.0

@@ -7,8 +7,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from fake_server import FakeServer  # noqa: E402
-from harness import AgentProcess, marked_processes  # noqa: E402
+from fake_server import FakeServer
+from harness import AgentProcess, marked_processes
 
 MakeAgent = Callable[..., AgentProcess]
 
@@ -17,6 +17,18 @@ MakeAgent = Callable[..., AgentProcess]
 def server() -> Iterator[FakeServer]:
     with FakeServer() as fake:
         yield fake
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeServer]:
+    """A server with an agent of two slots that the tests of one file share; ``server.agent_home`` is its directory."""
+    home = tmp_path_factory.mktemp("shared") / "agent"
+    with FakeServer() as fake:
+        fake.agent_home = home
+        agent = AgentProcess(home, fake.url, copy_below_bytes=1000).start()
+        yield fake
+        agent.close()
+    assert marked_processes(str(home)) == []
 
 
 @pytest.fixture

@@ -46,6 +46,7 @@ class FakeServer:
 
     def __init__(self, blob_dir: Path | None = None) -> None:
         self.blob_dir = blob_dir
+        self.agent_home = Path()
         self.queue: list[Offer] = []
         self.jobs: dict[str, OfferedJob] = {}
         self.programs: dict[str, Program] = {}
@@ -82,7 +83,7 @@ class FakeServer:
         self,
         document: dict[str, Any],
         *,
-        job: str = "job0000000000001",
+        job: str = "",
         tasks: int = 1,
         inputs: dict[str, Any] | None = None,
         files: dict[str, bytes] | None = None,
@@ -90,6 +91,7 @@ class FakeServer:
         **common: Any,
     ) -> list[str]:
         """Puts tasks into the queue; returns their keys."""
+        job = job or f"job{len(self.jobs):013d}"
         entries = [(path, self.add_blob(raw), len(raw), 0o755) for path, raw in (files or {}).items()]
         program = Program(description={"sirdar": 1, "alias": "a", **document}, files=entries)
         digest = hashlib.sha256(program.model_dump_json().encode()).hexdigest()
@@ -186,9 +188,9 @@ class FakeServer:
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
         if self.down:
             return web.json_response({"code": "unavailable", "detail": "down"}, status=503)
-        if not request.path.endswith(("/join", "/token")):
-            if request.headers.get("Authorization") != f"Bearer {self.token}":
-                return web.json_response({"code": "unauthenticated"}, status=401)
+        open_to_all = request.path.endswith(("/join", "/token"))
+        if not open_to_all and request.headers.get("Authorization") != f"Bearer {self.token}":
+            return web.json_response({"code": "unauthenticated"}, status=401)
         response: web.StreamResponse = await handler(request)
         return response
 

@@ -19,15 +19,14 @@ def py(code: str) -> list[str]:
     return [PYTHON, "-c", code]
 
 
-def test_a_task_ends_well(server: FakeServer, make_agent) -> None:
-    make_agent(server).start()
-    (key,) = server.add_job({"command": ["sh", "-c", "echo hello; echo oops >&2"]})
-    final = server.final(key)
+def test_a_task_ends_well(running: FakeServer) -> None:
+    (key,) = running.add_job({"command": ["sh", "-c", "echo hello; echo oops >&2"]})
+    final = running.final(key)
     assert (final.reason, final.exit_code) == ("ok", 0)
     assert (final.stdout.text, final.stderr.text) == ("hello\n", "oops\n")
     assert final.accepted_at <= final.started_at <= final.ended_at <= final.reported_at
     assert final.stats.max_rss_bytes > 0
-    assert server.hellos[0].capabilities.slots == 2
+    assert running.hellos[0].capabilities.slots == 2
 
 
 def test_five_hundred_tasks_each_end_once(server: FakeServer, make_agent) -> None:
@@ -67,10 +66,9 @@ def test_five_hundred_tasks_each_end_once(server: FakeServer, make_agent) -> Non
         ),
     ],
 )
-def test_bad_ends_are_told_apart(server: FakeServer, make_agent, document, reason, code, words) -> None:
-    make_agent(server).start()
-    (key,) = server.add_job(document)
-    final = server.final(key)
+def test_bad_ends_are_told_apart(running: FakeServer, document, reason, code, words) -> None:
+    (key,) = running.add_job(document)
+    final = running.final(key)
     assert final.reason == reason, final
     assert words in final.message
     if code is not None:
@@ -85,26 +83,25 @@ def test_memory_limit_by_rlimit_alone(server: FakeServer, make_agent) -> None:
     assert "MemoryError" in final.stderr.text
 
 
-def test_a_growing_directory_is_noticed_while_the_program_runs(server: FakeServer, make_agent) -> None:
-    make_agent(server).start()
-    (key,) = server.add_job(
+def test_a_growing_directory_is_noticed_while_the_program_runs(running: FakeServer) -> None:
+    (key,) = running.add_job(
         {"command": ["sh", "-c", "head -c 5000000 /dev/zero > big; sleep 60"], "resources": {"disk": 1000000}}
     )
-    assert server.final(key).reason == "output_limit"
+    assert running.final(key).reason == "output_limit"
 
 
-def test_cancel_gives_grace_then_kills(server: FakeServer, make_agent) -> None:
-    make_agent(server).start()
-    polite = "import signal, sys, time\nsignal.signal(15, lambda *_: (print('bye'), sys.exit(7)))\nprint('up', flush=True)\ntime.sleep(60)"
-    deaf = "import signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint('up', flush=True)\ntime.sleep(60)"
-    (first,) = server.add_job({"command": py(polite)}, job="joba")
-    (second,) = server.add_job({"command": py(deaf), "grace": 0.3}, job="jobb")
+def test_cancel_gives_grace_then_kills(running: FakeServer) -> None:
+    polite = "import signal, sys, time\nsignal.signal(15, lambda *_: (print('bye'), sys.exit(7)))\n"
+    deaf = "import signal, time\nsignal.signal(15, signal.SIG_IGN)\n"
+    wait = "print('up', flush=True)\ntime.sleep(60)"
+    (first,) = running.add_job({"command": py(polite + wait)})
+    (second,) = running.add_job({"command": py(deaf + wait), "grace": 0.3})
     for key in (first, second):
-        wait_for(lambda key=key: server.logs.get((key, "stdout")))
-        server.wish(key, "cancel")
-    final = server.final(first)
+        wait_for(lambda key=key: running.logs.get((key, "stdout")))
+        running.wish(key, "cancel")
+    final = running.final(first)
     assert (final.reason, final.exit_code, final.stdout.text) == ("cancelled", 7, "up\nbye\n")
-    assert (server.final(second).reason, server.final(second).exit_code) == ("cancelled", -9)
+    assert (running.final(second).reason, running.final(second).exit_code) == ("cancelled", -9)
 
 
 def test_cancel_of_a_task_that_waits_for_a_slot(server: FakeServer, make_agent) -> None:
@@ -118,35 +115,32 @@ def test_cancel_of_a_task_that_waits_for_a_slot(server: FakeServer, make_agent) 
     server.final(keys[0])
 
 
-def test_forget_ends_the_program_and_reports_nothing(server: FakeServer, make_agent) -> None:
-    make_agent(server).start()
-    (key,) = server.add_job({"command": ["sleep", "30"], "env": {"MARK": "forgotten-one"}})
-    wait_for(lambda: (key, "RUNNING") in server.started)
-    server.wish(key, "forget")
+def test_forget_ends_the_program_and_reports_nothing(running: FakeServer) -> None:
+    (key,) = running.add_job({"command": ["sleep", "30"], "env": {"MARK": "forgotten-one"}})
+    wait_for(lambda: (key, "RUNNING") in running.started)
+    running.wish(key, "forget")
     wait_for(lambda: marked_processes("MARK=forgotten-one") == [])
-    wait_for(lambda: server.beats[-1].owned == [])
-    assert key not in server.finals
+    wait_for(lambda: running.beats[-1].owned == [])
+    assert key not in running.finals
 
 
-def test_what_a_program_leaves_behind_is_ended(server: FakeServer, make_agent) -> None:
-    make_agent(server).start()
+def test_what_a_program_leaves_behind_is_ended(running: FakeServer) -> None:
     code = "sleep 77 & setsid sleep 78 & (setsid sh -c 'trap \"\" TERM; sleep 79' &) ; sleep 0.2; echo done"
-    (key,) = server.add_job({"command": ["sh", "-c", code]})
-    final = server.final(key)
+    (key,) = running.add_job({"command": ["sh", "-c", code]})
+    final = running.final(key)
     assert (final.reason, final.stdout.text) == ("ok", "done\n")
     for seconds in ("77", "78", "79"):
         assert marked_processes(f"sleep\0{seconds}\0") == []
 
 
-def test_environment_and_directory(server: FakeServer, make_agent) -> None:
-    make_agent(server).start()
-    (key,) = server.add_job({"command": ["sh", "-c", "env; pwd; ls -A"], "env": {"OWN": "x y"}})
-    text = server.final(key).stdout.text
+def test_environment_and_directory(running: FakeServer) -> None:
+    (key,) = running.add_job({"command": ["sh", "-c", "env; pwd; ls -A"], "env": {"OWN": "x y"}})
+    text = running.final(key).stdout.text
     env = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     assert env["SIRDAR_TASK_ID"] == env["EVEREST_AGENT_TASK_ID"] == key
-    assert env["SIRDAR_JOB_ID"] == "job0000000000001"
+    assert env["SIRDAR_JOB_ID"] == key.split("-")[0]
     assert env["OWN"] == "x y"
-    assert env["SIRDAR_URL"] == server.url
+    assert env["SIRDAR_URL"] == running.url
     assert env["SIRDAR_CPUS"] == "1"
     assert env["EVEREST_AGENT_ADDRESS"] == "127.0.0.1" and env["EVEREST_AGENT_PORT"].isdecimal()
     assert env["EVEREST_TASK_TOKEN"] == env["SIRDAR_TOKEN"] == "*" * len(f"token-{key}")  # hidden in the stream
@@ -164,8 +158,7 @@ def test_big_streams_become_blobs_with_head_and_tail(server: FakeServer, make_ag
     assert server.blobs[final.stderr.sha256] == b"e" * 20_000
 
 
-def test_live_logs_samples_and_messages(server: FakeServer, make_agent) -> None:
-    make_agent(server).start()
+def test_live_logs_samples_and_messages(running: FakeServer) -> None:
     code = """
 import json, os, sys, time
 print("begin", flush=True)
@@ -178,23 +171,22 @@ print("end")
 with open(os.environ["SIRDAR_MESSAGE_FILE"], "a") as file:
     file.write('{"progress": 1}\\n')
 """
-    (key,) = server.add_job({"command": py(code)})
-    assert wait_for(lambda: server.logs.get((key, "stdout"))) == b"begin\n"
-    message = wait_for(lambda: server.messages.get(key))
+    (key,) = running.add_job({"command": py(code)})
+    assert wait_for(lambda: running.logs.get((key, "stdout"))) == b"begin\n"
+    message = wait_for(lambda: running.messages.get(key))
     assert (message.text, message.progress, message.metrics) == ("half", 0.5, {"loss": 1.25})
-    final = server.final(key)
+    final = running.final(key)
     assert (final.text, final.progress, final.metrics) == ("half", 1.0, {"loss": 1.25})
     assert final.stdout.text == "begin\nend\n"
     assert len(final.stats.curve) >= 2 and final.stats.curve[0][2] > 1_000_000
-    assert (key, "RUNNING") in server.started
+    assert (key, "RUNNING") in running.started
 
 
-def test_secrets_are_hidden_in_streams(server: FakeServer, make_agent) -> None:
-    make_agent(server).start()
-    (key,) = server.add_job(
+def test_secrets_are_hidden_in_streams(running: FakeServer) -> None:
+    (key,) = running.add_job(
         {"command": ["sh", "-c", "echo key=$API_KEY"], "secrets": ["API_KEY"]}, secrets={"API_KEY": "s3cr3t-value"}
     )
-    assert server.final(key).stdout.text == "key=************\n"
+    assert running.final(key).stdout.text == "key=************\n"
 
 
 def test_secrets_are_not_in_clear_on_the_agents_disk(server: FakeServer, make_agent) -> None:
@@ -253,37 +245,34 @@ def test_outputs_of_each_kind(tmp_path: Path, make_agent, shared: bool) -> None:
         agent.close()
 
 
-def test_a_missing_output_names_what_is_there_instead(server: FakeServer, make_agent) -> None:
-    make_agent(server).start()
+def test_a_missing_output_names_what_is_there_instead(running: FakeServer) -> None:
     outputs = [{"name": "plot", "type": "file", "from": "plot.png"}]
-    (key,) = server.add_job({"command": ["touch", "Plot.PNG", "other"], "outputs": outputs})
-    final = server.final(key)
+    (key,) = running.add_job({"command": ["touch", "Plot.PNG", "other"], "outputs": outputs})
+    final = running.final(key)
     assert final.reason == "output_missing"
     assert final.message == "the program did not write plot.png (output plot); its directory holds Plot.PNG, other"
 
 
-def test_an_unreadable_value_and_a_failed_program(server: FakeServer, make_agent) -> None:
-    make_agent(server).start()
+def test_an_unreadable_value_and_a_failed_program(running: FakeServer) -> None:
     outputs = [{"name": "n", "type": "number", "from": "n"}]
-    (bad,) = server.add_job({"command": ["sh", "-c", "echo many > n"], "outputs": outputs}, job="joba")
-    (failed,) = server.add_job({"command": ["sh", "-c", "echo 5 > n; exit 1"], "outputs": outputs}, job="jobb")
-    assert server.final(bad).reason == "output_invalid" and "output n" in server.final(bad).message
-    assert (server.final(failed).reason, server.final(failed).outputs) == ("exit_code", {"n": 5})
+    (bad,) = running.add_job({"command": ["sh", "-c", "echo many > n"], "outputs": outputs})
+    (failed,) = running.add_job({"command": ["sh", "-c", "echo 5 > n; exit 1"], "outputs": outputs})
+    assert running.final(bad).reason == "output_invalid" and "output n" in running.final(bad).message
+    assert (running.final(failed).reason, running.final(failed).outputs) == ("exit_code", {"n": 5})
 
 
-def test_no_output_is_read_through_a_link_that_leads_out(server: FakeServer, make_agent) -> None:
-    make_agent(server).start()
+def test_no_output_is_read_through_a_link_that_leads_out(running: FakeServer) -> None:
     outputs = [{"name": "x", "type": "file", "from": "x"}, {"name": "t", "type": "directory", "from": "t"}]
-    (key,) = server.add_job({"command": ["sh", "-c", "ln -s /etc/passwd x; ln -s /etc t"], "outputs": outputs})
-    assert server.final(key).reason == "output_missing"
-    assert server.final(key).outputs == {}
+    (key,) = running.add_job({"command": ["sh", "-c", "ln -s /etc/passwd x; ln -s /etc t"], "outputs": outputs})
+    assert running.final(key).reason == "output_missing"
+    assert running.final(key).outputs == {}
 
 
-def test_inputs_of_each_kind(server: FakeServer, make_agent) -> None:
-    agent = make_agent(server, copy_below_bytes=1000).start()
+def test_inputs_of_each_kind(running: FakeServer) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("sub/inner.txt", "inner")
+    script = 'cat "$@"; cat tree/sub/inner.txt etc/conf.txt filled params.json; echo x >> big.bin'
     document = {
         "inputs": [
             {"name": "data", "type": "file"},
@@ -293,57 +282,57 @@ def test_inputs_of_each_kind(server: FakeServer, make_agent) -> None:
             {"name": "n", "type": "integer"},
             {"name": "conf", "type": "string", "path": "etc/conf.txt"},
         ],
-        "command": ["sh", "-c", 'cat "$@"; cat tree/sub/inner.txt etc/conf.txt filled params.json; echo x >> big.bin', "sh", "${data}", "${many}", "${n}.txt"],
+        "command": ["sh", "-c", script, "sh", "${data}", "${many}", "${n}.txt"],
         "params": "params.json",
         "templates": {"filled": "template"},
         "outputs": [{"name": "big", "type": "file", "from": "big.bin"}],
     }  # fmt: skip
     inputs = {
-        "data": server.file("my data.txt", b"D;"),
-        "big": server.file("big.bin", b"b" * 5000),
-        "many": [server.file("m.txt", b"m0;"), server.file("m.txt", b"m1;")],
-        "tree": server.file("t.zip", buffer.getvalue()),
+        "data": running.file("my data.txt", b"D;"),
+        "big": running.file("big.bin", b"b" * 5000),
+        "many": [running.file("m.txt", b"m0;"), running.file("m.txt", b"m1;")],
+        "tree": running.file("t.zip", buffer.getvalue()),
         "n": 5,
         "conf": "C;",
     }
-    (key,) = server.add_job(document, inputs=inputs, files={"template": b"n=${n};", "5.txt": b"five;"})
-    final = server.final(key)
+    (key,) = running.add_job(document, inputs=inputs, files={"template": b"n=${n};", "5.txt": b"five;"})
+    final = running.final(key)
     assert final.reason == "ok", final
     assert final.stdout.text.startswith("D;m0;m1;five;innerC;n=5;")
     params = json.loads(final.stdout.text[len("D;m0;m1;five;innerC;n=5;") :])
     assert params["n"] == 5 and params["data"] == "my data.txt"
-    assert server.content(final.outputs["big"]) == b"b" * 5000 + b"x\n"
-    cached = agent.home / "cache"
+    assert running.content(final.outputs["big"]) == b"b" * 5000 + b"x\n"
+    cached = running.agent_home / "cache"
     assert any(path.read_bytes() == b"b" * 5000 for path in cached.glob("??/*")), "the cached blob is as it was"
 
 
-def test_a_program_that_changes_a_shared_input_is_told_so(server: FakeServer, make_agent) -> None:
-    make_agent(server, copy_below_bytes=1000).start()
-    document = {"inputs": [{"name": "big", "type": "file"}], "command": ["sh", "-c", "chmod u+w big.bin; echo x >> big.bin"]}
-    inputs = {"big": server.file("big.bin", b"b" * 5000)}
-    (key,) = server.add_job(document, inputs=inputs, job="joba")
-    final = server.final(key)
+def test_a_program_that_changes_a_shared_input_is_told_so(running: FakeServer) -> None:
+    document = {
+        "inputs": [{"name": "big", "type": "file"}],
+        "command": ["sh", "-c", "chmod u+w big.bin; echo x >> big.bin"],
+    }
+    inputs = {"big": running.file("big.bin", b"b" * 5000)}
+    (key,) = running.add_job(document, inputs=inputs)
+    final = running.final(key)
     if final.reason == "ok":
         pytest.skip("the file system shares blocks: the file was the program's own")
     assert final.reason == "input_changed" and "big.bin" in final.message
-    (again,) = server.add_job({**document, "command": ["wc", "-c", "big.bin"]}, inputs=inputs, job="jobb")
-    assert server.final(again).stdout.text == "5000 big.bin\n"
+    (again,) = running.add_job({**document, "command": ["wc", "-c", "big.bin"]}, inputs=inputs)
+    assert running.final(again).stdout.text == "5000 big.bin\n"
 
 
-def test_an_evil_archive_is_refused(server: FakeServer, make_agent) -> None:
-    agent = make_agent(server).start()
+def test_an_evil_archive_is_refused(running: FakeServer) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("../../evil", "evil")
     document = {"inputs": [{"name": "tree", "type": "directory"}], "command": ["true"]}
-    (key,) = server.add_job(document, inputs={"tree": server.file("t.zip", buffer.getvalue())})
-    final = server.final(key)
+    (key,) = running.add_job(document, inputs={"tree": running.file("t.zip", buffer.getvalue())})
+    final = running.final(key)
     assert final.reason == "stage_in" and "evil" in final.message
-    assert not list(agent.home.rglob("evil"))
+    assert not list(running.agent_home.rglob("evil"))
 
 
-def test_a_blob_that_the_server_does_not_have(server: FakeServer, make_agent) -> None:
-    make_agent(server).start()
+def test_a_blob_that_the_server_does_not_have(running: FakeServer) -> None:
     ref = {"$file": {"name": "x", "sha256": "0" * 64, "size": 3}}
-    (key,) = server.add_job({"inputs": [{"name": "x", "type": "file"}], "command": ["true"]}, inputs={"x": ref})
-    assert server.final(key).reason == "stage_in"
+    (key,) = running.add_job({"inputs": [{"name": "x", "type": "file"}], "command": ["true"]}, inputs={"x": ref})
+    assert running.final(key).reason == "stage_in"

@@ -55,12 +55,13 @@ class MockExecutor:
         return facts
 
     async def stop(self, keys: Sequence[str], grace_s: float | None = None) -> None:
+        dropped = [launch for launch in self._waiting if launch.key in keys]
+        for launch in dropped:  # before a place becomes free for them
+            self._waiting.remove(launch)
+            self._tell_end(ProgramEnd(launch.key, by="stop", dropped=True, ended_at=time.time()))
         for key in keys:
             if key in self._running:
                 self._finish(key, -signal.SIGTERM, by="stop")
-            elif launch := next((one for one in self._waiting if one.key == key), None):
-                self._waiting.remove(launch)
-                self._tell_end(ProgramEnd(key, by="stop", dropped=True, ended_at=time.time()))
 
     async def destroy(self, keys: Sequence[str]) -> None:
         """Keeps the keys: none may start twice."""

@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import structlog
-
+from sirdar.agent.events import get_logger
 from sirdar.agent.executors.base import Ability, Facts, Handle, Launch, ProgramEnd, ProgramStart
 from sirdar.agent.executors.porter_orphans import end_orphans, read_log
 from sirdar.agent.porter import facts_log
 from sirdar.agent.porter.launch import PorterStartError, held, launch
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 READ_LIMIT_BYTES = 256 << 20
 HANDLE_VERSION = 1

@@ -2,16 +2,15 @@
 
 import asyncio
 
-import structlog
-
 from sirdar.agent.backoff import Backoff
 from sirdar.agent.capacity import Capacity
+from sirdar.agent.events import get_logger
 from sirdar.agent.exchange import Exchange
 from sirdar.agent.link import LinkError
 from sirdar.agent.settings import Settings
 from sirdar.wire.agent import Claim, SyncRequest
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class ClaimLoop:

@@ -4,15 +4,14 @@ import asyncio
 import os
 import sys
 
-import structlog
-
 from sirdar.agent.attempts import Attempts
+from sirdar.agent.events import get_logger
 from sirdar.agent.exchange import Exchange
 from sirdar.agent.link import Link, LinkError, UnknownSession
 from sirdar.agent.settings import Settings
 from sirdar.wire.agent import HeartbeatRequest
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 DEFAULT_S = 15.0
 

@@ -6,15 +6,14 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import structlog
-
 from sirdar.agent.attempts import Attempt, Attempts
+from sirdar.agent.events import get_logger
 from sirdar.agent.link import Link, LinkError, Refused
 from sirdar.agent.redact import redact, safe_length, secrets_of
 from sirdar.agent.run_task import RunTask
 from sirdar.agent.settings import Settings
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 TICK_S = 0.1
 

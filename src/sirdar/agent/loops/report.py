@@ -2,17 +2,16 @@
 
 import asyncio
 
-import structlog
-
 from sirdar.agent.backoff import Backoff
 from sirdar.agent.capacity import Capacity
+from sirdar.agent.events import get_logger
 from sirdar.agent.exchange import Exchange
 from sirdar.agent.link import LinkError, Refused
 from sirdar.agent.loops.claim import ClaimLoop
 from sirdar.agent.outbox import Outbox
 from sirdar.wire.agent import Claim
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class ReportLoop:

@@ -6,15 +6,14 @@ import sys
 import time
 from pathlib import Path
 
-import structlog
-
 from sirdar.agent.attempts import Attempt, Attempts
+from sirdar.agent.events import get_logger
 from sirdar.agent.prepare import limits_of
 from sirdar.agent.run_task import RunTask
 from sirdar.agent.settings import Settings
 from sirdar.agent.stage_out import directory_bytes
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 Usage = tuple[float, int]
 

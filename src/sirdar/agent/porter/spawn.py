@@ -115,6 +115,8 @@ def spawn(task: Task, *, limit_address_space: bool) -> int:
     ``limit_address_space``: put RLIMIT_AS in force from the first instruction on, through a shell that execs the
     program. Raises SpawnError.
     """
+    if any("\0" in text for text in (*task.argv, *task.env.values())):
+        raise SpawnError(errno.EINVAL, "program", task.argv[0])
     path = find_program(task)
     argv = task.argv
     if limit_address_space and task.memory_bytes:
@@ -126,8 +128,6 @@ def spawn(task: Task, *, limit_address_space: bool) -> int:
         if error.errno == errno.ENOEXEC:  # a script without `#!`: a shell runs it, as execvp does
             return _spawn_by_shell(path, task)
         raise _explain(error.errno or errno.EIO, path, task) from None
-    except ValueError:  # a NUL byte in an argument
-        raise SpawnError(errno.EINVAL, "program", path) from None
 
 
 def _spawn_by_shell(path: str, task: Task) -> int:

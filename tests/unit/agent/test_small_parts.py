@@ -1,0 +1,146 @@
+"""Capacity, outbox, redaction, verdicts, directories: without processes."""
+
+import asyncio
+import errno
+from pathlib import Path
+
+import pytest
+
+from sirdar.agent.attempts import Attempt, Attempts
+from sirdar.agent.backoff import Backoff
+from sirdar.agent.capacity import Capacity
+from sirdar.agent.directories import Directories
+from sirdar.agent.executors.base import ProgramEnd
+from sirdar.agent.messages import read_messages
+from sirdar.agent.outbox import Outbox
+from sirdar.agent.outcomes import Limits, judge
+from sirdar.agent.redact import redact, safe_length, secrets_of
+from sirdar.agent.settings import Settings
+from sirdar.wire.agent import Final, Message, Started, SyncReply
+
+SETTINGS = Settings(home=Path("/nowhere"), slots=4)
+NO_LIMITS = Limits(None, None, None, address_space_only=False)
+
+
+def final(key: str) -> Final:
+    return Final(key=key, reason="ok", message="", ended_at=1.0, reported_at=1.0)
+
+
+def attempt(key: str) -> Attempt:
+    return Attempt(key=key, job="j", inputs={}, secrets={}, token="t")
+
+
+def test_an_agent_asks_for_what_it_can_start_within_a_second() -> None:
+    async def work() -> None:
+        attempts = Attempts()
+        capacity = Capacity(SETTINGS, attempts)
+        assert capacity.wanted() == 8, "unknown: twice its slots"
+        capacity.note(0.001)
+        assert capacity.wanted() == 256
+        capacity = Capacity(SETTINGS, attempts)
+        capacity.note(0.5)
+        assert capacity.wanted() == 4 + 8
+        capacity = Capacity(SETTINGS, attempts)
+        capacity.note(100.0)
+        assert capacity.wanted() == 4
+        for number in range(4):
+            attempts.add(attempt(f"j-{number}-0"))
+        assert capacity.wanted() == 0, "nothing is hoarded"
+
+    asyncio.run(work())
+
+
+def test_a_started_fact_is_dropped_when_the_final_comes_first() -> None:
+    async def work() -> None:
+        outbox = Outbox(started_delay_s=0.05, finals_per_sync=10)
+        outbox.add_started(Started(key="a", state="RUNNING", at=1.0))
+        outbox.add_started(Started(key="b", state="RUNNING", at=1.0))
+        outbox.add_finals([final("a")])
+        request = outbox.compose("s")
+        assert (request.started, [f.key for f in request.finals]) == ([], ["a"])
+        outbox.settle(request, SyncReply(acked=["a"]))
+        await asyncio.wait_for(outbox.wait(), 5)
+        request = outbox.compose("s")
+        assert [started.key for started in request.started] == ["b"] and not request.finals
+
+    asyncio.run(work())
+
+
+def test_what_is_not_acknowledged_is_sent_again_and_news_is_not_lost() -> None:
+    async def work() -> None:
+        outbox = Outbox(started_delay_s=0.0, finals_per_sync=2)
+        outbox.add_finals([final("a"), final("b"), final("c")])
+        first = outbox.compose("s")
+        assert [f.key for f in first.finals] == ["a", "b"]
+        outbox.settle(first, SyncReply(acked=["b"]))
+        assert [f.key for f in outbox.compose("s").finals] == ["a", "c"]
+        outbox.add_message(Message(key="m", seq=1, at=1.0, text="old"))
+        sent = outbox.compose("s")
+        outbox.add_message(Message(key="m", seq=2, at=2.0, text="new"))
+        outbox.settle(sent, SyncReply())
+        assert [message.text for message in outbox.compose("s").messages] == ["new"]
+
+    asyncio.run(work())
+
+
+def test_backoff_grows_with_jitter_up_to_its_bound() -> None:
+    backoff = Backoff(Settings(home=Path(), period_scale=0.5))
+    waits = [backoff.next_s() for _ in range(50)]
+    assert all(0.5 <= wait <= 30 for wait in waits) and max(waits) > 10 and len(set(waits)) > 10
+
+
+def test_secrets_are_replaced_length_for_length_also_across_pieces() -> None:
+    secrets = secrets_of(["hunter22", "abc", "longer-secret"])
+    assert redact(b"x hunter22 abc longer-secret", secrets) == b"x ******** abc *************"
+    raw = b"some text and then hunt"
+    assert safe_length(raw, secrets) <= len(raw) - 4
+    assert safe_length(b"whole line\n", secrets) == 11
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        (ProgramEnd("k", 0), "ok"),
+        (ProgramEnd("k", -11), "signal"),
+        (ProgramEnd("k", lost=True), "porter_lost"),
+        (ProgramEnd("k", error_number=errno.EAGAIN, error_at="system"), "start"),
+        (ProgramEnd("k", error_number=errno.ENOENT, error_at="directory"), "start"),
+        (ProgramEnd("k", error_number=errno.ENOENT, error_at="program"), "command_not_found"),
+        (ProgramEnd("k", -15, by="time"), "time_limit"),
+        (ProgramEnd("k", -9, out_of_memory=True), "out_of_memory"),
+    ],
+)
+def test_verdicts(end: ProgramEnd, reason: str) -> None:
+    assert judge(end, NO_LIMITS, cancelled=False, disk_exceeded=False, stderr_tail="").reason == reason
+
+
+def test_a_program_that_ended_before_the_cancel_came_ended_by_itself() -> None:
+    assert (
+        judge(ProgramEnd("k", 3), NO_LIMITS, cancelled=True, disk_exceeded=False, stderr_tail="").reason == "exit_code"
+    )
+
+
+def test_directories_are_emptied_and_used_again(tmp_path: Path) -> None:
+    pool = Directories(tmp_path)
+    folder = pool.take()
+    (folder / "dir" / "sub").mkdir()
+    (folder / "dir" / "file").write_text("x")
+    (folder / "messages").write_text("x")
+    pool.give(folder)
+    again = pool.take()
+    assert again == folder and list((again / "dir").iterdir()) == [] and not (again / "messages").exists()
+    assert pool.take() != folder
+
+
+def test_message_files_are_read_line_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "messages"
+    one = attempt("k")
+    path.write_bytes(
+        b'{"text": "a", "progress": 7}\nplain words\n{"metrics": {"x": 1, "y": "no", "z": NaN}}\n{"text": "unfin'
+    )
+    assert read_messages(one, path)
+    assert (one.said.text, one.said.progress, one.said.metrics) == ("plain words", 1.0, {"x": 1.0})
+    with path.open("ab") as file:
+        file.write(b'ished"}\n[1]\n')
+    assert read_messages(one, path)
+    assert one.said.text == "[1]" and not read_messages(one, path)
