@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sirdar.api.agent import read_body
 from sirdar.api.deps import bearer
-from sirdar.api.errors import headers_of
+from sirdar.api.errors import headers_of, problem_of
 from sirdar.api.submit import MAX_WAIT_S, submit_reply
 from sirdar.dispatch.desk import Desk
 from sirdar.domain.problems import Problem
@@ -68,7 +68,8 @@ class HotRoutes:
     async def _answer(self, reply: Awaitable[Response], scope: Scope, receive: Receive, send: Send) -> None:
         try:
             response = await reply
-        except Problem as problem:
+        except Exception as error:
+            problem = problem_of(error, where=scope["path"])
             body = to_json(problem.to_json())
             response = Response(body, problem.status, headers_of(problem), "application/problem+json")
         response.headers["x-content-type-options"] = "nosniff"

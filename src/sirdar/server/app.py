@@ -79,8 +79,13 @@ def build_app(services: Services) -> FastAPI:
     app.include_router(web.router)
     errors.install(app, services.settings)
     web.install(app)
-    app.add_middleware(HotRoutes, services=services, desk=app.state.desk)
     return app
+
+
+def build_asgi(services: Services) -> HotRoutes:
+    """What the HTTP server calls: the hot routes, and the application behind them."""
+    app = build_app(services)
+    return HotRoutes(app, services, app.state.desk)
 
 
 @contextlib.asynccontextmanager

@@ -18,7 +18,7 @@ from sirdar.client import profile
 from sirdar.domain.people import Scope
 from sirdar.domain.problems import Problem
 from sirdar.server.agent_process import AgentProcess
-from sirdar.server.app import build_app, build_services
+from sirdar.server.app import build_asgi, build_services
 from sirdar.server.home import HomeHeld, HomeLock
 from sirdar.server.logs import configure_logs
 from sirdar.services import attach, people, tokens
@@ -134,7 +134,7 @@ class _Up:
         settings = self._settings
         services = build_services(settings)
         prepared = services.store.write_now(partial(_prepare, services=services))
-        server = _Server(_uvicorn_config(build_app(services)))
+        server = _Server(_uvicorn_config(build_asgi(services)))
         self._obey_signals()
         serving = asyncio.create_task(server.serve(sockets=[self._listener]))
         up = asyncio.create_task(server.up.wait())

@@ -11,7 +11,7 @@ from sirdar.domain.ids import UserId
 from sirdar.domain.names import is_text
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
-from sirdar.services import access, audit, passwords
+from sirdar.services import access, audit, passwords, quotas
 from sirdar.services.context import Services
 from sirdar.services.settings import Settings
 from sirdar.services.signin import token_hash
@@ -124,6 +124,7 @@ async def change_user(services: Services, caller: Caller, name: str, changes: Ma
         values["password_hash"] = await services.auth.passwords.hash(password)
     user = await services.store.write(partial(_change, caller=caller, name=name, values=values))
     services.auth.forget(user_id=user.id)
+    quotas.forget(user.id)
     return user
 
 
