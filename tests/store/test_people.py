@@ -278,13 +278,13 @@ def test_quotas_of_jobs(store: Store) -> None:
     add(store, user("anna", quota_jobs=2), user("boris"))
     settings = Settings(home=Path("/nowhere"), quota_jobs=1)
     store.write_now(lambda tx: insert_job(tx, "id-anna", key=AttemptKey(JobId("j1"), 0, 1)))
-    store.read_now(lambda conn: quotas.check_submit(conn, "id-anna", 1, settings, now=1000.0))
+    store.read_now(lambda conn: quotas.check_submit(conn, "id-anna", 1, settings))
     with pytest.raises(Problem) as caught:
-        store.read_now(lambda conn: quotas.check_submit(conn, "id-anna", 2, settings, now=1000.5))
+        store.read_now(lambda conn: quotas.check_submit(conn, "id-anna", 2, settings))
     assert caught.value.code == "quota_exceeded"
     assert "1 jobs in flight" in caught.value.detail and "quota of 2" in caught.value.detail
     with pytest.raises(Problem):
-        store.read_now(lambda conn: quotas.check_submit(conn, "id-boris", 2, settings, now=1000.5))
+        store.read_now(lambda conn: quotas.check_submit(conn, "id-boris", 2, settings))
 
 
 def test_quotas_of_bytes_count_each_blob_once(store: Store) -> None:

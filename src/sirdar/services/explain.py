@@ -57,11 +57,9 @@ def explain_now(conn: Conn, caller: Caller | None, job_id: str, *, now: float, l
 
 def _ended(job: JobView) -> Explanation:
     reason = Reason(job.reason or "ok")
-    why = [
-        *([Why(reason.value, job.message)] if job.message else []),
-        Why("meaning", MEANING[reason]),
-        Why("who", WHO[reason.fault]),
-    ]
+    why = [Why("meaning", MEANING[reason])] if job.message else []
+    if reason is not Reason.OK:
+        why.append(Why("who", WHO[reason.fault]))
     if job.state == "CANCELLED" and job.cancel_requested_by:
         why.append(Why("cancelled_by", f"Cancelled by {job.cancel_requested_by}."))
     hint = f"sirdar job logs {job.id}" if reason.fault is Fault.PROGRAM else None

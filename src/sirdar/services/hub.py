@@ -35,6 +35,14 @@ class Hub:
         self.queue = Bell()
         self.pending = Bell()
         self.notices = Bell()
+        self.closed = False
+
+    def close(self) -> None:
+        """The server stops: whoever waits for a topic stops waiting. Loops are ended by whoever runs them."""
+        self.closed = True
+        for bells in self._bells.values():
+            for bell in bells:
+                bell.ring()
 
     def listen(self, topic: str) -> AbstractContextManager[Bell]:
         """A bell that rings at each change of the topic, until the block ends."""

@@ -63,7 +63,7 @@ async def submit(
             if earlier:
                 return earlier, tx.now
             idempotency.remember(tx, caller.user_id, key, body_hash, new.id)
-        quotas.check_submit(tx.conn, caller.user_id, 1, services.settings, now=tx.now)
+        quotas.check_submit(tx.conn, caller.user_id, 1, services.settings)
         return insert(tx, services, new)
 
     job_id, created_at = await services.store.write(write)
@@ -96,7 +96,7 @@ async def submit_again(
     new = await _build(services, caller, loaded, request, prepared, kept=job)
 
     def write(tx: Tx) -> str:
-        quotas.check_submit(tx.conn, caller.user_id, 1, services.settings, now=tx.now)
+        quotas.check_submit(tx.conn, caller.user_id, 1, services.settings)
         return insert(tx, services, new)[0]
 
     return await services.store.write(write)

@@ -61,6 +61,8 @@ async def watch(
             if shown.job.ended_at is not None and not events:
                 yield Told("end", _state(shown))
                 return
+            if services.hub.closed:
+                return  # the watcher comes again, with the number of the last event
             if events:
                 await asyncio.sleep(LEAST_S if any(event.kind in TASK_KINDS for event in events) else 0)
             elif not await bell.wait(QUIET_S):
