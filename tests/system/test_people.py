@@ -257,7 +257,7 @@ def test_a_token_expires(site: Site) -> None:
 
 
 def test_unknown_tokens(site: Site) -> None:
-    for token in ("", "x", "sirdar_" + "A" * 43, "t1.0123456789abcdef-0-0.xxxx", "t1.", "a" * 5000, "t1.\u00e9"):
+    for token in ("x", "sirdar_" + "A" * 43, "t1.0123456789abcdef-0-0.xxxx", "t1.", "a" * 5000, "t1.\u00e9"):
         headers = [(b"authorization", b"Bearer " + token.encode())]
         problem(httpx.get(f"{site.url}/api/me", headers=headers), 401, "unauthenticated")
     reply = httpx.get(f"{site.url}/api/me", headers={"authorization": "Basic " + base64.b64encode(b"a:b").decode()})

@@ -168,7 +168,8 @@ def _reasons(explained: Explanation, job: JobView) -> list[str]:
     """What is worth reading above the fold: nothing of a job that runs or is done as it should."""
     if job.state == "DONE":
         return []
-    texts = (why.text for why in explained.why if why.code not in PLAIN and why.text)
+    texts = [explained.summary] if job.ended_at is not None else []
+    texts += [why.text for why in explained.why if why.code not in PLAIN and why.text]
     return list(dict.fromkeys(texts))[:REASONS]
 
 
