@@ -26,12 +26,12 @@ def main(argv: list[str] | None = None) -> int:
     """Parses the arguments and lives. Returns the exit code."""
     options = _parser().parse_args(argv)
     settings = _settings(options)
-    events.configure(options.log_level)
     try:
         home = Home(settings.home)
     except HomeHeld as held:
         print(f"sirdar agent: {held}", file=sys.stderr)  # noqa: T201
         return EXIT_HELD
+    events.configure(options.log_level, home.path / "agent.log")
     runner = asyncio.Runner(loop_factory=_loop_factory())
     try:
         with runner:
@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--join",
         default=os.environ.get("SIRDAR_JOIN", ""),
-        help="single-use token that attaches this machine; needed once (also SIRDAR_JOIN)",
+        help="single-use token, needed once (also SIRDAR_JOIN) (also SIRDAR_JOIN)",
     )
     parser.add_argument("--slots", type=int, default=int(os.environ.get("MAX_TASKS", "0")) or os.cpu_count() or 1)
     parser.add_argument("--executor", choices=["process", "mock"], default="process")
@@ -101,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _settings(options: argparse.Namespace) -> Settings:
     numbers = {field.name: field.type for field in fields(Settings)}
+    join = options.join or os.environ.get("SIRDAR_JOIN", "")
     extra: dict[str, float | int | str] = {}
     for text in options.set:
         name, _, value = text.partition("=")
@@ -111,8 +112,8 @@ def _settings(options: argparse.Namespace) -> Settings:
     return Settings(
         home=options.home,
         server=options.server or os.environ.get("SIRDAR_URL", ""),
-        join=options.join,
-        token=os.environ.get("SIRDAR_AGENT_TOKEN", ""),
+        join=join,
+        token="" if join or (options.home / "identity.json").exists() else _resource_token(),
         slots=options.slots,
         executor=options.executor,
         labels=dict(label.partition("=")[::2] for label in options.label),
@@ -120,6 +121,11 @@ def _settings(options: argparse.Namespace) -> Settings:
         task_port=options.task_port,
         **extra,  # type: ignore[arg-type]
     )
+
+
+def _resource_token() -> str:
+    """A token that attaches an agent which has not joined by a key, as in a throw-away container."""
+    return os.environ.get("SIRDAR_TOKEN") or os.environ.get("EVEREST_TOKEN") or ""
 
 
 if __name__ == "__main__":

@@ -264,12 +264,17 @@ def _executor(settings: Settings, home: Path) -> Executor:
     return ProcessExecutor(home, settings.slots, idle_s=settings.porter_idle_s, memory=settings.memory_limit_by)
 
 
+def _memory_bytes() -> int:
+    if sys.platform == "win32":
+        return 0
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def capabilities(settings: Settings, home: Path) -> Capabilities:
     """What the machine has."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if sys.platform != "win32" else 0
     return Capabilities(
         cpus=os.cpu_count() or 1,
-        memory_bytes=memory,
+        memory_bytes=_memory_bytes(),
         disk_bytes=shutil.disk_usage(home).free,
         slots=settings.slots,
         executors=[settings.executor],

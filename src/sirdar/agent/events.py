@@ -1,12 +1,18 @@
-"""The agent's log: one event a line, as JSON on stderr. Every module of the agent takes its logger from here."""
+"""The agent's log: one event a line, as JSON in ``agent.log``, and on stderr where that is a terminal.
+
+Every module of the agent takes its logger from here."""
 
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TextIO
+
+ROTATE_OVER_BYTES = 10 << 20
 
 
 @contextmanager
@@ -37,8 +43,25 @@ def get_logger(name: str) -> Any:
     return _log.get_logger(name)
 
 
-def configure(level: str = "info") -> None:
-    """Sets up the log once for the process."""
+class _Both:
+    """Writes to the file and to the terminal."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        sys.stderr.write(text)
+        return self._file.write(text)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def configure(level: str, path: Path) -> None:
+    """Sets up the log once for the process. A file that has grown large is put aside once, as ``agent.log.1``."""
+    if path.exists() and path.stat().st_size > ROTATE_OVER_BYTES:
+        path.replace(path.with_name(path.name + ".1"))
+    file = path.open("a", buffering=1, opener=lambda name, flags: os.open(name, flags, 0o600))
     _log.configure(
         processors=[
             _log.contextvars.merge_contextvars,
@@ -48,6 +71,6 @@ def configure(level: str = "info") -> None:
             _log.processors.JSONRenderer(),
         ],
         wrapper_class=_log.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=_log.PrintLoggerFactory(sys.stderr),
+        logger_factory=_log.WriteLoggerFactory(_Both(file) if sys.stderr.isatty() else file),
         cache_logger_on_first_use=True,
     )

@@ -27,7 +27,7 @@ class Home:
             (self.path / name).mkdir(mode=0o700, exist_ok=True)
         self._lock = os.open(self.path / "agent.lock", os.O_RDWR | os.O_CREAT, 0o600)
         if not _try_lock(self._lock):
-            holder = os.pread(self._lock, 32, 0).decode(errors="replace") if sys.platform != "win32" else ""
+            holder = os.read(self._lock, 32).decode(errors="replace")
             os.close(self._lock)
             raise HomeHeld(f"the agent with process id {holder or 'unknown'} holds {self.path}")
         os.ftruncate(self._lock, 0)

@@ -262,7 +262,7 @@ def directory_bytes(folder: Path) -> int:
             except OSError:  # removed meanwhile
                 continue
             if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
-                total += status.st_blocks * 512 if status.st_blocks else status.st_size
+                total += status.st_size
     return total
 
 

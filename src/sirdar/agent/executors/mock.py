@@ -15,6 +15,8 @@ from pathlib import Path
 
 from sirdar.agent.executors.base import Ability, Facts, Handle, Launch, ProgramEnd, ProgramStart
 
+KILL_SIGNAL = 9
+
 
 class MockExecutor:
     """Carries out what the words say, with slots and first come, first started, in this process."""
@@ -90,7 +92,7 @@ class MockExecutor:
             Path(stream).write_text(script.get(word, ""))
         ends = [(float(script.get("run_for", 0)), int(script.get("exit_code", 0)), None)]
         if "kill_after" in script:
-            ends.append((float(script["kill_after"]), -signal.SIGKILL, None))
+            ends.append((float(script["kill_after"]), -KILL_SIGNAL, None))
         endings: list[tuple[float, int, str | None]] = [*ends]
         if launch.time_s is not None:
             endings.append((launch.time_s, -signal.SIGTERM, "time"))

@@ -46,4 +46,6 @@ class HeartbeatLoop:
 
 def load() -> dict[str, float]:
     """How busy the machine is."""
-    return {"load_1m": os.getloadavg()[0]} if sys.platform != "win32" else {}
+    if sys.platform == "win32":
+        return {}
+    return {"load_1m": os.getloadavg()[0]}
