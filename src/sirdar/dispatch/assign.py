@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from sirdar.domain.ids import AttemptKey, ResourceId
-from sirdar.domain.placement import Place, plan
+from sirdar.domain.placement import Place, Plan, plan
 from sirdar.domain.task import Task
 from sirdar.services.hub import Bell
 from sirdar.services.keys import Keys
@@ -26,6 +26,8 @@ from sirdar.store import tasks as task_store
 from sirdar.store.engine import Store, Tx
 
 log = structlog.get_logger()
+LEAST_LOOK = 32  # jobs of the queue
+MOST_LOOK = 4096
 
 
 @dataclass(slots=True)
@@ -57,6 +59,7 @@ class Assigner:
         self._lock = threading.Lock()
         self._busy = threading.Lock()  # one assignment of this process at a time
         self._again = Bell()
+        self._closed = False
 
     async def run(self, store: Store) -> None:
         """The loop: looks again when an assignment was put off, and from time to time for retries that are due."""
@@ -73,9 +76,12 @@ class Assigner:
         """Hold a claim. An older one of the same resource is answered empty: its caller is gone or will call again."""
         with self._lock:
             older = self._parked.pop(claim.resource_id, None)
-            self._parked[claim.resource_id] = claim
-        if older is not None:
-            _resolve(older, ClaimReply(Offers(), []))
+            if self._closed:
+                older = claim
+            else:
+                self._parked[claim.resource_id] = claim
+        if older is not None:  # this is the store's thread
+            older.future.get_loop().call_soon_threadsafe(_resolve, older, ClaimReply(Offers(), []))
 
     def unpark(self, claim: ParkedClaim) -> bool:
         """Stop holding it. False: it is being answered just now, the future will get its value."""
@@ -90,8 +96,9 @@ class Assigner:
         return len(self._parked)
 
     def release_all(self) -> None:
-        """When the server stops: every held call is answered empty."""
+        """When the server stops: every held call is answered empty, and none is held any more."""
         with self._lock:
+            self._closed = True
             claims = list(self._parked.values())
             self._parked.clear()
         for claim in claims:
@@ -130,11 +137,9 @@ class Assigner:
 
     def assign(self, tx: Tx, claims: Sequence[tuple[Place, str]]) -> dict[str, Offers]:
         """Lease what fits to the places that ask; what each is to be sent, by resource id."""
-        queue = job_store.waiting_jobs(tx.conn)
-        if not queue:
-            return {}
         sessions = {place.id: session for place, session in claims}
-        decided = plan(queue, [place for place, _ in claims])
+        places = [place for place, _ in claims]
+        decided = self._plan(tx, places)
         if not decided.assignments:
             return {}
         batch = new_batch(tx, self._settings)
@@ -160,6 +165,18 @@ class Assigner:
             leased.setdefault(given.resource, []).extend(keys)
         batch.flush()
         return {resource: build_offers(tx.conn, self._keys, keys) for resource, keys in leased.items()}
+
+    def _plan(self, tx: Tx, places: Sequence[Place]) -> Plan:
+        """Looks at as much of the queue as can fill the room, and further where what stands first does not fit."""
+        room = sum(place.room for place in places)
+        look = max(LEAST_LOOK, 2 * room)
+        while True:
+            queue = job_store.waiting_jobs(tx.conn, look)
+            decided = plan(queue, places)
+            given = sum(assignment.n for assignment in decided.assignments)
+            if len(queue) < look or given >= room or look >= MOST_LOOK:
+                return decided
+            look *= 8
 
     def _given_back(self, tx: Tx, job: Any, n: int) -> list[Task]:
         """Tasks of the job that were tried before and wait again; they go first."""

@@ -295,38 +295,49 @@ def load_items(conn: Connection, job_id: str, numbers: Sequence[int]) -> dict[in
     }
 
 
-def waiting_jobs(conn: Connection, limit: int = 1000) -> list[Wanted]:
-    """The jobs that have tasks to place: highest priority first, oldest first within one."""
-    query = (
-        sa.select(
-            jobs.c.id,
-            jobs.c.owner_id,
-            jobs.c.waiting,
-            jobs.c.cpus,
-            jobs.c.memory_bytes,
-            jobs.c.gpus,
-            jobs.c.nodes,
-            jobs.c.priority,
-            jobs.c.resources_json,
-        )
-        .where(sa.text("waiting > 0 AND state IN ('READY', 'RUNNING')"))
-        .order_by(jobs.c.priority.desc(), jobs.c.seq)
-        .limit(limit)
+_IS_WAITING = sa.text("waiting > 0 AND state IN ('READY', 'RUNNING')")
+_QUEUE = (
+    sa.select(
+        jobs.c.id,
+        jobs.c.owner_id,
+        jobs.c.waiting,
+        jobs.c.cpus,
+        jobs.c.memory_bytes,
+        jobs.c.gpus,
+        jobs.c.nodes,
+        jobs.c.priority,
+        jobs.c.resources_json,
     )
-    return [
-        Wanted(
-            JobId(row.id),
-            row.owner_id,
-            row.waiting,
-            row.cpus,
-            row.memory_bytes,
-            row.gpus,
-            row.nodes,
-            row.priority,
-            frozenset(json.loads(row.resources_json)) if row.resources_json != "[]" else frozenset(),
-        )
-        for row in conn.execute(query)
-    ]
+    .where(_IS_WAITING)
+    .order_by(jobs.c.priority.desc(), jobs.c.seq)
+    .limit(sa.bindparam("n"))
+)
+_QUEUE_OF_OWNER = _QUEUE.where(jobs.c.owner_id == sa.bindparam("owner"))
+_WAITING_OWNERS = sa.select(jobs.c.owner_id).where(_IS_WAITING).distinct()
+OWNERS_AT_ONCE = 200
+
+
+def waiting_jobs(conn: Connection, limit: int = 1000) -> list[Wanted]:
+    """The head of the queue: highest priority first, oldest first within one.
+
+    Where more wait than ``limit``, the first jobs of every owner are among them, so that nobody's thousands of jobs hide
+    another's one.
+    """
+    found = [_wanted(row) for row in conn.execute(_QUEUE, {"n": limit})]
+    if len(found) < limit:
+        return found
+    seen = {wanted.owner for wanted in found}
+    hidden = [row[0] for row in conn.execute(_WAITING_OWNERS) if row[0] not in seen]
+    each = max(1, limit // max(1, len(hidden)))
+    for owner in hidden[:OWNERS_AT_ONCE]:
+        found += [_wanted(row) for row in conn.execute(_QUEUE_OF_OWNER, {"n": each, "owner": owner})]
+    return found
+
+
+def _wanted(row: Any) -> Wanted:
+    (job, owner, waiting, cpus, memory, gpus, nodes, priority, resources) = row
+    chosen = frozenset(json.loads(resources)) if resources != "[]" else frozenset()
+    return Wanted(JobId(job), owner, waiting, cpus, memory, gpus, nodes, priority, chosen)
 
 
 _SAY = (

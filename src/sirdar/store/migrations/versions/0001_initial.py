@@ -434,7 +434,7 @@ def upgrade() -> None:
         )
         batch_op.create_index(
             "ix_jobs_queue",
-            ["priority", "seq"],
+            ["priority", "seq", "owner_id"],
             unique=False,
             sqlite_where=sa.text("waiting > 0 AND state IN ('READY', 'RUNNING')"),
             postgresql_where=sa.text("waiting > 0 AND state IN ('READY', 'RUNNING')"),
