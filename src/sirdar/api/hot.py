@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 from urllib.parse import parse_qs
 
 from pydantic_core import to_json
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -68,6 +68,8 @@ class HotRoutes:
     async def _answer(self, reply: Awaitable[Response], scope: Scope, receive: Receive, send: Send) -> None:
         try:
             response = await reply
+        except ClientDisconnect:
+            return
         except Exception as error:
             problem = problem_of(error, where=scope["path"])
             body = to_json(problem.to_json())

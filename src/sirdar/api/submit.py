@@ -80,7 +80,9 @@ async def wait_for_end(services: Services, caller: Caller, job_id: str, wait_s: 
     with services.hub.listen(f"end:{job_id}") as bell:
         shown = await show_job(services, caller, job_id)
         deadline = services.store.clock() + wait_s
-        while shown.job.ended_at is None and (left := deadline - services.store.clock()) > 0:
+        while (
+            not services.hub.closed and shown.job.ended_at is None and (left := deadline - services.store.clock()) > 0
+        ):
             # The bell is this process's; another server's ends are found by looking now and then.
             await bell.wait(min(left, 5.0))
             shown = await show_job(services, caller, job_id)

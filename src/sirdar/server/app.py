@@ -71,6 +71,7 @@ def build_app(services: Services) -> FastAPI:
         redoc_url=None,
     )
     assigner = Assigner(services.settings, services.keys)
+    services.hub.on_close.append(assigner.release_all)
     app.state.services = services
     app.state.assigner = assigner
     app.state.desk = Desk(services.settings, services.store, services.keys, assigner, services.blobs)
@@ -110,7 +111,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            assigner.release_all()
+            services.hub.close()
             group.cancel_scope.cancel()
     store.close()
     services.blobs.close()

@@ -150,6 +150,7 @@ class _Up:
         stopped = asyncio.create_task(self._stop.wait())
         await asyncio.wait({stopped, serving}, return_when=asyncio.FIRST_COMPLETED)
         await self._leave()
+        services.hub.close()  # answers whoever waits, else the server would wait for them
         server.should_exit = True
         server.force_exit = False
         await serving

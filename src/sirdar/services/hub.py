@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from sirdar.store.engine import Hints
@@ -36,10 +36,13 @@ class Hub:
         self.pending = Bell()
         self.notices = Bell()
         self.closed = False
+        self.on_close: list[Callable[[], None]] = []
 
     def close(self) -> None:
         """The server stops: whoever waits for a topic stops waiting. Loops are ended by whoever runs them."""
         self.closed = True
+        for act in self.on_close:
+            act()
         for bells in self._bells.values():
             for bell in bells:
                 bell.ring()

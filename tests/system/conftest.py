@@ -1,0 +1,38 @@
+"""The real product: one server that tests share, and servers of a test's own. Both are checked when they end."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.system.product import Product
+
+
+@pytest.fixture(scope="session")
+def sirdar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    """A running ``sirdar up`` that all tests share; they leave it as healthy as they found it."""
+    product = Product(tmp_path_factory.mktemp("sirdar"))
+    product.start()
+    try:
+        yield product
+    finally:
+        product.close()
+
+
+@pytest.fixture
+def own_sirdar(tmp_path: Path) -> Iterator[Callable[..., Product]]:
+    """Starts a ``sirdar up`` of the test's own, with settings: ``own_sirdar(fetch_allow="127.0.0.1")``."""
+    made: list[Product] = []
+
+    def start(**settings: Any) -> Product:
+        root = tmp_path / f"own{len(made)}"
+        root.mkdir()
+        product = Product(root, settings)
+        made.append(product)
+        product.start()
+        return product
+
+    yield start
+    for product in made:
+        product.close()
