@@ -61,7 +61,7 @@ def configure(level: str, path: Path) -> None:
     """Sets up the log once for the process. A file that has grown large is put aside once, as ``agent.log.1``."""
     if path.exists() and path.stat().st_size > ROTATE_OVER_BYTES:
         path.replace(path.with_name(path.name + ".1"))
-    file = path.open("a", buffering=1, opener=lambda name, flags: os.open(name, flags, 0o600))
+    file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", buffering=1)
     _log.configure(
         processors=[
             _log.contextvars.merge_contextvars,
