@@ -10,6 +10,7 @@ What counts, from the strongest: arguments, ``SIRDAR_URL`` and ``SIRDAR_TOKEN`` 
 """
 
 import contextlib
+import ipaddress
 import json
 import os
 from collections.abc import Mapping
@@ -22,7 +23,6 @@ from sirdar.client.errors import NotConfigured
 
 PROFILE_FILE = "profile.json"
 LAST_JOBS_FILE = "last.json"
-LOOPBACK_NAMES = frozenset({"localhost", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +100,20 @@ def normal_url(url: str) -> str:
 
 def refuse_plain_http(url: str) -> None:
     """Raises NotConfigured where a token would leave this machine unencrypted."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme == "http" and host not in LOOPBACK_NAMES and not host.startswith("127."):
+    if urlsplit(url).scheme == "http" and not is_loopback(url):
         raise NotConfigured(
             f"a token would travel to {url} unencrypted",
             "use https, or allow it: `sirdar login --insecure`, SIRDAR_INSECURE=1",
         )
+
+
+def is_loopback(url: str) -> bool:
+    """True where the address is this machine's own: by its form, no name is looked up (127.example.org is no such one)."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Profile:

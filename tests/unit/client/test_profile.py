@@ -63,6 +63,9 @@ def test_a_token_does_not_travel_in_clear_unless_allowed(tmp_path: Path) -> None
     assert profile.resolve(environ=env(tmp_path)).token == "t"
     for here in ("http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1", "http://127.8.8.8:1"):
         assert profile.resolve(here, "t", environ=env(tmp_path)).token == "t"
+    for elsewhere in ("http://127.example.org", "http://localhost.example.org", "http://2130706434.example"):
+        with pytest.raises(NotConfigured, match="unencrypted"):
+            profile.resolve(elsewhere, "t", environ=env(tmp_path))
 
 
 @pytest.mark.parametrize("url", ["ftp://x", "http://", "https://user:pass@x", "http://x:port", "javascript:alert(1)"])
