@@ -19,6 +19,7 @@ from pathlib import Path
 BIN = Path(sys.executable).parent
 READY_WITHIN_S = 60.0
 STOP_WITHIN_S = 30.0
+LINGER_S = 1.0
 MARKER = "SIRDAR_DEMO_ID"
 
 
@@ -87,7 +88,9 @@ def await_ready(process: subprocess.Popen[bytes], errors: Path) -> Server:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
+    """Ends the server and, by the second signal, also the programs and the porter, which would wait for its next start."""
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     try:
         process.wait(timeout=STOP_WITHIN_S)
     except subprocess.TimeoutExpired:
@@ -98,6 +101,20 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 # ---------------------------------------------------------------- leaving nothing behind
+
+
+def await_none(marker: str, home: Path, within_s: float) -> dict[int, str]:
+    """Waits for the end of all that ``processes`` finds; what is still there after that time."""
+    deadline = time.monotonic() + within_s
+    while (left := processes(marker, home)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return left
+
+
+def _signal(found: dict[int, str], number: signal.Signals) -> None:
+    for pid in found:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def processes(marker: str, home: Path) -> dict[int, str]:
@@ -115,12 +132,14 @@ def processes(marker: str, home: Path) -> dict[int, str]:
 
 
 def leave_nothing(marker: str, home: Path) -> list[str]:
-    """Waits for the last processes to end, removes the home. Gives back what had to be ended by force."""
-    deadline = time.monotonic() + STOP_WITHIN_S
-    while (left := processes(marker, home)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    for pid in left:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    """Ends the last processes, removes the home. Gives back what had to be ended by force.
+
+    A porter without tasks waits some minutes for an agent that may come back; none will come back to this home, so it is
+    asked to end.
+    """
+    await_none(marker, home, LINGER_S)
+    _signal(processes(marker, home), signal.SIGTERM)
+    left = await_none(marker, home, STOP_WITHIN_S)
+    _signal(left, signal.SIGKILL)
     shutil.rmtree(home, ignore_errors=True)
     return [f"still running at the end, and ended by force: {command} (pid {pid})" for pid, command in left.items()]
