@@ -20,6 +20,7 @@ from sirdar.wire.submit import SubmitRequest
 
 router = APIRouter(tags=["jobs"])
 MAX_WAIT_S = 3600.0
+LOOK_EVERY_S = 5.0
 
 
 @router.post(
@@ -54,7 +55,8 @@ async def submit_reply(
     base = services.settings.url
     headers = {"location": f"/api/jobs/{submitted.job_id}"}
     if wait_s or submitted.replayed:
-        shown = await wait_for_end(services, caller, submitted.job_id, wait_s or 0.0)
+        fresh = not submitted.replayed
+        shown = await wait_for_end(services, caller, submitted.job_id, wait_s or 0.0, fresh=fresh)
         content: dict[str, Any] = render_job(shown, base, results=await results_of(services, shown.job))
     else:
         content = render_submitted(submitted, caller.name, base)
@@ -75,15 +77,21 @@ def parse(body: bytes) -> SubmitRequest:
         raise Problem("invalid_request", "The body is nested too deeply.") from None
 
 
-async def wait_for_end(services: Services, caller: Caller, job_id: str, wait_s: float) -> Shown:
-    """The job as soon as it has ended, or as it is after ``wait_s``."""
+async def wait_for_end(services: Services, caller: Caller, job_id: str, wait_s: float, *, fresh: bool = False) -> Shown:
+    """The job as soon as it has ended, or as it is after ``wait_s``.
+
+    ``fresh``: it was committed just now, and nothing was awaited since: its end cannot have rung yet, so the first look is
+    saved.
+    """
+    deadline = services.store.clock() + wait_s
     with services.hub.listen(f"end:{job_id}") as bell:
+        if fresh and wait_s > 0:
+            await bell.wait(min(wait_s, LOOK_EVERY_S))
         shown = await show_job(services, caller, job_id)
-        deadline = services.store.clock() + wait_s
         while (
             not services.hub.closed and shown.job.ended_at is None and (left := deadline - services.store.clock()) > 0
         ):
             # The bell is this process's; another server's ends are found by looking now and then.
-            await bell.wait(min(left, 5.0))
+            await bell.wait(min(left, LOOK_EVERY_S))
             shown = await show_job(services, caller, job_id)
     return shown

@@ -24,6 +24,9 @@ from sirdar.store.resources import ResourceRow
 from sirdar.wire.agent import HeartbeatRequest, HelloReply, HelloRequest, SyncRequest
 
 
+TOKENS_KEPT = 10_000
+
+
 @dataclass(slots=True)
 class _Known:
     """What this process knows of a resource."""
@@ -42,10 +45,11 @@ class Desk:
         self._assigner = assigner
         self._blobs = blobs
         self._known: dict[str, _Known] = {}
+        self._tokens: dict[str, tuple[str, float]] = {}  # agents' tokens that were checked, and until when they hold
 
     async def resource(self, token: str) -> ResourceRow:
         """The resource whose agent holds this token. Raises Problem."""
-        resource_id = attach.resource_of_token(self._keys, token, self._store.clock())
+        resource_id = self._resource_id(token)
         known = self._known.get(resource_id)
         if known is None:
             row = await self._store.read(lambda conn: resource_store.find_resource(conn, resource_id))
@@ -53,6 +57,17 @@ class Desk:
                 raise Problem("unauthenticated", "The resource is not attached here any more.")
             known = self._known[resource_id] = _Known(row)
         return known.row
+
+    def _resource_id(self, token: str) -> str:
+        """Checks the signature once for each token; they live for an hour."""
+        now = self._store.clock()
+        resource_id, until = self._tokens.get(token, ("", 0.0))
+        if until < now:
+            resource_id, until = attach.resource_of_token(self._keys, token, now)
+            if len(self._tokens) >= TOKENS_KEPT:
+                self._tokens.clear()
+            self._tokens[token] = (resource_id, until)
+        return resource_id
 
     def forget(self, resource_id: str) -> None:
         """The resource changed (revoked, drained): read it again."""

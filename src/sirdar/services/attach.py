@@ -100,15 +100,15 @@ def agent_token(keys: Keys, resource_id: str, expires_at: float) -> str:
     return f"{AGENT_PREFIX}{text}.{keys.sign('agent', text)}"
 
 
-def resource_of_token(keys: Keys, token: str, now: float) -> str:
-    """The resource id in a valid agent token. Raises Problem."""
+def resource_of_token(keys: Keys, token: str, now: float) -> tuple[str, float]:
+    """The resource id in a valid agent token, and until when it holds. Raises Problem."""
     text, _, signature = token.removeprefix(AGENT_PREFIX).partition(".")
     if not token.startswith(AGENT_PREFIX) or not keys.checks("agent", text, signature):
         raise Problem("unauthenticated", "This is not an agent's token.")
     resource_id, _, expires = text.partition(":")
     if float(expires) < now:
         raise Problem("token_expired", "The agent's token has expired; ask for a new one.")
-    return resource_id
+    return resource_id, float(expires)
 
 
 @dataclass(frozen=True, slots=True)
