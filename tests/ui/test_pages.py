@@ -263,7 +263,7 @@ def test_what_to_do_next_when_empty(empty_site: Any) -> None:
     ("kind", "expected"),
     [
         ("running", ["Running", "fold 3 of 7, CV error 0.186", "43", "about", "left", "fold 3 of 7 <b>not bold</b>"]),
-        ("done", ["Done", "0.186", "fit.png", "all is well", "Exit code", "181 MB"]),
+        ("done", ["Done", "0.186", "fit.png", "all is well", "Exit code", "173 MiB"]),
         ("failed", ["Failed", "Exit code 2: <no such file>", "the program's own", "Traceback: no such file"]),
         ("unreachable", ["Unreachable", "laptop"]),
         ("waiting", ["Waiting"]),

@@ -108,22 +108,19 @@ def _python(reference: str, url: str, given: dict[str, Any], files: set[str]) ->
 
 
 def _curl(reference: str, url: str, given: dict[str, Any], files: set[str]) -> str:
+    curl = 'curl -H "Authorization: Bearer $SIRDAR_TOKEN"'
     lines = []
-    inputs: dict[str, Any] = {}
-    for name, value in given.items():
-        inputs[name] = value
-        if name in files:
-            lines.append(
-                f'curl -H "Authorization: Bearer $SIRDAR_TOKEN" -F {_shell(f"file=@{value}")} {url}/api/files/temp'
-                f"   # its uri is the value of {name}"
-            )
-            inputs[name] = "/api/files/temp/..."
-    body = json.dumps({"inputs": inputs}, ensure_ascii=False)
-    lines.append(
-        f"curl -H \"Authorization: Bearer $SIRDAR_TOKEN\" -H 'Content-Type: application/json' \\\n"
-        f"     -d {_shell(body)} \\\n     '{url}/api/apps/{reference}?wait=60'"
-    )
-    return "\n".join(lines)
+    for name in (name for name in given if name in files):
+        lines += [
+            f"# the reply's uri is the value of {name}",
+            f"{curl} \\",
+            f"  -F {_shell(f'file=@{given[name]}')} \\",
+        ]
+        lines += [f"  {url}/api/files/temp"]
+    inputs = {name: "/api/files/temp/..." if name in files else value for name, value in given.items()}
+    body = _shell(json.dumps({"inputs": inputs}, ensure_ascii=False))
+    lines += [f"{curl} \\", "  -H 'Content-Type: application/json' \\", f"  -d {body} \\"]
+    return "\n".join([*lines, f"  '{url}/api/apps/{reference}?wait=60'"])
 
 
 def _shell(word: str) -> str:

@@ -52,6 +52,16 @@ def size(size_bytes: int | None) -> str:
     return f"{value:.1f}{THIN}{_SIZES[unit]}" if value < 9.95 else f"{value:.0f}{THIN}{_SIZES[unit]}"
 
 
+def memory(size_bytes: int | None) -> str:
+    """``512 MiB``: memory is asked for in these units, so it is shown in them."""
+    if size_bytes is None:
+        return NOTHING
+    value, unit = size_bytes / 2**20, "MiB"
+    if value >= 1000:
+        value, unit = value / 1024, "GiB"
+    return f"{_trimmed(f'{value:.1f}') if value < 99.5 else f'{value:.0f}'}{THIN}{unit}"
+
+
 def duration(span_s: float | None) -> str:
     """``12 ms``, ``6.2 s``, ``4 min 12 s``, ``1 d 3 h``: never more than two units."""
     if span_s is None:

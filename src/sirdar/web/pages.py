@@ -29,8 +29,6 @@ SECURITY_HEADERS = {
     "x-frame-options": "DENY",
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "same-origin",
     "cache-control": "private, no-cache",
 }
 # What belongs to the session is signed away by these: sign in again, then go on where one was.
@@ -118,7 +116,7 @@ def _build_environment() -> jinja2.Environment:
         auto_reload=False,
     )
     environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined]
-    for name in ("integer", "number", "size", "duration", "rough", "percent", "value", "exact", "utc"):
+    for name in ("integer", "number", "size", "memory", "duration", "rough", "percent", "value", "exact", "utc"):
         environment.filters[name] = getattr(formats, name)
     environment.filters["markdown"] = markdown.render
     environment.filters["quoted"] = lambda text: quote(str(text), safe="")

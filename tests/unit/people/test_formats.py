@@ -55,6 +55,21 @@ def test_rough(given: float, shown: str) -> None:
     assert plain(formats.rough(given)) == shown
 
 
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (2**29, "512 MiB"),
+        (2**30, "1 GiB"),
+        (15_300_000, "14.6 MiB"),
+        (0, "0 MiB"),
+        (10 * 2**40, "10240 GiB"),
+        (None, "–"),
+    ],
+)
+def test_memory(given: int | None, shown: str) -> None:
+    assert plain(formats.memory(given)) == shown
+
+
 def test_times() -> None:
     at = datetime(2026, 11, 22, 14, 2, 11, 123456, UTC).timestamp()
     assert formats.moment(at, at + 60, UTC) == "14:02:11"
