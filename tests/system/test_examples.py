@@ -1,6 +1,7 @@
 """Every example, published and run through the real product: its state, its values, the very bytes of its files."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -90,5 +91,8 @@ def test_a_program_tells_how_far_it_is(product: Product) -> None:
     anneal = samples.load("anneal")
     assert product.sirdar("publish", str(anneal.folder)).returncode == 0
     ran = product.sirdar("run", "me/anneal", *anneal.arguments(), "--wait", "--json")
-    log = product.get(f"/api/jobs/{json.loads(ran.stdout)['id']}/log").text
-    assert "sweep 4000 of 4000" in log
+    job = json.loads(ran.stdout)
+    assert job["statusMessage"].startswith("sweep 4000 of 4000")
+    assert job["progress"] == 1.0
+    log = product.get(f"/api/jobs/{job['id']}/log").text
+    assert re.search(r'"TASK_MESSAGE", "[^"]+", "sweep \d+ of 4000', log)
