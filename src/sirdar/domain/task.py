@@ -14,15 +14,17 @@ class InvalidTransition(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What the rules need to know of a task. ``attempt`` is the current try (0: none yet), ``last_attempt`` the newest given out.
+    """What the rules need to know of a task.
 
-    While ``last_attempt > attempt`` an offer is open: it becomes current when it is accepted.
+    ``attempt`` is the current try (0: none), the only one that can end the task; ``last_attempt`` the newest given out;
+    ``offer`` the one that is offered and not accepted yet (0: none): it becomes the current one when it is accepted.
     """
 
     no: int
     state: State = State.READY
     attempt: int = 0
     last_attempt: int = 0
+    offer: int = 0
     leased: bool = False  # an attempt is offered, or the current one lives
     faults: int = 0
     not_before: float | None = None
@@ -151,25 +153,27 @@ def step(task: Task, fact: Fact, now: float) -> tuple[Task, Delta]:
 def _offer(task: Task, fact: Offered, now: float) -> tuple[Task, Delta]:
     if task.leased:
         raise InvalidTransition(f"offered twice: {task}")
-    return replace(task, last_attempt=task.last_attempt + 1, leased=True, not_before=None), LEASE
+    number = task.last_attempt + 1
+    return replace(task, last_attempt=number, offer=number, leased=True, not_before=None), LEASE
 
 
 def _accept(task: Task, fact: Accepted, now: float) -> tuple[Task, Delta]:
-    if fact.attempt != task.last_attempt or not task.leased or fact.attempt == task.attempt:
+    if fact.attempt != task.offer:
         return task, NOTHING
-    return replace(task, attempt=fact.attempt), NOTHING
+    return replace(task, attempt=fact.attempt, offer=0, started_at=None), NOTHING
 
 
 def _withdraw_offer(task: Task, fact: OfferWithdrawn, now: float) -> tuple[Task, Delta]:
-    if fact.attempt != task.last_attempt or fact.attempt == task.attempt or not task.leased:
+    if fact.attempt != task.offer:
         return task, NOTHING
-    return replace(task, leased=False), RETURN
+    return replace(task, offer=0, leased=False), RETURN
 
 
 def _start(task: Task, fact: Started, now: float) -> tuple[Task, Delta]:
     if fact.attempt != task.attempt:
         return task, NOTHING
-    return replace(task, state=State.RUNNING, started_at=fact.at), NOTHING
+    delta = NOTHING if task.leased else LEASE  # an agent that was given up says that it goes on
+    return replace(task, state=State.RUNNING, offer=0, leased=True, started_at=fact.at), delta
 
 
 def _end(task: Task, fact: Ended, now: float) -> tuple[Task, Delta]:
@@ -179,8 +183,8 @@ def _end(task: Task, fact: Ended, now: float) -> tuple[Task, Delta]:
     started_at = fact.started_at if fact.started_at is not None else task.started_at
     if fact.outcome.reason.retryable and fact.wanted and task.faults < fact.retry.limit:
         faults = task.faults + 1
-        if task.last_attempt > task.attempt and task.leased:  # a replacement is offered already: it goes on
-            return replace(task, attempt=0, faults=faults), NOTHING
+        if task.offer:  # a replacement is offered already: it goes on
+            return replace(task, attempt=0, faults=faults, started_at=None), NOTHING
         again = replace(
             task,
             state=State.READY,
@@ -192,7 +196,8 @@ def _end(task: Task, fact: Ended, now: float) -> tuple[Task, Delta]:
         )
         return again, before + Delta(waiting=1)
     state, after = _ending(fact.outcome)
-    return replace(task, state=state, leased=False, started_at=started_at, outcome=fact.outcome), before + after
+    ended = replace(task, state=state, offer=0, leased=False, started_at=started_at, outcome=fact.outcome)
+    return ended, before + after
 
 
 def _ending(outcome: Outcome) -> tuple[State, Delta]:
@@ -204,22 +209,22 @@ def _ending(outcome: Outcome) -> tuple[State, Delta]:
 
 
 def _lose(task: Task, fact: Unreachable, now: float) -> tuple[Task, Delta]:
-    if fact.attempt != task.attempt or task.last_attempt != task.attempt or not task.leased:
+    if fact.attempt != task.attempt or task.offer or not task.leased:
         return task, NOTHING
     return replace(task, state=State.READY, leased=False), RETURN
 
 
 def _recover(task: Task, fact: Reachable, now: float) -> tuple[Task, Delta]:
-    if fact.attempt != task.attempt or task.leased:
+    if fact.attempt != task.attempt or (task.leased and not task.offer):
         return task, NOTHING
     state = State.READY if task.started_at is None else State.RUNNING
-    return replace(task, state=state, leased=True), LEASE
+    return replace(task, state=state, offer=0, leased=True), NOTHING if task.offer else LEASE
 
 
 def _withdraw(task: Task, fact: Withdrawn, now: float) -> tuple[Task, Delta]:
     state, after = _ending(fact.outcome)
     before = Delta(leased=-1) if task.leased else Delta(waiting=-1)
-    return replace(task, state=state, leased=False, outcome=fact.outcome), before + after
+    return replace(task, state=state, offer=0, leased=False, outcome=fact.outcome), before + after
 
 
 def _ignore(task: Task, fact: Fact, now: float) -> tuple[Task, Delta]:

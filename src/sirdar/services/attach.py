@@ -173,7 +173,7 @@ def _reconcile(  # type: ignore[no-untyped-def]
     by_text = {key.text: loaded for key, loaded in live.items()}
     desired = {item.key: _wish(by_text.get(item.key)) for item in owned}
     gone = {key: loaded for key, loaded in live.items() if key.text not in desired and lost(loaded)}
-    back = [key for key, loaded in live.items() if key.text in desired and not loaded.task.leased]
+    back = [key for key, loaded in live.items() if key.text in desired and _was_given_up(key, loaded)]
     if gone or back:
         batch = new_batch(tx, settings)
         batch.load([*gone, *back])
@@ -188,6 +188,11 @@ def _reconcile(  # type: ignore[no-untyped-def]
         batch.flush()
         tx.hints.queue = True
     return desired
+
+
+def _was_given_up(key: AttemptKey, loaded: Loaded) -> bool:
+    """The attempt's task waits for a replacement, or one is offered that nobody has accepted yet."""
+    return loaded.task.attempt == key.attempt and (not loaded.task.leased or loaded.task.offer > 0)
 
 
 def _wish(loaded: Loaded | None) -> str:

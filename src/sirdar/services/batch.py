@@ -73,6 +73,7 @@ class Batch:
         self._attempt_ends: dict[AttemptKey, tuple[Outcome, float | None, float | None, float | None]] = {}
         self._attempt_cancels: list[AttemptKey] = []
         self.superseded: list[AttemptKey] = []  # attempts that their agents shall forget
+        self.recovered = False  # an attempt that was given up turned out to live
 
     # ------------------------------------------------------------ loading
 
@@ -142,12 +143,9 @@ class Batch:
     def progress(self, key: AttemptKey, state: AttemptState, at: float) -> None:
         """The attempt has come to this phase."""
         now = self.attempt_state(key)
-        if (
-            now is None
-            or now in (AttemptState.ENDED, AttemptState.OFFERED)
-            or ATTEMPT_ORDER[state] <= ATTEMPT_ORDER[now]
-        ):
+        if now in (None, AttemptState.ENDED, AttemptState.OFFERED) or ATTEMPT_ORDER[state] <= ATTEMPT_ORDER[now]:
             return
+        self.recover(key)  # it speaks: it is not lost
         started = None
         if state is AttemptState.RUNNING:
             self._apply(key, Started(key.attempt, at))
@@ -162,6 +160,7 @@ class Batch:
         task = self._tasks.get((key.job, key.task))
         if task is None or task.attempt != key.attempt or task.state.ended:
             return
+        self.recover(key)
         self._said[key.job, key.task] = {"text": text, "progress": progress, "metrics": dict(metrics)}
         self.tx.hints.jobs.add(key.job)
         if text is not None:
@@ -191,10 +190,8 @@ class Batch:
     ) -> None:
         change = self._jobs[key.job]
         change.started_at = _earliest(change.started_at, after.started_at)
-        if before.last_attempt > key.attempt and before.leased and after.state.ended:
-            self._supersede(AttemptKey(key.job, key.task, before.last_attempt), Reason.SUPERSEDED)
         if after.state.ended:
-            self._ended[key.job, key.task] = columns
+            self._ended[key.job, key.task] = {**columns, "resource_id": self._loaded[key].attempt.resource_id}
             self._note_end(change, key, after, columns)
         else:
             change.returned.append([key.task, key.attempt, outcome.reason.value, outcome.message])
@@ -251,6 +248,8 @@ class Batch:
         before = self._tasks[key.job, key.task]
         if self._apply(key, Reachable(key.attempt)) is not before:
             self._jobs[key.job].events.append(("reachable", {"tasks": [[key.task, key.attempt]]}))
+            self._resources[key.job, key.task] = self._loaded[key].attempt.resource_id
+            self.recovered = True
             self._move(key)
 
     # ------------------------------------------------------------ facts of jobs
@@ -396,9 +395,12 @@ class Batch:
         place = (key.job, key.task)
         before = self._tasks[place]
         after, delta = task_rules.step(before, fact, self.tx.now)
-        if after is not before:
-            self._tasks[place] = after
-            self._jobs[key.job].delta += delta
+        if after is before:
+            return after
+        self._tasks[place] = after
+        self._jobs[key.job].delta += delta
+        if before.offer not in (0, after.offer, key.attempt):  # the task has no need of the replacement
+            self._supersede(AttemptKey(key.job, key.task, before.offer), Reason.SUPERSEDED)
         return after
 
     def _move(self, key: AttemptKey, ready_at: float | None = None) -> None:

@@ -13,6 +13,7 @@ from sirdar.domain.states import AttemptState
 from sirdar.services.batch import Batch
 from sirdar.services.settings import Settings
 from sirdar.store import blobs as blob_store
+from sirdar.store import resources as resource_store
 from sirdar.store.engine import Tx
 from sirdar.wire.agent import Final, Stream, SyncRequest
 
@@ -61,6 +62,8 @@ def apply_report(tx: Tx, settings: Settings, resource_id: str, request: SyncRequ
         if final.key in mine:
             _end(tx, batch, mine[final.key], final)
         report.acked.append(final.key)
+    if batch.recovered:  # so that the next round does not give it up again before it sends its heartbeat
+        resource_store.renew_lease(tx, resource_id, lease_s=settings.lease_s)
     batch.flush()
     report.forget += [key.text for key in batch.superseded if key in mine.values()]
     return report

@@ -304,7 +304,8 @@ tasks = Table(
     Column("no", Integer, nullable=False),
     Column("state", Text, nullable=False),
     Column("attempt", Integer, nullable=False),  # the current one: only it can end the task
-    Column("last_attempt", Integer, nullable=False),  # the newest one given out; greater where a replacement is offered
+    Column("last_attempt", Integer, nullable=False),  # the newest one given out
+    Column("offer", Integer, nullable=False, server_default="0"),  # the one that is offered and not accepted yet
     Column("leased", Integer, nullable=False, server_default="0"),  # an attempt is offered, or the current one lives
     Column("faults", Integer, nullable=False, server_default="0"),  # ends that were the platform's fault
     Column("not_before", Float),
@@ -328,6 +329,7 @@ tasks = Table(
     PrimaryKeyConstraint("job_id", "no"),
     CheckConstraint("state IN ('READY', 'RUNNING', 'DONE', 'FAILED', 'CANCELLED')", name="state"),
     CheckConstraint("attempt >= 0 AND attempt <= last_attempt", name="attempt"),
+    CheckConstraint("offer = 0 OR (offer = last_attempt AND offer > attempt AND leased = 1)", name="offer"),
     CheckConstraint("(reason IS NULL) = (state IN ('READY', 'RUNNING'))", name="outcome"),
     sqlite_with_rowid=False,
 )

@@ -37,8 +37,8 @@ class Loaded:
     attempt: AttemptRow
 
 
-_COLUMNS = """t.job_id, t.no, t.state, t.attempt, t.last_attempt, t.leased, t.faults, t.not_before, t.started_at,
- t.reason, t.message, t.exit_code,
+_COLUMNS = """t.job_id, t.no, t.state, t.attempt, t.last_attempt, t.offer, t.leased, t.faults, t.not_before,
+ t.started_at, t.reason, t.message, t.exit_code,
  a.no, a.state, a.resource_id, a.session, a.offered_at, a.accepted_at, a.cancel_at"""
 _JOIN = f"""SELECT {_COLUMNS} FROM k
  JOIN tasks t ON t.job_id = k.job_id AND t.no = k.no
@@ -64,22 +64,35 @@ _OFFERED_TO = sa.text(
     "SELECT job_id, task_no, no FROM attempts WHERE resource_id = :resource AND state <> 'ENDED' AND state = 'OFFERED'"
 )
 _READY_ROWS = sa.text(
-    "SELECT no, state, attempt, last_attempt, leased, faults, not_before, started_at FROM tasks"
+    "SELECT no, state, attempt, last_attempt, faults, not_before, started_at FROM tasks"
     " WHERE job_id = :job AND state = 'READY' AND leased = 0 AND (not_before IS NULL OR not_before <= :now)"
     " ORDER BY no LIMIT :n"
 )
 
 _ALL_READY_ROWS = sa.text(
-    "SELECT no, state, attempt, last_attempt, leased, faults, not_before, started_at FROM tasks"
+    "SELECT no, state, attempt, last_attempt, faults, not_before, started_at FROM tasks"
     " WHERE job_id = :job AND state = 'READY' AND leased = 0"
 )
 
-_MOVED = ("state", "attempt", "last_attempt", "leased", "faults", "not_before", "resource_id", "ready_at", "started_at")
+_MOVED = (
+    "state",
+    "attempt",
+    "last_attempt",
+    "offer",
+    "leased",
+    "faults",
+    "not_before",
+    "resource_id",
+    "ready_at",
+    "started_at",
+)
 _ENDED = (
     "state",
     "attempt",
+    "offer",
     "leased",
     "faults",
+    "resource_id",
     "staging_at",
     "started_at",
     "ended_at",
@@ -99,9 +112,9 @@ _ENDED = (
 
 
 def _update_tasks(columns: Sequence[str]) -> sa.Update:
-    """An update by key. A program's words stay where there are no newer ones."""
+    """An update by key. A program's words, and the resource, stay where there are no newer ones."""
     values: dict[str, Any] = {name: sa.bindparam(f"b_{name}") for name in columns}
-    values |= {name: sa.func.coalesce(values[name], tasks.c[name]) for name in _WORDS if name in values}
+    values |= {name: sa.func.coalesce(values[name], tasks.c[name]) for name in _KEPT if name in values}
     return (
         sa.update(tasks)
         .where(tasks.c.job_id == sa.bindparam("b_job"), tasks.c.no == sa.bindparam("b_no"))
@@ -122,6 +135,7 @@ def _update_attempts(*columns: str) -> sa.Update:
 
 
 _WORDS = ("status_message", "progress", "metrics_json")
+_KEPT = (*_WORDS, "resource_id")
 _MOVE_TASK = _update_tasks(_MOVED)
 _END_TASK = _update_tasks(_ENDED)
 _SAY = _update_tasks(_WORDS)
@@ -158,25 +172,27 @@ def expired_offers(conn: Connection, before: float) -> dict[AttemptKey, Loaded]:
 def _collect(rows: Any) -> dict[AttemptKey, Loaded]:
     found = {}
     for row in rows:
-        (job, no, state, attempt, last, leased, faults, not_before, started, reason, message, exit_code) = row[:12]
-        outcome = Outcome(Reason(reason), message or "", exit_code) if reason else None
-        task = Task(no, State(state), attempt, last, bool(leased), faults, not_before, started, outcome)
-        key = AttemptKey(JobId(job), no, row[12])
-        found[key] = Loaded(task, AttemptRow(key, AttemptState(row[13]), *row[14:19]))
+        (job, no, state, attempt, last, offer, leased, faults, not_before, started, reason, message, code) = row[:13]
+        outcome = Outcome(Reason(reason), message or "", code) if reason else None
+        task = Task(no, State(state), attempt, last, offer, bool(leased), faults, not_before, started, outcome)
+        key = AttemptKey(JobId(job), no, row[13])
+        found[key] = Loaded(task, AttemptRow(key, AttemptState(row[14]), *row[15:20]))
     return found
 
 
 def ready_rows(tx: Tx, job_id: str, n: int) -> list[Task]:
     """Tasks that were given back and may be tried again now."""
-    rows = tx.conn.execute(_READY_ROWS, {"job": job_id, "now": tx.now, "n": n})
-    return [Task(r.no, State(r.state), r.attempt, r.last_attempt, bool(r.leased), r.faults, None, None) for r in rows]
+    return _waiting(tx.conn.execute(_READY_ROWS, {"job": job_id, "now": tx.now, "n": n}))
 
 
 def ready_rows_of_job(tx: Tx, job_id: str) -> list[Task]:
     """All tasks that were given back and are not offered, also those that shall wait a little."""
-    rows = tx.conn.execute(_ALL_READY_ROWS, {"job": job_id})
+    return _waiting(tx.conn.execute(_ALL_READY_ROWS, {"job": job_id}))
+
+
+def _waiting(rows: Any) -> list[Task]:
     return [
-        Task(r.no, State(r.state), r.attempt, r.last_attempt, bool(r.leased), r.faults, r.not_before, r.started_at)
+        Task(r.no, State(r.state), r.attempt, r.last_attempt, 0, False, r.faults, r.not_before, r.started_at)
         for r in rows
     ]
 
@@ -192,6 +208,7 @@ def insert_tasks(tx: Tx, job_id: str, rows: Sequence[Task], *, resource_id: str,
                 "state": task.state.value,
                 "attempt": task.attempt,
                 "last_attempt": task.last_attempt,
+                "offer": task.offer,
                 "leased": int(task.leased),
                 "resource_id": resource_id,
                 "ready_at": ready_at,
@@ -232,6 +249,7 @@ def move_tasks(tx: Tx, rows: Sequence[tuple[str, Task, str | None, float | None]
                     "b_state": task.state.value,
                     "b_attempt": task.attempt,
                     "b_last_attempt": task.last_attempt,
+                    "b_offer": task.offer,
                     "b_leased": int(task.leased),
                     "b_faults": task.faults,
                     "b_not_before": task.not_before,
@@ -259,6 +277,7 @@ def _ended_values(job: str, task: Task, columns: Mapping[str, Any]) -> dict[str,
         b_no=task.no,
         b_state=task.state.value,
         b_attempt=task.attempt,
+        b_offer=task.offer,
         b_leased=int(task.leased),
         b_faults=task.faults,
         b_started_at=task.started_at,

@@ -476,6 +476,7 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("last_attempt", sa.Integer(), nullable=False),
+        sa.Column("offer", sa.Integer(), server_default="0", nullable=False),
         sa.Column("leased", sa.Integer(), server_default="0", nullable=False),
         sa.Column("faults", sa.Integer(), server_default="0", nullable=False),
         sa.Column("not_before", sa.Float(), nullable=True),
@@ -499,6 +500,9 @@ def upgrade() -> None:
         sa.CheckConstraint("(reason IS NULL) = (state IN ('READY', 'RUNNING'))", name=op.f("ck_tasks_outcome")),
         sa.CheckConstraint("state IN ('READY', 'RUNNING', 'DONE', 'FAILED', 'CANCELLED')", name=op.f("ck_tasks_state")),
         sa.CheckConstraint("attempt >= 0 AND attempt <= last_attempt", name=op.f("ck_tasks_attempt")),
+        sa.CheckConstraint(
+            "offer = 0 OR (offer = last_attempt AND offer > attempt AND leased = 1)", name=op.f("ck_tasks_offer")
+        ),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_tasks_job_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "no", name=op.f("pk_tasks")),
         sqlite_with_rowid=False,

@@ -1,0 +1,216 @@
+"""The ledger through its services, on both databases: offers, leases, lost agents, replacements, cancelling."""
+
+from sirdar.store import tables as t
+from tests.store.ledger import Agent, Ledger, check
+
+
+def test_a_task_goes_from_submission_to_its_end(ledger: Ledger) -> None:
+    job = ledger.submit()
+    agent = ledger.attach()
+    (key,) = agent.take()
+    agent.phase(key)
+    agent.final(key)
+    check(ledger)
+    assert (ledger.job(job).state, ledger.task(job).state, ledger.attempt(job).state) == ("DONE", "DONE", "ENDED")
+    assert ledger.kinds(job) == ["submitted", "offered", "running", "state", "ended", "state"]
+
+
+def silence(ledger: Ledger, *alive: Agent) -> None:
+    """Time in which only the living call: the others' leases run out, and they are lost."""
+    for _ in range(9):
+        ledger.clock.now += 20.0
+        for agent in alive:
+            agent.heartbeat()
+        ledger.expire()
+
+
+def lost_and_offered_again(ledger: Ledger, job: str, first: Agent, second: Agent) -> tuple[str, str]:
+    """Keys of an attempt that was lost after its program had started, and of its replacement, which is offered."""
+    (old,) = first.take()
+    first.phase(old)
+    silence(ledger, second)
+    (new,) = second.claim()
+    return old, new
+
+
+# ---------------------------------------------------------------- lost agents and replacements
+
+
+def test_an_agent_that_is_back_before_the_replacement_is_accepted_goes_on(ledger: Ledger) -> None:
+    job = ledger.submit()
+    first, second = ledger.attach(), ledger.attach()
+    old, new = lost_and_offered_again(ledger, job, first, second)
+    assert first.heartbeat() == {old: "run"}
+    check(ledger)
+    assert second.accept([new]) == [], "the replacement is withdrawn"
+    assert (ledger.task(job).state, ledger.task(job).attempt) == ("RUNNING", 1)
+    assert ledger.task(job).resource_id == first.resource_id
+    first.final(old)
+    check(ledger)
+    assert ledger.job(job).state == "DONE"
+
+
+def test_an_agent_that_is_back_after_that_is_told_to_forget(ledger: Ledger) -> None:
+    job = ledger.submit()
+    first, second = ledger.attach(), ledger.attach()
+    old, new = lost_and_offered_again(ledger, job, first, second)
+    assert second.accept([new]) == [new]
+    assert first.heartbeat() == {old: "forget"}
+    first.final(old, "exit_code")
+    check(ledger)
+    assert ledger.task(job).state == "READY"
+    assert ledger.task(job).started_at is None, "the new attempt's program has not started"
+    second.final(new)
+    assert (ledger.job(job).state, ledger.task(job).attempt) == ("DONE", 2)
+
+
+def test_an_end_that_arrives_while_the_replacement_is_offered_counts(ledger: Ledger) -> None:
+    job = ledger.submit()
+    first, second = ledger.attach(), ledger.attach()
+    old, new = lost_and_offered_again(ledger, job, first, second)
+    first.final(old)
+    check(ledger)
+    assert (ledger.job(job).state, ledger.task(job).resource_id) == ("DONE", first.resource_id)
+    assert second.accept([new]) == []
+    assert ledger.attempt(job, attempt=2).reason == "superseded"
+
+
+def test_a_replacement_nobody_accepted_leaves_no_trace_when_the_agent_is_lost_again(ledger: Ledger) -> None:
+    job = ledger.submit()
+    first, second = ledger.attach(), ledger.attach()
+    lost_and_offered_again(ledger, job, first, second)
+    ledger.clock.now += ledger.settings.accept_s + 1
+    ledger.expire()  # the offer to the second
+    first.heartbeat()
+    check(ledger)
+    silence(ledger, second)
+    check(ledger)
+    (again,) = second.take()
+    second.final(again)
+    assert (ledger.job(job).state, ledger.task(job).attempt) == ("DONE", 3)
+
+
+def test_a_fault_of_an_agent_that_came_back_is_tried_again(ledger: Ledger) -> None:
+    job = ledger.submit()
+    first, second = ledger.attach(), ledger.attach()
+    old, _ = lost_and_offered_again(ledger, job, first, second)
+    ledger.clock.now += ledger.settings.accept_s + 1
+    ledger.expire()
+    first.heartbeat()
+    first.final(old, "porter_lost")
+    check(ledger)
+    ledger.clock.now += 10
+    (again,) = second.take()
+    second.final(again)
+    assert ledger.job(job).state == "DONE"
+
+
+def test_a_phase_that_a_silent_agent_reports_shows_that_it_lives(ledger: Ledger) -> None:
+    job = ledger.submit()
+    first, second = ledger.attach(), ledger.attach()
+    (key,) = first.take()
+    silence(ledger, second)
+    assert ledger.job(job).waiting == 1
+    first.phase(key)
+    check(ledger)
+    ledger.expire()
+    check(ledger)
+    assert (ledger.job(job).leased, ledger.task(job).state) == (1, "RUNNING"), "the call renewed the lease"
+    silence(ledger, second)
+    check(ledger)
+    assert second.take(), "lost again, replaced again"
+
+
+def test_without_retries_a_lost_task_fails_and_is_not_run_again(ledger: Ledger) -> None:
+    job = ledger.submit(retries=0)
+    first, second = ledger.attach(), ledger.attach()
+    (key,) = first.take()
+    silence(ledger, second)
+    check(ledger)
+    assert (ledger.job(job).state, ledger.job(job).reason) == ("FAILED", "agent_lost")
+    assert second.claim() == []
+    assert first.heartbeat() == {key: "forget"}
+
+
+def test_each_replacement_counts_as_a_retry(ledger: Ledger) -> None:
+    job = ledger.submit(retries=1)
+    first, second, third = ledger.attach(), ledger.attach(), ledger.attach()
+    first.take()
+    silence(ledger, second, third)
+    assert second.take()
+    assert ledger.task(job).faults == 1
+    silence(ledger, third)
+    check(ledger)
+    assert ledger.job(job).reason == "agent_lost"
+
+
+def test_a_restarted_server_gives_silent_agents_a_lease_before_it_gives_them_up(ledger: Ledger) -> None:
+    job = ledger.submit(retries=0)
+    agent = ledger.attach()
+    (key,) = agent.take()
+    ledger.clock.now += 70.0
+    ledger.expire()
+    assert ledger.rows(t.resources)[0].unreachable_since is not None
+    ledger.clock.now += 3600.0  # the server is down; the agent runs on
+    ledger.restart()
+    ledger.expire()
+    assert ledger.job(job).state != "FAILED"
+    agent.final(key)
+    assert ledger.job(job).state == "DONE"
+
+
+# ---------------------------------------------------------------- cancelling, stopping
+
+
+def test_what_came_back_in_the_same_call_as_the_failure_that_stops_the_job_is_withdrawn(ledger: Ledger) -> None:
+    job = ledger.submit(3, on_failure="stop", retries=2)
+    agent = ledger.attach()
+    one, two, three = agent.take(3)
+    agent.phase(three)
+    finals = [agent.make_final(one, "start"), agent.make_final(two, "exit_code")]
+    agent.sync(finals=finals)
+    check(ledger)
+    assert [ledger.task(job, no).state for no in range(3)] == ["CANCELLED", "FAILED", "RUNNING"]
+    agent.final(three, "cancelled")
+    check(ledger)
+    assert (ledger.job(job).state, ledger.job(job).reason) == ("FAILED", "tasks_failed")
+
+
+def test_an_agent_that_is_back_in_the_call_that_stops_the_job_is_told_to_end_its_task(ledger: Ledger) -> None:
+    job = ledger.submit(2, on_failure="stop")
+    first, second = ledger.attach(), ledger.attach()
+    one, two = first.take(2)
+    silence(ledger, second)
+    first.sync(started=[{"key": one, "state": "RUNNING", "at": 1.0}], finals=[first.make_final(two, "exit_code")])
+    check(ledger)
+    assert first.cancels == {one}
+    first.final(one, "cancelled")
+    assert ledger.job(job).state == "FAILED"
+
+
+def test_a_fault_of_the_platform_while_it_is_cancelled_is_a_cancellation(ledger: Ledger) -> None:
+    job = ledger.submit()
+    agent = ledger.attach()
+    (key,) = agent.take()
+    ledger.cancel(job)
+    agent.final(key, "porter_lost")
+    check(ledger)
+    assert (ledger.job(job).state, ledger.job(job).reason) == ("CANCELLED", "cancelled")
+
+
+# ---------------------------------------------------------------- what is kept of a try
+
+
+def test_times_of_earlier_phases_stay(ledger: Ledger) -> None:
+    job = ledger.submit()
+    first, second = ledger.attach(), ledger.attach()
+    ledger.clock.now += 1
+    ready_at = ledger.job(job).ready_at
+    (key,) = first.take()
+    first.phase(key)
+    assert ledger.task(job).ready_at == ready_at
+    began = ledger.clock.now
+    silence(ledger, second)
+    second.take()
+    attempt = ledger.attempt(job)
+    assert (attempt.reason, attempt.accepted_at, attempt.started_at) == ("agent_lost", began, began)
