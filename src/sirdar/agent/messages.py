@@ -2,8 +2,8 @@
 
 import json
 import math
+import os
 import time
-from pathlib import Path
 from typing import Any, TypeGuard
 
 from sirdar.agent.attempts import Attempt
@@ -13,14 +13,16 @@ TEXT_CHARS = 2000
 METRICS_KEPT = 100
 
 
-def read_messages(attempt: Attempt, path: Path) -> bool:
+def read_messages(attempt: Attempt, path: str) -> bool:
     """Takes what has been appended since the last time; True if that said anything new.
 
     A line that is no JSON object is taken as text. A last line without its end is left for the next time.
     """
     said = attempt.said
     try:
-        with path.open("rb") as file:
+        if os.stat(path).st_size <= said.file_offset:  # noqa: PTH116
+            return False
+        with open(path, "rb") as file:
             file.seek(said.file_offset)
             raw = file.read(MOST_BYTES)
     except OSError:

@@ -10,6 +10,7 @@ from sirdar.agent.executors.base import Launch
 from sirdar.agent.outcomes import Limits
 from sirdar.agent.settings import Settings
 from sirdar.agent.stage_in import Find, Plan, link_code, place, render_task, write_rendered
+from sirdar.domain.app import CodeKind
 
 
 @dataclass(slots=True)
@@ -58,7 +59,8 @@ def prepare(
     if made.files:
         attempt.shared = place(made, folder / "dir", find, copy_below_bytes=settings.copy_below_bytes)
         attempt.staged_in_bytes = made.size_bytes
-    link_code(common.app, folder / "dir")
+    if common.app.code.kind is CodeKind.PATH:
+        link_code(common.app, folder / "dir")
     rendered = render_task(common.app, made)
     stdin = write_rendered(rendered, folder)
     limits = limits_of(common, address_space_only=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sirdar.agent.attempts import Attempt, Common, SharedFile
-from sirdar.domain.app import FILE_INPUTS, App, CodeKind, FileRef, InputSpec, InputType
+from sirdar.domain.app import FILE_INPUTS, App, FileRef, InputSpec, InputType
 from sirdar.domain.command import Rendered, fill_template, render
 from sirdar.domain.outcome import Reason
 from sirdar.domain.problems import Problem
@@ -226,9 +226,7 @@ def _unpack(file: Planned, blob: Path, target: Path) -> None:
 
 def link_code(app: App, target: Path) -> None:
     """Where the code lies on the resource already, its entries are linked into the task's directory."""
-    if app.code.kind is not CodeKind.PATH or app.code.path is None:
-        return
-    source = Path(app.code.path)
+    source = Path(app.code.path or "/nowhere")
     if not source.is_dir():
         raise StageError(Reason.STAGE_IN, f"the code's directory {source} is not on the resource")
     for entry in source.iterdir():
@@ -239,6 +237,8 @@ def link_code(app: App, target: Path) -> None:
 
 def write_rendered(rendered: Rendered, folder: Path) -> Path | None:
     """Writes values, parameters and filled templates; returns the path of standard input, if it has one."""
+    if not (rendered.files or rendered.templates or rendered.stdin_text is not None or rendered.stdin_path is not None):
+        return None
     target = folder / "dir"
     for path, text in rendered.files.items():
         _write(target, path, text)

@@ -193,6 +193,9 @@ def _pack(entries: Sequence[ZipEntry], target: Path) -> None:
 # ---------------------------------------------------------------- streams
 
 
+EMPTY = Stream()
+
+
 @dataclass(frozen=True, slots=True)
 class Cap:
     """How much of a long stream is kept, and what must not be seen in it."""
@@ -202,19 +205,21 @@ class Cap:
     secrets: list[bytes]
 
 
-def read_stream(path: Path, inline_bytes: int, secrets: list[bytes]) -> Stream | None:
+def read_stream(path: str, inline_bytes: int, secrets: list[bytes]) -> Stream | None:
     """The whole stream, if it is short enough to travel in the final; None if it must become a blob."""
     try:
+        if not os.stat(path).st_size:  # noqa: PTH116
+            return EMPTY
         fd = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
-        return Stream()
+        return EMPTY
     try:
         raw = os.read(fd, inline_bytes + 1)
     finally:
         os.close(fd)
     if len(raw) > inline_bytes:
         return None
-    return Stream(size=len(raw), text=redact(raw, secrets).decode("utf-8", errors="replace")) if raw else Stream()
+    return Stream(size=len(raw), text=redact(raw, secrets).decode("utf-8", errors="replace"))
 
 
 async def store_stream(path: Path, cap: Cap, blobs: Blobs) -> Stream:

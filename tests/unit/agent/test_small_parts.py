@@ -138,9 +138,9 @@ def test_message_files_are_read_line_by_line(tmp_path: Path) -> None:
     path.write_bytes(
         b'{"text": "a", "progress": 7}\nplain words\n{"metrics": {"x": 1, "y": "no", "z": NaN}}\n{"text": "unfin'
     )
-    assert read_messages(one, path)
+    assert read_messages(one, str(path))
     assert (one.said.text, one.said.progress, one.said.metrics) == ("plain words", 1.0, {"x": 1.0})
     with path.open("ab") as file:
         file.write(b'ished"}\n[1]\n')
-    assert read_messages(one, path)
-    assert one.said.text == "[1]" and not read_messages(one, path)
+    assert read_messages(one, str(path))
+    assert one.said.text == "[1]" and not read_messages(one, str(path))

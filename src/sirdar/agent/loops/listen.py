@@ -24,7 +24,7 @@ class ListenLoop:
     async def run(self) -> None:
         while True:
             for attempt in await self._run_task.running():
-                if attempt.folder is not None and read_messages(attempt, attempt.folder / "messages"):
+                if attempt.folder is not None and read_messages(attempt, f"{attempt.folder}/messages"):
                     self._pass_on(attempt)
             await asyncio.sleep(self._settings.message_poll_s)
 
