@@ -172,7 +172,7 @@ class Product:
         files: Mapping[str, bytes | str] | None = None,
         who: httpx.Client | None = None,
         shell: bool = False,
-        secrets: Mapping[str, str] | None = None,
+        app_secrets: Mapping[str, str] | None = None,
         **description: Any,
     ) -> str:
         """Publish an application; its reference ``me/ALIAS``. ``shell``: the command is a shell script."""
@@ -185,7 +185,7 @@ class Product:
             brought = who.put(f"/api/apps/publish/blobs/{sha256}", content=content)
             assert brought.status_code == 204, brought.text
             entries.append({"path": path, "sha256": sha256, "size": len(content), "mode": 0o755})
-        body = {"description": json.dumps(document), "files": entries, "secrets": dict(secrets or {})}
+        body = {"description": json.dumps(document), "files": entries, "secrets": dict(app_secrets or {})}
         reply = who.post("/api/apps/publish", json=body)
         assert reply.status_code in {200, 201}, reply.text
         return f"me/{alias}"

@@ -44,6 +44,7 @@ async def viewer(request: Request, services: ServicesDep) -> Caller | None:
 
 
 ViewerDep = Annotated[Caller | None, Depends(viewer)]
+Offset = Annotated[int, Query(ge=-(2**53), le=2**53, description="In bytes; negative: from the end")]
 Share = Annotated[str | None, Query(max_length=200, description="Secret of a link that was shared")]
 
 
@@ -66,7 +67,7 @@ async def list_jobs(
     """Jobs that you may see, the newest first."""
     wanted = JobFilter(
         state=_states(state),
-        app=app,
+        app=f"{caller.name}/{app[3:]}" if app and app.startswith("me/") else app,
         text=text,
         owner=caller.name if owner == "me" else owner,
         name=name,
@@ -273,7 +274,7 @@ async def stdout(
     caller: ViewerDep,
     job_id: str,
     task: Annotated[int, Query(ge=0)] = 0,
-    offset: int = 0,
+    offset: Offset = 0,
     limit: Annotated[int, Query(ge=1, le=16 * 2**20)] = CHUNK_BYTES,
     share: Share = None,
 ) -> Response:
@@ -287,7 +288,7 @@ async def stderr(
     caller: ViewerDep,
     job_id: str,
     task: Annotated[int, Query(ge=0)] = 0,
-    offset: int = 0,
+    offset: Offset = 0,
     limit: Annotated[int, Query(ge=1, le=16 * 2**20)] = CHUNK_BYTES,
     share: Share = None,
 ) -> Response:

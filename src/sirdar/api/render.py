@@ -111,7 +111,7 @@ def render_task(job: JobView, task: TaskView, inputs: dict[str, Any] | None = No
         "name": f"{job.name} {task.no}" if job.many else job.name,
         "state": task.state,
         "phase": task.phase,
-        "resource": task.resource,
+        "resource": {"id": task.resource_id, "name": task.resource} if task.resource_id else None,
         "submittedAt": iso(job.created_at),
         "readyAt": iso(ready),
         "startedAt": iso(task.started_at),

@@ -51,8 +51,11 @@ async def read_stream(
         kept = row.stdout if stream == "stdout" else row.stderr
         return await asyncio.to_thread(_kept, services.blobs, kept, offset, limit)
     key = AttemptKey(JobId(job.id), task, row.attempt or row.last_attempt)
-    content, size = await asyncio.to_thread(services.logs.read, key, stream, max(0, offset), limit)
-    return Piece(content, max(0, offset), size, complete=False)
+    if offset < 0:
+        _, size = await asyncio.to_thread(services.logs.read, key, stream, 0, 0)
+        offset = max(0, size + offset)
+    content, size = await asyncio.to_thread(services.logs.read, key, stream, offset, limit)
+    return Piece(content, offset, size, complete=False)
 
 
 def _kept(blobs: LocalBlobs, kept: dict[str, object], offset: int, limit: int) -> Piece:

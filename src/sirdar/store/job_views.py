@@ -215,7 +215,10 @@ def _of_app(reference: str) -> Any:
     condition = sa.or_(apps.c.id == alias, apps.c.alias == alias) if not owner else (apps.c.alias == alias)
     if owner:
         condition = sa.and_(condition, _app_owner.c.name == owner)
-    return sa.and_(condition, versions.c.number == int(number)) if number.isdecimal() else condition
+    if not number:
+        return condition
+    plain = number.isascii() and number.isdecimal() and len(number) < 10
+    return sa.and_(condition, versions.c.number == int(number)) if plain else sa.false()
 
 
 def find_task(conn: Connection, job: JobView, no: int) -> TaskView | None:
