@@ -160,7 +160,8 @@ def _offer(task: Task, fact: Offered, now: float) -> tuple[Task, Delta]:
 def _accept(task: Task, fact: Accepted, now: float) -> tuple[Task, Delta]:
     if fact.attempt != task.offer:
         return task, NOTHING
-    return replace(task, attempt=fact.attempt, offer=0, started_at=None), NOTHING
+    faults = task.faults + (1 if task.attempt else 0)  # the one that it replaces was lost
+    return replace(task, attempt=fact.attempt, offer=0, faults=faults, started_at=None), NOTHING
 
 
 def _withdraw_offer(task: Task, fact: OfferWithdrawn, now: float) -> tuple[Task, Delta]:

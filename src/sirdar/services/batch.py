@@ -222,7 +222,10 @@ class Batch:
         return True
 
     def lose(self, key: AttemptKey) -> None:
-        """The agent is lost: the task waits for a replacement; this attempt stays current until one is accepted."""
+        """The agent is lost: the task waits for a replacement; this attempt stays current until one is accepted.
+
+        Where there is to be no other try (the job is being cancelled, or its retries are used up), it ends.
+        """
         state = self.attempt_state(key)
         if state in (None, AttemptState.ENDED):
             return
@@ -236,6 +239,11 @@ class Batch:
             self.superseded.append(key)
             return
         before = self._tasks[key.job, key.task]
+        if before.leased and not before.offer and before.faults >= self._jobs[key.job].row.retries:
+            message = "Its agent has been silent for longer than the resource's policy allows, and no retry is left"
+            self.end(key, Outcome(Reason.AGENT_LOST, message), {"ended_at": self.tx.now, "reported_at": self.tx.now})
+            self.superseded.append(key)
+            return
         if self._apply(key, Unreachable(key.attempt)) is not before:
             message = "the agent is unreachable; the task waits for a replacement"
             self._jobs[key.job].returned.append([key.task, key.attempt, Reason.AGENT_LOST.value, message])
