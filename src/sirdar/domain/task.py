@@ -31,6 +31,11 @@ class Task:
     started_at: float | None = None
     outcome: Outcome | None = None
 
+    @property
+    def waits(self) -> bool:
+        """It is to be placed."""
+        return self.state is State.READY and not self.leased
+
 
 @dataclass(frozen=True, slots=True)
 class Retry:

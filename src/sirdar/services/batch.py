@@ -373,7 +373,10 @@ class Batch:
             change.delta += Delta(expanded=0, waiting=-unexpanded, cancelled=unexpanded)
         for task in task_store.ready_rows_of_job(self.tx, job_id):
             self._tasks.setdefault((job_id, task.no), task)
-            self._withdraw_task(job_id, task.no, outcome)
+        # Not what the rows say: tasks that this very batch gave back, or found alive, are not written yet.
+        waiting = [task.no for (job, _), task in self._tasks.items() if job == job_id and task.waits]
+        for no in waiting:
+            self._withdraw_task(job_id, no, outcome)
         for key in list(self._loaded):
             if key.job == job_id and self.attempt_state(key) is AttemptState.OFFERED:
                 self._attempt_ends[key] = (outcome, None, None, self.tx.now)
