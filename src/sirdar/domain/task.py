@@ -201,9 +201,17 @@ def _end(task: Task, fact: Ended, now: float) -> tuple[Task, Delta]:
             started_at=None,
         )
         return again, before + Delta(waiting=1)
-    state, after = _ending(fact.outcome)
-    ended = replace(task, state=state, offer=0, leased=False, started_at=started_at, outcome=fact.outcome)
+    outcome = fact.outcome if fact.wanted else _unwanted(fact.outcome)
+    state, after = _ending(outcome)
+    ended = replace(task, state=state, offer=0, leased=False, started_at=started_at, outcome=outcome)
     return ended, before + after
+
+
+def _unwanted(outcome: Outcome) -> Outcome:
+    """A fault of the platform in a job that is being cancelled: it would have been tried again, were it still wanted."""
+    if not outcome.reason.retryable:
+        return outcome
+    return Outcome(Reason.CANCELLED, f"Cancelled; {outcome.message}", outcome.exit_code)
 
 
 def _ending(outcome: Outcome) -> tuple[State, Delta]:
