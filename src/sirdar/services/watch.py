@@ -76,7 +76,7 @@ def _look(
 
 
 def _tell(events: list[EventView], shown: Shown) -> list[Told]:
-    """Events of the job one by one; those of tasks together, as counts, under the number of the last."""
+    """Events of the job one by one; those of tasks together, as counts, under the number of the last. Numbers grow."""
     told = []
     last_of_tasks = None
     for event in events:
@@ -86,7 +86,7 @@ def _tell(events: list[EventView], shown: Shown) -> list[Told]:
             told.append(Told("job", {"kind": event.kind, "at": event.at, **event.data}, event.seq))
     if last_of_tasks is not None:
         told.append(Told("tasks", _counts(shown), last_of_tasks))
-    return told
+    return sorted(told, key=lambda one: one.id or 0)
 
 
 async def _logs(
