@@ -112,7 +112,7 @@ _ENDED = (
 
 
 def _update_tasks(columns: Sequence[str]) -> sa.Update:
-    """An update by key. A program's words, and the resource, stay where there are no newer ones."""
+    """An update by key. What is in ``_KEPT`` stays where there is nothing newer."""
     values: dict[str, Any] = {name: sa.bindparam(f"b_{name}") for name in columns}
     values |= {name: sa.func.coalesce(values[name], tasks.c[name]) for name in _KEPT if name in values}
     return (
@@ -123,6 +123,9 @@ def _update_tasks(columns: Sequence[str]) -> sa.Update:
 
 
 def _update_attempts(*columns: str) -> sa.Update:
+    """An update by key. Times that are known already stay where nothing newer is given."""
+    values: dict[str, Any] = {name: sa.bindparam(f"b_{name}") for name in columns}
+    values |= {name: sa.func.coalesce(values[name], attempts.c[name]) for name in values if name in _ATTEMPT_TIMES}
     return (
         sa.update(attempts)
         .where(
@@ -130,12 +133,13 @@ def _update_attempts(*columns: str) -> sa.Update:
             attempts.c.task_no == sa.bindparam("b_no"),
             attempts.c.no == sa.bindparam("b_attempt"),
         )
-        .values({name: sa.bindparam(f"b_{name}") for name in columns})
+        .values(values)
     )
 
 
+_ATTEMPT_TIMES = ("accepted_at", "started_at", "ended_at")
 _WORDS = ("status_message", "progress", "metrics_json")
-_KEPT = (*_WORDS, "resource_id")
+_KEPT = (*_WORDS, "resource_id", "ready_at")
 _MOVE_TASK = _update_tasks(_MOVED)
 _END_TASK = _update_tasks(_ENDED)
 _SAY = _update_tasks(_WORDS)
