@@ -139,12 +139,9 @@ def renew_lease(tx: Tx, resource_id: str, *, lease_s: float, load: dict[str, flo
 
 
 def extend_all_leases(tx: Tx, lease_s: float) -> None:
-    """When a server starts: time in which nobody could renew does not count against agents."""
-    tx.conn.execute(
-        sa.update(resources)
-        .where(resources.c.lease_until.is_not(None), resources.c.unreachable_since.is_(None))
-        .values(lease_until=tx.now + lease_s)
-    )
+    """When a server starts: time in which nobody could renew does not count against agents, not even silent ones."""
+    query = sa.update(resources).where(resources.c.lease_until.is_not(None))
+    tx.conn.execute(query.values(lease_until=tx.now + lease_s))
 
 
 def mark_unreachable(tx: Tx) -> list[str]:
@@ -164,6 +161,7 @@ def lost_resources(conn: Connection, now: float) -> list[ResourceRow]:
     query = sa.select(*_COLUMNS).where(
         resources.c.unreachable_since.is_not(None),
         resources.c.unreachable_since + resources.c.lost_after_s < now,
+        resources.c.lease_until < now,  # later than unreachable_since where the server was away meanwhile
         live,
     )
     return [_row(row) for row in conn.execute(query)]
