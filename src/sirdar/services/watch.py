@@ -1,6 +1,5 @@
 """Watching one job: what a client or a page is told, from the ledger's events and the bells that say when to look."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +15,7 @@ from sirdar.store.people import Conn
 
 TASK_KINDS = frozenset({"offered", "running", "returned", "ended", "reachable"})
 LEAST_S = 0.25  # task events reach a watcher as counts, at most four times a second
+LOOK = 500  # events that are read at once
 QUIET_S = 15.0  # after this a comment keeps the connection alive
 
 
@@ -43,7 +43,7 @@ async def watch(
     offsets = dict.fromkeys(streams, 0)
     words: tuple[Any, ...] | None = None
     topics = [f"job:{full}", *([f"log:{full}"] if streams else [])]
-    with services.hub.listen_all(topics) as bell:
+    with services.hub.listen_all(topics) as bell, services.hub.listen(f"end:{full}") as over:
         while True:
             events, shown = await services.store.read(
                 partial(_look, caller=caller, job_id=full, after=after, link=link)
@@ -58,21 +58,21 @@ async def watch(
             words = now
             async for told in _logs(services, caller, full, offsets, link):
                 yield told
-            if shown.job.ended_at is not None and not events:
+            if shown.job.ended_at is not None and len(events) < LOOK:
                 yield Told("end", _state(shown))
                 return
             if services.hub.closed:
                 return  # the watcher comes again, with the number of the last event
-            if events:
-                await asyncio.sleep(LEAST_S if any(event.kind in TASK_KINDS for event in events) else 0)
-            elif not await bell.wait(QUIET_S):
+            if any(event.kind in TASK_KINDS for event in events):
+                await over.wait(LEAST_S)  # counts are held back, the end is not
+            elif not events and not await bell.wait(QUIET_S):
                 yield Told("quiet", {})
 
 
 def _look(
     conn: Conn, *, caller: Caller | None, job_id: str, after: int, link: str | None
 ) -> tuple[list[EventView], Shown]:
-    return job_views.list_events(conn, job_id, after=after, limit=500), show_now(conn, caller, job_id, link=link)
+    return job_views.list_events(conn, job_id, after=after, limit=LOOK), show_now(conn, caller, job_id, link=link)
 
 
 def _tell(events: list[EventView], shown: Shown) -> list[Told]:
@@ -92,7 +92,7 @@ def _tell(events: list[EventView], shown: Shown) -> list[Told]:
 async def _logs(
     services: Services, caller: Caller | None, job_id: str, offsets: dict[str, int], link: str | None
 ) -> AsyncIterator[Told]:
-    for stream in offsets:
+    for stream in tuple(offsets):
         while True:
             piece = await read_stream(services, caller, job_id, stream, offset=offsets[stream], limit=65536, link=link)
             if not piece.content:
