@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 SRC = ROOT / "src" / "sirdar"
-MODULES = sorted(SRC.rglob("*.py"))
+# Migrations are written by a tool, and never again.
+MODULES = sorted(path for path in SRC.rglob("*.py") if "versions" not in path.parts)
 LONGEST_MODULE = 500
 # What would give the domain a clock, chance, I/O or threads.
 IMPURE = {"asyncio", "io", "logging", "os", "pathlib", "random", "secrets", "socket", "subprocess", "sys", "threading"}
