@@ -1,0 +1,308 @@
+"""Domain, services and store under any order of submissions, claims, lost answers, deaths, silences, late facts, cancels.
+
+``SIRDAR_LONG=1`` runs it for much longer, with new examples each time.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+
+from sirdar.domain.problems import Problem
+from sirdar.store import tables as t
+from tests.store.ledger import ENDED, Agent, Ledger, check
+
+LONG = os.environ.get("SIRDAR_LONG") == "1"
+AGENTS = 3
+REASONS = ["ok", "ok", "ok", "exit_code", "signal", "start", "stage_in", "porter_lost", "preempted", "cancelled"]
+agents = st.integers(0, AGENTS - 1)
+picks = st.integers(0, 30)  # which of those that are there
+lost = st.booleans().map(lambda value: value)
+
+
+class Ledgers(RuleBasedStateMachine):
+    """One server, three machines, and everything that can happen to them."""
+
+    make: ClassVar[Any] = None  # makes an empty ledger
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ledger: Ledger = self.make()
+        self.agents: list[Agent] = []
+        self.states: dict[tuple[str, int], str] = {}
+        self.history: list[tuple[int, str]] = []  # (agent, key) of everything ever offered
+        self.jobs: list[str] = []
+
+    def teardown(self) -> None:
+        try:
+            self.finish({0, 1, 2} - {len(self.history) % 5})
+        finally:
+            self.ledger.close()
+
+    @initialize()
+    def attach(self) -> None:
+        self.agents = [self.ledger.attach() for _ in range(AGENTS)]
+
+    # ------------------------------------------------------------ users
+
+    @rule(
+        n=st.sampled_from([1, 1, 1, 2, 3, 6]),
+        owner=st.sampled_from(["anna", "boris"]),
+        on_failure=st.sampled_from(["continue", "stop", "ignore"]),
+        retries=st.integers(0, 2),
+        priority=st.integers(-1, 0),
+    )
+    def submit(self, **values: Any) -> None:
+        self.jobs.append(self.ledger.submit(**values))
+
+    @precondition(lambda self: self.jobs)
+    @rule(pick=picks, n=st.sampled_from([1, 2]))
+    def submit_after(self, pick: int, n: int) -> None:
+        self.jobs.append(self.ledger.submit(n, after=[self.jobs[pick % len(self.jobs)]]))
+
+    @precondition(lambda self: self.jobs)
+    @rule(pick=picks)
+    def cancel(self, pick: int) -> None:
+        self.ledger.cancel(self.jobs[pick % len(self.jobs)])
+
+    @precondition(lambda self: self.jobs)
+    @rule(pick=picks)
+    def delete(self, pick: int) -> None:
+        job = self.jobs[pick % len(self.jobs)]
+        if self.ledger.delete(job):
+            self._gone(job)
+
+    # ------------------------------------------------------------ agents
+
+    @rule(who=agents, n=st.integers(1, 4), lost=lost)
+    def claim(self, who: int, n: int, lost: bool) -> None:
+        for key in self.agents[who].claim(n, lost=lost):
+            if (who, key) not in self.history:
+                self.history.append((who, key))
+
+    @precondition(lambda self: any(agent.offers for agent in self.agents))
+    @rule(who=agents, n=st.integers(1, 4), lost=lost)
+    def accept(self, who: int, n: int, lost: bool) -> None:
+        agent = self.agents[who]
+        agent.accept(sorted(agent.offers)[:n], lost=lost)
+
+    @rule(who=agents, n=st.integers(1, 4))
+    def take(self, who: int, n: int) -> None:
+        self.claim(who, n, False)
+        self.accept(who, n, False)
+
+    @precondition(lambda self: any(agent.offers for agent in self.agents))
+    @rule(who=agents, pick=picks)
+    def refuse(self, who: int, pick: int) -> None:
+        if key := _pick(self.agents[who].offers, pick):
+            self.agents[who].offers.discard(key)
+            self.agents[who].sync(refusals={key: "The owner does not allow it"})
+
+    @precondition(lambda self: any(agent.owned for agent in self.agents))
+    @rule(who=agents, pick=picks, phase=st.sampled_from(["STAGING_IN", "RUNNING", "RUNNING", "STAGING_OUT"]))
+    def start(self, who: int, pick: int, phase: str) -> None:
+        if key := _pick(self.agents[who].owned, pick):
+            self.agents[who].phase(key, phase)
+
+    @precondition(lambda self: any(agent.owned for agent in self.agents))
+    @rule(who=agents, pick=picks)
+    def say(self, who: int, pick: int) -> None:
+        if key := _pick(self.agents[who].owned, pick):
+            self.agents[who].sync(messages=[{"key": key, "seq": 1, "at": 1.0, "text": "half", "progress": 0.5}])
+
+    @precondition(lambda self: any(agent.owned for agent in self.agents))
+    @rule(who=agents, pick=picks, reason=st.sampled_from(REASONS), lost=lost, ran=st.booleans())
+    def end(self, who: int, pick: int, reason: str, lost: bool, ran: bool) -> None:
+        if key := _pick(self.agents[who].owned, pick):
+            self.agents[who].final(key, reason, lost=lost, started_at=self.ledger.clock() if ran else None)
+
+    @precondition(lambda self: any(agent.outbox for agent in self.agents))
+    @rule(who=agents, lost=lost)
+    def deliver(self, who: int, lost: bool) -> None:
+        """The outbox, with the next claim: one call."""
+        agent = self.agents[who]
+        agent.sync(lost=lost, finals=list(agent.outbox.values()), accepts=sorted(agent.offers), claim={"max_n": 2})
+
+    @precondition(lambda self: any(len(agent.owned) > 1 for agent in self.agents))
+    @rule(who=agents, reasons=st.lists(st.sampled_from(REASONS), min_size=2, max_size=4))
+    def end_many(self, who: int, reasons: list[str]) -> None:
+        """Several ends in one transaction."""
+        agent = self.agents[who]
+        for key, reason in zip(sorted(agent.owned), reasons, strict=False):
+            agent.outbox.setdefault(key, agent.make_final(key, reason))
+        self.deliver(who, False)
+
+    @precondition(lambda self: any(agent.cancels for agent in self.agents))
+    @rule(who=agents)
+    def obey(self, who: int) -> None:
+        agent = self.agents[who]
+        for key in sorted(agent.cancels & set(agent.owned)):
+            agent.final(key, "cancelled")
+        agent.cancels.clear()
+
+    @precondition(lambda self: self.history)
+    @rule(pick=picks, what=st.sampled_from(["accept", "start", "say", "final", "refuse", "other"]))
+    def repeat(self, pick: int, what: str) -> None:
+        """A fact of anything that was ever offered: late, doubled, out of order, or of another agent."""
+        who, key = self.history[pick % len(self.history)]
+        agent = self.agents[who]
+        if what == "accept" and (key in agent.offers or key in agent.owned):
+            agent.accept([key])
+        elif what == "start":
+            agent.sync(lost=True, started=[{"key": key, "state": "STAGING_IN", "at": 1.0}])
+        elif what == "say":
+            agent.sync(lost=True, messages=[{"key": key, "seq": 1, "at": 1.0, "text": "late"}])
+        elif what == "final" and key not in agent.owned:
+            agent.sync(finals=[agent.make_final(key, "exit_code")])
+        elif what == "refuse" and key not in agent.owned:
+            agent.sync(refusals={key: "late"})
+        elif what == "other":
+            stranger = self.agents[(who + 1) % AGENTS]
+            stranger.sync(finals=[stranger.make_final(key)], accepts=[key])
+
+    # ------------------------------------------------------------ life and death
+
+    @rule(who=agents, forgets=st.booleans(), lost=lost)
+    def heartbeat(self, who: int, forgets: bool, lost: bool) -> None:
+        agent = self.agents[who]
+        omitted = sorted(agent.owned)[:1] if forgets else []
+        agent.heartbeat(omit=omitted, lost=lost)
+
+    @rule(who=agents, n=st.integers(0, 3), lost=lost)
+    def agent_restarts(self, who: int, n: int, lost: bool) -> None:
+        agent = self.agents[who]
+        agent.hello(new=True, keep=sorted(agent.owned)[:n], lost=lost)
+
+    @rule(who=agents)
+    def hello_again(self, who: int) -> None:
+        self.agents[who].hello()
+
+    @rule()
+    def server_restarts(self) -> None:
+        self.ledger.restart()
+
+    @rule(
+        seconds=st.sampled_from([1.0, 10.0, 31.0, 61.0, 61.0, 101.0, 161.0, 700.0]),
+        alive=st.sets(agents, max_size=AGENTS),
+    )
+    def time_passes(self, seconds: float, alive: set[int]) -> None:
+        self.ledger.clock.now += seconds
+        for who in sorted(alive):
+            self.agents[who].heartbeat()
+        self.ledger.expire()
+
+    @rule()
+    def advance(self) -> None:
+        self.ledger.advance()
+        here = {row.id for row in self.ledger.rows(t.jobs)}
+        for job in [job for job in self.jobs if job not in here]:
+            self._gone(job)
+
+    @rule(alive=st.sets(agents, min_size=1))
+    def finish(self, alive: set[int]) -> None:
+        """A fair run: living agents deliver everything, leases expire, time passes. Every job comes to an end."""
+        for _ in range(80):
+            self.ledger.advance()
+            if not self.ledger.rows(t.attempts, reason=None) and all(job.ended_at for job in self.ledger.rows(t.jobs)):
+                break
+            for who in sorted(alive):
+                self._live(self.agents[who])
+            self.ledger.clock.now += 20.0
+            self.ledger.expire()
+            self.sound()
+        left = [job for job in self.ledger.rows(t.jobs) if job.ended_at is None]
+        assert not left, f"{left} never end; {self.ledger.rows(t.tasks)} {self.ledger.rows(t.attempts, reason=None)}"
+        assert not self.ledger.rows(t.attempts, reason=None), "somebody still holds an attempt"
+        for who in sorted(alive):
+            self.agents[who].heartbeat()
+            assert not self.agents[who].owned, "an agent was not told to forget"
+        self.advance()
+
+    def _live(self, agent: Agent) -> None:
+        agent.heartbeat()
+        for key in list(agent.owned):
+            agent.final(key, "cancelled" if key in agent.cancels else "ok")
+        agent.accept(sorted(agent.offers))
+        for who, key in ((self.agents.index(agent), key) for key in agent.claim(4)):
+            self.history.append((who, key))
+
+    # ------------------------------------------------------------ what always holds
+
+    @invariant()
+    def sound(self) -> None:
+        check(self.ledger)
+        for task in self.ledger.rows(t.tasks):
+            before = self.states.get((task.job_id, task.no))
+            assert before not in ENDED or task.state == before, f"{task} was {before}"
+            self.states[task.job_id, task.no] = task.state
+        for job in self.ledger.rows(t.jobs):
+            before = self.states.get((job.id, -1))
+            assert before not in ENDED or job.state == before, f"{job} was {before}"
+            self.states[job.id, -1] = job.state
+
+    def _gone(self, job: str) -> None:
+        for table in (t.tasks, t.attempts, t.events, t.job_waits):
+            assert not self.ledger.rows(table, job_id=job), f"something of a deleted job is left in {table.name}"
+        self.jobs.remove(job)
+
+
+def _pick(keys: Any, pick: int) -> str | None:
+    ordered = sorted(keys)
+    return ordered[pick % len(ordered)] if ordered else None
+
+
+def _run(make: Any, examples: int, steps: int) -> None:
+    class Here(Ledgers):
+        pass
+
+    Here.make = staticmethod(make)
+    chosen = settings(
+        max_examples=examples * (40 if LONG else 1),
+        stateful_step_count=steps,
+        derandomize=not LONG,
+        database=None,
+        deadline=None,
+        print_blob=LONG,
+        suppress_health_check=list(HealthCheck),
+        report_multiple_bugs=False,
+        phases=[Phase.generate, Phase.shrink],
+    )
+    run_state_machine_as_test(Here, settings=chosen)
+
+
+@pytest.mark.timeout(0 if LONG else 120)
+def test_the_ledger_on_sqlite(tmp_path: Path) -> None:
+    numbers = iter(range(10**9))
+
+    def make() -> Ledger:
+        path = tmp_path / f"{next(numbers)}.db"
+        return Ledger(f"sqlite:///{path}", tmp_path)
+
+    _run(make, 60, 50)
+
+
+@pytest.fixture(scope="module")
+def cluster(postgres_cluster: Any) -> Iterator[Any]:
+    yield postgres_cluster
+
+
+@pytest.mark.postgres
+@pytest.mark.timeout(0 if LONG else 120)
+def test_the_ledger_on_postgres(cluster: Any, tmp_path: Path) -> None:
+    name = cluster.create_database()
+    url = cluster.url(name)
+    made: list[Ledger] = []
+
+    def make() -> Ledger:
+        if made:
+            made[-1].empty()
+        made.append(Ledger(url, tmp_path, create=not made))
+        return made[-1]
+
+    _run(make, 12, 40)
+    cluster.drop_database(name)
