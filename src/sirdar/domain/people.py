@@ -32,6 +32,7 @@ class Caller:
     scopes: frozenset[Scope] = frozenset({Scope.ALL})
     token_id: str | None = None
     attempt: AttemptKey | None = None  # the request comes from this attempt's program; its jobs become children
+    notify: str | None = None  # targets of notices by default, as JSON
     apps: frozenset[str] | None = None  # ids of the only applications that the token is for; None: no such limit
 
     def has(self, scope: Scope) -> bool:

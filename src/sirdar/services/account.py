@@ -10,6 +10,7 @@ from sirdar.domain.people import Caller, Scope
 from sirdar.domain.problems import Problem
 from sirdar.services import access, audit, passwords, quotas
 from sirdar.services.context import Services
+from sirdar.services.notify.targets import checked_targets
 from sirdar.services.people import check_email
 from sirdar.services.quotas import Quotas, Usage
 from sirdar.store import people as store
@@ -52,11 +53,9 @@ async def change_email(services: Services, caller: Caller, email: str | None) ->
 async def change_notify(services: Services, caller: Caller, targets: Sequence[Mapping[str, str]]) -> None:
     """Set where notices of ended jobs go by default: targets as in a submission. Their secrets are kept sealed."""
     access.require_account(caller)
-    kept = [
-        {name: services.keys.seal(text) if name == "secret" else text for name, text in target.items()}
-        for target in targets
-    ]
+    kept = checked_targets(services, targets)
     await services.store.write(partial(_change, caller=caller, values={"notify_json": json.dumps(kept)}))
+    services.auth.forget(user_id=caller.user_id)
 
 
 def _change(tx: Tx, *, caller: Caller, values: dict[str, Any]) -> None:

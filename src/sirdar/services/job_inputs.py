@@ -10,6 +10,7 @@ from sirdar.domain.problems import FieldError, Problem
 from sirdar.domain.values import check, file_fault
 from sirdar.services.context import Services
 from sirdar.services.files import resolve_uri
+from sirdar.services.outbound.addresses import AddressPolicy
 
 MAX_ERRORS = 50
 
@@ -91,6 +92,7 @@ class _Walk:
         self._services = services
         self._caller = caller
         self._known: dict[str, FileRef] = {}
+        self._policy = AddressPolicy.from_lines(services.settings.fetch_allow)
         self.blobs: set[str] = set()
         self.urls: set[str] = set()
         self.errors: list[FieldError] = []
@@ -118,6 +120,7 @@ class _Walk:
         if ref is None and isinstance(value, str):
             uri = self._local(value)
             if uri is None:
+                self._check_address(value, place)
                 self.urls.add(value)
                 return {"$url": value}
             ref = await self._resolve(uri, place)
@@ -128,6 +131,17 @@ class _Walk:
             self.errors.append(FieldError(place, fault))
         self.blobs.add(ref.sha256)
         return ref.to_json()
+
+    def _check_address(self, url: str, place: str) -> None:
+        """Refuse at once what the server would not fetch; what a name resolves to is seen when it is fetched."""
+        if url in self.urls:
+            return
+        try:
+            self._policy.check_now(url)
+        except Problem as problem:
+            raise Problem(
+                problem.code, f"{place}: {problem.detail}", field=place, expected=problem.expected, hint=problem.hint
+            ) from None
 
     def _local(self, uri: str) -> str | None:
         """The path of a URI of this server; None for an address elsewhere."""

@@ -161,6 +161,7 @@ def _caller_of(token: tokens.Token, holder: tokens.Holder) -> Caller:
         scopes=frozenset(Scope(word) for word in words if not word.startswith(APP_WORD)),
         token_id=token.id,
         apps=apps or None,
+        notify=holder.user.notify_json,
     )
 
 

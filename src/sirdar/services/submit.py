@@ -19,6 +19,7 @@ from sirdar.services.apps import resolve_app
 from sirdar.services.context import Services
 from sirdar.services.foreach import read_items
 from sirdar.services.job_inputs import Prepared, prepare
+from sirdar.services.notify.targets import checked_targets
 from sirdar.store import idempotency, resources
 from sirdar.store import jobs as job_store
 from sirdar.store.engine import Tx
@@ -163,7 +164,7 @@ async def _build(
         debug=request.debug,
         parent_job=caller.attempt.job if caller.attempt else None,
         parent_task=caller.attempt.task if caller.attempt else None,
-        notify_json=_notify(services, request),
+        notify_json=_notify(services, caller, request),
         code_version=version.code_version,
         pending_json=_json(pending) if pending else None,
         retention_s=request.retention_s or app.retention_s or settings.retention_s,
@@ -258,22 +259,13 @@ async def _checked_waits(services: Services, caller: Caller, waits: list[str]) -
     return sorted(set(found))
 
 
-def _notify(services: Services, request: SubmitRequest) -> str | None:
-    targets = []
-    for number, target in enumerate(request.notify):
-        if (target.webhook is None) == (target.email is None):
-            raise Problem(
-                "invalid_field",
-                "A notification goes to a webhook or to an e-mail address.",
-                field=f"notify[{number}]",
-                expected="{webhook: URL} or {email: ADDRESS}",
-            )
-        if target.webhook is not None:
-            secret = services.keys.seal(target.secret) if target.secret else None
-            targets.append({"webhook": target.webhook, **({"secret": secret} if secret else {})})
-        else:
-            targets.append({"email": str(target.email)})
-    return _json(targets) if targets else None
+def _notify(services: Services, caller: Caller, request: SubmitRequest) -> str | None:
+    """Whom to tell: those that the submission names (nobody, by an empty list), else the user's own choice."""
+    if "notify" not in request.model_fields_set:
+        return caller.notify
+    if not request.notify:
+        return None
+    return _json(checked_targets(services, [target.model_dump() for target in request.notify]))
 
 
 # ---------------------------------------------------------------- idempotency

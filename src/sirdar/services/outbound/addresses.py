@@ -26,6 +26,7 @@ MAX_URL_LENGTH = 8192
 
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*")
 _HOST_RULE = re.compile(r"(\*\.)?(?P<name>[a-z0-9_.-]+)")
+_LOCAL_NAME = re.compile(r"(.*\.)?localhost(\.localdomain)?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _FORBIDDEN_IN_URL = re.compile(r"[\x00-\x20\x7f-\xa0\\]")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
@@ -121,6 +122,19 @@ class AddressPolicy:
         host = _ascii_host(parsed)
         port = _port(parsed)
         return Target(parsed, host, port, await self.check_host(host, port))
+
+    def check_now(self, url: str | httpx.URL) -> None:
+        """Refuse what needs no look at the name service: no address at all, a forbidden one, or a name of this machine.
+
+        The rest is told by ``check``, when a connection is made. Problem ``address_not_allowed``.
+        """
+        parsed = parse_url(url)
+        host, port = _ascii_host(parsed), _port(parsed)
+        address = _parse_address(host)
+        if address is None and _LOCAL_NAME.fullmatch(host):
+            address = ipaddress.IPv4Address("127.0.0.1")
+        if address is not None and not self.permits(address, port, host):
+            raise _refused(host, port)
 
     async def check_host(self, host: str, port: int) -> tuple[str, ...]:
         """The addresses of a host, if all of them may be reached at that port; Problem as in ``check``."""
