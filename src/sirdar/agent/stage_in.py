@@ -18,6 +18,9 @@ from sirdar.wire.archive_names import check_name
 from sirdar.wire.archives import unpack
 
 FICLONE = 0x40049409
+# Where an input has more small files than this, they are linked too: making a file costs ten times as much as a link.
+LINK_MANY_OVER = 500
+SMALL_BYTES = 4096
 Find = Callable[[str], Path | None]
 
 
@@ -126,6 +129,9 @@ def place(made: Plan, target: Path, find: Find, *, copy_below_bytes: int) -> lis
     """Puts the planned files into the directory; returns those that are links to blobs. Raises StageError or OSError."""
     shared = []
     folders = {""}
+    small_inputs = sum(not file.writable and file.size_bytes < copy_below_bytes for file in made.files)
+    if small_inputs > LINK_MANY_OVER:
+        copy_below_bytes = 0
     base = str(target)
     for file in made.files:
         blob = find(file.sha256)
@@ -138,9 +144,9 @@ def place(made: Plan, target: Path, find: Find, *, copy_below_bytes: int) -> lis
         path = f"{base}/{file.path}"
         if file.unpack:
             _unpack(file, blob, target)
-        elif file.size_bytes < copy_below_bytes:
+        elif file.size_bytes < max(copy_below_bytes, SMALL_BYTES if file.writable else 0):
             _copy_small(str(blob), path, file.mode)
-        elif clone(str(blob), path, file.mode):
+        elif file.size_bytes >= SMALL_BYTES and clone(str(blob), path, file.mode):
             continue
         elif not file.writable and _linked(blob, path):
             stat = os.stat(path)  # noqa: PTH116

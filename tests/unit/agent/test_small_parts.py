@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sirdar.agent.attempts import Attempt, Attempts
+from sirdar.agent.attempts import Attempt, Attempts, SharedFile
 from sirdar.agent.backoff import Backoff
 from sirdar.agent.capacity import Capacity
 from sirdar.agent.directories import Directories
@@ -16,6 +16,7 @@ from sirdar.agent.outbox import Outbox
 from sirdar.agent.outcomes import Limits, judge
 from sirdar.agent.redact import redact, safe_length, secrets_of
 from sirdar.agent.settings import Settings
+from sirdar.agent.stage_in import Plan, Planned, changed, place
 from sirdar.wire.agent import Final, Message, Started, SyncReply
 
 SETTINGS = Settings(home=Path("/nowhere"), slots=4)
@@ -144,3 +145,18 @@ def test_message_files_are_read_line_by_line(tmp_path: Path) -> None:
         file.write(b'ished"}\n[1]\n')
     assert read_messages(one, str(path))
     assert one.said.text == "[1]" and not read_messages(one, str(path))
+
+
+def test_many_small_inputs_are_linked_and_few_are_copied(tmp_path: Path) -> None:
+    blob = tmp_path / "blob"
+    blob.write_bytes(b"x" * 100)
+    files = [Planned(f"d/{number}", "0" * 64, 100) for number in range(501)]
+    own = Planned("own", "0" * 64, 100, writable=True)
+    for name, planned, shared in (("many", [*files, own], 501), ("few", [*files[:3], own], 0)):
+        target = tmp_path / name
+        target.mkdir()
+        assert len(place(Plan(planned), target, lambda _: blob, copy_below_bytes=1 << 20)) == shared
+        assert (target / "d/0").read_bytes() == b"x" * 100
+        assert (target / "own").stat().st_nlink == 1
+        found = [SharedFile("d/0", "0" * 64, 100, blob.stat().st_mtime_ns)]
+        assert changed(found, target) == [] or not shared
