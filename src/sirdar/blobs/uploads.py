@@ -50,6 +50,7 @@ class Uploads:
         writer = BatchWriter(piece, self._in_thread, max_bytes=length - offset)
         try:
             yield writer
+            await writer.settle()
         finally:
             await writer.quiesce()
             await self._in_thread(self._close, upload_id, piece, writer.take())
