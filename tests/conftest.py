@@ -20,7 +20,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +39,7 @@ COMPONENTS = {
     "make": "make",
     "wrk": "wrk",
     "xz": "xz",
+    "chromium": "chromium",
     "postgres": "/usr/lib/postgresql/*/bin/initdb",
     "matplotlib": "python:matplotlib",
 }
@@ -88,6 +89,8 @@ def pytest_configure(config: pytest.Config) -> None:
     tempfile.tempdir = own
     os.environ["TMPDIR"] = own
     for name in [name for name in os.environ if name.startswith(("SIRDAR_", "EVEREST_"))]:
+        if name == "SIRDAR_LONG":  # asks for longer runs of random tests
+            continue
         del os.environ[name]
     os.environ[MARKER] = SESSION_ID
     os.environ["SIRDAR_CONFIG_DIR"] = str(Path(own) / "no-profile")
@@ -110,24 +113,29 @@ def session_temp(request: pytest.FixtureRequest) -> Path:
 # ---------------------------------------------------------------- nothing is left behind
 
 
-def processes_of(identity: str, under: Path | None = None) -> dict[int, str]:
+def living() -> set[int]:
+    """Ids of all processes."""
+    return (
+        {int(name) for name in os.listdir("/proc") if name.isdecimal()} if sys.platform.startswith("linux") else set()
+    )
+
+
+def processes_of(identity: str, under: Path | None = None, known: Collection[int] = ()) -> dict[int, str]:
     """Living processes (pid -> command) that inherited the identity, or that work in a directory below ``under``.
 
     The second sign is for programs that Sirdar runs: their environment is declared, so they need not carry the first.
+    Those in ``known`` were there before, and cost no look.
     """
-    if not sys.platform.startswith("linux"):
-        return {}
     marked = f"{MARKER}={identity}".encode()
     found = {}
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdecimal() or int(entry.name) == os.getpid():
-            continue
+    for pid in living() - {os.getpid(), *known}:
+        process = f"/proc/{pid}"
         with contextlib.suppress(OSError):
-            command = _command(entry.path)
+            command = _command(process)
             if not command or any(kept in command for kept in KEPT_BY_PYTHON):
                 continue
-            if _carries(entry.path, marked) or (under is not None and _works_below(entry.path, under)):
-                found[int(entry.name)] = command
+            if _carries(process, marked) or (under is not None and _works_below(process, under)):
+                found[pid] = command
     return found
 
 
@@ -146,10 +154,10 @@ def _works_below(process: str, under: Path) -> bool:
     return Path(os.readlink(f"{process}/cwd")).is_relative_to(under)
 
 
-def await_none(identity: str, under: Path | None = None, grace_s: float = LEFT_BEHIND_GRACE_S) -> dict[int, str]:
+def await_none(identity: str, under: Path | None = None, known: Collection[int] = ()) -> dict[int, str]:
     """Waits until no process of the identity lives; ends and returns those that outlive the grace."""
-    deadline = time.monotonic() + grace_s
-    while left := processes_of(identity, under):
+    deadline = time.monotonic() + LEFT_BEHIND_GRACE_S
+    while left := processes_of(identity, under, known):
         if time.monotonic() > deadline:
             break
         time.sleep(0.02)
@@ -163,12 +171,12 @@ def await_none(identity: str, under: Path | None = None, grace_s: float = LEFT_B
 def nothing_left_behind(request: pytest.FixtureRequest, session_temp: Path) -> Generator[None]:
     """Fails a test that leaves a process or a temporary file. What wider fixtures start is checked at the end."""
     identity = f"{SESSION_ID}.{next(_numbers)}"
-    before = set(os.listdir(session_temp))
+    before, known = set(os.listdir(session_temp)), living()
     os.environ[MARKER] = identity
     yield
     os.environ[MARKER] = SESSION_ID
     own_path = getattr(request.node, "funcargs", {}).get("tmp_path")
-    left = await_none(identity, own_path)
+    left = await_none(identity, own_path, known)
     new = set(os.listdir(session_temp)) - before
     assert not left, f"the test left processes behind: {left}"
     assert not new, f"the test left files behind in TMPDIR: {sorted(new)}"
