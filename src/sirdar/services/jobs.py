@@ -68,7 +68,7 @@ async def list_jobs(services: Services, caller: Caller, wanted: JobFilter, limit
     """Jobs that the caller may see, the newest first. Administrators see everybody's where they ask for an owner."""
     require_scope(caller, Scope.READ)
     everything = caller.administers and wanted.owner is not None
-    narrowed = wanted if everything else _with_visibility(wanted, caller)
+    narrowed = replace(wanted if everything else _with_visibility(wanted, caller), apps=caller.apps)
     return await services.store.read(lambda conn: job_views.list_jobs(conn, narrowed, limit))
 
 
@@ -126,7 +126,7 @@ async def delete_by_name(services: Services, caller: Caller, name: str) -> int:
     """Remove the caller's jobs of that name; how many there were."""
     if not name:
         raise Problem("invalid_field", "Which jobs? Give their name.", field="name")
-    wanted = JobFilter(visible_to=visible_to(caller), owner=caller.name, name=name)
+    wanted = JobFilter(visible_to=visible_to(caller), owner=caller.name, name=name, apps=caller.apps)
 
     def run(tx: Tx) -> int:
         require_scope(caller, Scope.RUN)

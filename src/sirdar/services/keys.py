@@ -44,7 +44,7 @@ class Keys:
         return base64.urlsafe_b64encode(digest[:24]).decode()
 
     def checks(self, purpose: str, text: str, signature: str) -> bool:
-        return hmac.compare_digest(self.sign(purpose, text), signature)
+        return hmac.compare_digest(self.sign(purpose, text).encode(), signature.encode(errors="replace"))
 
     def attempt_token(self, key: AttemptKey) -> str:
         """The bearer token of one attempt's program: no row, dead after the attempt."""

@@ -16,7 +16,10 @@ from sirdar.wire.submit import ResubmitRequest
 
 
 async def resubmit(services: Services, caller: Caller, job_id: str, request: ResubmitRequest) -> str:
-    """The id of a new job like that one. ``inputs`` replace those of the same name; null takes one away. Raises Problem."""
+    """The id of a new job like that one. ``inputs`` replace those of the same name; null takes one away. Raises Problem.
+
+    Somebody with whom the job is shared has to give its secrets anew: they are not theirs to use.
+    """
 
     def read(conn: Conn) -> tuple[JobView, list[dict[str, Any]] | None]:
         job = find_seen(conn, caller, job_id)
@@ -38,26 +41,32 @@ async def resubmit(services: Services, caller: Caller, job_id: str, request: Res
         raise Problem(
             "invalid_input", errors[0].detail, field=errors[0].field, expected=errors[0].expected, errors=errors
         )
-    inputs = {**_again(job.inputs, services), **request.inputs}
+    own = job.owner_id == caller.user_id
+    inputs = {**_again(job.inputs, services, with_secrets=own), **request.inputs}
     return await submit_again(
         services,
         caller,
         f"{loaded.version.reference}{number}",
         job,
         {name: value for name, value in inputs.items() if value is not None},
-        None if items is None else [_again(item, services) for item in items],
+        None if items is None else [_again(item, services, with_secrets=own) for item in items],
         name=request.name,
         debug=request.debug,
     )
 
 
-def _again(inputs: dict[str, Any], services: Services) -> dict[str, Any]:
-    """Stored inputs as a submission gives them: secrets in clear again, addresses as they were."""
-    return {name: _value(value, services) for name, value in inputs.items()}
+def _again(inputs: dict[str, Any], services: Services, *, with_secrets: bool) -> dict[str, Any]:
+    """Stored inputs as a submission gives them: addresses as they were; secrets in clear, for nobody but their owner."""
+    kept = {name: value for name, value in inputs.items() if with_secrets or not _is_secret(value)}
+    return {name: _value(value, services) for name, value in kept.items()}
+
+
+def _is_secret(value: Any) -> bool:
+    return isinstance(value, dict) and "$secret" in value
 
 
 def _value(value: Any, services: Services) -> Any:
-    if isinstance(value, dict) and "$secret" in value:
+    if _is_secret(value):
         return services.keys.unseal(value["$secret"])
     if isinstance(value, dict) and len(value) == 1 and "$url" in value:
         return value["$url"]

@@ -11,9 +11,11 @@ from sirdar.blobs.local import PARTS
 from sirdar.services.context import Services
 from sirdar.store import blobs as blobs_store
 from sirdar.store import files as files_store
+from sirdar.store import idempotency, tokens
 from sirdar.store.engine import Tx
 
 BATCH = 500
+DEAD_TOKENS_S = 30 * 86400.0  # dead tokens are shown that long
 
 DeleteJobs = Callable[[Tx, Sequence[str]], object]
 
@@ -37,6 +39,9 @@ async def sweep(services: Services, delete_jobs: DeleteJobs) -> Removed:
     files = await _in_batches(lambda: _remove_files(services))
     uploads = await _in_batches(lambda: _remove_uploads(services))
     blobs = await _in_batches(lambda: _remove_blobs(services))
+    dead_before = services.store.clock() - DEAD_TOKENS_S
+    await services.store.write(lambda tx: tokens.remove_dead(tx, before=dead_before))
+    await services.store.write(lambda tx: idempotency.forget_before(tx, tx.now - services.settings.idempotency_s))
     return Removed(files=files, uploads=uploads, blobs=blobs, jobs=jobs)
 
 

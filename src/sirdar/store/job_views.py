@@ -130,6 +130,7 @@ class JobFilter:
     parent: str | None = None
     name: str | None = None
     before_seq: int | None = None
+    apps: frozenset[str] | None = None  # ids of the only applications whose jobs may be seen
 
 
 _app_owner = users.alias("app_owner")
@@ -188,6 +189,8 @@ def _narrow(query: sa.Select[Any], wanted: JobFilter) -> sa.Select[Any]:
         conditions.append(jobs.c.state.in_(list(wanted.state)))
     if wanted.app:
         conditions.append(_of_app(wanted.app))
+    if wanted.apps is not None:
+        conditions.append(jobs.c.app_id.in_(sorted(wanted.apps)))
     if wanted.text:
         pattern = "%" + wanted.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         likes = (column.ilike(pattern, escape="\\") for column in (jobs.c.name, jobs.c.id, apps.c.alias))

@@ -1,0 +1,25 @@
+"""What a job that is shared with somebody lets them do, and what not."""
+
+from tests.system.product import Product, problem
+
+
+def test_somebody_else_cannot_run_with_the_secrets_of_a_job_that_is_shared_with_them(sirdar: Product) -> None:
+    owner, guest = sirdar.user("keeper", canPublish=True), sirdar.user("guest", canPublish=True)
+    sirdar.publish(
+        "secretive",
+        'printf %s "$WORD" | wc -c',
+        shell=True,
+        who=owner,
+        inputs={"word": {"type": "secret", "required": True, "env": "WORD"}},
+        outputs={"length": {"type": "integer", "from": "stdout", "regex": "([0-9]+)"}},
+    )
+    job = sirdar.submit("keeper/secretive", {"word": "s3cret-word"}, who=owner)["id"]
+    assert sirdar.ended(job, owner)["result"] == {"length": 11}
+    assert owner.put("/api/apps/keeper/secretive/share/user:guest", json={"permission": "run"}).is_success
+    assert owner.put(f"/api/jobs/{job}/share/user:guest").is_success
+
+    problem(guest.post(f"/api/jobs/{job}/resubmit", json={}), 422, "invalid_input", "inputs.word")
+    own = guest.post(f"/api/jobs/{job}/resubmit", json={"inputs": {"word": "mine"}}).json()["id"]
+    assert sirdar.ended(own, guest)["result"] == {"length": 4}
+    again = owner.post(f"/api/jobs/{job}/resubmit", json={}).json()["id"]
+    assert sirdar.ended(again, owner)["result"] == {"length": 11}
