@@ -46,7 +46,7 @@ class Retry:
     max_s: float
 
     def delay_s(self, faults: int) -> float:
-        return float(min(self.max_s, self.base_s * 2 ** (faults - 1)))
+        return float(min(self.max_s, self.base_s * 2 ** min(faults - 1, 60)))  # more would not fit a float
 
 
 # ---------------------------------------------------------------- facts
