@@ -22,10 +22,20 @@ def sirdar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
 @pytest.fixture
 def own_sirdar(tmp_path: Path) -> Iterator[Callable[..., Product]]:
     """Starts a ``sirdar up`` of the test's own, with settings: ``own_sirdar(fetch_allow="127.0.0.1")``."""
+    yield from _starting(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def module_sirdar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Product]]:
+    """The same for all tests of a module."""
+    yield from _starting(tmp_path_factory.mktemp("module"))
+
+
+def _starting(place: Path) -> Iterator[Callable[..., Product]]:
     made: list[Product] = []
 
     def start(**settings: Any) -> Product:
-        root = tmp_path / f"own{len(made)}"
+        root = place / f"own{len(made)}"
         root.mkdir()
         product = Product(root, settings)
         made.append(product)

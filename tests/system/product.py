@@ -1,4 +1,4 @@
-"""The real product for system tests: ``sirdar up`` as a subprocess in a temporary home, and what tests do with it again and again."""
+"""The real product for system tests: ``sirdar up`` in a temporary home, and what tests do with it again and again."""
 
 import contextlib
 import hashlib
@@ -119,13 +119,14 @@ class Product:
             for path in (self.home / place).rglob("*")
             if path.is_file()
         ]
-        work = [path for path in (self.home / "agent/work").glob("*/dir/*")]
+        work = list((self.home / "agent/work").glob("*/dir/*"))
         log = self.log()
         shutil.rmtree(self.root)
         assert not left, f"processes were left behind: {left}"
         assert not drafts, f"half files were left behind: {drafts}"
         assert not work, f"files of tasks were left behind: {work}"
-        assert "Traceback" not in log, log[log.find("Traceback") - 2000 :][:6000]
+        broken = [line for line in log.splitlines() if "Traceback" in line]
+        assert not broken, json.loads(broken[0]).get("exception", broken[0])
 
     def log(self) -> str:
         """The server's own log."""
