@@ -1,14 +1,14 @@
 """(c) One job on an idle system: from the POST to the answer that it is DONE, at a client that waits.
 
-Three ways to wait, one after the other in every round, with short pauses between the jobs so that nothing is queued: ``POST ?wait``;
-POST, then ``GET ?wait``; POST, then the stream of events. Beside them, what no system can go below here: one HTTP reply of a bare
-server that has run ``/bin/true`` and brought three small facts to the disk.
+Three ways to wait, one after the other in every round, with short pauses between so that nothing is queued: ``POST ?wait``;
+POST, then ``GET ?wait``; POST, then the stream of events. Beside them, what no system can go below here: one HTTP reply of a
+bare server that has run ``/bin/true`` and brought three small facts to the disk.
 """
 
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from bench import bare
@@ -47,7 +47,7 @@ WAYS = {
 GOALS = {"post_wait": GOAL_WAIT_MS, "get_wait": GOAL_MS, "events": GOAL_MS}
 
 
-def measure(ways: dict[str, Callable[[], None]], jobs: int) -> dict[str, list[float]]:
+def measure(ways: Mapping[str, Callable[[], None]], jobs: int) -> dict[str, list[float]]:
     """Milliseconds of each way, one of each in turn."""
     took: dict[str, list[float]] = {name: [] for name in ways}
     chance = random.Random(1)
