@@ -211,6 +211,7 @@ def test_a_task_reaches_the_server_and_its_jobs_are_children(sirdar: Product, cl
     assert [one.state for one in job.children()] == ["DONE"]
 
 
+@pytest.mark.slow
 def test_waiting_survives_a_restart_of_the_server(own_sirdar: Any) -> None:
     product = own_sirdar()
     ref = product.publish("nap", ["sleep", "2"])
