@@ -1,7 +1,7 @@
 """Which resource gets which tasks: a pure function, and the reasons it had."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sirdar.domain.ids import JobId, ResourceId
@@ -49,37 +49,47 @@ class Plan:
     reasons: dict[JobId, tuple[str, ...]] = field(default_factory=dict)  # why a job (or a part of it) was left waiting
 
 
-def plan(queue: Sequence[Wanted], places: Iterable[Place]) -> Plan:
+def plan(queue: Sequence[Wanted], places: Iterable[Place], served: Mapping[str, int] | None = None) -> Plan:
     """Fill the places' room from the queue.
 
     Higher priority first; within one priority owners take turns, each with the oldest job first, so that a job of 100,000
-    tasks does not keep another user's single task waiting.
+    tasks does not keep another user's single task waiting. ``served``: by owner, a number that grows with each turn, of
+    the latest one (none: never): where there is not room for all, those go first who have waited longest for theirs.
     """
     rooms = {place.id: place for place in places}
     given: defaultdict[tuple[JobId, ResourceId], int] = defaultdict(int)
     reasons: dict[JobId, tuple[str, ...]] = {}
+    latest = served or {}
     for priority in sorted({wanted.priority for wanted in queue}, reverse=True):
-        _fill([wanted for wanted in queue if wanted.priority == priority], rooms, given, reasons)
+        level = [wanted for wanted in queue if wanted.priority == priority]
+        level.sort(key=lambda wanted: latest.get(wanted.owner, -1))  # stable: an owner's jobs stay in their order
+        _fill(level, rooms, given, reasons)
     assignments = tuple(Assignment(job, resource, n) for (job, resource), n in given.items())
     return Plan(assignments, reasons)
 
 
 def misfits(wanted: Wanted, place: Place) -> list[str]:
     """Why a task of this job could never run there, or not at present; empty where it could."""
-    checks = [
-        (wanted.resources and place.id not in wanted.resources, f"the job was not sent to {place.name}"),
-        (wanted.nodes > 1, f"{place.name} runs tasks of one node; the task asks for {wanted.nodes}"),
-        (wanted.cpus > place.cpus, f"{place.name} has {place.cpus} cpus; the task needs {wanted.cpus}"),
-        (
-            wanted.memory_bytes > place.memory_bytes,
-            f"{place.name} has {place.memory_bytes / 2**30:.1f} GiB of memory; "
-            f"the task needs {wanted.memory_bytes / 2**30:.1f} GiB",
-        ),
-        (wanted.gpus > place.gpus, f"{place.name} has {place.gpus} gpus; the task needs {wanted.gpus}"),
-        (not place.reachable, f"{place.name} is unreachable"),
-        (place.draining, f"{place.name} is draining: it takes nothing new"),
-    ]
-    return [text for wrong, text in checks if wrong]
+    return list(_misfits(wanted, place))
+
+
+def _misfits(wanted: Wanted, place: Place) -> Iterator[str]:
+    name = place.name
+    if wanted.resources and place.id not in wanted.resources:
+        yield f"the job was not sent to {name}"
+    if wanted.nodes > 1:
+        yield f"{name} runs tasks of one node; the task asks for {wanted.nodes}"
+    if wanted.cpus > place.cpus:
+        yield f"{name} has {place.cpus} cpus; the task needs {wanted.cpus}"
+    if wanted.memory_bytes > place.memory_bytes:
+        has, needs = place.memory_bytes / 2**30, wanted.memory_bytes / 2**30
+        yield f"{name} has {has:.1f} GiB of memory; the task needs {needs:.1f} GiB"
+    if wanted.gpus > place.gpus:
+        yield f"{name} has {place.gpus} gpus; the task needs {wanted.gpus}"
+    if not place.reachable:
+        yield f"{name} is unreachable"
+    if place.draining:
+        yield f"{name} is draining: it takes nothing new"
 
 
 def _fill(
@@ -88,22 +98,22 @@ def _fill(
     given: defaultdict[tuple[JobId, ResourceId], int],
     reasons: dict[JobId, tuple[str, ...]],
 ) -> None:
-    turns: dict[str, list[Wanted]] = {}
+    turns: dict[str, deque[Wanted]] = {}
     for wanted in level:
-        turns.setdefault(wanted.owner, []).append(wanted)
+        turns.setdefault(wanted.owner, deque()).append(wanted)
     while turns:
         room = sum(max(0, place.room) for place in rooms.values())
         if room == 0:
             break
-        quantum = max(1, room // len(turns))
+        quantum = max(1, room // len(turns))  # slots that each owner may fill in this round
         for owner in list(turns):
-            first = turns[owner].pop(0)
-            left = _give(replace(first, n=min(first.n, quantum)), rooms, given)
-            remaining = first.n - (min(first.n, quantum) - left)
+            first = turns[owner].popleft()
+            n = min(first.n, max(1, quantum // max(1, first.cpus)))
+            left = _give(replace(first, n=n), rooms, given)
             if left:
                 reasons[first.job] = _why(first, rooms.values())
-            elif remaining:
-                turns[owner].insert(0, replace(first, n=remaining))
+            elif first.n > n:
+                turns[owner].appendleft(replace(first, n=first.n - n))
             if not turns[owner]:
                 del turns[owner]
 
@@ -115,7 +125,7 @@ def _give(wanted: Wanted, rooms: dict[ResourceId, Place], given: defaultdict[tup
     for place in sorted(rooms.values(), key=lambda place: -place.room):
         if left == 0 or place.room <= 0:
             break
-        if misfits(wanted, place):
+        if any(_misfits(wanted, place)):
             continue
         # A task larger than the room left still goes to a place that could hold it when it is empty.
         n = min(left, max(1, place.room // size))
