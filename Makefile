@@ -55,8 +55,9 @@ check: lint unit ## under 30 seconds: ruff, mypy, import contracts, unit tests
 lint: env
 	@$(PY) scripts/lint
 
+# Without the tests that start an agent or a porter: `make test` has them.
 unit: env
-	@$(PY) -m pytest --quiet tests/unit
+	@$(PY) -m pytest --quiet tests/unit --ignore=tests/unit/agent -m "not slow"
 
 format: env ## write the code as ruff wants it
 	@$(VENV)/bin/ruff check --quiet --fix . ; $(VENV)/bin/ruff format --quiet .

@@ -126,32 +126,42 @@ def processes_of(identity: str, under: Path | None = None, known: Collection[int
     The second sign is for programs that Sirdar runs: their environment is declared, so they need not carry the first.
     Those in ``known`` were there before, and cost no look.
     """
-    marked = f"{MARKER}={identity}".encode()
     found = {}
     for pid in living() - {os.getpid(), *known}:
-        process = f"/proc/{pid}"
+        process = Path(f"/proc/{pid}")
         with contextlib.suppress(OSError):
-            command = _command(process)
+            command, environment = _settled(process)
             if not command or any(kept in command for kept in KEPT_BY_PYTHON):
                 continue
-            if _carries(process, marked) or (under is not None and _works_below(process, under)):
+            if _carries(environment, identity) or (under is not None and _works_below(process, under)):
                 found[pid] = command
     return found
 
 
-def _command(process: str) -> str:
-    """The command line; empty for a zombie, which has ended and only waits to be reaped."""
-    return Path(process, "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+def _settled(process: Path) -> tuple[str, bytes]:
+    """Command line and environment. Both are empty for a moment while a new program is being loaded, so look again.
+
+    They stay empty for a zombie, which has ended and only waits to be reaped, and for threads of the kernel.
+    """
+    for _ in range(30):
+        command, environment = ((process / name).read_bytes() for name in ("cmdline", "environ"))
+        if command and environment:
+            break
+        state, parent = (process / "stat").read_text().rsplit(")", 1)[1].split()[:2]
+        if state in "ZX" or parent == "2":
+            return "", b""
+        time.sleep(0.001)
+    return command.replace(b"\0", b" ").decode(errors="replace").strip(), environment
 
 
-def _carries(process: str, marked: bytes) -> bool:
+def _carries(environment: bytes, identity: str) -> bool:
     """True where the identity is inherited: the session's own or, below it, a test's (``SESSION.NUMBER``)."""
-    variables = Path(process, "environ").read_bytes().split(b"\0")
-    return any(variable == marked or variable.startswith(marked + b".") for variable in variables)
+    marked = f"{MARKER}={identity}".encode()
+    return any(name == marked or name.startswith(marked + b".") for name in environment.split(b"\0"))
 
 
-def _works_below(process: str, under: Path) -> bool:
-    return Path(os.readlink(f"{process}/cwd")).is_relative_to(under)
+def _works_below(process: Path, under: Path) -> bool:
+    return (process / "cwd").readlink().is_relative_to(under)
 
 
 def await_none(identity: str, under: Path | None = None, known: Collection[int] = ()) -> dict[int, str]:
