@@ -120,6 +120,15 @@ def test_sigterm_leaves_programs_running_and_says_how_many(server: FakeServer, m
     assert server.final(key).exit_code == 5
 
 
+def test_sigterm_leaves_no_idle_porter_behind(server: FakeServer, make_agent) -> None:
+    agent = make_agent(server).start()
+    (key,) = server.add_job({"command": ["true"]})
+    server.final(key)
+    porter = agent.porter_pid
+    assert agent.signal(signal.SIGTERM) == "agent ended\n"
+    assert not os.path.exists(f"/proc/{porter}")
+
+
 def test_sigusr1_cancels_everything_and_ends_the_porter(server: FakeServer, make_agent) -> None:
     agent = make_agent(server).start()
     (key,) = server.add_job({"command": ["sleep", "60"]})

@@ -14,7 +14,7 @@ import pytest
 from fake_server import wait_for
 from harness import marked_processes
 
-from sirdar.agent.executors.porter_orphans import end_orphans, read_log
+from sirdar.agent.executors.porter_orphans import end_orphans
 from sirdar.agent.porter import facts_log
 from sirdar.agent.porter.launch import PorterStartError, command, held, launch
 
@@ -200,8 +200,33 @@ def test_a_new_agent_finds_what_it_carries(porter: Porter) -> None:
 def test_ends_are_in_the_log_before_they_are_told(porter: Porter) -> None:
     porter.start("a-0-0", ["true"])
     porter.end("a-0-0")
-    ends, _, got, boot = read_log(porter.home)
-    assert ends["a-0-0"]["code"] == 0 and got == {"a-0-0"} and boot == facts_log.boot_id()
+    past = past_of(porter.home)
+    assert past.ends["a-0-0"]["code"] == 0 and set(past.got) == {"a-0-0"} and past.boot == facts_log.boot_id()
+
+
+def past_of(home: Path) -> facts_log.Past:
+    return facts_log.Past(str(home / facts_log.NAME))
+
+
+def test_the_next_porter_knows_what_the_dead_one_was_not_told_to_forget(tmp_path: Path) -> None:
+    porter = Porter(tmp_path / "home")
+    for key in ("told-0-0", "kept-0-0"):
+        porter.start(key, ["sh", "-c", "exit 3"])
+        porter.end(key)
+    porter.send(op="forget", ids=["told-0-0"])
+    porter.start("runs-0-0", ["sleep", "60"])
+    porter.begin("runs-0-0")
+    wait_for(lambda: set(past_of(porter.home).got) == {"kept-0-0", "runs-0-0"})
+    porter.process.kill()
+    porter.process.wait()
+    porter.disconnect()
+    assert end_orphans(past_of(porter.home)) > 0
+    for _ in range(2):  # also the one after the next
+        porter = Porter(tmp_path / "home")
+        ends = {task["id"]: task["end"] for task in porter.state["tasks"]}
+        assert set(ends) == {"kept-0-0", "runs-0-0"}
+        assert ends["kept-0-0"]["code"] == 3 and ends["runs-0-0"]["lost"]
+        porter.close()
 
 
 def test_an_idle_porter_without_an_agent_ends(tmp_path: Path) -> None:
@@ -210,7 +235,7 @@ def test_an_idle_porter_without_an_agent_ends(tmp_path: Path) -> None:
     porter.begin("a-0-0")
     porter.disconnect()
     assert porter.process.wait(20) == 0
-    assert read_log(porter.home)[0]["a-0-0"]["code"] == 0
+    assert past_of(porter.home).ends["a-0-0"]["code"] == 0
 
 
 def test_orphans_of_a_dead_porter_are_ended_and_strangers_are_not(tmp_path: Path) -> None:
@@ -221,14 +246,16 @@ def test_orphans_of_a_dead_porter_are_ended_and_strangers_are_not(tmp_path: Path
     porter.process.kill()
     porter.process.wait()
     porter.disconnect()
-    _, starts, _, boot = read_log(porter.home)
+    past = past_of(porter.home)
+    own_start, own_got = past.starts, past.got
     stranger = subprocess.Popen(["sleep", "60"])
-    pretended = {"x-0-0": {"pid": stranger.pid, "ticks": [1, 2]}}
-    assert end_orphans(["x-0-0"], pretended, boot) == 0
+    past.got, past.starts = {"x-0-0": None}, {"x-0-0": {"pid": stranger.pid, "ticks": [1, 2]}}
+    assert end_orphans(past) == 0
     assert stranger.poll() is None
     stranger.kill()
     stranger.wait()
-    assert end_orphans(["a-0-0"], starts, boot) > 0
+    past.got, past.starts = own_got, own_start
+    assert end_orphans(past) > 0
     assert marked_processes("SIRDAR_TASK_ID=a-0-0") == []
 
 
@@ -237,5 +264,5 @@ def test_terminating_the_porter_ends_its_programs(tmp_path: Path) -> None:
     porter.start("a-0-0", ["sleep", "60"])
     porter.begin("a-0-0")
     porter.close()
-    assert read_log(porter.home)[0]["a-0-0"]["code"] == -15
+    assert past_of(porter.home).ends["a-0-0"]["code"] == -15
     assert not held(porter.home)

@@ -1,51 +1,30 @@
-"""After the porter's death: what its log says of the tasks, and the end of the processes that it left."""
+"""After the porter's death: ends the processes that it left."""
 
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from sirdar.agent.porter import facts_log
+from sirdar.agent.porter.facts_log import Past, boot_id
 
 MARK = b"SIRDAR_TASK_ID="
 LAST_WAIT_S = 5.0
 
 
-def read_log(home: Path) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]], set[str], str]:
-    """(ends, starts, ids taken over, boot id) of the porter that wrote the log in this directory last."""
-    ends: dict[str, dict[str, Any]] = {}
-    starts: dict[str, dict[str, Any]] = {}
-    got: set[str] = set()
-    boot = ""
-    for record in facts_log.read(str(home / facts_log.NAME)):
-        match record.get("r"):
-            case "boot":
-                boot = record["boot"]
-            case "got":
-                got.update(record["ids"])
-            case "start":
-                starts[record["id"]] = record
-            case "end":
-                ends[record["id"]] = record
-    return ends, starts, got | set(starts) | set(ends), boot
-
-
-def end_orphans(keys: Iterable[str], starts: dict[str, dict[str, Any]], boot: str) -> int:
-    """Kills what still runs of these tasks; returns how many processes and groups that were.
+def end_orphans(past: Past) -> int:
+    """Kills what still runs of the tasks that have no end in the log; returns how many processes and groups that were.
 
     A process is taken for the task's if its pid, start time and boot fit the log, or if it carries the task's id in its
     environment. Returns when none is left, at the latest after five seconds.
     """
-    wanted = set(keys)
+    wanted = set(past.got) - set(past.ends)
     if sys.platform == "win32" or not wanted:
         return 0
-    same_boot = boot == facts_log.boot_id()
+    same_boot = past.boot == boot_id()
     killed = 0
     for key in wanted:
-        start = starts.get(key)
+        start = past.starts.get(key)
         if same_boot and start is not None and _is_same(start["pid"], start["ticks"]):
             killed += _kill_group(start["pid"])
     last = time.monotonic() + LAST_WAIT_S

@@ -12,7 +12,7 @@ from typing import Any
 
 from sirdar.agent.events import get_logger
 from sirdar.agent.executors.base import Ability, Facts, Handle, Launch, ProgramEnd, ProgramStart
-from sirdar.agent.executors.porter_orphans import end_orphans, read_log
+from sirdar.agent.executors.porter_orphans import end_orphans
 from sirdar.agent.porter import facts_log
 from sirdar.agent.porter.launch import PorterStartError, held, launch
 
@@ -92,8 +92,10 @@ class ProcessExecutor:
         if self._listener is not None:
             self._listener.cancel()
             await asyncio.gather(self._listener, return_exceptions=True)
-        if end_programs and self._connected.is_set():
-            await self._send({"op": "shutdown", "kill": True})
+        if self._connected.is_set() and (end_programs or not self._carried):
+            await self._send(
+                {"op": "shutdown", "kill": end_programs}
+            )  # a porter that carries nothing is not left behind
             while held(self._home):  # noqa: ASYNC110  (the end of another process)
                 await asyncio.sleep(0.02)
         if self._writer is not None:
@@ -106,16 +108,15 @@ class ProcessExecutor:
     # ------------------------------------------------------------ connection
 
     async def _attach(self) -> set[str]:
-        """Connects; returns the ids that this porter, or the dead one before it, answers for."""
-        known: set[str] = set()
+        """Connects, to a new porter if need be; returns the ids that it answers for."""
         for attempt in range(CONNECT_TRIES):
             if not held(self._home):
-                known |= await self._bury()
+                await self._bury()
                 self._process = await asyncio.to_thread(
                     launch, self._home, self._slots, self._idle_s, memory=self._memory
                 )
             try:
-                return known | await self._connect()
+                return await self._connect()
             except (OSError, EOFError) as error:
                 if attempt == CONNECT_TRIES - 1:
                     raise PorterStartError(f"the porter does not answer: {error}") from error
@@ -161,20 +162,15 @@ class ProcessExecutor:
         self._tell(started, ended)
         return {task["id"] for task in state["tasks"]}
 
-    async def _bury(self) -> set[str]:
-        """Of a porter that is dead: tells the ends that it wrote down, ends the processes that it left, tells those as lost."""
+    async def _bury(self) -> None:
+        """Ends the processes that a dead porter left; the next one tells from the log how its tasks ended."""
         if self._process is not None:
             self._process.wait()
             self._process = None
-        ends, starts, got, boot = await asyncio.to_thread(read_log, self._home)
-        mine = got & self._carried
-        lost = mine - set(ends)
-        killed = await asyncio.to_thread(end_orphans, got - set(ends), starts, boot)
-        if mine:
+        past = await asyncio.to_thread(facts_log.Past, str(self._home / facts_log.NAME))
+        killed = await asyncio.to_thread(end_orphans, past)
+        if lost := set(past.got) - set(past.ends):
             log.warning("porter_lost", attempts=len(lost), ended_orphans=killed)
-        self._tell([], [ends[key] for key in mine & set(ends)])
-        self._tell_lost(lost)
-        return mine
 
     def _tell_lost(self, keys: set[str]) -> None:
         now = time.time()
@@ -264,6 +260,7 @@ def _end(fact: dict[str, Any]) -> ProgramEnd:
         by=fact["by"],
         out_of_memory=fact.get("oom", False),
         dropped=fact.get("dropped", False),
+        lost=fact.get("lost", False),
         error_number=fact.get("errno"),
         error_at=fact.get("what", ""),
         error=fact.get("error", ""),

@@ -2,7 +2,8 @@
 """The porter's log: one line of JSON for each thing that happened, so that a new agent can learn what a dead porter did.
 
 ``{"r": "boot", "boot": .., "porter": pid}`` first; ``got`` (ids taken over, written before any of them starts),
-``start`` (id, pid, ticks) and ``end``. Ends are on the disk before the agent hears of them.
+``start`` (id, pid, ticks), ``end``, and ``forget`` (ids). Ends are on the disk before the agent hears of them. A porter
+takes over what the one before it has not been told to forget, so no end depends on the life of one agent or porter.
 """
 
 import json
@@ -26,12 +27,13 @@ def boot_id() -> str:
 class FactsLog:
     """Appends to the log. Used by one thread at a time."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, records: Iterable[dict[str, Any]] = ()) -> None:
+        """Begins a log that holds these records, in place of the one that is there."""
         self.path = path
         self.boot = boot_id()
         self.fd = -1
         self.size_bytes = 0
-        self.rewrite([])
+        self.rewrite(records)
 
     def append(self, records: Iterable[dict[str, Any]]) -> None:
         """Writes the records; they may not be on the disk yet when this returns."""
@@ -85,3 +87,30 @@ def read(path: str) -> list[dict[str, Any]]:
         if isinstance(record, dict):
             records.append(record)
     return records
+
+
+class Past:
+    """What a log says of the tasks that are not forgotten: ids taken over, starts and ends by id, and the boot id."""
+
+    def __init__(self, path: str) -> None:
+        self.got: dict[str, None] = {}
+        self.starts: dict[str, dict[str, Any]] = {}
+        self.ends: dict[str, dict[str, Any]] = {}
+        self.boot = ""
+        for record in read(path):
+            self._take(record)
+
+    def _take(self, record: dict[str, Any]) -> None:
+        kind = record.pop("r", None)
+        if kind == "boot":
+            self.boot = record["boot"]
+        elif kind == "got":
+            self.got.update(dict.fromkeys(record["ids"]))
+        elif kind in ("start", "end"):
+            self.got[record["id"]] = None
+            (self.starts if kind == "start" else self.ends)[record["id"]] = record
+        elif kind == "forget":
+            for task_id in record["ids"]:
+                self.got.pop(task_id, None)
+                self.starts.pop(task_id, None)
+                self.ends.pop(task_id, None)

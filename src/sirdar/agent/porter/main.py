@@ -14,7 +14,7 @@ from sirdar.agent.porter import facts_log, leftovers
 from sirdar.agent.porter.cgroups import Groups
 from sirdar.agent.porter.facts_log import FactsLog
 from sirdar.agent.porter.server import Server, Writer
-from sirdar.agent.porter.table import Table
+from sirdar.agent.porter.table import Table, lost_end
 
 LOCK_NAME = "porter.lock"
 SOCKET_NAME = "porter.sock"
@@ -55,8 +55,11 @@ def hash_of(home: str) -> int:
 
 
 def _serve(slots: int, idle_s: float, groups: Groups | None) -> None:
-    writer = Writer(FactsLog(facts_log.NAME))
+    past = facts_log.Past(facts_log.NAME)
+    ends = [past.ends.get(task_id) or lost_end(task_id, past.starts.get(task_id)) for task_id in past.got]
+    writer = Writer(FactsLog(facts_log.NAME, [{"r": "end", **end} for end in ends]))
     table = Table(slots, groups, writer.tell)
+    table.take_over(ends)
     memory = f"cgroup{groups.version}" if groups is not None else "rlimit"
     server = Server(SOCKET_NAME, table, writer, idle_s, memory)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

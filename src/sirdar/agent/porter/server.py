@@ -48,6 +48,10 @@ class Writer:
             self.pending.append((kind, fact))
             self.ready.notify()
 
+    def forgot(self, ids: list[str]) -> None:
+        with self.busy:
+            self.log.append([{"r": "forget", "ids": ids}])
+
     def got(self, ids: list[str]) -> None:
         """Notes that these were taken over, before any of them starts."""
         with self.busy:
@@ -233,6 +237,7 @@ class Server:
                 self.table.signal(message["id"], message["signum"])
             case "forget":
                 self.table.forget(message["ids"])
+                self.writer.forgot(message["ids"])
                 self.writer.compact(self.table)
             case "list":
                 self._say_state()

@@ -70,6 +70,14 @@ class Table:
             self._wake()
         return known
 
+    def take_over(self, ends: list[dict[str, Any]]) -> None:
+        """What an earlier porter carried, and how it ended."""
+        with self.lock:
+            for end in ends:
+                task = Task({"id": end["id"], "argv": [], "cwd": "", "out": "", "err": ""}, {})
+                task.place, task.end, task.pid, task.at = ENDED, end, end["pid"], end["at"]
+                self.tasks[task.id] = task
+
     def resize(self, slots: int) -> None:
         with self.lock:
             self.free += slots - self.slots
@@ -300,6 +308,20 @@ class Table:
                 else:
                     task.by = task.by or "time"
                     self._terminate(task)
+
+
+def lost_end(task_id: str, start: dict[str, Any] | None) -> dict[str, Any]:
+    """The end of a task that died with an earlier porter, or whose end nobody saw."""
+    known = start or {"pid": 0, "at": 0.0}
+    return {
+        "id": task_id,
+        "pid": known["pid"],
+        "at": known["at"],
+        "by": None,
+        "code": None,
+        "ended": time.time(),
+        "lost": True,
+    }
 
 
 def unknown_end(task: Task) -> dict[str, Any]:
