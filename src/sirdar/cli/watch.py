@@ -147,9 +147,9 @@ def fraction_done(document: Mapping[str, Any]) -> float | None:
 
 def _interrupted(job: Job, session: Session) -> int:
     """Ctrl-C once: the job goes on, and we say how to come back. Twice: shall it be cancelled?"""
-    print(f"\njob {job.id} goes on; come back to it with `sirdar job watch {job.id}`", file=sys.stderr)
-    print("press Ctrl-C again to cancel it", file=sys.stderr, flush=True)
     try:
+        print(f"\njob {job.id} goes on; come back to it with `sirdar job watch {job.id}`", file=sys.stderr)
+        print("press Ctrl-C again to cancel it", file=sys.stderr, flush=True)
         time.sleep(SECOND_CTRL_C_S)
         return errors.INTERRUPTED
     except KeyboardInterrupt:
