@@ -56,25 +56,22 @@ def plan(queue: Sequence[Wanted], places: Iterable[Place], served: Mapping[str, 
     tasks does not keep another user's single task waiting. ``served``: by owner, a number that grows with each turn, of
     the latest one (none: never): where there is not room for all, those go first who have waited longest for theirs.
     """
-    rooms = {place.id: place for place in places}
-    given: defaultdict[tuple[JobId, ResourceId], int] = defaultdict(int)
-    reasons: dict[JobId, tuple[str, ...]] = {}
+    given = _Given({place.id: place for place in places})
     latest = served or {}
     for priority in sorted({wanted.priority for wanted in queue}, reverse=True):
         level = [wanted for wanted in queue if wanted.priority == priority]
         level.sort(key=lambda wanted: latest.get(wanted.owner, -1))  # stable: an owner's jobs stay in their order
-        _fill(level, rooms, given, reasons)
-    assignments = tuple(Assignment(job, resource, n) for (job, resource), n in given.items())
-    return Plan(assignments, reasons)
+        _fill(level, given)
+    assignments = tuple(Assignment(job, resource, n) for (job, resource), n in given.tasks.items())
+    return Plan(assignments, given.reasons)
 
 
 def misfits(wanted: Wanted, place: Place) -> list[str]:
     """Why a task of this job could never run there, or not at present; empty where it could."""
-    return list(_misfits(wanted, place))
+    return list(_misfits(wanted, place, place.name))
 
 
-def _misfits(wanted: Wanted, place: Place) -> Iterator[str]:
-    name = place.name
+def _misfits(wanted: Wanted, place: Place, name: str) -> Iterator[str]:
     if wanted.resources and place.id not in wanted.resources:
         yield f"the job was not sent to {name}"
     if wanted.nodes > 1:
@@ -92,49 +89,63 @@ def _misfits(wanted: Wanted, place: Place) -> Iterator[str]:
         yield f"{name} is draining: it takes nothing new"
 
 
-def _fill(
-    level: list[Wanted],
-    rooms: dict[ResourceId, Place],
-    given: defaultdict[tuple[JobId, ResourceId], int],
-    reasons: dict[JobId, tuple[str, ...]],
-) -> None:
+Needs = tuple[int, int, int, int, frozenset[str]]
+
+
+@dataclass(slots=True)
+class _Given:
+    """What a plan has given out so far. Jobs with the same needs fit, or do not, in the same places: that is asked once."""
+
+    places: dict[ResourceId, Place]
+    tasks: defaultdict[tuple[JobId, ResourceId], int] = field(default_factory=lambda: defaultdict(int))
+    reasons: dict[JobId, tuple[str, ...]] = field(default_factory=dict)
+    fitting: dict[Needs, tuple[list[ResourceId], tuple[str, ...]]] = field(default_factory=dict)
+
+    def fits(self, wanted: Wanted) -> tuple[list[ResourceId], tuple[str, ...]]:
+        """Where its tasks could run, and why any of them would have to wait."""
+        needs = (wanted.cpus, wanted.memory_bytes, wanted.gpus, wanted.nodes, wanted.resources)
+        found = self.fitting.get(needs)
+        if found is None:
+            wrong = {place.id: misfits(wanted, place) for place in self.places.values()}
+            full = {place.id: [f"{place.name} has no free slot"] for place in self.places.values()}
+            why = tuple(text for place, texts in wrong.items() for text in texts or full[place])
+            found = [place for place, texts in wrong.items() if not texts], why or ("no resource is attached",)
+            self.fitting[needs] = found
+        return found
+
+
+def _fill(level: list[Wanted], given: _Given) -> None:
     turns: dict[str, deque[Wanted]] = {}
     for wanted in level:
         turns.setdefault(wanted.owner, deque()).append(wanted)
     while turns:
-        room = sum(max(0, place.room) for place in rooms.values())
+        room = sum(max(0, place.room) for place in given.places.values())
         if room == 0:
             break
         quantum = max(1, room // len(turns))  # slots that each owner may fill in this round
         for owner in list(turns):
             first = turns[owner].popleft()
             n = min(first.n, max(1, quantum // max(1, first.cpus)))
-            left = _give(replace(first, n=n), rooms, given)
+            left = _give(replace(first, n=n), given)
             if left:
-                reasons[first.job] = _why(first, rooms.values())
+                given.reasons[first.job] = given.fits(first)[1]
             elif first.n > n:
                 turns[owner].appendleft(replace(first, n=first.n - n))
             if not turns[owner]:
                 del turns[owner]
 
 
-def _give(wanted: Wanted, rooms: dict[ResourceId, Place], given: defaultdict[tuple[JobId, ResourceId], int]) -> int:
+def _give(wanted: Wanted, given: _Given) -> int:
     """Gives out up to ``wanted.n`` tasks; returns how many found no place."""
     left = wanted.n
     size = max(1, wanted.cpus)
-    for place in sorted(rooms.values(), key=lambda place: -place.room):
+    fitting = [given.places[place] for place in given.fits(wanted)[0]]
+    for place in sorted(fitting, key=lambda place: -place.room):
         if left == 0 or place.room <= 0:
             break
-        if any(_misfits(wanted, place)):
-            continue
         # A task larger than the room left still goes to a place that could hold it when it is empty.
         n = min(left, max(1, place.room // size))
-        given[wanted.job, place.id] += n
-        rooms[place.id] = replace(place, room=place.room - n * size)
+        given.tasks[wanted.job, place.id] += n
+        given.places[place.id] = replace(place, room=place.room - n * size)
         left -= n
     return left
-
-
-def _why(wanted: Wanted, places: Iterable[Place]) -> tuple[str, ...]:
-    texts = [text for place in places for text in (misfits(wanted, place) or [f"{place.name} has no free slot"])]
-    return tuple(texts) or ("no resource is attached",)
