@@ -5,6 +5,7 @@ away; one in a hundred is of fifty tasks; one user has two fifths of all jobs, o
 """
 
 import json
+import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -70,9 +71,8 @@ class _Cast:
 def fill(database: Path, jobs: int) -> Past:
     """Write ``jobs`` jobs into the database of a home whose server has made it and does not run."""
     store = Store(f"sqlite:///{database}")
+    sa.event.listen(store.write_engine, "connect", _do_not_wait_for_the_disk)
     try:
-        with store.write_engine.connect() as connection:  # the writer's only one, which its pool keeps
-            connection.exec_driver_sql("PRAGMA synchronous=OFF")
         made = store.write_now(_people_and_apps)
         chance = random.Random(8848)
         rows = _jobs(made, jobs, chance, store.clock())
@@ -81,6 +81,11 @@ def fill(database: Path, jobs: int) -> Past:
         return store.write_now(lambda tx: _past(tx, made))
     finally:
         store.close()
+        os.sync()
+
+
+def _do_not_wait_for_the_disk(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA synchronous=OFF")
 
 
 def _people_and_apps(tx: Tx) -> _Cast:
