@@ -120,6 +120,7 @@ class Bare:
 def main() -> None:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
+    listener.listen(1024)
     print(f"ready http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
     server = uvicorn.Server(_uvicorn_config(Bare(Path(sys.argv[1]))))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
