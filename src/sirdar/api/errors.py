@@ -154,10 +154,10 @@ async def _on_http(request: Request, error: Exception) -> ProblemResponse:
 def _from_http(error: HTTPException, what: str) -> Problem:
     if error.status_code == 404:
         return Problem(
-            "not_found", f"There is nothing at {_echo(what)[1:-1]}.", hint="See /openapi.json for the addresses."
+            "not_found", f"There is nothing at {_echo(what)[1:-1]}.", hint="See /api/openapi.json for the addresses."
         )
     if error.status_code == 405:
-        return Problem("method_not_allowed", f"{_echo(what)[1:-1]} is not offered.", hint="See /openapi.json.")
+        return Problem("method_not_allowed", f"{_echo(what)[1:-1]} is not offered.", hint="See /api/openapi.json.")
     code = _CODE_OF_STATUS.get(error.status_code)
     if code is None:
         code = "invalid_request" if error.status_code < 500 else "internal"

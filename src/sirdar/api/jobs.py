@@ -19,7 +19,7 @@ from sirdar.domain.problems import Problem
 from sirdar.domain.states import State
 from sirdar.services import jobs as job_service
 from sirdar.services.context import Services
-from sirdar.services.eventlog import event_lines
+from sirdar.services.eventlog import Seen, lines_of
 from sirdar.services.explain import explain
 from sirdar.services.jobs import show_job
 from sirdar.services.resubmit import resubmit
@@ -251,16 +251,12 @@ async def log(services: ServicesDep, caller: ViewerDep, job_id: str, share: Shar
 
 
 async def _stream_log(services: Services, job_id: str) -> Any:
-    after = 0
-    places: list[EventView] = []
+    after, seen = 0, Seen()
     while True:
         found = await services.store.read(partial(_events_after, job_id=job_id, after=after))
         if not found:
             return
-        offers = [event for event in found if event.kind == "offered"]
-        lines = list(event_lines(job_id, [*places, *found]))
-        yield "".join(f"{line}\n" for line in lines[sum(len(event.data["tasks"]) for event in places) :])
-        places += offers
+        yield "".join(f"{line}\n" for event in found for line in lines_of(job_id, event, seen))
         after = found[-1].seq
 
 

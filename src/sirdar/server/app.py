@@ -67,6 +67,7 @@ def build_app(services: Services) -> FastAPI:
         version=sirdar.__version__,
         description="Turns a researcher's program into a web service and runs it anywhere.",
         lifespan=_lifespan,
+        openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
     )

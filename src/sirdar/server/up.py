@@ -33,7 +33,6 @@ EXIT_HELD = 3
 LOCAL = "local"
 IDENTITY = "identity.json"
 PROFILE_TOKEN_S = 10 * 365 * 86400.0
-LOOPBACK = ("127.", "localhost", "::1")
 
 
 def main(
@@ -54,7 +53,7 @@ def main(
         return EXIT_HELD
     try:
         if (
-            not host.startswith(LOOPBACK)
+            not profile.is_loopback(f"http://[{host}]" if ":" in host else f"http://{host}")
             and not insecure
             and not os.environ.get("SIRDAR_PUBLIC_URL", "").startswith("https")
         ):

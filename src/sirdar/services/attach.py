@@ -60,7 +60,11 @@ def join(tx: Tx, request: JoinRequest) -> ResourceRow:
         Ed25519PublicKey.from_public_bytes(_unbase64(request.public_key))
     except ValueError:
         raise Problem("invalid_field", "public_key is not an Ed25519 key of 32 bytes.", field="public_key") from None
-    resource_id = resource_store.use_join_token(tx, _hash(request.token))
+    token_hash = _hash(request.token)
+    again = resource_store.joined_with(tx.conn, token_hash, request.public_key)
+    if again is not None:  # the answer was lost on the way: the same key gets the same one
+        return again
+    resource_id = resource_store.use_join_token(tx, token_hash)
     if resource_id is None:
         raise Problem(
             "unauthenticated",

@@ -115,6 +115,10 @@ class Batch:
             return AttemptState.ACCEPTED
         return both.attempt.state
 
+    def tasks_of(self, job_id: str) -> set[int]:
+        """Numbers of the job's tasks that the batch has touched."""
+        return {no for job, no in self._tasks if job == job_id}
+
     def task(self, key: AttemptKey) -> Task | None:
         return self._tasks.get((key.job, key.task))
 
@@ -181,9 +185,16 @@ class Batch:
             return False
         times = (columns.get("accepted_at"), columns.get("started_at"), columns.get("ended_at", self.tx.now))
         self._attempt_ends[key] = (outcome, *times)
+        self._note_last_words(key, columns.get("status_message"))
         self._after_end(key, task, after, outcome, columns)
         change.cpu_s += cpu_s
         return True
+
+    def _note_last_words(self, key: AttemptKey, text: str | None) -> None:
+        """A short program's only message comes with its end; one that was told before is not told again."""
+        known = self._said.get((key.job, key.task), {}).get("text") or self._loaded[key].status_message
+        if text is not None and text != known:
+            self._jobs[key.job].said.append([key.task, key.attempt, text])
 
     def _after_end(
         self, key: AttemptKey, before: Task, after: Task, outcome: Outcome, columns: Mapping[str, Any]

@@ -1,7 +1,8 @@
 """The job's log as Everest's clients read it: a line for each event, beginning with the time in UTC, agents' messages as JSON."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,18 +12,24 @@ from sirdar.store.job_views import EventView
 ENDINGS = {"DONE": "DONE", "FAILED": "FAILED", "CANCELLED": "CANCELED"}
 
 
-def event_lines(job_id: str, events: Iterable[EventView]) -> Iterator[str]:
-    """Lines without their ends, in the order in which the server learned of things."""
-    places: dict[int, str] = {}
-    for event in events:
-        if event.kind == "offered":
-            places.update((no, event.data["resource"]) for no, _ in event.data["tasks"])
-        for at, words in _words(job_id, event, places):
-            yield f"{_time(at)} {words}"
+@dataclass(slots=True)
+class Seen:
+    """What earlier events said that later lines need: where each task is, and which attempts are known to run."""
+
+    places: dict[int, str] = field(default_factory=dict)
+    running: set[tuple[int, int]] = field(default_factory=set)
 
 
-def _words(job_id: str, event: EventView, places: dict[int, str]) -> Iterator[tuple[float, str]]:
-    data = event.data
+def lines_of(job_id: str, event: EventView, seen: Seen) -> Iterator[str]:
+    """The lines of one event."""
+    if event.kind == "offered":
+        seen.places.update((no, event.data["resource"]) for no, _ in event.data["tasks"])
+    for at, words in _words(job_id, event, seen):
+        yield f"{_time(at)} {words}"
+
+
+def _words(job_id: str, event: EventView, seen: Seen) -> Iterator[tuple[float, str]]:
+    data, places = event.data, seen.places
     if event.kind == "submitted":
         yield event.at, f"Job {job_id} submitted: {data['total']} task(s)"
     elif event.kind == "state":
@@ -35,6 +42,7 @@ def _words(job_id: str, event: EventView, places: dict[int, str]) -> Iterator[tu
             yield event.at, f"Task {_id(job_id, no, attempt)} sent to resource {data['resource']}"
     elif event.kind == "running":
         for no, attempt, at in data["tasks"]:
+            seen.running.add((no, attempt))
             yield at, _message(places.get(no), "TASK_STATE", _id(job_id, no, attempt), "RUNNING", {})
     elif event.kind == "message":
         for no, attempt, text in data["tasks"]:
@@ -43,15 +51,15 @@ def _words(job_id: str, event: EventView, places: dict[int, str]) -> Iterator[tu
         for no, attempt, reason, message in data["tasks"]:
             yield event.at, f"Task {_id(job_id, no, attempt)} waits again ({reason}): {message}"
     elif event.kind == "ended":
-        yield from _ended(job_id, event, places)
+        yield from _ended(job_id, event, seen)
     else:
         yield event.at, f"{event.kind} {json.dumps(data, ensure_ascii=False)}"
 
 
-def _ended(job_id: str, event: EventView, places: dict[int, str]) -> Iterator[tuple[float, str]]:
+def _ended(job_id: str, event: EventView, seen: Seen) -> Iterator[tuple[float, str]]:
     for no, attempt, state, reason, started_at, ended_at in event.data["tasks"]:
-        task_id, place = _id(job_id, no, attempt), places.get(no)
-        if started_at is not None:
+        task_id, place = _id(job_id, no, attempt), seen.places.get(no)
+        if started_at is not None and (no, attempt) not in seen.running:
             yield started_at, _message(place, "TASK_STATE", task_id, "RUNNING", {})
         if ended_at is not None and started_at is not None:
             yield ended_at, _message(place, "TASK_STATE", task_id, "COMPLETED", {})

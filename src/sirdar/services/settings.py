@@ -14,7 +14,7 @@ class Settings:
     home: Path  # the directory that holds everything: database, blobs, keys, agent
     database: str = ""  # URL; empty: SQLite in the home
     host: str = "127.0.0.1"
-    port: int = 8080
+    port: int = 8200
     public_url: str = ""  # as users see it; empty: http://host:port
     insecure: bool = False  # allow bearer tokens over plain HTTP beyond loopback
 

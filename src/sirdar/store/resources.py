@@ -108,6 +108,21 @@ def use_join_token(tx: Tx, token_hash: str) -> str | None:
     return str(row[0]) if row else None
 
 
+def joined_with(conn: Connection, token_hash: str, public_key: str) -> ResourceRow | None:
+    """The resource that was joined by this token with this very key."""
+    row = conn.execute(
+        sa.select(*_COLUMNS)
+        .join(join_tokens, join_tokens.c.resource_id == resources.c.id)
+        .where(
+            join_tokens.c.token_hash == token_hash,
+            join_tokens.c.used_at.is_not(None),
+            resources.c.public_key == public_key,
+            resources.c.revoked_at.is_(None),
+        )
+    ).first()
+    return _row(row) if row else None
+
+
 def set_public_key(tx: Tx, resource_id: str, public_key: str) -> None:
     tx.conn.execute(
         sa.update(resources).where(resources.c.id == resource_id).values(public_key=public_key, session=None)

@@ -35,11 +35,12 @@ class Loaded:
 
     task: Task
     attempt: AttemptRow
+    status_message: str | None = None  # the task's last one so far
 
 
 _COLUMNS = """t.job_id, t.no, t.state, t.attempt, t.last_attempt, t.offer, t.leased, t.faults, t.not_before,
  t.started_at, t.reason, t.message, t.exit_code,
- a.no, a.state, a.resource_id, a.session, a.offered_at, a.accepted_at, a.cancel_at"""
+ a.no, a.state, a.resource_id, a.session, a.offered_at, a.accepted_at, a.cancel_at, t.status_message"""
 _JOIN = f"""SELECT {_COLUMNS} FROM k
  JOIN tasks t ON t.job_id = k.job_id AND t.no = k.no
  JOIN attempts a ON a.job_id = k.job_id AND a.task_no = k.no AND a.no = k.attempt"""
@@ -180,7 +181,7 @@ def _collect(rows: Any) -> dict[AttemptKey, Loaded]:
         outcome = Outcome(Reason(reason), message or "", code) if reason else None
         task = Task(no, State(state), attempt, last, offer, bool(leased), faults, not_before, started, outcome)
         key = AttemptKey(JobId(job), no, row[13])
-        found[key] = Loaded(task, AttemptRow(key, AttemptState(row[14]), *row[15:20]))
+        found[key] = Loaded(task, AttemptRow(key, AttemptState(row[14]), *row[15:20]), row[20])
     return found
 
 

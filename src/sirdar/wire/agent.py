@@ -93,8 +93,12 @@ class HelloReply(Wire):
     server_time: float
     desired: dict[str, str] = {}
     blob_dir: str | None = Field(None, description="the server's blob directory, where the agent may share its disk")
-    blob_marker: str | None = Field(None, description="content of the file ``.marker`` in it, which proves that it is the same")
-    task_api_url: str = Field("", description="base URL of the REST API for the attempts' own tokens; empty: as the agent's")
+    blob_marker: str | None = Field(
+        None, description="content of the file ``.marker`` in it, which proves that it is the same"
+    )
+    task_api_url: str = Field(
+        "", description="base URL of the REST API for the attempts' own tokens; empty: as the agent's"
+    )
 
 
 # ---------------------------------------------------------------- sync: accepts, facts, claims
