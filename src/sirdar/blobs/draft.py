@@ -40,14 +40,14 @@ class Draft:
         self._path = root / "tmp" / secrets.token_hex(12)
         self._handle: int | None = None
 
-    def append(self, pieces: list[bytes]) -> None:
+    def append(self, content: bytes) -> None:
         """Hash and write. Raises Problem ``disk_full``; the draft can only be discarded then."""
-        self.size_bytes += sum(map(len, pieces))
+        self.size_bytes += len(content)
         with full_disk_is_a_problem():
             handle = self._open()
-            hashing = hash_beside(self._hashers, self._hash, pieces)
+            hashing = hash_beside(self._hashers, self._hash, content)
             try:
-                write_all(handle, pieces)
+                write_all(handle, content)
             finally:
                 hashing()
             self._started_bytes = start_writeback(handle, self._started_bytes, self.size_bytes)
@@ -140,16 +140,11 @@ def sync_file(path: Path) -> None:
         os.close(handle)
 
 
-def hash_beside(hashers: Executor, state: "hashlib._Hash", pieces: list[bytes]) -> Callable[[], None]:
+def hash_beside(hashers: Executor, state: "hashlib._Hash", content: bytes) -> Callable[[], object]:
     """Hash while the caller writes; both release the interpreter, so two cores share the work. Call the result to wait."""
-
-    def update() -> None:
-        for piece in pieces:
-            state.update(piece)
-
-    if sum(map(len, pieces)) >= WORTH_A_THREAD_BYTES:
-        return hashers.submit(update).result
-    update()
+    if len(content) >= WORTH_A_THREAD_BYTES:
+        return hashers.submit(state.update, content).result
+    state.update(content)
     return lambda: None
 
 
@@ -164,24 +159,11 @@ def start_writeback(handle: int, started: int, written: int) -> int:
     return started
 
 
-def write_all(handle: int, pieces: list[bytes]) -> None:
-    """Write all pieces in as few calls as the system allows."""
-    if sys.platform == "win32":
-        pieces = [b"".join(pieces)]
-        while pieces[0]:
-            pieces[0] = pieces[0][os.write(handle, pieces[0]) :]
-        return
-    left = sum(map(len, pieces))
-    while pieces:
-        written = os.writev(handle, pieces[:512])
-        left -= written
-        if not left:
-            return
-        while pieces and written >= len(pieces[0]):
-            written -= len(pieces[0])
-            pieces = pieces[1:]
-        if written:
-            pieces = [pieces[0][written:], *pieces[1:]]
+def write_all(handle: int, content: bytes) -> None:
+    """Write all of it, in one call where the disk has room."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(handle, view) :]
 
 
 def lock(handle: int) -> bool:

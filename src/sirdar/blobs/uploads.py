@@ -88,7 +88,7 @@ class Uploads:
         hashed, state = self._hashes.pop(upload_id, (0, hashlib.sha256()))
         return _Piece(handle, self._hashers, state if hashed == size else None, size)
 
-    def _close(self, upload_id: str, piece: "_Piece", rest: list[bytes]) -> None:
+    def _close(self, upload_id: str, piece: "_Piece", rest: bytes) -> None:
         try:
             if not piece.broken:
                 piece.append(rest)
@@ -134,19 +134,19 @@ class _Piece:
         self._hashers = hashers
         self._started_bytes = size_bytes
 
-    def append(self, pieces: list[bytes]) -> None:
+    def append(self, content: bytes) -> None:
         """Write and hash; after an error only what reached the disk counts, and the hash is given up."""
-        hashing = hash_beside(self._hashers, self.state, pieces) if self.state is not None else None
+        hashing = hash_beside(self._hashers, self.state, content) if self.state is not None else None
         try:
             with full_disk_is_a_problem():
-                write_all(self.handle, pieces)
+                write_all(self.handle, content)
         except BaseException:
             self.broken = True
             raise
         finally:
             if hashing is not None:
                 hashing()
-        self.size_bytes += sum(map(len, pieces))
+        self.size_bytes += len(content)
         self._started_bytes = start_writeback(self.handle, self._started_bytes, self.size_bytes)
 
 

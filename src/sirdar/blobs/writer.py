@@ -8,13 +8,15 @@ from typing import Any, Protocol
 from sirdar.blobs.base import Blob, too_large
 from sirdar.blobs.draft import Draft
 
-BATCH_BYTES = 1 << 20  # handed to the thread at a time: the hand-over costs nothing then; at most two are in memory
+# Handed to the thread at a time; at most two are in memory. One large piece, because a thread that has hashed or written one
+# waits for the interpreter before the next, and a busy event loop lets it wait for milliseconds.
+BATCH_BYTES = 4 << 20
 
 
 class Target(Protocol):
     """What a ``BatchWriter`` fills; its methods block and are called in a thread, one at a time."""
 
-    def append(self, pieces: list[bytes]) -> None: ...
+    def append(self, content: bytes) -> None: ...
 
 
 class BatchWriter:
@@ -51,10 +53,10 @@ class BatchWriter:
         self._working = None
         return result
 
-    def take(self) -> list[bytes]:
-        """The chunks that were not handed over yet, which are the caller's from now on."""
+    def take(self) -> bytes:
+        """What was not handed over yet, which is the caller's from now on."""
         pieces, self._pieces, self._collected = self._pieces, [], 0
-        return pieces
+        return b"".join(pieces)
 
     async def quiesce(self) -> None:
         """Wait until no thread works for this writer, whatever it meets."""
@@ -86,6 +88,6 @@ class LocalWriter(BatchWriter):
         if not self._published:
             await self._in_thread(self._draft.discard)
 
-    def _append_and_publish(self, pieces: list[bytes]) -> Blob:
-        self._draft.append(pieces)
+    def _append_and_publish(self, content: bytes) -> Blob:
+        self._draft.append(content)
         return self._draft.publish()

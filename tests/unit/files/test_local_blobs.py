@@ -101,7 +101,7 @@ def test_a_full_disk_is_a_problem_and_leaves_nothing(blobs: LocalBlobs, monkeypa
 
     async def run() -> None:
         with monkeypatch.context() as patched:
-            patched.setattr(os, "writev", full)
+            patched.setattr(os, "write", full)
             with pytest.raises(Problem) as small:
                 await blobs.put_bytes(b"small")
             with pytest.raises(Problem) as large:
@@ -130,7 +130,7 @@ def test_a_draft_of_a_dead_process_is_removed_and_one_in_work_is_not(tmp_path: P
     LocalBlobs(root).close()
     script = (
         "import sys; from concurrent.futures import ThreadPoolExecutor as T; from pathlib import Path;"
-        "from sirdar.blobs.draft import Draft; d = Draft(Path(sys.argv[1]), T(1)); d.append([b'x' * 5]);"
+        "from sirdar.blobs.draft import Draft; d = Draft(Path(sys.argv[1]), T(1)); d.append(b'x' * 5);"
         "print('there', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
