@@ -9,18 +9,17 @@ import hashlib
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
 from sirdar.blobs.base import Blob, disk_full, wrong_digest
+from sirdar.blobs.disk import GrowingFile
 
 if sys.platform != "win32":
     import fcntl
 
 MODE = 0o444  # a blob never changes; hard links of it in tasks' directories are read-only too
-WORTH_A_THREAD_BYTES = 1 << 18  # hashing less than this takes less than handing it over
-WRITEBACK_BYTES = 16 << 20
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -31,26 +30,17 @@ class Draft:
     """
 
     def __init__(self, root: Path, hashers: Executor, *, expected_sha: str | None = None) -> None:
-        self.size_bytes = 0
-        self._hashers = hashers
-        self._started_bytes = 0  # on their way to the disk
         self._root = root
+        self._hashers = hashers
         self._expected_sha = expected_sha
         self._hash = hashlib.sha256()
         self._path = root / "tmp" / secrets.token_hex(12)
-        self._handle: int | None = None
+        self._file: GrowingFile | None = None
 
-    def append(self, content: bytes) -> None:
+    def append(self, pieces: Sequence[bytes]) -> None:
         """Hash and write. Raises Problem ``disk_full``; the draft can only be discarded then."""
-        self.size_bytes += len(content)
         with full_disk_is_a_problem():
-            handle = self._open()
-            hashing = hash_beside(self._hashers, self._hash, content)
-            try:
-                write_all(handle, content)
-            finally:
-                hashing()
-            self._started_bytes = start_writeback(handle, self._started_bytes, self.size_bytes)
+            self._open().append(pieces)
 
     def publish(self) -> Blob:
         """Durable and visible, or Problem (``invalid_field``, ``disk_full``)."""
@@ -58,31 +48,32 @@ class Draft:
         if self._expected_sha is not None and sha256 != self._expected_sha:
             raise wrong_digest(self._expected_sha, sha256)
         with full_disk_is_a_problem():
-            handle = self._open()
-            os.fsync(handle)
+            file = self._open()
+            os.fsync(file.handle)
             if sys.platform == "win32":
                 self._close()  # no open file is renamed there
             place(self._path, self._root, sha256)
         self._close()
-        return Blob(sha256, self.size_bytes)
+        return Blob(sha256, file.size_bytes)
 
     def discard(self) -> None:
         """Leave nothing behind. Harmless after ``publish``."""
-        if self._handle is not None:
+        if self._file is not None:
             with contextlib.suppress(FileNotFoundError):
                 self._path.unlink()
             self._close()
 
-    def _open(self) -> int:
-        if self._handle is None:
-            self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), MODE)
-            lock(self._handle)
-        return self._handle
+    def _open(self) -> GrowingFile:
+        if self._file is None:
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), MODE)
+            lock(handle)
+            self._file = GrowingFile(handle, self._hashers, self._hash)
+        return self._file
 
     def _close(self) -> None:
-        if self._handle is not None:
-            os.close(self._handle)
-            self._handle = None
+        if self._file is not None:
+            os.close(self._file.handle)
+            self._file = None
 
 
 def blob_path(root: Path, sha256: str) -> Path:
@@ -138,32 +129,6 @@ def sync_file(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def hash_beside(hashers: Executor, state: "hashlib._Hash", content: bytes) -> Callable[[], object]:
-    """Hash while the caller writes; both release the interpreter, so two cores share the work. Call the result to wait."""
-    if len(content) >= WORTH_A_THREAD_BYTES:
-        return hashers.submit(state.update, content).result
-    state.update(content)
-    return lambda: None
-
-
-def start_writeback(handle: int, started: int, written: int) -> int:
-    """Have the disk begin with what was written since ``started``, so that the fsync at the end finds little left to do.
-
-    Gives up to where it has begun. Advice only: where the system has no such call, the fsync does it all.
-    """
-    if sys.platform == "linux" and written - started >= WRITEBACK_BYTES:
-        os.posix_fadvise(handle, started, written - started, os.POSIX_FADV_DONTNEED)
-        return written
-    return started
-
-
-def write_all(handle: int, content: bytes) -> None:
-    """Write all of it, in one call where the disk has room."""
-    view = memoryview(content)
-    while view:
-        view = view[os.write(handle, view) :]
 
 
 def lock(handle: int) -> bool:

@@ -94,9 +94,9 @@ class LocalBlobs:
         draft = Draft(self.root, self._hashers, expected_sha=expected_sha)
         try:
             with path.open("rb", buffering=0) as source:
-                draft.append(b"")
+                draft.append(())
                 while chunk := source.read(PIECE_BYTES):
-                    draft.append(chunk)
+                    draft.append((chunk,))
             blob = draft.publish()
         finally:
             draft.discard()

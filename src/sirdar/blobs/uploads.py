@@ -7,13 +7,14 @@ else it is computed anew at the end.
 import contextlib
 import hashlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
 from sirdar.blobs.base import Blob, wrong_digest
-from sirdar.blobs.draft import digest_of, full_disk_is_a_problem, hash_beside, keep, lock, start_writeback, write_all
+from sirdar.blobs.disk import GrowingFile
+from sirdar.blobs.draft import digest_of, full_disk_is_a_problem, keep, lock
 from sirdar.blobs.writer import BatchWriter
 from sirdar.domain.problems import Problem
 
@@ -88,7 +89,7 @@ class Uploads:
         hashed, state = self._hashes.pop(upload_id, (0, hashlib.sha256()))
         return _Piece(handle, self._hashers, state if hashed == size else None, size)
 
-    def _close(self, upload_id: str, piece: "_Piece", rest: bytes) -> None:
+    def _close(self, upload_id: str, piece: "_Piece", rest: Sequence[bytes]) -> None:
         try:
             if not piece.broken:
                 piece.append(rest)
@@ -129,25 +130,21 @@ class _Piece:
     def __init__(self, handle: int, hashers: Executor, state: Any, size_bytes: int) -> None:
         self.handle = handle
         self.state = state
-        self.size_bytes = size_bytes
         self.broken = False
-        self._hashers = hashers
-        self._started_bytes = size_bytes
+        self._file = GrowingFile(handle, hashers, state, size_bytes)
 
-    def append(self, content: bytes) -> None:
+    @property
+    def size_bytes(self) -> int:
+        return self._file.size_bytes
+
+    def append(self, pieces: Sequence[bytes]) -> None:
         """Write and hash; after an error only what reached the disk counts, and the hash is given up."""
-        hashing = hash_beside(self._hashers, self.state, content) if self.state is not None else None
         try:
             with full_disk_is_a_problem():
-                write_all(self.handle, content)
+                self._file.append(pieces)
         except BaseException:
             self.broken = True
             raise
-        finally:
-            if hashing is not None:
-                hashing()
-        self.size_bytes += len(content)
-        self._started_bytes = start_writeback(self.handle, self._started_bytes, self.size_bytes)
 
 
 def _mismatch(size: int, offset: int) -> Problem:

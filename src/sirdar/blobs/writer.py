@@ -2,21 +2,18 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from sirdar.blobs.base import Blob, too_large
+from sirdar.blobs.disk import BATCH_BYTES
 from sirdar.blobs.draft import Draft
-
-# Handed to the thread at a time; at most two are in memory. One large piece, because a thread that has hashed or written one
-# waits for the interpreter before the next, and a busy event loop lets it wait for milliseconds.
-BATCH_BYTES = 4 << 20
 
 
 class Target(Protocol):
     """What a ``BatchWriter`` fills; its methods block and are called in a thread, one at a time."""
 
-    def append(self, content: bytes) -> None: ...
+    def append(self, pieces: Sequence[bytes]) -> None: ...
 
 
 class BatchWriter:
@@ -38,11 +35,16 @@ class BatchWriter:
         self.size_bytes += len(chunk)
         if self._max_bytes is not None and self.size_bytes > self._max_bytes:
             raise too_large(self._max_bytes)
-        self._pieces.append(chunk)
-        self._collected += len(chunk)
-        if self._collected >= BATCH_BYTES:
+        while self._collected + len(chunk) >= BATCH_BYTES:
+            # Whole batches exactly: the disk takes them without a copy, and only their last one is short.
+            cut = BATCH_BYTES - self._collected
+            self._pieces.append(chunk[:cut])
+            chunk = chunk[cut:]
             await self.settle()
             self._working = asyncio.ensure_future(self._in_thread(self._target.append, self.take()))
+        if chunk:
+            self._pieces.append(chunk)
+            self._collected += len(chunk)
 
     async def settle(self) -> Any:
         """Wait for the work in hand; gives its result, or raises what it met."""
@@ -53,10 +55,10 @@ class BatchWriter:
         self._working = None
         return result
 
-    def take(self) -> bytes:
-        """What was not handed over yet, which is the caller's from now on."""
+    def take(self) -> list[bytes]:
+        """The pieces that were not handed over yet, which are the caller's from now on."""
         pieces, self._pieces, self._collected = self._pieces, [], 0
-        return b"".join(pieces)
+        return pieces
 
     async def quiesce(self) -> None:
         """Wait until no thread works for this writer, whatever it meets."""
@@ -88,6 +90,6 @@ class LocalWriter(BatchWriter):
         if not self._published:
             await self._in_thread(self._draft.discard)
 
-    def _append_and_publish(self, content: bytes) -> Blob:
-        self._draft.append(content)
+    def _append_and_publish(self, pieces: list[bytes]) -> Blob:
+        self._draft.append(pieces)
         return self._draft.publish()

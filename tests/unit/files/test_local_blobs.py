@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import fcntl
 import hashlib
 import itertools
 import os
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from sirdar.blobs import draft
+from sirdar.blobs import disk, draft
 from sirdar.blobs.base import Blob
 from sirdar.blobs.local import LocalBlobs
 from sirdar.domain.problems import Problem
@@ -55,6 +56,36 @@ def test_put_and_read(blobs: LocalBlobs, sizes: list[int]) -> None:
         assert b"".join([piece async for piece in blobs.read(blob.sha256, 2, 4)]) == content[2:4]
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_large_file_goes_past_the_cache(blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch, refused: bool) -> None:
+    """Also where the disk refuses such a write in the middle: the file goes on through the cache."""
+    monkeypatch.setattr(disk, "DIRECT_FROM_BYTES", 4 << 20)
+    real, seen = os.write, []
+
+    def write(handle: int, view: memoryview) -> int:
+        direct = bool(fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_DIRECT)
+        seen.append(direct)
+        if refused and direct:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return real(handle, view)
+
+    monkeypatch.setattr(os, "write", write)
+    content = os.urandom((18 << 20) + 77)
+    chunks = [content[at : at + 300_001] for at in range(0, len(content), 300_001)]
+
+    async def run() -> None:
+        blob = await _put(blobs, chunks, expected_sha=_sha(content))
+        assert blobs.path(blob.sha256).read_bytes() == content
+        async with blobs.uploads.append("u", offset=0, length=len(content)) as writer:
+            for chunk in chunks:
+                await writer.write(chunk)
+        assert await blobs.uploads.complete("u", length=len(content), sha256=_sha(content)) == blob
+        await blobs.uploads.discard("u")
+
+    asyncio.run(run())
+    assert not seen[0] and not seen[-1]  # the first batch, and the end, which is no whole number of pages
 
 
 def test_nothing_stays_of_what_was_not_finished(blobs: LocalBlobs) -> None:
@@ -130,7 +161,7 @@ def test_a_draft_of_a_dead_process_is_removed_and_one_in_work_is_not(tmp_path: P
     LocalBlobs(root).close()
     script = (
         "import sys; from concurrent.futures import ThreadPoolExecutor as T; from pathlib import Path;"
-        "from sirdar.blobs.draft import Draft; d = Draft(Path(sys.argv[1]), T(1)); d.append(b'x' * 5);"
+        "from sirdar.blobs.draft import Draft; d = Draft(Path(sys.argv[1]), T(1)); d.append([b'x' * 5]);"
         "print('there', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
