@@ -8,6 +8,7 @@ few. Functions must not touch the network and must be quick.
 import asyncio
 import contextlib
 import queue
+import random
 import sqlite3
 import threading
 import time
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import QueuePool
@@ -27,6 +29,11 @@ T = TypeVar("T")
 MAX_BATCH = 256
 READERS = 4
 POSTGRES_WRITERS = 4
+MOST_TRIES = 8
+CONFLICTS = ("40P01", "40001")  # SQLSTATE of a deadlock, and of a transaction that could not be put in order
+DISK_FULL = ("disk is full", "no space left on device", "disk full")
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -41,6 +48,7 @@ class Hints:
     notices: bool = False  # there is a notice to send
     variables: list[tuple[str, str, str]] = field(default_factory=list)
     after: list[Callable[[], None]] = field(default_factory=list)  # called on the event loop when it is committed
+    undo: list[Callable[[], None]] = field(default_factory=list)  # called in the writer's thread when it is rolled back
 
     def add(self, other: "Hints") -> None:
         self.jobs |= other.jobs
@@ -51,6 +59,7 @@ class Hints:
         self.notices |= other.notices
         self.variables += other.variables
         self.after += other.after
+        self.undo += other.undo
 
     def __bool__(self) -> bool:
         return bool(
@@ -90,13 +99,14 @@ class Store:
         self.write_engine = _make_engine(url, writer=True)
         self.read_engine = _make_engine(url, writer=False)
         # Runs inside the transaction, after the batch's commands: the scheduler leases what they made ready,
-        # so that a submission and its lease are one commit.
+        # so that a submission and its lease are one commit. Where it fails, the commands are committed without it.
         self.before_commit: list[Callable[[Tx], None]] = []
         self.after_commit: list[Callable[[Hints], None]] = []  # called on the event loop's thread
         self._queue: queue.SimpleQueue[_Command | None] = queue.SimpleQueue()
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-read")
         self._writers: list[threading.Thread] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
 
     def start(self) -> None:
         """Start the writer threads; called on the event loop that is told of hints."""
@@ -107,7 +117,8 @@ class Store:
             self._writers.append(thread)
 
     def close(self) -> None:
-        """Finish what is queued, then close every connection."""
+        """Finish what is queued, then close every connection. What is written afterwards is refused."""
+        self._closed = True
         for _ in self._writers:
             self._queue.put(None)
         for thread in self._writers:
@@ -122,6 +133,8 @@ class Store:
 
     async def write(self, run: Callable[[Tx], T]) -> T:
         """Run in the next transaction; returns (or raises) after the commit."""
+        if self._closed:
+            raise Problem("unavailable", "The server is stopping.", hint="Send the request again.")
         loop = asyncio.get_running_loop()
         command = _Command(run, loop, loop.create_future())
         self._queue.put(command)
@@ -162,23 +175,44 @@ class Store:
                 return
 
     def _run_batch(self, batch: list[_Command]) -> None:
-        hints = Hints()
-        try:
-            with self.write_engine.begin() as conn:
-                now = self.clock()
-                for command in batch:
-                    self._run_command(command, conn, now, hints, alone=len(batch) == 1)
-                tx = Tx(conn, now, hints)
-                for hook in self.before_commit:
-                    hook(tx)
-        except BaseException as error:  # the batch as a whole was rolled back
-            if len(batch) > 1:
+        """Commit the batch and answer; what fails alone is answered alone, and what may pass is tried again."""
+        hooks, tries = True, 0
+        while True:
+            hints = Hints()
+            try:
+                self._transact(batch, hints, hooks=hooks)
+                break
+            except BaseException as error:  # the batch as a whole was rolled back
+                for call in hints.undo:
+                    call()
+                hints = Hints()  # of what did not happen nobody is told
                 for command in batch:
                     command.error = command.result = None
-                    self._run_batch([command])
-                return
-            batch[0].error = batch[0].error or _translate(error)
+                tries += 1
+                if tries < MOST_TRIES and _may_pass(error):
+                    time.sleep(random.uniform(0, 0.01 * tries))  # noqa: S311
+                elif isinstance(error, _HookFailed):
+                    log.error("before_commit_failed", exc_info=error.__cause__)
+                    hooks = False
+                elif len(batch) > 1:
+                    for command in batch:
+                        self._run_batch([command])
+                    return
+                else:
+                    batch[0].error = _translate(error)
+                    break
         self._answer(batch, hints)
+
+    def _transact(self, batch: list[_Command], hints: Hints, *, hooks: bool) -> None:
+        with self.write_engine.begin() as conn:
+            now = self.clock()
+            for command in batch:
+                self._run_command(command, conn, now, hints, alone=len(batch) == 1)
+            for hook in self.before_commit if hooks else ():
+                try:
+                    hook(Tx(conn, now, hints))
+                except Exception as error:
+                    raise _HookFailed(str(error)) from error
 
     def _run_command(self, command: _Command, conn: Connection, now: float, hints: Hints, *, alone: bool) -> None:
         tx = Tx(conn, now)
@@ -218,13 +252,23 @@ class Store:
                 listener(hints)
 
 
+class _HookFailed(Exception):
+    """What stands in ``before_commit`` failed; the batch is committed without it."""
+
+
+def _may_pass(error: BaseException) -> bool:
+    """True for what another try may not meet again: PostgreSQL's deadlocks and conflicts of transactions."""
+    known = error.__cause__ if isinstance(error, _HookFailed) else error
+    return isinstance(known, DBAPIError) and getattr(known.orig, "sqlstate", None) in CONFLICTS
+
+
 def _breaks_transaction(error: BaseException) -> bool:
     """Errors after which the whole transaction is gone (full disk, lost connection, deadlock)."""
     return isinstance(error, OperationalError)
 
 
 def _translate(error: BaseException) -> BaseException:
-    if isinstance(error, OperationalError) and "full" in str(error.orig).lower():
+    if isinstance(error, OperationalError) and any(words in str(error.orig).lower() for words in DISK_FULL):
         return Problem(
             "disk_full",
             "The database could not be written because the server's disk is full; nothing was changed.",
