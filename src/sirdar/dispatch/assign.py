@@ -6,16 +6,18 @@ commit. Parked claims are in memory only: a server that dies loses the calls wit
 """
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 
 from sirdar.domain.ids import AttemptKey, ResourceId
-from sirdar.domain.placement import Place, Plan, plan
+from sirdar.domain.job import Job
+from sirdar.domain.placement import Place, Plan, Wanted, plan
 from sirdar.domain.task import Task
+from sirdar.services.batch import Batch
 from sirdar.services.hub import Bell
 from sirdar.services.keys import Keys
 from sirdar.services.offers import Offers, build_offers
@@ -59,6 +61,8 @@ class Assigner:
         self._lock = threading.Lock()
         self._busy = threading.Lock()  # one assignment of this process at a time
         self._again = Bell()
+        self._served: dict[str, int] = {}  # by owner: the last turn in which they were given something
+        self._turn = 0
         self._closed = False
 
     async def run(self, store: Store) -> None:
@@ -90,6 +94,11 @@ class Assigner:
                 del self._parked[claim.resource_id]
                 return True
         return False
+
+    def _hold_again(self, claim: ParkedClaim) -> None:
+        """What it was to be answered with was rolled back."""
+        with self._lock:
+            self._parked.setdefault(claim.resource_id, claim)
 
     @property
     def parked(self) -> int:
@@ -131,6 +140,7 @@ class Assigner:
                 continue
             reply = ClaimReply(work or Offers(), cancels)
             tx.hints.after.append(lambda claim=claim, reply=reply: _resolve(claim, reply))  # type: ignore[misc]
+            tx.hints.undo.append(lambda claim=claim: self._hold_again(claim))  # type: ignore[misc]
 
     def _wishes(self, tx: Tx, resource_id: str) -> list[str]:
         return [key.text for key in task_store.wishes(tx.conn, resource_id)]
@@ -149,7 +159,7 @@ class Assigner:
             row = batch.job(given.job)
             if row is None or row.job.state.ended or row.job.cancel_requested_at is not None:
                 continue
-            again = self._given_back(tx, row.job, given.n)
+            again = self._given_back(tx, batch, row.job, given.n)
             first = row.job.expanded
             fresh = [Task(no) for no in range(first, min(row.job.total, first + given.n - len(again)))]
             if not again and not fresh:
@@ -171,18 +181,28 @@ class Assigner:
         room = sum(place.room for place in places)
         look = max(LEAST_LOOK, 2 * room)
         while True:
-            queue = job_store.waiting_jobs(tx.conn, look)
-            decided = plan(queue, places)
+            queue = job_store.waiting_jobs(tx.conn, look, now=tx.now)
+            decided = plan(queue, places, self._served)
             given = sum(assignment.n for assignment in decided.assignments)
             if len(queue) < look or given >= room or look >= MOST_LOOK:
+                self._note_turns(queue, decided)
                 return decided
             look *= 8
 
-    def _given_back(self, tx: Tx, job: Any, n: int) -> list[Task]:
-        """Tasks of the job that were tried before and wait again; they go first."""
+    def _note_turns(self, queue: Sequence[Wanted], decided: Plan) -> None:
+        """Who was served goes behind those who were not."""
+        owners = {wanted.job: wanted.owner for wanted in queue}
+        self._turn += 1
+        for given in decided.assignments:
+            self._served[owners[given.job]] = self._turn
+
+    def _given_back(self, tx: Tx, batch: Batch, job: Job, n: int) -> list[Task]:
+        """Tasks of the job that were tried before and wait again; they go first. Those that this batch leased are not among them."""
         if job.waiting == job.total - job.expanded:
             return []
-        return task_store.ready_rows(tx, job.id, n)
+        leased = batch.tasks_of(job.id)
+        rows = task_store.ready_rows(tx, job.id, n + len(leased))
+        return [task for task in rows if task.no not in leased][:n]
 
 
 def _look_again(tx: Tx) -> None:
@@ -190,5 +210,11 @@ def _look_again(tx: Tx) -> None:
 
 
 def _resolve(claim: ParkedClaim, reply: ClaimReply) -> None:
-    if not claim.future.done():
-        claim.future.set_result(reply)
+    """Answer it, from whatever thread this is."""
+
+    def answer() -> None:
+        if not claim.future.done():
+            claim.future.set_result(reply)
+
+    with contextlib.suppress(RuntimeError):  # the loop was closed under us
+        claim.future.get_loop().call_soon_threadsafe(answer)

@@ -1,6 +1,7 @@
 """The ledger's rows of jobs: lock, save, insert, queue. Functions named by intent; rules stand in ``domain``."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -296,11 +297,21 @@ def load_items(conn: Connection, job_id: str, numbers: Sequence[int]) -> dict[in
 
 
 _IS_WAITING = sa.text("waiting > 0 AND state IN ('READY', 'RUNNING')")
+_DUE = (
+    "SELECT 1 FROM tasks WHERE tasks.job_id = jobs.id AND tasks.state = 'READY' AND tasks.leased = 0"
+    " AND (tasks.not_before IS NULL OR tasks.not_before <= :now)"
+)
+_HAS_DUE = sa.text(f"(total > expanded OR EXISTS ({_DUE}))")
+# How many may be placed now. Most jobs have no tasks that came back, and their tasks' rows are not looked at.
+_DUE_N = sa.text(
+    "CASE WHEN waiting = total - expanded THEN waiting"
+    f" ELSE total - expanded + (SELECT count(*) FROM ({_DUE} LIMIT 1000) AS due) END"
+)
 _QUEUE = (
     sa.select(
         jobs.c.id,
         jobs.c.owner_id,
-        jobs.c.waiting,
+        _DUE_N,
         jobs.c.cpus,
         jobs.c.memory_bytes,
         jobs.c.gpus,
@@ -308,7 +319,7 @@ _QUEUE = (
         jobs.c.priority,
         jobs.c.resources_json,
     )
-    .where(_IS_WAITING)
+    .where(_IS_WAITING, _HAS_DUE)
     .order_by(jobs.c.priority.desc(), jobs.c.seq)
     .limit(sa.bindparam("n"))
 )
@@ -317,20 +328,22 @@ _WAITING_OWNERS = sa.select(jobs.c.owner_id).where(_IS_WAITING).distinct()
 OWNERS_AT_ONCE = 200
 
 
-def waiting_jobs(conn: Connection, limit: int = 1000) -> list[Wanted]:
+def waiting_jobs(conn: Connection, limit: int = 1000, *, now: float = math.inf) -> list[Wanted]:
     """The head of the queue: highest priority first, oldest first within one.
+
+    Tasks whose retry is due later than ``now`` are left out, so that they hold no room that others could use.
 
     Where more wait than ``limit``, the first jobs of every owner are among them, so that nobody's thousands of jobs hide
     another's one.
     """
-    found = [_wanted(row) for row in conn.execute(_QUEUE, {"n": limit})]
+    found = [_wanted(row) for row in conn.execute(_QUEUE, {"n": limit, "now": now})]
     if len(found) < limit:
         return found
     seen = {wanted.owner for wanted in found}
     hidden = [row[0] for row in conn.execute(_WAITING_OWNERS) if row[0] not in seen]
     each = max(1, limit // max(1, len(hidden)))
     for owner in hidden[:OWNERS_AT_ONCE]:
-        found += [_wanted(row) for row in conn.execute(_QUEUE_OF_OWNER, {"n": each, "owner": owner})]
+        found += [_wanted(row) for row in conn.execute(_QUEUE_OF_OWNER, {"n": each, "owner": owner, "now": now})]
     return found
 
 
