@@ -119,10 +119,11 @@ async def cancel(services: ServicesDep, caller: CallerDep, job_id: str) -> Respo
 
 @router.post("/api/jobs/{job_id}/resubmit", status_code=201)
 async def submit_again(
-    services: ServicesDep, caller: CallerDep, job_id: str, body: ResubmitRequest | None = None
+    request: Request, services: ServicesDep, caller: CallerDep, job_id: str, body: ResubmitRequest | None = None
 ) -> Response:
     """The same job again, with other inputs where given."""
-    new_id = await resubmit(services, caller, job_id, body or ResubmitRequest())
+    key = request.headers.get("idempotency-key")
+    new_id = await resubmit(services, caller, job_id, body or ResubmitRequest(), key=key)
     shown = await show_job(services, caller, new_id)
     return _json(render_job(shown, services.settings.url), 201, {"location": f"/api/jobs/{new_id}"})
 
@@ -292,7 +293,7 @@ async def stderr(
     return await _stream(services, caller, job_id, "stderr", task, offset, limit, share)
 
 
-async def _stream(  # noqa: PLR0917
+async def _stream(
     services: Services,
     caller: Caller | None,
     job_id: str,

@@ -59,10 +59,6 @@ class LogStore:
         for job_id in job_ids:
             by_shard.setdefault(job_id[:2], set()).add(job_id)
         for shard, wanted in by_shard.items():
-            try:
-                names = os.listdir(self.root / shard)
-            except FileNotFoundError:
-                continue
-            for name in names:
-                if name.split("-", 1)[0] in wanted:
-                    (self.root / shard / name).unlink(missing_ok=True)
+            for path in (self.root / shard).glob("*-*-*.std*"):
+                if path.name.split("-", 1)[0] in wanted:
+                    path.unlink(missing_ok=True)

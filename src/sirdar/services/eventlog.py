@@ -29,7 +29,7 @@ def lines_of(job_id: str, event: EventView, seen: Seen) -> Iterator[str]:
 
 
 def _words(job_id: str, event: EventView, seen: Seen) -> Iterator[tuple[float, str]]:
-    data, places = event.data, seen.places
+    data = event.data
     if event.kind == "submitted":
         yield event.at, f"Job {job_id} submitted: {data['total']} task(s)"
     elif event.kind == "state":
@@ -37,23 +37,29 @@ def _words(job_id: str, event: EventView, seen: Seen) -> Iterator[tuple[float, s
         yield event.at, f"Job {job_id} is {data['state']}{message}"
     elif event.kind == "cancel_requested":
         yield event.at, f"Cancel requested by {data['by']}"
-    elif event.kind == "offered":
-        for no, attempt in data["tasks"]:
-            yield event.at, f"Task {_id(job_id, no, attempt)} sent to resource {data['resource']}"
-    elif event.kind == "running":
-        for no, attempt, at in data["tasks"]:
-            seen.running.add((no, attempt))
-            yield at, _message(places.get(no), "TASK_STATE", _id(job_id, no, attempt), "RUNNING", {})
-    elif event.kind == "message":
-        for no, attempt, text in data["tasks"]:
-            yield event.at, _message(places.get(no), "TASK_MESSAGE", _id(job_id, no, attempt), text)
-    elif event.kind == "returned":
-        for no, attempt, reason, message in data["tasks"]:
-            yield event.at, f"Task {_id(job_id, no, attempt)} waits again ({reason}): {message}"
     elif event.kind == "ended":
         yield from _ended(job_id, event, seen)
+    elif "tasks" in data:
+        yield from _of_tasks(job_id, event, seen)
     else:
         yield event.at, f"{event.kind} {json.dumps(data, ensure_ascii=False)}"
+
+
+def _of_tasks(job_id: str, event: EventView, seen: Seen) -> Iterator[tuple[float, str]]:
+    data, places = event.data, seen.places
+    for no, attempt, *rest in data["tasks"]:
+        task = _id(job_id, no, attempt)
+        if event.kind == "offered":
+            yield event.at, f"Task {task} sent to resource {data['resource']}"
+        elif event.kind == "running":
+            seen.running.add((no, attempt))
+            yield rest[0], _message(places.get(no), "TASK_STATE", task, "RUNNING", {})
+        elif event.kind == "message":
+            yield event.at, _message(places.get(no), "TASK_MESSAGE", task, rest[0])
+        elif event.kind == "returned":
+            yield event.at, f"Task {task} waits again ({rest[0]}): {rest[1]}"
+        else:
+            yield event.at, f"Task {task}: {event.kind}"
 
 
 def _ended(job_id: str, event: EventView, seen: Seen) -> Iterator[tuple[float, str]]:

@@ -8,6 +8,7 @@ from sirdar.domain.values import check
 from sirdar.services.apps import load_version
 from sirdar.services.context import Services
 from sirdar.services.jobs import find_seen
+from sirdar.services.once import Once
 from sirdar.services.submit import submit_again
 from sirdar.store import jobs as job_store
 from sirdar.store.job_views import JobView
@@ -15,7 +16,9 @@ from sirdar.store.people import Conn
 from sirdar.wire.submit import ResubmitRequest
 
 
-async def resubmit(services: Services, caller: Caller, job_id: str, request: ResubmitRequest) -> str:
+async def resubmit(
+    services: Services, caller: Caller, job_id: str, request: ResubmitRequest, *, key: str | None = None
+) -> str:
     """The id of a new job like that one. ``inputs`` replace those of the same name; null takes one away. Raises Problem.
 
     Somebody with whom the job is shared has to give its secrets anew: they are not theirs to use.
@@ -28,6 +31,10 @@ async def resubmit(services: Services, caller: Caller, job_id: str, request: Res
         items = job_store.load_items(conn, job.id, range(job.total))
         return job, [items[no] for no in range(job.total)]
 
+    body = request.model_dump_json().encode()
+    once = Once.of(services, caller, key, f"resubmit {job_id}", body)
+    if once is not None and (known := await once.earlier()):
+        return known
     job, items = await services.store.read(read)
     loaded = await load_version(services, job.version_id)
     number = f"@{loaded.version.number}" if request.version == "same" else ""
@@ -52,6 +59,7 @@ async def resubmit(services: Services, caller: Caller, job_id: str, request: Res
         None if items is None else [_again(item, services, with_secrets=own) for item in items],
         name=request.name,
         debug=request.debug,
+        once=once,
     )
 
 

@@ -1,13 +1,11 @@
 """Submitting: validate, split into tasks (lazily), write job and first event in one transaction."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sirdar.domain.app import App, CodeKind, Resources
-from sirdar.domain.outcome import Outcome, Reason
 from sirdar.domain.people import Caller, Scope
 from sirdar.domain.problems import Problem
 from sirdar.domain.states import OnFailure, State
@@ -20,15 +18,14 @@ from sirdar.services.context import Services
 from sirdar.services.foreach import read_items
 from sirdar.services.job_inputs import Prepared, prepare
 from sirdar.services.notify.targets import checked_targets
-from sirdar.store import idempotency, resources
+from sirdar.services.once import Once
 from sirdar.store import jobs as job_store
+from sirdar.store import resources
 from sirdar.store.engine import Tx
 from sirdar.store.ids import new_id
 from sirdar.store.job_views import JobView
 from sirdar.store.jobs import NewJob
 from sirdar.wire.submit import Overrides, SubmitRequest
-
-KEY_CHARS = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +45,17 @@ async def submit(
     """Make a job. ``key``: idempotency key; ``body``: the request's bytes, which a repeated key must repeat. Raises Problem."""
     require_scope(caller, Scope.RUN)
     loaded = await resolve_app(services, caller, reference)
-    body_hash = _hash(reference, body) if key else ""
-    if key:
-        known = await _replay(services, caller, key, body_hash)
-        if known:
-            return Submitted(_nothing(known, loaded), loaded, services.store.clock(), True, known)
+    once = Once.of(services, caller, key, reference, body)
+    if once is not None and (known := await once.earlier()):
+        return Submitted(_nothing(known, loaded), loaded, services.store.clock(), True, known)
     app = loaded.app
     items = await read_items(services, caller, request.foreach)
     prepared = await prepare(services, caller, app, request.inputs, items)
     new = await _build(services, caller, loaded, request, prepared)
 
     def write(tx: Tx) -> tuple[str, float]:
-        if key:
-            earlier = _check_key(tx, services, caller, key, body_hash)
-            if earlier:
-                return earlier, tx.now
-            idempotency.remember(tx, caller.user_id, key, body_hash, new.id)
+        if once is not None and (earlier := once.take(tx, new.id)):
+            return earlier, tx.now
         quotas.check_submit(tx.conn, caller.user_id, 1, services.settings)
         return insert(tx, services, new)
 
@@ -81,6 +73,7 @@ async def submit_again(
     *,
     name: str | None,
     debug: bool | None,
+    once: Once | None = None,
 ) -> str:
     """A job like an earlier one, whose stored inputs may name blobs directly. The new job's id."""
     require_scope(caller, Scope.RUN)
@@ -97,6 +90,8 @@ async def submit_again(
     new = await _build(services, caller, loaded, request, prepared, kept=job)
 
     def write(tx: Tx) -> str:
+        if once is not None and (earlier := once.take(tx, new.id)):
+            return earlier
         quotas.check_submit(tx.conn, caller.user_id, 1, services.settings)
         return insert(tx, services, new)[0]
 
@@ -268,40 +263,6 @@ def _notify(services: Services, caller: Caller, request: SubmitRequest) -> str |
     return _json(checked_targets(services, [target.model_dump() for target in request.notify]))
 
 
-# ---------------------------------------------------------------- idempotency
-
-
-async def _replay(services: Services, caller: Caller, key: str, body_hash: str) -> str | None:
-    if len(key) > KEY_CHARS:
-        raise Problem(
-            "invalid_field", f"An idempotency key has at most {KEY_CHARS} characters.", field="Idempotency-Key"
-        )
-    known = await services.store.read(lambda conn: idempotency.find(conn, caller.user_id, key))
-    return _same(known, body_hash, services.store.clock() - services.settings.idempotency_s) if known else None
-
-
-def _check_key(tx: Tx, services: Services, caller: Caller, key: str, body_hash: str) -> str | None:
-    known = idempotency.find(tx.conn, caller.user_id, key)
-    return _same(known, body_hash, tx.now - services.settings.idempotency_s) if known else None
-
-
-def _same(known: idempotency.Remembered, body_hash: str, oldest: float) -> str | None:
-    if known.created_at < oldest:
-        return None
-    if known.body_hash != body_hash:
-        raise Problem(
-            "idempotency_mismatch",
-            f"The key was used for another request, which made job {known.job_id}.",
-            field="Idempotency-Key",
-            hint="Use a new key for a new request.",
-        )
-    return known.job_id
-
-
-def _hash(reference: str, body: bytes) -> str:
-    return hashlib.sha256(reference.encode() + b"\0" + body).hexdigest()
-
-
 def _nothing(job_id: str, loaded: LoadedVersion) -> NewJob:
     version = loaded.version
     return NewJob(job_id, "", version.app_id, version.id, "", "{}", 1, 0)
@@ -309,9 +270,3 @@ def _nothing(job_id: str, loaded: LoadedVersion) -> NewJob:
 
 def _json(value: Mapping[str, Any] | list[Any]) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def refusal(problem: Problem) -> Outcome:
-    """How a job ends that turned out not to be possible while it was prepared."""
-    reason = Reason.CODE_UNRESOLVED if problem.field == "code" else Reason.INPUT_UNREACHABLE
-    return Outcome(reason, problem.detail)

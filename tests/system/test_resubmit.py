@@ -1,4 +1,4 @@
-"""What a job that is shared with somebody lets them do, and what not."""
+"""Submitting a job again: whose secrets it runs with, and that a repeated request makes one job."""
 
 from tests.system.product import Product, problem
 
@@ -23,3 +23,13 @@ def test_somebody_else_cannot_run_with_the_secrets_of_a_job_that_is_shared_with_
     assert sirdar.ended(own, guest)["result"] == {"length": 4}
     again = owner.post(f"/api/jobs/{job}/resubmit", json={}).json()["id"]
     assert sirdar.ended(again, owner)["result"] == {"length": 11}
+
+
+def test_a_resubmission_that_is_sent_again_with_its_key_makes_one_job(sirdar: Product) -> None:
+    sirdar.publish("once", "true", inputs={"n": "integer"})
+    job = sirdar.submit("me/once", {"n": 1})["id"]
+    headers = {"idempotency-key": "again-1"}
+    made = [sirdar.admin.post(f"/api/jobs/{job}/resubmit", json={}, headers=headers).json()["id"] for _ in range(2)]
+    assert made[0] == made[1] != job
+    other = sirdar.admin.post(f"/api/jobs/{job}/resubmit", json={"inputs": {"n": 2}}, headers=headers)
+    problem(other, 422, "idempotency_mismatch", "Idempotency-Key")
