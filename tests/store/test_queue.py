@@ -129,9 +129,7 @@ def test_tasks_that_came_back_are_given_to_several_held_claims_once_each(ledger:
         calls += held_quietly(ledger, agent, room=2)
     ledger.write(_hint)
     got = answers(ledger, calls)
-    assert sorted(key for keys in got for key in keys) == [
-        f"{job_of(got[0][0])}-{no}-1" for no in range(4)
-    ]
+    assert sorted(key for keys in got for key in keys) == [f"{job_of(got[0][0])}-{no}-1" for no in range(4)]
     check(ledger)
 
 

@@ -107,7 +107,11 @@ def test_how_many_tasks_ended_says_how_the_job_ends(
     on_failure: str, counts: dict[str, int], wished: bool, state: State
 ) -> None:
     before = job(
-        State.RUNNING, waiting=0, leased=3, on_failure=OnFailure(on_failure), cancel_requested_at=1.0 if wished else None
+        State.RUNNING,
+        waiting=0,
+        leased=3,
+        on_failure=OnFailure(on_failure),
+        cancel_requested_at=1.0 if wished else None,
     )
     after, effects = step(before, Counted(Delta(leased=-3, **counts), outcome=BAD), NOW)
     assert (after.state, after.ended_at, effects) == (state, NOW, (Effect.TELL_END,))

@@ -130,9 +130,7 @@ def test_misfits_say_what_is_missing(needs: dict[str, object], place: Place, wor
 def test_a_thousand_jobs_are_planned_in_under_10_ms(kind: str) -> None:
     owners = 100 if kind == "owners" else 3
     queue = [wanted(f"j{n}", f"u{n % owners}", n=2, cpus=99 if kind == "misfits" else 1) for n in range(1000)]
-    places = [
-        Place(ResourceId(f"r{n}"), f"r{n}", 16, GIB, room=0 if kind == "no room" else 64) for n in range(4)
-    ]
+    places = [Place(ResourceId(f"r{n}"), f"r{n}", 16, GIB, room=0 if kind == "no room" else 64) for n in range(4)]
     times = []
     for _ in range(7):
         began = time.perf_counter()

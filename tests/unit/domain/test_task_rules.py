@@ -59,7 +59,8 @@ SITUATIONS = {
     **{state.value: Task(0, state, 1, 1, outcome=OK) for state in sorted(ENDED)},
 }
 IMPOSSIBLE = {
-    (State.SUBMITTED, fact) for fact in (type(fact) for fact in FACTS)  # a task of such a job has no row
+    (State.SUBMITTED, fact)
+    for fact in (type(fact) for fact in FACTS)  # a task of such a job has no row
 } | {
     (State.RUNNING, Offered),
     (State.RUNNING, Withdrawn),
