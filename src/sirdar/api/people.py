@@ -28,6 +28,7 @@ class Body(BaseModel):
 
 Name = Annotated[str, Field(max_length=200)]
 Password = Annotated[str, Field(max_length=2000)]
+Retention = Annotated[float, Field(gt=0, le=100 * 366 * 86400)]
 Quota = Annotated[int, Field(ge=0, le=LARGEST_QUOTA, strict=True)]
 
 
@@ -45,6 +46,7 @@ class UserWanted(Body):
     is_admin: bool = False
     can_publish: bool = False
     quotas: QuotasWanted = QuotasWanted()
+    retention_s: Retention | None = None
 
 
 class UserChange(Body):
@@ -56,6 +58,7 @@ class UserChange(Body):
     can_publish: bool | None = None
     disabled: bool | None = None
     quotas: QuotasWanted | None = None
+    retention_s: Retention | None = None
 
 
 class PasswordChange(Body):
@@ -148,6 +151,7 @@ async def create_user(body: UserWanted, caller: CallerDep, services: ServicesDep
         can_publish=body.can_publish,
         quota_jobs=body.quotas.jobs_in_flight,
         quota_bytes=body.quotas.bytes,
+        retention_s=body.retention_s,
     )
     return _user(await people.create_user(services, caller, wanted), services.settings)
 
@@ -168,8 +172,9 @@ async def change_user(name: str, body: UserChange, caller: CallerDep, services: 
                 expected = "a value, or the field left out"
                 raise Problem("invalid_field", "Null says nothing here.", field=to_camel(field), expected=expected)
             changes[field] = value
-    if "email" in body.model_fields_set:
-        changes["email"] = body.email
+    for field in ("email", "retention_s"):
+        if field in body.model_fields_set:
+            changes[field] = getattr(body, field)
     if body.quotas is not None:
         names = {"jobs_in_flight": "quota_jobs", "bytes": "quota_bytes"}
         changes |= {names[field]: getattr(body.quotas, field) for field in body.quotas.model_fields_set}
@@ -260,7 +265,8 @@ def _user(user: User, settings: Settings) -> dict[str, Any]:
         "disabledAt": iso(user.disabled_at),
         "hasPassword": user.password_hash is not None,
         "quotas": _quotas(limits_of(user, settings)),
-        "jobsTotal": user.jobs_total,
+        "retentionS": user.retention_s,
+        "jobsEnded": user.jobs_ended,
         "cpuSeconds": round(user.cpu_s, 3),
         "createdAt": iso(user.created_at),
     }

@@ -33,6 +33,7 @@ class Caller:
     token_id: str | None = None
     attempt: AttemptKey | None = None  # the request comes from this attempt's program; its jobs become children
     notify: str | None = None  # targets of notices by default, as JSON
+    retention_s: float | None = None  # how long the user's ended jobs are kept; None: the server's setting
     apps: frozenset[str] | None = None  # ids of the only applications that the token is for; None: no such limit
 
     def has(self, scope: Scope) -> bool:

@@ -48,6 +48,7 @@ class _JobChange:
     started_at: float | None = None
     outcome: Outcome | None = None
     cpu_s: float = 0.0
+    told_end: int = 0  # 1: the job ended in this batch
     running: list[list[Any]] = field(default_factory=list)
     returned: list[list[Any]] = field(default_factory=list)
     ended: list[list[Any]] = field(default_factory=list)
@@ -363,6 +364,7 @@ class Batch:
         if Effect.WITHDRAW in effects:
             self._withdraw(job_id)
         if Effect.TELL_END in effects:
+            change.told_end = 1
             tell_end(self.tx, change.row)
 
     def _stop(self, job_id: str) -> None:
@@ -460,10 +462,11 @@ class Batch:
                 self.tx.hints.resources.add(both.attempt.resource_id)
 
     def _write_usage(self) -> None:
-        usage: defaultdict[str, float] = defaultdict(float)
+        usage: dict[str, tuple[float, int]] = {}
         for change in self._jobs.values():
-            if change.cpu_s:
-                usage[change.row.owner_id] += change.cpu_s
+            if change.cpu_s or change.told_end:
+                cpu_s, ended = usage.get(change.row.owner_id, (0.0, 0))
+                usage[change.row.owner_id] = (cpu_s + change.cpu_s, ended + change.told_end)
         if usage:
             job_store.add_usage(self.tx, usage)
 

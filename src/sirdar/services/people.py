@@ -39,6 +39,7 @@ class NewUser:
     can_publish: bool = False
     quota_jobs: int | None = None
     quota_bytes: int | None = None
+    retention_s: float | None = None
 
 
 # ---------------------------------------------------------------- the first administrator
@@ -90,8 +91,9 @@ def _insert(tx: Tx, wanted: NewUser, hashed: str | None) -> User:
         can_publish=wanted.can_publish,
         quota_jobs=wanted.quota_jobs,
         quota_bytes=wanted.quota_bytes,
+        retention_s=wanted.retention_s,
         cpu_s=0.0,
-        jobs_total=0,
+        jobs_ended=0,
         notify_json=None,
         created_at=tx.now,
         disabled_at=None,
@@ -113,7 +115,7 @@ async def list_users(services: Services, caller: Caller, *, limit: int, after: s
 
 async def change_user(services: Services, caller: Caller, name: str, changes: Mapping[str, Any]) -> User:
     """Change what is named of: ``password``, ``email``, ``is_admin``, ``can_publish``, ``disabled``, ``quota_jobs``,
-    ``quota_bytes``. A new password revokes the user's tokens."""
+    ``quota_bytes``, ``retention_s``. A new password revokes the user's tokens."""
     access.require_admin(caller)
     values = dict(changes)
     check_email(values.get("email"))

@@ -46,7 +46,7 @@ def limits_of(user: User, settings: Settings) -> Quotas:
 def usage_of(conn: Conn, user: User, *, now: float) -> Usage:
     """What the user uses at this moment; the bytes may be half a minute old."""
     jobs, _ = store.jobs_in_flight(conn, user.id) or (0, None)
-    return Usage(jobs, _kept.bytes_of(conn, user.id, now, within_s=BYTES_SHOWN_S), user.jobs_total, user.cpu_s)
+    return Usage(jobs, _kept.bytes_of(conn, user.id, now, within_s=BYTES_SHOWN_S), jobs + user.jobs_ended, user.cpu_s)
 
 
 def check_submit(conn: Conn, user_id: str, new_jobs: int, settings: Settings) -> None:

@@ -162,6 +162,7 @@ def _caller_of(token: tokens.Token, holder: tokens.Holder) -> Caller:
         token_id=token.id,
         apps=apps or None,
         notify=holder.user.notify_json,
+        retention_s=holder.user.retention_s,
     )
 
 
@@ -175,4 +176,6 @@ def _caller_of_task(key: AttemptKey, holder: tokens.Holder) -> Caller:
         can_publish=user.can_publish,
         scopes=TASK_SCOPES,
         attempt=key,
+        notify=user.notify_json,
+        retention_s=user.retention_s,
     )

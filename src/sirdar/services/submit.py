@@ -162,7 +162,7 @@ async def _build(
         notify_json=_notify(services, caller, request),
         code_version=version.code_version,
         pending_json=_json(pending) if pending else None,
-        retention_s=request.retention_s or app.retention_s or settings.retention_s,
+        retention_s=request.retention_s or app.retention_s or caller.retention_s or settings.retention_s,
         blobs=sorted(prepared.blobs),
         waits=waits,
     )

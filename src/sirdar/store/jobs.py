@@ -372,12 +372,17 @@ def say(tx: Tx, job_id: str, words: Mapping[str, Any]) -> None:
     )
 
 
-def add_usage(tx: Tx, cpu_s: Mapping[str, float]) -> None:
-    """Add CPU seconds to what users have used so far."""
-    statement = (
-        sa.update(users).where(users.c.id == sa.bindparam("b_id")).values(cpu_s=users.c.cpu_s + sa.bindparam("b_s"))
-    )
-    tx.conn.execute(statement, [{"b_id": user, "b_s": seconds} for user, seconds in sorted(cpu_s.items())])
+_ADD_USAGE = (
+    sa.update(users)
+    .where(users.c.id == sa.bindparam("b_id"))
+    .values(cpu_s=users.c.cpu_s + sa.bindparam("b_s"), jobs_ended=users.c.jobs_ended + sa.bindparam("b_n"))
+)
+
+
+def add_usage(tx: Tx, usage: Mapping[str, tuple[float, int]]) -> None:
+    """Add CPU seconds and ended jobs to what users have used so far."""
+    rows = [{"b_id": user, "b_s": cpu_s, "b_n": ended} for user, (cpu_s, ended) in sorted(usage.items())]
+    tx.conn.execute(_ADD_USAGE, rows)
 
 
 def append_events(tx: Tx, rows: Sequence[tuple[str, int, str, Mapping[str, Any]]]) -> None:

@@ -26,8 +26,9 @@ class User:
     can_publish: bool
     quota_jobs: int | None
     quota_bytes: int | None
+    retention_s: float | None
     cpu_s: float
-    jobs_total: int
+    jobs_ended: int
     notify_json: str | None
     created_at: float
     disabled_at: float | None
@@ -177,8 +178,9 @@ def _user(row: Any) -> User:
         can_publish=bool(row.can_publish),
         quota_jobs=row.quota_jobs,
         quota_bytes=row.quota_bytes,
+        retention_s=row.retention_s,
         cpu_s=row.cpu_s,
-        jobs_total=row.jobs_total,
+        jobs_ended=row.jobs_ended,
         notify_json=row.notify_json,
         created_at=row.created_at,
         disabled_at=row.disabled_at,

@@ -57,8 +57,9 @@ users = Table(
     Column("can_publish", Integer, nullable=False, server_default="0"),
     Column("quota_jobs", Integer),  # jobs in flight; null: the server's setting
     Column("quota_bytes", Big),
+    Column("retention_s", Float),  # how long the user's ended jobs are kept; null: the server's setting
     Column("cpu_s", Float, nullable=False, server_default="0"),  # usage so far
-    Column("jobs_total", Big, nullable=False, server_default="0"),
+    Column("jobs_ended", Big, nullable=False, server_default="0"),
     Column("notify_json", Text),
     Column("created_at", Float, nullable=False),
     Column("disabled_at", Float),

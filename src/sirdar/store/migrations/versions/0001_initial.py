@@ -145,9 +145,10 @@ def upgrade() -> None:
         sa.Column("can_publish", sa.Integer(), server_default="0", nullable=False),
         sa.Column("quota_jobs", sa.Integer(), nullable=True),
         sa.Column("quota_bytes", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("retention_s", sa.Float(), nullable=True),
         sa.Column("cpu_s", sa.Float(), server_default="0", nullable=False),
         sa.Column(
-            "jobs_total", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), server_default="0", nullable=False
+            "jobs_ended", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), server_default="0", nullable=False
         ),
         sa.Column("notify_json", sa.Text(), nullable=True),
         sa.Column("created_at", sa.Float(), nullable=False),
