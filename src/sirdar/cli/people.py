@@ -131,6 +131,9 @@ def user_set(
     password: Annotated[bool, Parameter(help="ask for a new password", negative="")] = False,
     max_jobs: Annotated[int | None, Parameter(help="jobs in flight")] = None,
     max_size: Annotated[str | None, Parameter(help="bytes kept: 50GB")] = None,
+    keep: Annotated[
+        str | None, Parameter(help="how long ended jobs are kept: 90d; 'server': the server's setting")
+    ] = None,
 ) -> Reply:
     """Change a user.
 
@@ -143,7 +146,9 @@ def user_set(
     given = {key: value for key, value in quotas.items() if value is not None}
     settings = {"email": email, "canPublish": publish, "isAdmin": admin, "quotas": given or None}
     settings["password"] = _password(name) if password else None
-    if all(value is None for value in settings.values()):
+    if keep is not None:
+        settings["retentionS"] = None if keep == "server" else _duration(keep)
+    elif all(value is None for value in settings.values()):
         raise UsageError(f"what of {name} shall change?", "sirdar user set --help")
     document = current().client.call(requests.change_user(name, settings))
     return Reply(document, [name], lambda: draw.pairs(_user_pairs(document), current().terminal))
@@ -264,6 +269,7 @@ def _user_pairs(user: dict[str, Any]) -> dict[str, Any]:
         "jobs in flight": _of(usage.get("jobsInFlight"), quotas.get("jobsInFlight"), count),
         "kept": _of(usage.get("bytes"), quotas.get("bytes"), size),
         "jobs in all": count(usage["jobsTotal"]) if "jobsTotal" in usage else None,
+        "jobs kept for": duration(user["retentionS"]) if user.get("retentionS") else None,
         "cpu time": duration(usage.get("cpuSeconds")) if usage.get("cpuSeconds") else None,
         "since": moment(user.get("createdAt")),
     }

@@ -50,7 +50,9 @@ def create_user(name: str, settings: dict[str, Any]) -> Request:
 
 
 def change_user(name: str, settings: dict[str, Any]) -> Request:
-    return Request("PATCH", f"/api/users/{piece(name)}", json=without_none(settings), repeatable=True)
+    """What is None stays as it is; but ``retentionS`` None means the server's setting again."""
+    body = without_none(settings) | {key: None for key in ("retentionS",) if settings.get(key, 0) is None}
+    return Request("PATCH", f"/api/users/{piece(name)}", json=body, repeatable=True)
 
 
 def login_link(name: str) -> Request:
