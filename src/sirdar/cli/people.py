@@ -144,7 +144,7 @@ def user_set(
     """
     quotas = {"jobsInFlight": max_jobs, "bytes": _size(max_size) if max_size else None}
     given = {key: value for key, value in quotas.items() if value is not None}
-    settings = {"email": email, "canPublish": publish, "isAdmin": admin, "quotas": given or None}
+    settings: dict[str, Any] = {"email": email, "canPublish": publish, "isAdmin": admin, "quotas": given or None}
     settings["password"] = _password(name) if password else None
     if keep is not None:
         settings["retentionS"] = None if keep == "server" else _duration(keep)
