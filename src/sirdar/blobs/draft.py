@@ -14,7 +14,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from sirdar.blobs.base import Blob, disk_full, wrong_digest
-from sirdar.blobs.disk import GrowingFile
+from sirdar.blobs.disk import GrowingFile, read_ahead
 
 if sys.platform != "win32":
     import fcntl
@@ -109,6 +109,7 @@ def keep(path: Path, root: Path, sha256: str) -> None:
 def digest_of(path: Path) -> str:
     """sha256 of a file's bytes."""
     with path.open("rb", buffering=0) as file:
+        read_ahead(file.fileno())
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

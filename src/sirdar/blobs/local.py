@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
 
 from sirdar.blobs.base import Blob, check_sha256, wrong_digest
+from sirdar.blobs.disk import read_ahead
 from sirdar.blobs.draft import (
     MODE,
     Draft,
@@ -94,6 +95,7 @@ class LocalBlobs:
         draft = Draft(self.root, self._hashers, expected_sha=expected_sha)
         try:
             with path.open("rb", buffering=0) as source:
+                read_ahead(source.fileno())
                 draft.append(())
                 while chunk := source.read(PIECE_BYTES):
                     draft.append((chunk,))
@@ -121,9 +123,11 @@ class LocalBlobs:
     def open(self, sha256: str) -> BinaryIO:
         """The blob, for reading, unbuffered. Raises Problem ``not_found``."""
         try:
-            return self.path(sha256).open("rb", buffering=0)
+            file = self.path(sha256).open("rb", buffering=0)
         except FileNotFoundError:
             raise _missing(sha256) from None
+        read_ahead(file.fileno())
+        return file
 
     def exists(self, sha256: str) -> bool:
         return self.path(sha256).is_file()

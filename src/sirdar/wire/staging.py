@@ -3,7 +3,9 @@
 Small files are copied, so that a program may open its inputs for writing. Larger ones share their blocks (reflink) or, where
 the file system cannot, are hard links, read-only. So are small ones where there are very many: making an inode costs up to a
 millisecond on an ext4 that has seen much, a link a hundredth of it. Whoever stages must look at the links afterwards: a program
-that runs as root, or that changes the mode, can write into the blob itself. The figures are in docs/decisions/2026-11-22-staging.md.
+that runs as root, or that changes the mode, can write into the blob itself.
+
+The figures are in docs/decisions/2026-11-22-staging.md.
 """
 
 import contextlib
