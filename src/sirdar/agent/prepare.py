@@ -3,13 +3,15 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sirdar.agent.attempts import Attempt, Common, cpus_of
 from sirdar.agent.executors.base import Launch
 from sirdar.agent.outcomes import Limits
 from sirdar.agent.settings import Settings
-from sirdar.agent.stage_in import Find, Plan, link_code, place, render_task, write_rendered
+from sirdar.agent.stage_in import Find, link_code, own_file, place, render_task, write_rendered
+from sirdar.agent.stage_plan import Plan
 from sirdar.domain.app import CodeKind
 
 
@@ -57,12 +59,12 @@ def prepare(
 ) -> Launch:
     """Fills the task's directory and says what to start in it. Raises StageError or OSError."""
     if made.files:
-        attempt.shared = place(made, folder / "dir", find, copy_below_bytes=settings.copy_below_bytes)
+        attempt.shared = place(made, folder / "dir", find, link_over_bytes=settings.link_over_bytes)
         attempt.staged_in_bytes = made.size_bytes
+    rendered = render_task(common.app, made)
+    stdin = write_rendered(rendered, folder, partial(own_file, common, find))
     if common.app.code.kind is CodeKind.PATH:
         link_code(common.app, folder / "dir")
-    rendered = render_task(common.app, made)
-    stdin = write_rendered(rendered, folder)
     limits = limits_of(common, address_space_only=False)
     base = str(folder)
     return Launch(

@@ -21,7 +21,7 @@ from sirdar.agent.outbox import Outbox
 from sirdar.agent.prepare import Surroundings, prepare
 from sirdar.agent.records import final_record, gone_record, run_record
 from sirdar.agent.settings import Settings
-from sirdar.agent.stage_in import Plan, StageError, plan
+from sirdar.agent.stage_plan import Plan, StageError, plan
 from sirdar.domain.outcome import Reason
 from sirdar.domain.states import AttemptState
 from sirdar.wire.agent import Final, Started

@@ -41,7 +41,7 @@ class Settings:
     log_head_bytes: int = 8 << 20
     log_tail_bytes: int = 8 << 20
     inline_stream_bytes: int = 16 << 10
-    copy_below_bytes: int = 1 << 20
+    link_over_bytes: int = 1 << 20
     cache_bytes: int = 20 << 30
     message_poll_s: float = 0.25
     transfers: int = 4

@@ -25,7 +25,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeServer]:
     home = tmp_path_factory.mktemp("shared") / "agent"
     with FakeServer() as fake:
         fake.agent_home = home
-        agent = AgentProcess(home, fake.url, copy_below_bytes=1000).start()
+        agent = AgentProcess(home, fake.url, link_over_bytes=1000).start()
         yield fake
         agent.close()
     assert marked_processes(str(home)) == []

@@ -177,6 +177,7 @@ def test_stop_time_limit_and_dropping(porter: Porter) -> None:
 def test_signal_reaches_the_group(porter: Porter) -> None:
     porter.start("a-0-0", ["sh", "-c", "trap 'echo got; exit 9' USR1; echo up; while :; do sleep 0.02; done"])
     wait_for(lambda: (porter.home / "work/a-0-0/out").exists() and (porter.home / "work/a-0-0/out").read_text())
+    porter.begin("a-0-0")  # the program may speak before the porter has written down that it lives
     porter.send(op="signal", id="a-0-0", signum=signal.SIGUSR1)
     assert porter.end("a-0-0")["code"] == 9
 

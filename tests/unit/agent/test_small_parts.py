@@ -16,7 +16,8 @@ from sirdar.agent.outbox import Outbox
 from sirdar.agent.outcomes import Limits, judge
 from sirdar.agent.redact import redact, safe_length, secrets_of
 from sirdar.agent.settings import Settings
-from sirdar.agent.stage_in import Plan, Planned, changed, place
+from sirdar.agent.stage_in import changed, place
+from sirdar.agent.stage_plan import Plan, Planned
 from sirdar.wire.agent import Final, Message, Started, SyncReply
 
 SETTINGS = Settings(home=Path("/nowhere"), slots=4)
@@ -155,7 +156,7 @@ def test_many_small_inputs_are_linked_and_few_are_copied(tmp_path: Path) -> None
     for name, planned, shared in (("many", [*files, own], 501), ("few", [*files[:3], own], 0)):
         target = tmp_path / name
         target.mkdir()
-        assert len(place(Plan(planned), target, lambda _: blob, copy_below_bytes=1 << 20)) == shared
+        assert len(place(Plan(planned), target, lambda _: blob, link_over_bytes=1 << 20)) == shared
         assert (target / "d/0").read_bytes() == b"x" * 100
         assert (target / "own").stat().st_nlink == 1
         found = [SharedFile("d/0", "0" * 64, 100, blob.stat().st_mtime_ns)]
