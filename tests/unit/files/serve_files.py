@@ -10,7 +10,6 @@ from typing import Any
 
 import uvicorn
 
-from sirdar.domain.ids import UserId
 from sirdar.domain.people import Scope
 from sirdar.server.app import build_app, build_services
 from sirdar.services.attach import agent_token, create_resource
@@ -19,6 +18,7 @@ from sirdar.services.settings import Settings, from_environment
 from sirdar.services.tokens import TokenRequest, issue
 from sirdar.store import people
 from sirdar.store.engine import Tx
+from sirdar.store.tables import users
 
 
 class Announcing(uvicorn.Server):
@@ -46,10 +46,7 @@ def _people(tx: Tx, settings: Settings, keys: Keys) -> dict[str, str]:
     words = {}
     for name in ("alice", "bob"):
         if people.user_by_name(tx.conn, name) is None:
-            user = people.User(
-                UserId(f"user{name}"), name, None, None, False, False, None, None, 0.0, 0, None, tx.now, None
-            )
-            people.insert_user(tx, user)
+            tx.conn.execute(users.insert().values(id=f"user{name}", name=name, created_at=tx.now))
         words[name] = issue(tx, f"user{name}", TokenRequest("test", scopes=[Scope.ALL]), default_s=3600).text
     words["read"] = issue(tx, "useralice", TokenRequest("test", scopes=[Scope.READ]), default_s=3600).text
     resource_id, _ = create_resource(tx, settings, name=f"r{tx.now}", owner_id="useralice", embedded=True)
