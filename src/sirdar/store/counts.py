@@ -10,7 +10,7 @@ _HAS_WAITING = sa.text("waiting > 0 AND state IN ('READY', 'RUNNING')")
 
 
 def jobs_in_flight_by_state(conn: Connection) -> dict[str, int]:
-    query = sa.select(jobs.c.state, sa.func.count()).where(jobs.c.state.in_(_IN_FLIGHT)).group_by(jobs.c.state)
+    query = sa.select(jobs.c.state, sa.func.count()).where(sa.text("ended_at IS NULL")).group_by(jobs.c.state)
     return {**dict.fromkeys(_IN_FLIGHT, 0), **{row[0]: row[1] for row in conn.execute(query)}}
 
 

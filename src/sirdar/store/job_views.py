@@ -176,52 +176,82 @@ def job_id_of_prefix(conn: Connection, prefix: str, visible_to: tuple[str, froze
 
 
 def list_jobs(conn: Connection, wanted: JobFilter, limit: int) -> list[JobView]:
-    """The newest first."""
-    query = _narrow(_JOB, wanted).order_by(jobs.c.seq.desc()).limit(limit)
-    return [_job(row) for row in conn.execute(query)]
+    """The newest first.
+
+    Their numbers are found first, in the indexes alone: for each way to be visible, and each state, the newest ``limit``.
+    """
+    conditions = _conditions(conn, wanted)
+    ways = _visible(wanted.visible_to) if wanted.visible_to is not None else [sa.true()]
+    states = [jobs.c.state == state for state in dict.fromkeys(wanted.state)] or [sa.true()]
+    found: set[int] = set()
+    for way in ways:
+        for state in states:
+            query = sa.select(jobs.c.seq).where(way, state, *conditions).order_by(jobs.c.seq.desc()).limit(limit)
+            found |= set(conn.execute(query).scalars())
+    newest = sorted(found, reverse=True)[:limit]
+    if not newest:
+        return []
+    return [_job(row) for row in conn.execute(_JOB.where(jobs.c.seq.in_(newest)).order_by(jobs.c.seq.desc()))]
 
 
-def _narrow(query: sa.Select[Any], wanted: JobFilter) -> sa.Select[Any]:
+def _visible(visible_to: tuple[str, frozenset[str]]) -> list[Any]:
+    """One's own jobs, and those that are shared: each by its own index."""
+    user_id, subjects = visible_to
+    shared = sa.select(job_shares.c.job_id).where(job_shares.c.subject.in_(sorted(subjects)))
+    return [jobs.c.owner_id == user_id, jobs.c.id.in_(shared)]
+
+
+def _conditions(conn: Connection, wanted: JobFilter) -> list[Any]:
     conditions: list[Any] = []
-    if wanted.visible_to is not None:
-        conditions.append(_visible(*wanted.visible_to, own_only=wanted.owner is not None))
-    if wanted.state:
-        conditions.append(jobs.c.state.in_(list(wanted.state)))
     if wanted.app:
-        conditions.append(_of_app(wanted.app))
+        conditions += _of_app(conn, wanted.app)
     if wanted.apps is not None:
         conditions.append(jobs.c.app_id.in_(sorted(wanted.apps)))
     if wanted.text:
-        pattern = "%" + wanted.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        likes = (column.ilike(pattern, escape="\\") for column in (jobs.c.name, jobs.c.id, apps.c.alias))
-        conditions.append(sa.or_(*likes))
+        conditions.append(_with_text(conn, wanted.text))
+    if wanted.owner is not None:
+        owner = conn.execute(sa.select(users.c.id).where(users.c.name == wanted.owner)).scalar()
+        conditions.append(jobs.c.owner_id == owner)
     pairs: tuple[tuple[Any, Any], ...] = (
-        (wanted.owner, users.c.name.__eq__),
         (wanted.since, jobs.c.created_at.__ge__),
         (wanted.until, jobs.c.created_at.__lt__),
         (wanted.parent, jobs.c.parent_job.__eq__),
         (wanted.name, jobs.c.name.__eq__),
         (wanted.before_seq, jobs.c.seq.__lt__),
     )
-    conditions += [compare(value) for value, compare in pairs if value is not None]
-    return query.where(*conditions)
+    return conditions + [compare(value) for value, compare in pairs if value is not None]
 
 
-def _visible(user_id: str, subjects: frozenset[str], *, own_only: bool) -> Any:
-    shared = sa.select(job_shares.c.job_id).where(job_shares.c.subject.in_(sorted(subjects)))
-    return sa.or_(jobs.c.owner_id == user_id, jobs.c.id.in_(shared))
+def _with_text(conn: Connection, text: str) -> Any:
+    """The text stands in the job's name or id, or in the application's alias. ASCII letters match in either case."""
+    pattern = "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    ignores_case = conn.dialect.name == "sqlite"
+
+    def like(column: Any) -> Any:
+        return column.like(pattern, escape="\\") if ignores_case else column.ilike(pattern, escape="\\")
+
+    named = [row[0] for row in conn.execute(sa.select(apps.c.id).where(like(apps.c.alias)))]
+    return sa.or_(like(jobs.c.name), like(jobs.c.id), *([jobs.c.app_id.in_(named)] if named else []))
 
 
-def _of_app(reference: str) -> Any:
+def _of_app(conn: Connection, reference: str) -> list[Any]:
+    """Jobs of the applications, and of the version, that ``owner/alias@N``, ``alias`` or an id may mean."""
     owner, _, alias = reference.rpartition("/")
     alias, _, number = alias.partition("@")
-    condition = sa.or_(apps.c.id == alias, apps.c.alias == alias) if not owner else (apps.c.alias == alias)
+    query = sa.select(apps.c.id).join(users, users.c.id == apps.c.owner_id)
     if owner:
-        condition = sa.and_(condition, _app_owner.c.name == owner)
-    if not number:
-        return condition
+        query = query.where(apps.c.alias == alias, users.c.name == owner)
+    else:
+        query = query.where(sa.or_(apps.c.id == alias, apps.c.alias == alias))
+    found = list(conn.execute(query).scalars())
     plain = number.isascii() and number.isdecimal() and len(number) < 10
-    return sa.and_(condition, versions.c.number == int(number)) if plain else sa.false()
+    if not found or (number and not plain):
+        return [sa.false()]
+    of_app = jobs.c.app_id == found[0] if len(found) == 1 else jobs.c.app_id.in_(found)
+    if not number:
+        return [of_app]
+    published = sa.select(versions.c.id).where(versions.c.app_id.in_(found), versions.c.number == int(number))
+    return [of_app, jobs.c.version_id.in_(published)]
 
 
 def find_task(conn: Connection, job: JobView, no: int) -> TaskView | None:

@@ -267,11 +267,14 @@ jobs = Table(
     CheckConstraint("(ended_at IS NULL) = (state NOT IN ('DONE', 'FAILED', 'CANCELLED'))", name="ended"),
     CheckConstraint("ended_at IS NULL OR (waiting = 0 AND leased = 0 AND reason IS NOT NULL)", name="quiet"),
 )
-Index("ix_jobs_owner_seq", jobs.c.owner_id, jobs.c.seq)
+# What lists of jobs are searched by stands in the index: rows are read only for what is shown.
+Index("ix_jobs_owner_seq", jobs.c.owner_id, jobs.c.seq, jobs.c.created_at, jobs.c.app_id, jobs.c.name, jobs.c.id)
+Index("ix_jobs_owner_state_seq", jobs.c.owner_id, jobs.c.state, jobs.c.seq)
 Index("ix_jobs_app_seq", jobs.c.app_id, jobs.c.seq)
-Index("ix_jobs_state_seq", jobs.c.state, jobs.c.seq)
 _WAITING = text("waiting > 0 AND state IN ('READY', 'RUNNING')")
-Index("ix_jobs_queue", jobs.c.priority, jobs.c.seq, jobs.c.owner_id, sqlite_where=_WAITING, postgresql_where=_WAITING)
+_FIRST = jobs.c.priority.desc()  # the index is in the queue's order: its head is read without sorting the rest
+Index("ix_jobs_queue", _FIRST, jobs.c.seq, jobs.c.owner_id, sqlite_where=_WAITING, postgresql_where=_WAITING)
+Index("ix_jobs_queue_owner", jobs.c.owner_id, _FIRST, jobs.c.seq, sqlite_where=_WAITING, postgresql_where=_WAITING)
 _PENDING = text("state = 'SUBMITTED'")
 Index("ix_jobs_pending", jobs.c.seq, sqlite_where=_PENDING, postgresql_where=_PENDING)
 _EXPIRES = text("expires_at IS NOT NULL")

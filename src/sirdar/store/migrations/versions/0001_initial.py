@@ -424,7 +424,10 @@ def upgrade() -> None:
             sqlite_where=sa.text("ended_at IS NULL"),
             postgresql_where=sa.text("ended_at IS NULL"),
         )
-        batch_op.create_index("ix_jobs_owner_seq", ["owner_id", "seq"], unique=False)
+        batch_op.create_index(
+            "ix_jobs_owner_seq", ["owner_id", "seq", "created_at", "app_id", "name", "id"], unique=False
+        )
+        batch_op.create_index("ix_jobs_owner_state_seq", ["owner_id", "state", "seq"], unique=False)
         batch_op.create_index(batch_op.f("ix_jobs_parent_job"), ["parent_job"], unique=False)
         batch_op.create_index(
             "ix_jobs_pending",
@@ -435,12 +438,18 @@ def upgrade() -> None:
         )
         batch_op.create_index(
             "ix_jobs_queue",
-            ["priority", "seq", "owner_id"],
+            [sa.text("priority DESC"), "seq", "owner_id"],
             unique=False,
             sqlite_where=sa.text("waiting > 0 AND state IN ('READY', 'RUNNING')"),
             postgresql_where=sa.text("waiting > 0 AND state IN ('READY', 'RUNNING')"),
         )
-        batch_op.create_index("ix_jobs_state_seq", ["state", "seq"], unique=False)
+        batch_op.create_index(
+            "ix_jobs_queue_owner",
+            ["owner_id", sa.text("priority DESC"), "seq"],
+            unique=False,
+            sqlite_where=sa.text("waiting > 0 AND state IN ('READY', 'RUNNING')"),
+            postgresql_where=sa.text("waiting > 0 AND state IN ('READY', 'RUNNING')"),
+        )
 
     op.create_table(
         "job_items",
@@ -540,7 +549,12 @@ def downgrade() -> None:
     op.drop_table("job_shares")
     op.drop_table("job_items")
     with op.batch_alter_table("jobs", schema=None) as batch_op:
-        batch_op.drop_index("ix_jobs_state_seq")
+        batch_op.drop_index("ix_jobs_owner_state_seq")
+        batch_op.drop_index(
+            "ix_jobs_queue_owner",
+            sqlite_where=sa.text("waiting > 0 AND state IN ('READY', 'RUNNING')"),
+            postgresql_where=sa.text("waiting > 0 AND state IN ('READY', 'RUNNING')"),
+        )
         batch_op.drop_index(
             "ix_jobs_queue",
             sqlite_where=sa.text("waiting > 0 AND state IN ('READY', 'RUNNING')"),
