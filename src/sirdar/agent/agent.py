@@ -89,7 +89,8 @@ class Agent:
         self.task_port = TaskPort(self.attempts, self._ask_vars, self.listen.take_status)
         self.exchange.vars_sink = self.task_port
         self._known = known
-        self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self._asked = asyncio.Event()
+        self._ending = Ending.LEAVE
 
     # ------------------------------------------------------------ life
 
@@ -103,28 +104,30 @@ class Agent:
                 loops.append(asyncio.create_task(work))
             session = asyncio.create_task(self._begin(on_ready, loops), name="session")
             loops.append(session)
-            ending = await self._wait_for_end(loops)
-            if ending is Ending.CANCEL:
+            await self._wait_for_end(loops)
+            if self._ending is Ending.CANCEL:
                 await self._cancel_all()
         finally:
             for task in loops:
                 task.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
-            left = await self._close(end_programs=self._ending.done() and self._ending.result() is Ending.CANCEL)
+            left = await self._close()
         return left
 
     def end(self, ending: Ending) -> None:
         """Asks it to end; a later CANCEL overrides LEAVE as long as it has not ended."""
-        if not self._ending.done():
-            self._ending.set_result(ending)
+        if not self._asked.is_set() or ending is Ending.CANCEL:
+            self._ending = ending
+        self._asked.set()
 
-    async def _wait_for_end(self, loops: "list[asyncio.Task[None]]") -> Ending:
+    async def _wait_for_end(self, loops: "list[asyncio.Task[None]]") -> None:
         """Until somebody asks; a loop that breaks ends the agent with its error (its home is in order: start it again)."""
+        asked = asyncio.create_task(self._asked.wait())
         while True:
-            waited: list[asyncio.Future[Any]] = [self._ending, *loops]
+            waited: list[asyncio.Future[Any]] = [asked, *loops]
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            if self._ending.done():
-                return self._ending.result()
+            if asked.done():
+                return
             for task in [task for task in loops if task.done()]:
                 loops.remove(task)
                 if (error := task.exception()) is not None:
@@ -223,6 +226,8 @@ class Agent:
         broken = []
         for key, attempt in known.attempts.items():
             self.attempts.add(attempt)
+            if attempt.folder is not None:  # the journal's path may be of a home that was moved since
+                attempt.folder = self.home.work / attempt.folder.name
             if key in known.finals:
                 attempt.state = AttemptState.ENDED
                 attempt.folder = None
@@ -248,9 +253,10 @@ class Agent:
                 last = min(last, asyncio.get_running_loop().time() + 2.0)  # only the server's word is missing
             await asyncio.sleep(0.02)
 
-    async def _close(self, *, end_programs: bool) -> int:
+    async def _close(self) -> int:
         await self.task_port.close()
         await self.run_task.close()
+        end_programs = self._ending is Ending.CANCEL
         left = 0 if end_programs else len(self.attempts.running())
         await self.executor.close(end_programs=end_programs)
         await self.link.close()

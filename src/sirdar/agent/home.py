@@ -67,6 +67,21 @@ def write_private(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
+def holder(path: Path) -> int | None:
+    """Process id of the agent that holds the directory, None where it is free; 0 where the holder has not said yet."""
+    try:
+        lock = os.open(path / "agent.lock", os.O_RDWR)
+    except FileNotFoundError:
+        return None
+    try:
+        if _try_lock(lock):
+            return None
+        said = os.read(lock, 32).decode(errors="replace")
+        return int(said) if said.isdecimal() else 0
+    finally:
+        os.close(lock)
+
+
 def _try_lock(fd: int) -> bool:
     if sys.platform == "win32":
         return True

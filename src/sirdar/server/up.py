@@ -30,6 +30,7 @@ from sirdar.store import resources as resource_store
 from sirdar.store.engine import Tx
 
 EXIT_HELD = 3
+SECOND_THOUGHT_S = 3.0  # after Ctrl-C with programs running: time for the second one
 LOCAL = "local"
 IDENTITY = "identity.json"
 PROFILE_TOKEN_S = 10 * 365 * 86400.0
@@ -125,8 +126,9 @@ class _Up:
         self._listener = listener
         self._slots = slots if slots is not None else os.cpu_count() or 1
         self._open_browser = open_browser
-        self._signals = 0
+        self._asked: list[int] = []  # the signals that came; SIGHUP does not count as a second one
         self._stop = asyncio.Event()
+        self._again = asyncio.Event()
         self._agent: AgentProcess | None = None
 
     async def run(self) -> int:
@@ -164,22 +166,26 @@ class _Up:
             if self._slots
             else "no agent on this machine"
         )
-        print(f"Sirdar serves {self._settings.home}; {agent}")
-        print(f"sign in once, within 15 minutes: {prepared.link}")
-        print(f"ready {url}", flush=True)
+        _say(f"Sirdar serves {self._settings.home}; {agent}")
+        _say(f"sign in once, within 15 minutes: {prepared.link}")
+        _say(f"ready {url}")
         if self._open_browser:
             webbrowser.open(prepared.link)
 
     def _obey_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._on_signal)
+            loop.add_signal_handler(number, self._on_signal, number)
+        # A terminal that closes ends it in good order, unless whoever started it wants it to stay (nohup).
+        if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            loop.add_signal_handler(signal.SIGHUP, self._stop.set)
 
-    def _on_signal(self) -> None:
-        self._signals += 1
+    def _on_signal(self, number: int) -> None:
+        self._asked.append(number)
         self._stop.set()
-        if self._signals == 2 and self._agent is not None:
-            print("ending the programs too", flush=True)
+        if len(self._asked) == 2 and self._agent is not None:
+            self._again.set()
+            _say("ending the programs too")
             self._agent.cancel()
 
     async def _leave(self) -> None:
@@ -187,11 +193,24 @@ class _Up:
         if self._agent is None:
             return
         left = await self._agent.leave()
-        if left:
-            print(
-                f"{left} programs run on; the next 'sirdar up' with this home takes them up again (Ctrl-C twice ends them)",
-                flush=True,
-            )
+        if not left:
+            return
+        programs = "1 program runs on" if left == 1 else f"{left} programs run on"
+        by_hand = self._asked == [signal.SIGINT]
+        way_out = f"; Ctrl-C again within {SECOND_THOUGHT_S:.0f} s ends them" if by_hand else ""
+        _say(f"{programs}; the next 'sirdar up' with this home takes them up again{way_out}")
+        if by_hand:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._again.wait(), SECOND_THOUGHT_S)
+                await self._agent.leave()
+
+
+def _say(text: str) -> None:
+    """Prints a line, where somebody still reads it: the terminal may be gone."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer must not break the end either
 
 
 def _uvicorn_config(app: Any) -> uvicorn.Config:

@@ -33,6 +33,9 @@ class Settings:
     session_s: float = 7 * 86400.0  # a sign-in in the browser
     token_s: float = 7 * 86400.0  # default lifetime of a token
     agent_token_s: float = 3600.0
+    agent_restart_s: float = 0.5  # the embedded agent is started again this long after its death, doubled each time
+    agent_restart_max_s: float = 30.0
+    agent_evict_s: float = 10.0  # an agent that outlived its ``sirdar up`` has this long to leave the home
     idempotency_s: float = 86400.0
     temp_file_s: float = 7 * 86400.0  # temporary uploads
     upload_s: float = 2 * 86400.0  # unfinished uploads
