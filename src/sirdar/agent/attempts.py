@@ -48,6 +48,7 @@ class Attempt:
     pid: int = 0
     shared: list[SharedFile] = field(default_factory=list)
     staged_in_bytes: int = 0
+    code_version: str = ""  # of code that lies on the resource
     accepted_at: float | None = None
     staging_at: float | None = None
     started_at: float | None = None

@@ -1,6 +1,7 @@
 """From an accepted attempt with its files at hand to what the executor starts."""
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,8 @@ from sirdar.agent.stage_in import Find, link_code, own_file, place, render_task,
 from sirdar.agent.stage_plan import Plan
 from sirdar.domain.app import CodeKind
 
+DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
+
 
 @dataclass(slots=True)
 class Surroundings:
@@ -25,12 +28,20 @@ class Surroundings:
     def of(cls, settings: Settings, *, api_url: str, port: int) -> "Surroundings":
         base = {name: os.environ[name] for name in settings.pass_env if name in os.environ}
         base |= {
+            "PATH": _path(base.get("PATH")),
             "PYTHONUNBUFFERED": "1",  # so that what a Python program prints is seen while it runs
             "EVEREST_AGENT_ADDRESS": settings.task_address,
             "EVEREST_AGENT_PORT": str(port),
             "SIRDAR_URL": api_url,
         }
         return cls(base)
+
+
+def _path(given: str | None) -> str:
+    """Our own commands come last, so that ``sirdar status`` works in a task and no other program is hidden by ours."""
+    folders = (given or DEFAULT_PATH).split(os.pathsep)
+    own = str(Path(sys.executable).parent)
+    return os.pathsep.join(folders if own in folders else [*folders, own])
 
 
 def limits_of(common: Common, *, address_space_only: bool) -> Limits:

@@ -40,6 +40,7 @@ def run_record(attempt: Attempt) -> Record:
         "in": attempt.staged_in_bytes,
         "accepted": attempt.accepted_at,
         "staging": attempt.staging_at,
+        "version": attempt.code_version,
     }
 
 
@@ -109,6 +110,7 @@ def _recover_run(known: Recovered, record: Record) -> None:
     attempt.staged_in_bytes = record["in"]
     attempt.accepted_at = record["accepted"]
     attempt.staging_at = record["staging"]
+    attempt.code_version = record.get("version", "")
     known.handles[attempt.key] = {"boot": record["boot"]}
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from sirdar.agent.attempts import Attempt, Attempts
 from sirdar.agent.blobs import BlobMissing, Blobs
 from sirdar.agent.capacity import Capacity
+from sirdar.agent.code_version import CodeVersions
 from sirdar.agent.directories import Directories
 from sirdar.agent.events import get_logger
 from sirdar.agent.executors.base import Executor, Launch, ProgramEnd
@@ -56,6 +57,7 @@ class RunTask:
         self._blobs = blobs
         self._directories = directories
         self._capacity = capacity
+        self._versions = CodeVersions(executor, directories, lambda: self.surroundings)
         self._work: set[asyncio.Task[None]] = set()
         self._staging = asyncio.Semaphore(settings.transfers)
         self.surroundings = Surroundings({})
@@ -77,12 +79,15 @@ class RunTask:
             if attempt.wish == "cancel":
                 self._spawn(self._report([without_program(attempt, Reason.CANCELLED, "cancelled before it started")]))
                 continue
+            common = self._attempts.common(attempt)
             try:
-                made = plan(attempt, self._attempts.common(attempt))
+                made = plan(attempt, common)
             except StageError as error:
                 self._spawn(self._report([without_program(attempt, error.reason, str(error))]))
                 continue
-            if self._is_quick(made):
+            version = self._versions.known(common.app)
+            attempt.code_version = version or ""
+            if version is not None and self._is_quick(made):
                 quick.append((attempt, made))
             else:
                 self._spawn(self._stage_slowly(attempt, made))
@@ -113,6 +118,7 @@ class RunTask:
                 await self._report(failed)
 
     async def _stage_slowly(self, attempt: Attempt, made: Plan) -> None:
+        attempt.code_version = await self._versions.ask(self._attempts.common(attempt).app)
         async with self._staging:
             attempt.state = AttemptState.STAGING_IN
             attempt.staging_at = time.time()
@@ -216,6 +222,8 @@ class RunTask:
             finals, unknown = [], []
             for end in ends[begin : begin + BATCH]:
                 attempt = self._attempts.get(end.key)
+                if self._versions.take_end(end):
+                    continue
                 if attempt is None or attempt.state is AttemptState.ENDED:
                     unknown.append(end.key)
                 elif attempt.forget_wanted():
@@ -330,6 +338,7 @@ class RunTask:
 
     async def close(self) -> None:
         """Breaks off what is under way; the journal knows where it stands."""
+        await self._versions.close()
         for task in list(self._work):
             task.cancel()
         await asyncio.gather(*self._work, return_exceptions=True)

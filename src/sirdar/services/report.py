@@ -13,11 +13,13 @@ from sirdar.domain.states import AttemptState
 from sirdar.services.batch import Batch
 from sirdar.services.settings import Settings
 from sirdar.store import blobs as blob_store
+from sirdar.store import preparing
 from sirdar.store import resources as resource_store
 from sirdar.store.engine import Tx
 from sirdar.wire.agent import Final, Stream, SyncRequest
 
 REASONS = frozenset(reason.value for reason in Reason)
+MOST_VERSION_CHARS = 300
 
 
 @dataclass(slots=True)
@@ -58,10 +60,13 @@ def apply_report(tx: Tx, settings: Settings, resource_id: str, request: SyncRequ
     for message in request.messages:
         if message.key in mine:
             batch.say(mine[message.key], message.text, message.progress, message.metrics)
+    versions: dict[str, str] = {}
     for final in request.finals:
-        if final.key in mine:
-            _end(tx, batch, mine[final.key], final)
+        if final.key in mine and _end(tx, batch, mine[final.key], final) and final.code_version:
+            versions.setdefault(mine[final.key].job, final.code_version[:MOST_VERSION_CHARS])
         report.acked.append(final.key)
+    for job_id, version in versions.items():
+        preparing.note_code_version(tx, job_id, version)
     if batch.recovered:  # so that the next round does not give it up again before it sends its heartbeat
         resource_store.renew_lease(tx, resource_id, lease_s=settings.lease_s)
     batch.flush()
@@ -101,14 +106,15 @@ def _refuse(batch: Batch, key: AttemptKey, why: str) -> None:
         batch.end(key, Outcome(Reason.REFUSED, why), {"ended_at": batch.tx.now, "reported_at": batch.tx.now})
 
 
-def _end(tx: Tx, batch: Batch, key: AttemptKey, final: Final) -> None:
+def _end(tx: Tx, batch: Batch, key: AttemptKey, final: Final) -> bool:
+    """False where the final came too late to count."""
     reason = Reason(final.reason) if final.reason in REASONS else Reason.START  # a newer agent may know more reasons
     outcome = Outcome(reason, final.message, final.exit_code)
     cpu_s = final.stats.cpu_user_s + final.stats.cpu_system_s
-    if batch.end(key, outcome, _columns(final), cpu_s=cpu_s):
-        shas = list(_blobs(final))
-        if shas:
-            blob_store.refer(tx, f"job:{key.job}", shas)
+    counts = batch.end(key, outcome, _columns(final), cpu_s=cpu_s)
+    if counts and (shas := list(_blobs(final))):
+        blob_store.refer(tx, f"job:{key.job}", shas)
+    return counts
 
 
 def _columns(final: Final) -> dict[str, Any]:

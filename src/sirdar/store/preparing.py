@@ -31,6 +31,12 @@ def save_prepared(
     tx.conn.execute(sa.update(jobs).where(jobs.c.id == job_id).values(**values))
 
 
+def note_code_version(tx: Tx, job_id: str, version: str) -> None:
+    """What an agent found of code that lies on its resource. The first that is known stays: a job shows one version."""
+    nameless = (jobs.c.code_version == "") | jobs.c.code_version.startswith("unknown (")
+    tx.conn.execute(sa.update(jobs).where(jobs.c.id == job_id, nameless).values(code_version=version))
+
+
 def replace_items(tx: Tx, job_id: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Rewrite the input sets of a job of many."""
     here = job_items.c.job_id == job_id

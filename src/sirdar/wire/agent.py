@@ -166,7 +166,7 @@ class Final(Wire):
     stdout: Stream = Stream()
     stderr: Stream = Stream()
     stats: Stats = Stats()
-    code_version: str | None = None
+    code_version: str | None = Field(None, description="of code that lies on the resource, by its version command")
     text: str | None = None
     progress: float | None = None
     metrics: dict[str, float] = {}

@@ -23,7 +23,8 @@ def planned(inputs: dict[str, Any], given: dict[str, Any], files: tuple[str, ...
 
 
 def common(inputs: dict[str, Any], given: dict[str, Any], files: tuple[str, ...] = (), **more: Any) -> Common:
-    document = {"sirdar": 1, "alias": "a", "inputs": inputs, "command": ["true"], **more}
+    specs = [{"name": name, **spec} for name, spec in inputs.items()]
+    document = {"sirdar": 1, "alias": "a", "inputs": specs, "command": ["true"], **more}
     program = Program(description=document, files=[(path, SHA["app"], 5, 0o644) for path in files])
     return Common(OfferedJob(program="p", inputs=given), program, parse_document(document))
 
