@@ -5,11 +5,12 @@ import hashlib
 import os
 import shutil
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 
 from sirdar.agent.backoff import Backoff
 from sirdar.agent.events import get_logger
-from sirdar.agent.link import Link, Refused, Unreachable
+from sirdar.agent.link import Link, LinkError, Refused, Unreachable
 from sirdar.agent.settings import Settings
 
 log = get_logger(__name__)
@@ -157,10 +158,25 @@ class Blobs:
             else:
                 return
 
-    def quarantine(self, sha256: str) -> None:
-        """A program wrote into a file that it shares with others: it must not be used again."""
-        path = self._cache / sha256[:2] / sha256
-        path.unlink(missing_ok=True)
+    async def quarantine(self, sha256: str) -> None:
+        """A program wrote into a file that it shares with others: it must not be used again, here or by the server.
+
+        Where the server does not answer, this is done here alone; its next reader finds the file gone.
+        """
+        log.warning("blob_spoiled", sha256=sha256)
+        roots = [root for root in (self._cache, self._shared) if root is not None]
+        await asyncio.to_thread(_remove_spoiled, [root / sha256[:2] / sha256 for root in roots], sha256)
+        if self._shared is not None:
+            try:
+                await self._link.report_spoiled(sha256)
+            except LinkError as error:
+                log.warning("blob_spoiled_not_told", sha256=sha256, error=str(error))
+
+
+def _remove_spoiled(paths: Iterable[Path], sha256: str) -> None:
+    for path in paths:
+        if path.exists() and digest_of(path)[0] != sha256:
+            path.unlink(missing_ok=True)
 
 
 def digest_of(path: Path) -> tuple[str, int]:

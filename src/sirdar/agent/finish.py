@@ -89,7 +89,7 @@ async def transfer(finishing: Finishing, settings: Settings, blobs: Blobs) -> No
     try:
         shared = await asyncio.to_thread(changed, finishing.attempt.shared, folder / "dir")
         for file in shared:
-            blobs.quarantine(file.sha256)
+            await blobs.quarantine(file.sha256)
         if shared:
             names = ", ".join(file.path for file in shared)
             finishing.verdict = Verdict(
@@ -151,7 +151,7 @@ def compose(finishing: Finishing) -> Final:
             staged_out_bytes=finishing.staged_out_bytes,
             curve=attempt.curve,
         ),
-        code_version=finishing.common.job.code_version or None,
+        code_version=attempt.code_version or None,
         text=attempt.said.text,
         progress=attempt.said.progress,
         metrics=attempt.said.metrics,

@@ -123,6 +123,10 @@ class Link:
         """Tells the server that the blob lies in its directory, which this machine shares."""
         await self._request("POST", f"/blobs/{sha256}/local", json.dumps({"size": size_bytes}).encode())
 
+    async def report_spoiled(self, sha256: str) -> None:
+        """Tells the server that the blob in its directory, which this machine shares, may have other bytes by now."""
+        await self._request("POST", f"/blobs/{sha256}/spoiled", b"")
+
     async def get_blob(self, sha256: str) -> AsyncIterator[bytes]:
         """The blob's bytes, piece by piece. An incomplete answer raises Unreachable."""
         headers = await self._authorization()

@@ -42,6 +42,13 @@ async def put_blob(sha256: str, request: Request, services: ServicesDep) -> None
     await agent_files.put(services, sha256, request.stream(), announced=announced_length(request))
 
 
+@router.post("/{sha256}/spoiled", status_code=204)
+async def doubt_blob(sha256: str, services: ServicesDep) -> None:
+    """A program wrote into a file that it shared with the blob: the server looks for itself."""
+    check_sha256(sha256)
+    await agent_files.doubt(services, sha256)
+
+
 @router.post("/{sha256}/local", status_code=204)
 async def adopt_blob(sha256: str, body: LocalBlob, services: ServicesDep) -> None:
     check_sha256(sha256)

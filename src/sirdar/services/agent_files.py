@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 from sirdar.blobs.base import too_large
+from sirdar.blobs.draft import digest_of
 from sirdar.domain.problems import Problem
 from sirdar.services.context import Services
 from sirdar.store import blobs as blobs_store
@@ -44,3 +45,18 @@ async def adopt(services: Services, sha256: str, size_bytes: int) -> None:
     blob = await services.blobs.adopt(sha256, size_bytes)
     if not known:
         await services.store.write(lambda tx: blobs_store.register(tx, blob.sha256, blob.size_bytes))
+
+
+async def doubt(services: Services, sha256: str) -> None:
+    """Look whether a blob still has the bytes of its name; one that is spoiled or gone is given to nobody any more.
+
+    An upload of the same bytes makes it whole again.
+    """
+    try:
+        found = await services.blobs.in_thread(digest_of, services.blobs.path(sha256))
+    except FileNotFoundError:
+        found = ""
+    if found == sha256:
+        return
+    await services.store.write(lambda tx: blobs_store.quarantine(tx, sha256))
+    await services.blobs.delete(sha256)
