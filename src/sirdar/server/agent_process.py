@@ -52,54 +52,102 @@ class AgentProcess:
         return self._process.pid if self._process else None
 
     def cancel(self) -> None:
-        """Ask it to end the programs too."""
+        """Ask it to end the programs too; ``leave`` sees to it that this happens, also where it has left already."""
+        self._cancelling.set()
         self._ask(Ending.CANCEL)
 
     async def leave(self) -> int:
-        """Ask it to leave the programs running and end; how many run on."""
+        """Ask it to leave the programs running and end; how many run on. After ``cancel``: none."""
         self._leaving = True
-        if self._process is not None and self._process.returncode is None:
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        if not self._cancelling.is_set():
             self._ask(Ending.LEAVE)
-            try:
-                await asyncio.wait_for(self._process.wait(), LEAVE_S)
-            except TimeoutError:
-                log.warning("agent_did_not_leave", pid=self._process.pid)
-                self._process.kill()
-                await self._process.wait()
-        for task in (self._watching, self._reading):
-            if task is not None:
-                with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.wait_for(asyncio.shield(task), 1.0) if task is self._reading else task.cancel()
+            await self._await_end(LEAVE_S, unless=self._cancelling)
+        if self._cancelling.is_set():
+            await self._end_programs()
         return self._left
 
+    async def _end_programs(self) -> None:
+        """It was asked to cancel. Where it had left by then, or did not hear it, another one is started that does."""
+        await self._await_end(CANCEL_S)
+        if self._all_ended:
+            return
+        await self._spawn()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ready.wait(), LEAVE_S)
+        self._ask(Ending.CANCEL)
+        await self._await_end(CANCEL_S)
+
+    async def _await_end(self, within_s: float, unless: asyncio.Event | None = None) -> None:
+        """Wait for its end and its last words; one that does not end is killed. ``unless``: give up waiting when that is set."""
+        process = self._process
+        if process is None:
+            return
+        ended = asyncio.create_task(process.wait())
+        other = {asyncio.create_task(unless.wait())} if unless is not None else set()
+        await asyncio.wait({ended, *other}, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        for task in other:
+            task.cancel()
+        if unless is not None and unless.is_set():
+            ended.cancel()
+            return
+        if not ended.done():
+            log.warning("agent_did_not_leave", pid=process.pid)
+            process.kill()
+        await ended
+        if self._reading is not None:
+            await asyncio.wait({self._reading}, timeout=1.0)
+
+    # ------------------------------------------------------------ its processes
+
     async def _spawn(self) -> None:
-        arguments = [
-            "--home",
-            str(self._settings.home / "agent"),
-            "--server",
-            self._address(),
-            "--slots",
-            str(self._slots),
-        ]
+        await self._evict()
+        self._ready.clear()
+        self._left, self._all_ended = 0, False
+        with (self._home.parent / "agent.err").open("ab") as errors:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "sirdar.agent", "--with-parent"),
+                *("--home", str(self._home)),
+                *("--server", self._address()),
+                *("--slots", str(self._slots)),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=errors,
+                env=self._environment(),
+                start_new_session=True,  # a Ctrl-C in the terminal is for us to pass on
+            )
+        self._reading = asyncio.create_task(self._read(self._process))
+        log.info("agent_started", pid=self._process.pid)
+
+    async def _evict(self) -> None:
+        """The agent of a ``sirdar up`` that died may not have left yet: it is asked to, and ended where it does not answer."""
+        began, before, asked = time.monotonic(), None, set()
+        while (pid := holder(self._home)) is not None:
+            late = time.monotonic() - began > self._settings.agent_evict_s
+            # Seen twice: between taking the lock and writing its id, a new holder shows its forerunner's.
+            if pid and pid == before and (pid, late) not in asked and _is_agent(pid):
+                asked.add((pid, late))
+                log.warning("old_agent_asked_to_leave", pid=pid, by_force=late)
+                with contextlib.suppress(ProcessLookupError):
+                    if late and sys.platform != "win32":
+                        os.kill(pid, signal.SIGKILL)
+                    else:
+                        request_end(pid, Ending.LEAVE)
+            before = pid
+            await asyncio.sleep(LOOK_S)
+
+    def _environment(self) -> dict[str, str]:
         # What the server was told, passwords and tokens among it, is no business of the agent's, whose programs could read it.
         environment = {
-            key: value for key, value in os.environ.items() if not key.startswith("SIRDAR_") and key != "EVEREST_TOKEN"
+            key: value
+            for key, value in os.environ.items()
+            if key.startswith("SIRDAR_AGENT_") or not (key.startswith("SIRDAR_") or key == "EVEREST_TOKEN")
         }
         if self._join:
             environment["SIRDAR_JOIN"] = self._join  # not on the command line, which others on the machine may read
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "sirdar.agent",
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env=environment,
-            start_new_session=True,  # a Ctrl-C in the terminal is for us to pass on
-        )
-        self._reading = asyncio.create_task(self._read(self._process))
-        log.info("agent_started", pid=self._process.pid)
+        return environment
 
     def _address(self) -> str:
         host = self._settings.host
