@@ -253,7 +253,7 @@ class Product:
         counted["blob files"] = sum(
             path.is_file()
             for path in blobs.rglob("*")
-            if path.relative_to(blobs).parts[0] not in {"tmp", "trash", ".marker"}
+            if path.relative_to(blobs).parts[0] not in {"tmp", "trash", "uploads", ".marker"}
         )
         counted["drafts"] = sum(path.is_file() for path in (blobs / "tmp").rglob("*"))
         return counted

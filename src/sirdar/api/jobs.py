@@ -65,6 +65,9 @@ async def list_jobs(
     after: After = "",
 ) -> Response:
     """Jobs that you may see, the newest first."""
+    for field, words in {"app": app, "text": text, "owner": owner, "name": name, "parent": parent}.items():
+        if words and "\0" in words:
+            raise Problem("invalid_field", "A zero byte stands in no name.", field=field, hint="Leave the %00 out.")
     wanted = JobFilter(
         state=_states(state),
         app=f"{caller.name}/{app[3:]}" if app and app.startswith("me/") else app,

@@ -24,6 +24,7 @@ MAX_FILES = 10_000  # files of one input
 MAX_JSON_DEPTH = 32
 MAX_JSON_SIZE = 1_000_000  # characters of all texts and keys, plus 8 for each element
 MAX_INTEGER_BITS = 4096
+RESERVED_KEYS = frozenset({"$file", "$secret", "$url"})  # what stands for a file, a secret, an address in stored inputs
 MAX_URI = 4096
 
 FILE_EXPECTED = "a file: the uri of an upload (/api/files/...) or an http(s) address"
@@ -78,7 +79,7 @@ def check(
             continue
         try:
             values[name] = _CHECKS[spec.type](spec, value)
-            if not file_refs and spec.type in _FILES:
+            if not file_refs and (spec.type in _FILES or (spec.items is not None and spec.items.type in _FILES)):
                 _refuse_refs(value)
         except Invalid as error:
             errors.append(FieldError(f"{where}.{name}{error.place}", error.detail, error.expected or describe(spec)))
@@ -349,7 +350,7 @@ def _json_value(spec: InputSpec, value: Any) -> Any:
 
 
 def _free_json(value: Any) -> Any:
-    """Any JSON within the limits of depth and size. ``$file`` is refused: it is how a stored file is told from data."""
+    """Any JSON within the limits of depth and size. Reserved keys are refused: by them stored files are told from data."""
     size = 0
     for depth, item in _walk(value):
         if depth > MAX_JSON_DEPTH:
@@ -361,8 +362,8 @@ def _free_json(value: Any) -> Any:
             raise Invalid(f"the JSON holds {item!r}, which is not a finite number")
         if isinstance(item, str) and not is_text(item):
             raise Invalid("the JSON holds half a character")
-        if isinstance(item, dict) and "$file" in item:
-            raise Invalid("the JSON holds the key $file, which is reserved")
+        if isinstance(item, dict) and (reserved := RESERVED_KEYS & item.keys()):
+            raise Invalid(f"the JSON holds the key {min(reserved)}, which is reserved")
         if isinstance(item, int) and item.bit_length() > MAX_INTEGER_BITS:
             raise Invalid("the JSON holds a number that is too large")
         if not isinstance(item, str | int | float | dict | list | None):

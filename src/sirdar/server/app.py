@@ -70,6 +70,7 @@ def build_app(services: Services) -> FastAPI:
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # a name with a line break would be sent to another address
     )
     assigner = Assigner(services.settings, services.keys)
     services.hub.on_close.append(assigner.release_all)

@@ -130,7 +130,7 @@ def require_publish(caller: Caller) -> None:
 
 def seen_job(conn: Conn, caller: Caller | None, job_id: str, *, link: str | None = None) -> JobFacts:
     """The facts of a job that the caller may see. Raises ``not_found`` otherwise, and where there is none."""
-    job = facts.job_facts(conn, job_id)
+    job = facts.job_facts(conn, job_id) if job_id.isascii() and job_id.isalnum() else None
     if job is not None and may_see_job(
         caller, job.owner_id, job.shares, app_id=job.app_id, share_hash=job.share_hash, link=link
     ):

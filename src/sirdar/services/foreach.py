@@ -17,7 +17,12 @@ async def read_items(
 ) -> list[dict[str, Any]] | None:
     """The input sets, or None where the job is of one task. Raises Problem with the line that is wrong."""
     if isinstance(foreach, ForeachUri):
-        ref = await resolve_uri(services, caller, foreach.uri)
+        try:
+            ref = await resolve_uri(services, caller, foreach.uri)
+        except Problem as problem:
+            raise Problem(
+                problem.code, problem.detail, field="foreach.uri", expected=problem.expected, hint=problem.hint
+            ) from None
         if ref.size_bytes > FILE_BYTES:
             raise Problem("too_large", f"{ref.name} is over {FILE_BYTES} bytes.", field="foreach.uri")
         path = services.blobs.path(ref.sha256)

@@ -44,7 +44,7 @@ async def prepare(
         checked = None
     else:
         common, errors = check(specs, given, partial=True, file_refs=trusted_files)
-        checked = _check_items(specs, common, items, errors)
+        checked = _check_items(specs, common, items, errors, trusted_files=trusted_files)
     _raise(errors)
     walk = _Walk(services, caller)
     special = [
@@ -65,6 +65,8 @@ def _check_items(
     common: Mapping[str, Any],
     items: Sequence[Mapping[str, Any]],
     errors: list[FieldError],
+    *,
+    trusted_files: bool,
 ) -> list[dict[str, Any]]:
     """Each item merged over the common inputs must be complete; what is kept is what the item adds."""
     checked = []
@@ -72,7 +74,7 @@ def _check_items(
         if not isinstance(item, Mapping):
             errors.append(FieldError(f"foreach[{no}]", "is not a set of inputs", "an object"))
             continue
-        values, wrong = check(specs, {**common, **item}, file_refs=True, where=f"foreach[{no}]")
+        values, wrong = check(specs, {**common, **item}, file_refs=trusted_files, where=f"foreach[{no}]")
         if wrong:
             errors.extend(wrong)
             if len(errors) >= MAX_ERRORS:

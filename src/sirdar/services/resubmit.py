@@ -74,6 +74,8 @@ def _is_secret(value: Any) -> bool:
 
 
 def _value(value: Any, services: Services) -> Any:
+    if isinstance(value, list):
+        return [_value(item, services) for item in value]
     if _is_secret(value):
         return services.keys.unseal(value["$secret"])
     if isinstance(value, dict) and len(value) == 1 and "$url" in value:

@@ -5,6 +5,15 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
+LONGEST_S = 100 * 366 * 86400.0
+
+
+def printable(name: str | None) -> str | None:
+    """The name, if it has no control characters. Raises ValueError."""
+    if name is not None and any(ord(char) < 32 or ord(char) == 127 for char in name):
+        raise ValueError("holds control characters")
+    return name
+
 
 class Body(BaseModel):
     """Base of request bodies: camelCase names, unknown ones refused."""
@@ -51,14 +60,9 @@ class SubmitRequest(Body):
     after: str | list[str] = []
     priority: int = Field(0, ge=-100, le=100)
     notify: list[Notify] = Field([], max_length=20)
-    retention_s: float | None = Field(None, gt=0)
+    retention_s: float | None = Field(None, gt=0, le=LONGEST_S)
 
-    @field_validator("name")
-    @classmethod
-    def _printable(cls, name: str) -> str:
-        if any(ord(char) < 32 or ord(char) == 127 for char in name):
-            raise ValueError("holds control characters")
-        return name
+    _printable = field_validator("name")(printable)
 
     @property
     def waits(self) -> list[str]:
@@ -72,3 +76,5 @@ class ResubmitRequest(Body):
     name: str | None = Field(None, max_length=500)
     version: Literal["same", "latest"] = "same"
     debug: bool | None = None
+
+    _printable = field_validator("name")(printable)
