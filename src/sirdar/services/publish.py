@@ -18,6 +18,7 @@ from sirdar.domain.people import Caller
 from sirdar.domain.problems import FieldError, Problem
 from sirdar.services import access, appsecrets, audit, quotas
 from sirdar.services.app_cache import cache_of
+from sirdar.services.code_tokens import token_of_environment
 from sirdar.services.context import Services
 from sirdar.services.publish_code import Resolved, fetch_code, resolve_code
 from sirdar.store import app_rights, publishing
@@ -306,7 +307,9 @@ def _notes(app: App, inserted: Inserted, secrets: Collection[str]) -> tuple[str,
     notes = []
     if inserted.returned:
         notes.append(f"These are the bytes of version {inserted.number}; it is the current version again.")
-    wanted = {*app.secrets, *({app.code.token_secret} if app.code.token_secret else ())}
+    wanted = set(app.secrets)
+    if app.code.token_secret and token_of_environment(app.code) is None:
+        wanted.add(app.code.token_secret)
     if unset := sorted(wanted - set(secrets)):
         one = len(unset) == 1
         notes.append(f"Secret{'' if one else 's'} without a value yet: {', '.join(unset)}.")

@@ -11,6 +11,7 @@ from sirdar.services import appsecrets
 from sirdar.services.code.cache import ArchiveCache
 from sirdar.services.code.resolve import Resolved, resolve
 from sirdar.services.code.sources import Sources
+from sirdar.services.code_tokens import token_of_environment
 from sirdar.services.context import Services
 from sirdar.services.outbound.addresses import AddressPolicy
 from sirdar.services.settings import Settings
@@ -27,7 +28,8 @@ REGISTERED_AT_ONCE = 500  # blobs in one transaction, so that others get their t
 async def resolve_code(services: Services, app: App, values: Mapping[str, Any], secrets: Mapping[str, str]) -> Resolved:
     """The application's code as it is now: a commit, its version for people, its files (registered, and young).
 
-    ``values``: checked inputs, for a ref such as ``${version}``. ``secrets``: the application's, in clear. Once per job: all its
+    ``values``: checked inputs, for a ref such as ``${version}``. ``secrets``: the application's, in clear; where its token is not
+    among them, the server's environment may have it. Once per job: all its
     tasks and retries use the same answer. Raises what ``services.code.resolve`` raises.
     """
 
@@ -35,6 +37,9 @@ async def resolve_code(services: Services, app: App, values: Mapping[str, Any], 
         blob = await services.blobs.put_path(path)
         return blob.sha256, blob.size_bytes
 
+    wanted = app.code.token_secret
+    if wanted is not None and not secrets.get(wanted) and (token := token_of_environment(app.code)):
+        secrets = {**secrets, wanted: token}
     resolved = await resolve(
         app.code,
         values=values,

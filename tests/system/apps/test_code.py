@@ -153,6 +153,27 @@ def test_a_token_comes_from_the_secrets(allowing: Any, tmp_path: Path) -> None:
     assert not allowing.holds(TOKEN)
 
 
+def test_a_token_of_the_servers_environment(allowing: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    anna = allowing["anna"]
+    with serve_git(tmp_path / "served" / "model.git", TOKEN) as repository:
+        repository.commit(fit_py=b"print(1)")
+        wanted = {"description": description(repository, "  token: lab_git\n")}
+        monkeypatch.setenv("SIRDAR_CODE_TOKEN_LAB_GIT", TOKEN)
+        for hosts in ("", "127.0.0.1", "example.org", f"127.0.0.1:{repository.port + 1}"):
+            monkeypatch.setenv("SIRDAR_CODE_HOSTS_LAB_GIT", hosts)
+            found = anna.refused(422, "invalid_field", "POST", "/api/apps/publish", json=wanted)
+            assert "lab_git" in found["detail"]
+        assert repository.requests == 0, "a token that may not be sent there is not tried"
+        monkeypatch.setenv("SIRDAR_CODE_HOSTS_LAB_GIT", f"example.org, 127.0.0.1:{repository.port}")
+        reply = anna.post("/api/apps/publish", json=wanted)
+        assert reply.status_code == 201, reply.text
+        assert "without a value" not in reply.text
+        own = anna.post("/api/apps/publish", json={**wanted, "secrets": {"lab_git": "wrong"}})
+        assert own.status_code == 502, "the application's own secret comes first"
+        assert TOKEN not in reply.text + own.text
+    assert not allowing.holds(TOKEN)
+
+
 def test_code_at_submission_is_not_fetched_yet(allowing: Any, tmp_path: Path) -> None:
     anna = allowing["anna"]
     with serve_git(tmp_path / "served" / "model.git") as repository:

@@ -116,7 +116,7 @@ def _token(code: Code, secrets: Mapping[str, str]) -> str | None:
         "invalid_field",
         f"The secret {code.token_secret!r} with the token for the code is not set.",
         field=code.token_secret,
-        hint=f"Set the application's secret {code.token_secret}.",
+        hint=f"Set the application's secret {code.token_secret}, or ask the administrator for a token for that server.",
     )
 
 
