@@ -101,7 +101,7 @@ def _of_task(task: TaskView, unreachable: set[str], now: float) -> Why | None:
     name = f"Task {task.no}"
     if task.reason is not None:
         return None
-    if task.resource in unreachable:
+    if task.resource in unreachable and (task.attempt or task.leased):
         return Why("unreachable", f"{name} is on {task.resource}, which is unreachable; it is still counted.")
     if task.not_before and task.not_before > now:
         return Why("retry", f"{name} is tried again in {task.not_before - now:.0f} s, after {task.faults} fault(s).")

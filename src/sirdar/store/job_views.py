@@ -422,6 +422,8 @@ def _task(row: Any) -> TaskView:
 
 def _implied_state(job: JobView) -> str:
     """The state of tasks that never got a row."""
+    if job.ended_at is None and job.cancel_requested_at is not None:
+        return "CANCELLED"  # withdrawn with the wish; others of the job have not confirmed yet
     if job.ended_at is None:
         return job.state if job.state == "SUBMITTED" else "READY"
     return "FAILED" if job.state == "FAILED" and not job.cancelled else "CANCELLED"
@@ -430,6 +432,9 @@ def _implied_state(job: JobView) -> str:
 def _unexpanded(job: JobView, no: int) -> TaskView:
     state = _implied_state(job)
     ended = job.ended_at is not None
+    reason, message = (job.reason, job.message) if ended else (None, None)
+    if state == "CANCELLED":  # whatever the others ended with: this one was not run
+        reason, message = "cancelled", f"Cancelled by {job.cancel_requested_by} before it started"
     return TaskView(
         no=no,
         state=state,
@@ -445,8 +450,8 @@ def _unexpanded(job: JobView, no: int) -> TaskView:
         started_at=None,
         ended_at=job.ended_at,
         reported_at=None,
-        reason=job.reason if ended else None,
-        message=job.message if ended else None,
+        reason=reason,
+        message=message,
         exit_code=None,
         result={},
         stats={},
