@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from tests.store.ledger import CPUS, MEMORY, Ledger, check
 
 from sirdar.dispatch.assign import Assigner
 from sirdar.domain.placement import Place
@@ -16,7 +17,6 @@ from sirdar.domain.problems import Problem
 from sirdar.store import engine
 from sirdar.store import tables as t
 from sirdar.store.engine import Hints, Store, Tx
-from tests.store.ledger import CPUS, MEMORY, Ledger, check
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """The ledger through its services, on both databases: offers, leases, lost agents, replacements, cancelling."""
 
-from sirdar.store import tables as t
 from tests.store.ledger import Agent, Ledger, check
+
+from sirdar.store import tables as t
 
 
 def test_a_task_goes_from_submission_to_its_end(ledger: Ledger) -> None:

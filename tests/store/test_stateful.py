@@ -19,9 +19,9 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from tests.store.ledger import ENDED, Agent, Ledger, check
 
 from sirdar.store import tables as t
-from tests.store.ledger import ENDED, Agent, Ledger, check
 
 LONG = os.environ.get("SIRDAR_LONG") == "1"
 AGENTS = 3

@@ -197,7 +197,7 @@ class Assigner:
             self._served[owners[given.job]] = self._turn
 
     def _given_back(self, tx: Tx, batch: Batch, job: Job, n: int) -> list[Task]:
-        """Tasks of the job that were tried before and wait again; they go first. Those that this batch leased are not among them."""
+        """Tasks of the job that were tried before and wait again; they go first. Not those that this batch leased already."""
         if job.waiting == job.total - job.expanded:
             return []
         leased = batch.tasks_of(job.id)

@@ -5,7 +5,6 @@ statement for each kind of row. What began and ended within the batch is written
 """
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any

@@ -14,6 +14,7 @@ from sirdar.domain.job import Job
 from sirdar.domain.outcome import Outcome, Reason
 from sirdar.domain.placement import Wanted
 from sirdar.domain.states import OnFailure, State
+from sirdar.store.blobs import refer
 from sirdar.store.engine import Tx
 from sirdar.store.tables import (
     attempts,
@@ -141,7 +142,6 @@ _SAVE_JOB = (
 )
 _INSERT_JOB = sa.insert(jobs)
 _INSERT_EVENT = sa.insert(events)
-_INSERT_REF = sa.insert(blob_refs)
 
 
 def lock_jobs(tx: Tx, ids: Iterable[str]) -> dict[str, JobRow]:
@@ -262,8 +262,7 @@ def insert_job(tx: Tx, new: NewJob) -> None:
     if new.items:
         _insert_items(tx, new.id, new.items)
     if new.blobs:
-        holder = f"job:{new.id}"
-        tx.conn.execute(_INSERT_REF, [{"sha256": sha, "holder": holder} for sha in sorted(set(new.blobs))])
+        refer(tx, f"job:{new.id}", new.blobs)
     if new.waits:
         tx.conn.execute(sa.insert(job_waits), [{"job_id": new.id, "on_job": other} for other in sorted(set(new.waits))])
 
@@ -304,7 +303,7 @@ _DUE = (
 _HAS_DUE = sa.text(f"(total > expanded OR EXISTS ({_DUE}))")
 # How many may be placed now. Most jobs have no tasks that came back, and their tasks' rows are not looked at.
 _DUE_N = sa.text(
-    "CASE WHEN waiting = total - expanded THEN waiting"
+    "CASE WHEN waiting = total - expanded THEN waiting"  # noqa: S608  (constants only)
     f" ELSE total - expanded + (SELECT count(*) FROM ({_DUE} LIMIT 1000) AS due) END"
 )
 _QUEUE = (

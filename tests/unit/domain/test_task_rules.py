@@ -226,5 +226,5 @@ def test_any_order_of_doubled_facts_ends_once() -> None:
 
 
 def test_a_story_stands_in_the_error() -> None:
-    with pytest.raises(InvalidTransition, match="Withdrawn cannot follow Task.*RUNNING"):
+    with pytest.raises(InvalidTransition, match=r"Withdrawn cannot follow Task.*RUNNING"):
         step(RUNNING, Withdrawn(STOPPED), NOW)
