@@ -24,7 +24,6 @@ from sirdar.store import people, resources
 from sirdar.store import tables as t
 from sirdar.store.engine import Store, Tx
 from sirdar.store.ids import new_id
-from sirdar.store.people import User
 
 USERS, APPS, AT_ONCE = 20, 30, 5000
 SPAN_S = 90 * 86400.0
@@ -89,28 +88,25 @@ def _do_not_wait_for_the_disk(connection: Any, _record: object) -> None:
 
 
 def _people_and_apps(tx: Tx) -> _Cast:
-    owners = []
-    for number in range(USERS):
-        user = User(
-            UserId(new_id()), f"researcher{number}", None, None, False, True, None, None, 0.0, 0, None, tx.now, None
-        )
-        people.insert_user(tx, user)
-        owners.append(user)
+    owners = [(new_id(), f"researcher{number}") for number in range(USERS)]
+    rows = [{"id": user_id, "name": name, "can_publish": 1, "created_at": tx.now} for user_id, name in owners]
+    tx.conn.execute(sa.insert(t.users), rows)
     cluster = new_id()
-    resources.insert_resource(tx, id=cluster, name="cluster", owner_id=owners[0].id, lost_after_s=1e9)
+    resources.insert_resource(tx, id=cluster, name="cluster", owner_id=owners[0][0], lost_after_s=1e9)
     resources.begin_session(tx, cluster, session="far", capabilities={}, agent_version="1", lease_s=1e9)
     admin = people.user_by_name(tx.conn, "admin")
     app = app_store.find_app(tx.conn, "admin", "true")
     version = app_store.get_version(tx.conn, app.id) if app else None
     assert version is not None and admin is not None, "the application that a bench publishes first is missing"
     made = [_publish(tx, owners[number % 10], f"program{number}", version.document) for number in range(APPS)]
-    return _Cast([admin.id, *(owner.id for owner in owners)], made, cluster)
+    return _Cast([admin.id, *(user_id for user_id, _ in owners)], made, cluster)
 
 
-def _publish(tx: Tx, owner: User, alias: str, document: Any) -> tuple[str, str]:
+def _publish(tx: Tx, owner: tuple[str, str], alias: str, document: Any) -> tuple[str, str]:
     text = json.dumps({**document, "alias": alias}, sort_keys=True)
-    words = (alias, f"What {alias} computes", f"An application of {owner.name}")
-    draft = app_store.Draft(owner.id, owner.name, *words, ("bench",), f"digest-{alias}", text, ())
+    user_id, name = owner
+    words = (alias, f"What {alias} computes", f"An application of {name}")
+    draft = app_store.Draft(UserId(user_id), name, *words, ("bench",), f"digest-{alias}", text, ())
     inserted = app_store.insert_version(tx, draft)
     return inserted.app.id, inserted.version_id
 
