@@ -61,10 +61,13 @@ def apply_report(tx: Tx, settings: Settings, resource_id: str, request: SyncRequ
         if message.key in mine:
             batch.say(mine[message.key], message.text, message.progress, message.metrics)
     versions: dict[str, str] = {}
+    named = {final.key: set(_blobs(final)) for final in request.finals if final.key in mine}
+    here = blob_store.touch(tx, set().union(*named.values())) if any(named.values()) else set()
     for final in request.finals:
-        if final.key in mine and _end(tx, batch, mine[final.key], final) and final.code_version:
+        if final.key in mine and _end(batch, mine[final.key], final, named[final.key] - here) and final.code_version:
             versions.setdefault(mine[final.key].job, final.code_version[:MOST_VERSION_CHARS])
         report.acked.append(final.key)
+    blob_store.name(tx, ((f"job:{mine[key].job}", sha) for key, shas in named.items() for sha in shas & here))
     for job_id, version in versions.items():
         preparing.note_code_version(tx, job_id, version)
     if batch.recovered:  # so that the next round does not give it up again before it sends its heartbeat
@@ -106,15 +109,16 @@ def _refuse(batch: Batch, key: AttemptKey, why: str) -> None:
         batch.end(key, Outcome(Reason.REFUSED, why), {"ended_at": batch.tx.now, "reported_at": batch.tx.now})
 
 
-def _end(tx: Tx, batch: Batch, key: AttemptKey, final: Final) -> bool:
-    """False where the final came too late to count."""
+def _end(batch: Batch, key: AttemptKey, final: Final, missing: set[str]) -> bool:
+    """False where the final came too late to count. DONE means that the files are here: where one is not, it is not DONE."""
     reason = Reason(final.reason) if final.reason in REASONS else Reason.START  # a newer agent may know more reasons
     outcome = Outcome(reason, final.message, final.exit_code)
     cpu_s = final.stats.cpu_user_s + final.stats.cpu_system_s
-    counts = batch.end(key, outcome, _columns(final), cpu_s=cpu_s)
-    if counts and (shas := list(_blobs(final))):
-        blob_store.refer(tx, f"job:{key.job}", shas)
-    return counts
+    if missing:
+        words = f"{len(missing)} of its files did not reach the server, or were damaged there; the program had ended: "
+        outcome = Outcome(Reason.STAGE_OUT, words + final.message, final.exit_code)
+        final = final.model_copy(update={"outputs": {}, "debug": None, "stdout": Stream(), "stderr": Stream()})
+    return batch.end(key, outcome, _columns(final), cpu_s=cpu_s)
 
 
 def _columns(final: Final) -> dict[str, Any]:

@@ -90,6 +90,13 @@ def refer(tx: Tx, holder: str, digests: Iterable[str]) -> None:
     _insert_ignoring(tx.conn, blob_refs, [{"sha256": sha256, "holder": holder} for sha256 in sorted(wanted)])
 
 
+def name(tx: Tx, pairs: Iterable[tuple[str, str]]) -> None:
+    """Note (holder, digest) pairs of blobs that ``touch`` has just found."""
+    _insert_ignoring(
+        tx.conn, blob_refs, [{"sha256": sha256, "holder": holder} for holder, sha256 in sorted(set(pairs))]
+    )
+
+
 def release(tx: Tx, *holders: str) -> None:
     """The holders are gone: they name nothing any more. What nobody else names is collected after the grace."""
     for part in _chunks(holders):

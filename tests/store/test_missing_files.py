@@ -1,0 +1,38 @@
+"""DONE means that the files are here: a final that names a blob which is not is no success."""
+
+from tests.store.ledger import Ledger, check
+
+from sirdar.store import blobs as blob_store
+
+SHA = "ab" * 32
+
+
+def outputs(sha256: str) -> dict[str, object]:
+    return {"plot": {"$file": {"name": "plot.png", "sha256": sha256, "size": 3}}}
+
+
+def test_a_final_whose_files_did_not_arrive_is_a_fault_of_the_platform(ledger: Ledger) -> None:
+    job = ledger.submit(retries=0)
+    agent = ledger.attach()
+    (key,) = agent.take()
+    agent.phase(key)
+    agent.final(key, outputs=outputs(SHA))
+    check(ledger)
+    assert ledger.job(job).state == "FAILED"
+    assert ledger.job(job).reason == "stage_out"
+    assert ledger.task(job).result_json is None
+
+
+def test_the_others_in_the_same_call_are_not_held_up(ledger: Ledger) -> None:
+    job = ledger.submit(2, retries=0)
+    agent = ledger.attach()
+    keys = agent.take(2)
+    for key in keys:
+        agent.phase(key)
+    ledger.write(lambda tx: blob_store.register(tx, SHA, 3))
+    finals = [agent.make_final(keys[0], outputs=outputs("cd" * 32)), agent.make_final(keys[1], outputs=outputs(SHA))]
+    reply = agent.sync(finals=finals)
+    assert sorted(reply["acked"]) == sorted(keys)
+    check(ledger)
+    assert [ledger.task(job, no).state for no in range(2)] == ["FAILED", "DONE"]
+    assert ledger.read(lambda conn: blob_store.holders_of(conn, SHA)) == [f"job:{job}"]
