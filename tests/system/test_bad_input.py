@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (rows of tables)
 """Bad input, through the real product: each case is a clear problem, nothing is half-created, nothing is executed.
 
 The cases are tables. A row says what is wrong, what is sent, and what must be answered: status, code, and field where one

@@ -20,6 +20,7 @@ from sirdar.domain.problems import Problem
 from sirdar.server.agent_process import AgentProcess
 from sirdar.server.app import build_asgi, build_services
 from sirdar.server.home import HomeHeld, HomeLock
+from sirdar.server.http import Http
 from sirdar.server.logs import configure_logs
 from sirdar.services import attach, people, tokens
 from sirdar.services.context import Services
@@ -219,7 +220,7 @@ def _uvicorn_config(app: Any) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         loop="none",
-        http="httptools",
+        http=Http,
         ws="none",
         lifespan="on",
         timeout_graceful_shutdown=2,
