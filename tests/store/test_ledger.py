@@ -215,3 +215,39 @@ def test_times_of_earlier_phases_stay(ledger: Ledger) -> None:
     second.take()
     attempt = ledger.attempt(job)
     assert (attempt.reason, attempt.accepted_at, attempt.started_at) == ("agent_lost", began, began)
+
+
+def test_an_end_that_comes_too_late_goes_into_the_story(ledger: Ledger) -> None:
+    job = ledger.submit()
+    first, second = ledger.attach(), ledger.attach()
+    old, new = lost_and_offered_again(ledger, job, first, second)
+    second.accept([new])
+    for _ in range(2):
+        reply = first.final(old, "exit_code")
+        assert reply["acked"] == [old]
+    check(ledger)
+    assert ledger.kinds(job).count("superseded") == 1, "told once, however often it is sent"
+    assert ledger.attempt(job).reason == "superseded"
+    assert ledger.attempt(job).message.endswith("It ended: exit_code")
+    second.final(new)
+    assert ledger.job(job).state == "DONE"
+
+
+def test_characters_that_a_database_does_not_take_do_not_stop_the_outbox(ledger: Ledger) -> None:
+    job = ledger.submit()
+    agent = ledger.attach()
+    (key,) = agent.take()
+    agent.sync(messages=[{"key": key, "seq": 1, "at": 1.0, "text": "half\0done"}])
+    agent.final(key, "exit_code", message="It said \0", text="last\0words")
+    assert (ledger.job(job).state, ledger.job(job).message) == ("FAILED", "It said \ufffd")
+    assert ledger.task(job).status_message == "last\ufffdwords"
+    agent.sync(finals=[agent.make_final("job\0-0-0"), agent.make_final("j-99999999999999999999-0")])
+
+
+def test_a_retry_is_not_due_before_its_time_even_if_the_task_was_lost(ledger: Ledger) -> None:
+    job = ledger.submit(retries=2)
+    agent = ledger.attach()
+    (key,) = agent.take()
+    agent.final(key, "start")
+    assert ledger.task(job).not_before == ledger.clock.now + ledger.settings.retry_base_s
+    assert agent.claim() == []

@@ -1,5 +1,6 @@
 """Names of things: typed ids and the key of an attempt."""
 
+import re
 from dataclasses import dataclass
 from typing import NewType
 
@@ -13,6 +14,8 @@ Sha256 = NewType("Sha256", str)
 # Crockford's base 32 in lower case: no i, l, o, u, so an id survives being read aloud.
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 ID_BYTES = 10
+_WORD = re.compile(r"[0-9A-Za-z]+")
+_NUMBER = re.compile(r"[0-9]{1,9}")  # fits the columns
 
 
 def encode_id(raw: bytes) -> str:
@@ -40,6 +43,6 @@ class AttemptKey:
     def parse(cls, text: str) -> "AttemptKey":
         """Inverse of ``text``. Raises ValueError where it is not of that form."""
         parts = text.rsplit("-", 2)
-        if len(parts) != 3 or not parts[0] or not (parts[1].isdecimal() and parts[2].isdecimal()):
+        if len(parts) != 3 or not _WORD.fullmatch(parts[0]) or not all(map(_NUMBER.fullmatch, parts[1:])):
             raise ValueError(f"{text!r} is not a task id of the form JOB-TASK-RESTART")
         return cls(JobId(parts[0]), int(parts[1]), int(parts[2]) + 1)

@@ -4,7 +4,6 @@ A batch locks the jobs first, in one order, loads what it needs in one query, ap
 statement for each kind of row. What began and ended within the batch is written once, in its last state.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -28,6 +27,7 @@ from sirdar.domain.task import (
     Unreachable,
     Withdrawn,
 )
+from sirdar.services.batch_words import said_values, state_event, storable
 from sirdar.services.endings import tell_end
 from sirdar.store import jobs as job_store
 from sirdar.store import tasks as task_store
@@ -165,6 +165,7 @@ class Batch:
         if task is None or task.attempt != key.attempt or task.state.ended:
             return
         self.recover(key)
+        text = storable(text) if text is not None else None
         self._said[key.job, key.task] = {"text": text, "progress": progress, "metrics": dict(metrics)}
         self.tx.hints.jobs.add(key.job)
         if text is not None:
@@ -172,7 +173,9 @@ class Batch:
 
     def end(self, key: AttemptKey, outcome: Outcome, columns: Mapping[str, Any], *, cpu_s: float = 0.0) -> bool:
         """The attempt is over. False: it was a duplicate or superseded and changed nothing."""
+        outcome = replace(outcome, message=storable(outcome.message))
         if self.attempt_state(key) in (None, AttemptState.ENDED):
+            self._note_late_end(key, outcome)
             return False
         task, change = self._tasks[key.job, key.task], self._jobs[key.job]
         if task.attempt != key.attempt and self.attempt_state(key) is not AttemptState.OFFERED:
@@ -202,7 +205,9 @@ class Batch:
         change = self._jobs[key.job]
         change.started_at = _earliest(change.started_at, after.started_at)
         if after.state.ended:
-            self._ended[key.job, key.task] = {**columns, "resource_id": self._loaded[key].attempt.resource_id}
+            words = storable(columns.get("status_message") or "") or None
+            resource_id = self._loaded[key].attempt.resource_id
+            self._ended[key.job, key.task] = {**columns, "status_message": words, "resource_id": resource_id}
             self._note_end(change, key, after, columns)
         else:
             change.returned.append([key.task, key.attempt, outcome.reason.value, outcome.message])
@@ -221,6 +226,16 @@ class Batch:
         change.ended.append(
             [key.task, key.attempt, task.state.value, outcome.reason.value, task.started_at, columns.get("ended_at")]
         )
+
+    def _note_late_end(self, key: AttemptKey, outcome: Outcome) -> None:
+        """The end of an attempt that had been given up goes into the story, once, and changes nothing else."""
+        both = self._loaded.get(key)
+        if both is None or both.attempt.reason is not Reason.AGENT_LOST or key in self._attempt_ends:
+            return
+        told = Outcome(Reason.SUPERSEDED, f"Its end came too late to count: {outcome.message}", outcome.exit_code)
+        self._attempt_ends[key] = (told, None, None, None)
+        entry = [key.task, key.attempt, outcome.reason.value, told.message]
+        self._jobs[key.job].events.append(("superseded", {"tasks": [entry]}))
 
     def withdraw_offer(self, key: AttemptKey, outcome: Outcome) -> bool:
         """The offer was not accepted in time, or refused: the task waits again."""
@@ -355,7 +370,7 @@ class Batch:
         after, effects = job_rules.step(before, event, self.tx.now)
         change.row = replace(change.row, job=after)
         if after.state is not before.state:
-            change.events.append(("state", _state_event(after)))
+            change.events.append(("state", state_event(after)))
         if Effect.PLACE in effects:
             self.tx.hints.queue = True
         if Effect.STOP in effects:
@@ -443,7 +458,7 @@ class Batch:
         ended = [(job_id, self._tasks[job_id, no], columns) for (job_id, no), columns in self._ended.items()]
         task_store.end_tasks(self.tx, ended)
         said = [(place, words) for place, words in self._said.items() if place not in self._ended]
-        task_store.say(self.tx, [_said_values(place, words) for place, words in said])
+        task_store.say(self.tx, [said_values(place, words) for place, words in said])
         for (job_id, _no), words in said:
             if self._jobs[job_id].row.job.total == 1:
                 job_store.say(self.tx, job_id, words)
@@ -468,23 +483,6 @@ class Batch:
                 usage[change.row.owner_id] = (cpu_s + change.cpu_s, ended + change.told_end)
         if usage:
             job_store.add_usage(self.tx, usage)
-
-
-def _state_event(job: job_rules.Job) -> dict[str, Any]:
-    event: dict[str, Any] = {"state": job.state.value}
-    if job.outcome:
-        event |= {"reason": job.outcome.reason.value, "message": job.outcome.message, "exitCode": job.outcome.exit_code}
-    return event
-
-
-def _said_values(place: tuple[str, int], words: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "b_job": place[0],
-        "b_no": place[1],
-        "b_status_message": words["text"],
-        "b_progress": words["progress"],
-        "b_metrics_json": json.dumps(words["metrics"]) if words["metrics"] else None,
-    }
 
 
 def _earliest(one: float | None, other: float | None) -> float | None:

@@ -27,6 +27,7 @@ class AttemptRow:
     offered_at: float
     accepted_at: float | None
     cancel_at: float | None
+    reason: Reason | None  # of one that ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ class Loaded:
 
 _COLUMNS = """t.job_id, t.no, t.state, t.attempt, t.last_attempt, t.offer, t.leased, t.faults, t.not_before,
  t.started_at, t.reason, t.message, t.exit_code,
- a.no, a.state, a.resource_id, a.session, a.offered_at, a.accepted_at, a.cancel_at, t.status_message"""
+ a.no, a.state, a.resource_id, a.session, a.offered_at, a.accepted_at, a.cancel_at, a.reason,
+ t.status_message"""
 _JOIN = f"""SELECT {_COLUMNS} FROM k
  JOIN tasks t ON t.job_id = k.job_id AND t.no = k.no
  JOIN attempts a ON a.job_id = k.job_id AND a.task_no = k.no AND a.no = k.attempt"""
@@ -181,7 +183,8 @@ def _collect(rows: Any) -> dict[AttemptKey, Loaded]:
         outcome = Outcome(Reason(reason), message or "", code) if reason else None
         task = Task(no, State(state), attempt, last, offer, bool(leased), faults, not_before, started, outcome)
         key = AttemptKey(JobId(job), no, row[13])
-        found[key] = Loaded(task, AttemptRow(key, AttemptState(row[14]), *row[15:20]), row[20])
+        ended_so = Reason(row[20]) if row[20] else None
+        found[key] = Loaded(task, AttemptRow(key, AttemptState(row[14]), *row[15:20], reason=ended_so), row[21])
     return found
 
 
