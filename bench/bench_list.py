@@ -18,6 +18,7 @@ JOBS, JOBS_QUICK = 100_000, 20_000
 REQUESTS, REQUESTS_QUICK = 60, 15
 WARM = 5
 GOAL_MS = 50.0
+LONGEST = "limit=1000"  # measured too; the goal is of pages as people see them
 
 
 def run(config: Config) -> list[Row]:
@@ -59,7 +60,7 @@ def row(what: str, values: list[float], limit_ms: float, jobs: int) -> Row:
         "ms",
         limit=limit_ms,
         limit_what="bare reply",
-        at_most=GOAL_MS,
+        at_most=None if LONGEST in what else GOAL_MS,
         note=f"median {percentile(values, 0.5):.3g}, longest {max(values):.3g} of {len(values)}",
     )
 
@@ -88,7 +89,7 @@ def pages_of(product: Product, past: Past, bare_url: str) -> dict[str, Callable[
         "REST, text that is in no name": (busy, "/api/jobs?text=nowhere"),
         "REST, a day": (busy, f"/api/jobs?{_day(45)}"),
         "REST, state, app and text": (busy, f"/api/jobs?state=FAILED&app={past.app}&text=tsp"),
-        "REST, limit=1000": (busy, "/api/jobs?limit=1000"),
+        f"REST, {LONGEST}": (busy, f"/api/jobs?{LONGEST}"),
     }
     made: dict[str, Callable[[], None]] = {what: partial(ask, http, path, b"[") for what, (http, path) in asked.items()}
     for what, query in {
