@@ -66,6 +66,9 @@ _EXPIRED_OFFERS = f"""SELECT {_COLUMNS} FROM attempts a
 _OFFERED_TO = sa.text(
     "SELECT job_id, task_no, no FROM attempts WHERE resource_id = :resource AND state <> 'ENDED' AND state = 'OFFERED'"
 )
+_WISHES = sa.text(
+    "SELECT job_id, task_no, no FROM attempts WHERE resource_id = :resource AND state <> 'ENDED' AND cancel_at IS NOT NULL"
+)
 _READY_ROWS = sa.text(
     "SELECT no, state, attempt, last_attempt, faults, not_before, started_at FROM tasks"
     " WHERE job_id = :job AND state = 'READY' AND leased = 0 AND (not_before IS NULL OR not_before <= :now)"
@@ -184,7 +187,9 @@ def _collect(rows: Any) -> dict[AttemptKey, Loaded]:
         task = Task(no, State(state), attempt, last, offer, bool(leased), faults, not_before, started, outcome)
         key = AttemptKey(JobId(job), no, row[13])
         ended_so = Reason(row[20]) if row[20] else None
-        found[key] = Loaded(task, AttemptRow(key, AttemptState(row[14]), *row[15:20], reason=ended_so), row[21])
+        found[key] = Loaded(
+            task, AttemptRow(key, AttemptState(row[14]), row[15], row[16], row[17], row[18], row[19], ended_so), row[21]
+        )
     return found
 
 
@@ -343,11 +348,7 @@ def wish_cancel(tx: Tx, keys: Sequence[AttemptKey]) -> None:
 
 def wishes(conn: Connection, resource_id: str) -> list[AttemptKey]:
     """Attempts on a resource that shall be cancelled and have not ended."""
-    rows = conn.execute(
-        sa.select(attempts.c.job_id, attempts.c.task_no, attempts.c.no).where(
-            attempts.c.resource_id == resource_id, attempts.c.cancel_at.is_not(None), sa.text("state <> 'ENDED'")
-        )
-    )
+    rows = conn.execute(_WISHES, {"resource": resource_id})
     return [AttemptKey(JobId(job), task, no) for job, task, no in rows]
 
 
