@@ -14,7 +14,7 @@ from tests.store.ledger import CPUS, MEMORY, Ledger, check
 from sirdar.dispatch.assign import Assigner
 from sirdar.domain.placement import Place
 from sirdar.domain.problems import Problem
-from sirdar.store import engine
+from sirdar.store import engine, schema
 from sirdar.store import tables as t
 from sirdar.store.engine import Hints, Store, Tx
 
@@ -311,3 +311,23 @@ def test_deadlocks_are_not_told_to_callers(database: Any, tmp_path: Path, monkey
     finally:
         ledger.close()
         database.drop_database(name)
+
+
+# ---------------------------------------------------------------- the schema
+
+
+def test_migrations_make_what_the_tables_say(tmp_path: Path) -> None:
+    """Index by index, since a comparison of metadata does not see their order and conditions."""
+    schema.migrate(f"sqlite:///{tmp_path / 'migrated.db'}")
+    made = Store(f"sqlite:///{tmp_path / 'made.db'}")
+    t.metadata.create_all(made.write_engine)
+    made.close()
+    assert _indexes(tmp_path / "migrated.db") == _indexes(tmp_path / "made.db")
+
+
+def _indexes(path: Path) -> dict[str, str]:
+    store = Store(f"sqlite:///{path}")
+    query = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+    found = store.read_now(lambda conn: {row.name: " ".join(row.sql.split()) for row in conn.exec_driver_sql(query)})
+    store.close()
+    return found
