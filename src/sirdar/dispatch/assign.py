@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -49,6 +49,7 @@ class ClaimReply:
 
     offers: Offers
     cancels: list[str]
+    variables: list[tuple[str, str, str]] = field(default_factory=list)  # shared ones that changed: (job, name, value)
 
 
 class Assigner:
@@ -115,7 +116,7 @@ class Assigner:
 
     def before_commit(self, tx: Tx) -> None:
         """Serve parked claims from what this batch made ready, and tell agents of new wishes."""
-        if not self._parked or not (tx.hints.queue or tx.hints.resources):
+        if not self._parked or not (tx.hints.queue or tx.hints.resources or tx.hints.variables):
             return
         if not self._busy.acquire(blocking=False):  # waiting here could deadlock with the other's row locks
             tx.hints.after.append(self._again.ring)
@@ -133,17 +134,17 @@ class Assigner:
         for resource_id, claim in claims.items():
             work = offers.get(resource_id)
             cancels = self._wishes(tx, resource_id) if resource_id in tx.hints.resources else []
-            if work is None and not cancels:
+            if work is None and not cancels and not tx.hints.variables:
                 continue
             if not self.unpark(claim):
                 # Its caller gave up this very moment: the offers expire by themselves, or go out with the next claim.
                 continue
-            reply = ClaimReply(work or Offers(), cancels)
+            reply = ClaimReply(work or Offers(), cancels, list(tx.hints.variables))
             tx.hints.after.append(lambda claim=claim, reply=reply: _resolve(claim, reply))  # type: ignore[misc]
             tx.hints.undo.append(lambda claim=claim: self._hold_again(claim))  # type: ignore[misc]
 
     def _wishes(self, tx: Tx, resource_id: str) -> list[str]:
-        return [key.text for key in task_store.wishes(tx.conn, resource_id)]
+        return [key.text for key in task_store.open_of_resource(tx.conn, resource_id)[1]]
 
     def assign(self, tx: Tx, claims: Sequence[tuple[Place, str]]) -> dict[str, Offers]:
         """Lease what fits to the places that ask; what each is to be sent, by resource id."""

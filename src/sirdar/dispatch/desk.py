@@ -23,7 +23,6 @@ from sirdar.store.engine import Store, Tx
 from sirdar.store.resources import ResourceRow
 from sirdar.wire.agent import HeartbeatRequest, HelloReply, HelloRequest, SyncRequest
 
-
 TOKENS_KEPT = 10_000
 
 
@@ -127,7 +126,9 @@ class Desk:
         claimed = await self._await(parked, min(request.claim.wait_s, self._settings.claim_wait_s))
         if claimed is None:
             return reply
-        return _render(known.row, Report(), claimed.offers, claimed.cancels)
+        return _render(known.row, Report(), claimed.offers, claimed.cancels) | (
+            {"vars": claimed.variables} if claimed.variables else {}
+        )
 
     async def _await(self, parked: ParkedClaim, wait_s: float) -> ClaimReply | None:
         try:
@@ -145,9 +146,10 @@ class Desk:
         offers = Offers()
         claim = request.claim
         draining = row.mode == "drain"
+        offered, cancelled = task_store.open_of_resource(tx.conn, row.id)
         if claim is not None and not draining:
-            offers = self._claim(tx, row, request, claim.max_n)
-        cancels = [key.text for key in task_store.wishes(tx.conn, row.id)]
+            offers = self._claim(tx, row, request, offered, claim.max_n)
+        cancels = [key.text for key in cancelled]
         reply = _render(row, report, offers, cancels)
         busy = offers.offers or cancels or _says_something(request)
         if claim is None or future is None or busy:
@@ -157,10 +159,10 @@ class Desk:
         self._assigner.park(parked)
         return reply, parked
 
-    def _claim(self, tx: Tx, row: ResourceRow, request: SyncRequest, max_n: int) -> Offers:
+    def _claim(self, tx: Tx, row: ResourceRow, request: SyncRequest, offered: list[AttemptKey], max_n: int) -> Offers:
         """Offers that the agent has not got (an answer was lost on the way), then new ones."""
         held = {*request.offers_held, *request.accepts, *request.refusals}
-        lost = [key for key in task_store.offered_to(tx.conn, row.id) if key.text not in held]
+        lost = [key for key in offered if key.text not in held]
         if lost:
             return build_offers(tx.conn, self._keys, lost)
         if max_n <= 0:

@@ -29,19 +29,22 @@ class AppFacts:
     shares: Mapping[str, str]
 
 
+_JOB = sa.text("SELECT id, owner_id, app_id, share_hash FROM jobs WHERE id = :job")
+_JOB_SHARES = sa.text("SELECT subject FROM job_shares WHERE job_id = :job")
+
+
 def is_id(text: str) -> bool:
     """Whether a text from an address may be looked for as an id at all: PostgreSQL takes no NUL, for one."""
     return text.isascii() and text.isalnum() and len(text) <= 64
 
 
 def job_facts(conn: Conn, job_id: str) -> JobFacts | None:
-    c = t.jobs.c
     if not is_id(job_id):
         return None
-    row = conn.execute(sa.select(c.id, c.owner_id, c.app_id, c.share_hash).where(c.id == job_id)).one_or_none()
+    row = conn.execute(_JOB, {"job": job_id}).one_or_none()
     if row is None:
         return None
-    shares = conn.execute(sa.select(t.job_shares.c.subject).where(t.job_shares.c.job_id == job_id)).scalars()
+    shares = conn.execute(_JOB_SHARES, {"job": job_id}).scalars()
     return JobFacts(row.id, row.owner_id, row.app_id, frozenset(shares), row.share_hash)
 
 

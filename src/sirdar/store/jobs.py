@@ -419,9 +419,12 @@ def ended_and_unwanted(conn: Connection, limit: int = 1000) -> list[str]:
     return [row[0] for row in conn.execute(query.limit(limit))]
 
 
+_IS_WAITED_FOR = sa.text("SELECT 1 FROM job_waits WHERE on_job = :job LIMIT 1")
+
+
 def is_waited_for(conn: Connection, job_id: str) -> bool:
     """True if another job waits for this one's success."""
-    return conn.execute(sa.select(job_waits.c.job_id).where(job_waits.c.on_job == job_id).limit(1)).first() is not None
+    return conn.execute(_IS_WAITED_FOR, {"job": job_id}).first() is not None
 
 
 def delete_jobs(tx: Tx, ids: Sequence[str]) -> None:

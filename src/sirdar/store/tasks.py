@@ -63,11 +63,9 @@ _OF_JOB = f"""SELECT {_COLUMNS} FROM attempts a
 _EXPIRED_OFFERS = f"""SELECT {_COLUMNS} FROM attempts a
  JOIN tasks t ON t.job_id = a.job_id AND t.no = a.task_no
  WHERE a.state = 'OFFERED' AND a.offered_at < :before LIMIT 1000"""
-_OFFERED_TO = sa.text(
-    "SELECT job_id, task_no, no FROM attempts WHERE resource_id = :resource AND state <> 'ENDED' AND state = 'OFFERED'"
-)
-_WISHES = sa.text(
-    "SELECT job_id, task_no, no FROM attempts WHERE resource_id = :resource AND state <> 'ENDED' AND cancel_at IS NOT NULL"
+_OPEN = sa.text(
+    "SELECT job_id, task_no, no, state FROM attempts"
+    " WHERE resource_id = :resource AND state <> 'ENDED' AND (state = 'OFFERED' OR cancel_at IS NOT NULL)"
 )
 _READY_ROWS = sa.text(
     "SELECT no, state, attempt, last_attempt, faults, not_before, started_at FROM tasks"
@@ -346,16 +344,13 @@ def wish_cancel(tx: Tx, keys: Sequence[AttemptKey]) -> None:
     _attempts(tx, _CANCEL_ATTEMPT, keys, b_cancel_at=tx.now)
 
 
-def wishes(conn: Connection, resource_id: str) -> list[AttemptKey]:
-    """Attempts on a resource that shall be cancelled and have not ended."""
-    rows = conn.execute(_WISHES, {"resource": resource_id})
-    return [AttemptKey(JobId(job), task, no) for job, task, no in rows]
-
-
-def offered_to(conn: Connection, resource_id: str) -> list[AttemptKey]:
-    """Attempts that were offered to a resource's agent and are neither accepted nor withdrawn."""
-    rows = conn.execute(_OFFERED_TO, {"resource": resource_id})
-    return [AttemptKey(JobId(job), task, no) for job, task, no in rows]
+def open_of_resource(conn: Connection, resource_id: str) -> tuple[list[AttemptKey], list[AttemptKey]]:
+    """What an agent has to be told again until it answers: attempts offered and not accepted, and those to be cancelled."""
+    offered: list[AttemptKey] = []
+    cancelled: list[AttemptKey] = []
+    for job, task, no, state in conn.execute(_OPEN, {"resource": resource_id}):
+        (offered if state == "OFFERED" else cancelled).append(AttemptKey(JobId(job), task, no))
+    return offered, cancelled
 
 
 def lives_on(conn: Connection, key: AttemptKey, resource_id: str) -> bool:
