@@ -8,10 +8,10 @@ stand in ``api/publish.py``, whose router comes before this one; submission in `
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from sirdar.api import app_views
+from sirdar.api import app_views, shapes
 from sirdar.api.deps import CallerDep, ServicesDep
 from sirdar.api.paging import DEFAULT_LIMIT, After, Limit, page
 from sirdar.domain.problems import Problem
@@ -46,7 +46,11 @@ class Secret(Body):
 # ---------------------------------------------------------------- lists
 
 
-@router.get("/api/apps", summary="Applications that you may see, the last updated first")
+@router.get(
+    "/api/apps",
+    summary="Applications that you may see, the last updated first",
+    responses={200: {"model": list[shapes.AppSummary]}},
+)
 async def list_apps(
     *,
     request: Request,
@@ -64,7 +68,11 @@ async def list_apps(
     return page(request, found, limit, cursor=cursor_of, show=app_views.summary)
 
 
-@router.get("/api/apps/search", summary="Applications by a part of their name")
+@router.get(
+    "/api/apps/search",
+    summary="Applications by a part of their name",
+    responses={200: {"model": list[shapes.AppSummary]}},
+)
 async def search_apps(
     *,
     request: Request,
@@ -102,7 +110,11 @@ def parse_cursor(text: str) -> Cursor | None:
 # These stand before the whole: there the parameter would swallow their last word.
 
 
-@router.get("/api/apps/{app:path}/versions", summary="Versions, the newest first")
+@router.get(
+    "/api/apps/{app:path}/versions",
+    summary="Versions, the newest first",
+    responses={200: {"model": list[shapes.AppVersion]}},
+)
 async def list_versions(
     *,
     app: AppPath,
@@ -122,13 +134,22 @@ async def list_versions(
     )
 
 
-@router.get("/api/apps/{app:path}/source", summary="The description as sirdar.yaml", response_class=PlainTextResponse)
+@router.get(
+    "/api/apps/{app:path}/source",
+    summary="The description as sirdar.yaml",
+    response_class=Response,
+    responses={200: {"content": {"application/yaml": {"schema": {"type": "object"}}}}},
+)
 async def show_source(app: AppPath, caller: CallerDep, services: ServicesDep) -> Response:
     loaded = await apps.resolve_app(services, caller, app, need=apps.VIEW)
     return Response(canonical_yaml(loaded.version.document), media_type="application/yaml")
 
 
-@router.get("/api/apps/{app:path}/openapi.json", summary="A typed OpenAPI document of this application")
+@router.get(
+    "/api/apps/{app:path}/openapi.json",
+    summary="A typed OpenAPI document of this application",
+    responses={200: {"model": dict[str, Any]}},
+)
 async def show_openapi(app: AppPath, caller: CallerDep, services: ServicesDep) -> JSONResponse:
     loaded = await apps.resolve_app(services, caller, app, need=apps.VIEW)
     version = loaded.version
@@ -156,7 +177,11 @@ async def remove_share(app: AppPath, subject: str, caller: CallerDep, services: 
     return Response(status_code=204)
 
 
-@router.post("/api/apps/{app:path}/archive", summary="Put it away, or take it out again")
+@router.post(
+    "/api/apps/{app:path}/archive",
+    summary="Put it away, or take it out again",
+    responses={200: {"model": shapes.AppSummary}},
+)
 async def set_archived(app: AppPath, body: Archive, caller: CallerDep, services: ServicesDep) -> dict[str, Any]:
     """An archived application takes no new jobs and stands in no list; its jobs stay."""
     await apps.set_archived(services, caller, app, body.archived)
@@ -175,7 +200,9 @@ async def remove_secret(app: AppPath, name: str, caller: CallerDep, services: Se
     return Response(status_code=204)
 
 
-@router.get("/api/apps/{app:path}", summary="The description of an application")
+@router.get(
+    "/api/apps/{app:path}", summary="The description of an application", responses={200: {"model": shapes.AppSummary}}
+)
 async def show_app(app: AppPath, caller: CallerDep, services: ServicesDep) -> dict[str, Any]:
     """Everest's shape: `inputs` and `outputs` are JSON Schema properties with `required` inside each."""
     return app_views.description(await apps.describe(services, caller, app))

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from sirdar.api import shapes
 from sirdar.api.deps import CallerDep, ServicesDep
 from sirdar.api.paging import DEFAULT_LIMIT, After, Limit, iso, page
 from sirdar.domain.people import Caller, Scope
@@ -41,7 +42,7 @@ class TokenWanted(BaseModel):
     apps: Annotated[list[str], Field(max_length=100, description="Ids of the only applications it is for")] = []
 
 
-@router.post("/api/auth/access_token", summary="Sign in by password")
+@router.post("/api/auth/access_token", summary="Sign in by password", responses={200: {"model": shapes.NewToken}})
 @router.post("/auth/access_token", include_in_schema=False)
 async def sign_in(body: SignIn, request: Request, services: ServicesDep) -> dict[str, Any]:
     wanted = TokenRequest(body.label, body.lifetime, body.scopes)
@@ -49,7 +50,7 @@ async def sign_in(body: SignIn, request: Request, services: ServicesDep) -> dict
     return {"access_token": issued.text, **_token(issued.token)}
 
 
-@router.get("/api/auth/access_token", summary="The token in use")
+@router.get("/api/auth/access_token", summary="The token in use", responses={200: {"model": shapes.Token}})
 @router.get("/auth/access_token", include_in_schema=False)
 async def show(caller: CallerDep, services: ServicesDep) -> dict[str, Any]:
     if caller.attempt is not None:
@@ -64,7 +65,7 @@ async def sign_out(caller: CallerDep, services: ServicesDep) -> Response:
     return Response(status_code=204)
 
 
-@router.get("/api/tokens", summary="Your tokens")
+@router.get("/api/tokens", summary="Your tokens", responses={200: {"model": list[shapes.Token]}})
 async def list_tokens(
     request: Request, caller: CallerDep, services: ServicesDep, limit: Limit = DEFAULT_LIMIT, after: After = ""
 ) -> Response:
@@ -72,7 +73,7 @@ async def list_tokens(
     return page(request, found, limit, cursor=lambda token: token.id, show=_token)
 
 
-@router.post("/api/tokens", status_code=201, summary="Make a token")
+@router.post("/api/tokens", status_code=201, summary="Make a token", responses={201: {"model": shapes.NewToken}})
 async def create(body: TokenWanted, caller: CallerDep, services: ServicesDep) -> dict[str, Any]:
     """Its text is in the reply, and can never be read again."""
     issued = await tokens.create(services, caller, TokenRequest(body.label, body.lifetime, body.scopes, body.apps))

@@ -1,13 +1,14 @@
 """``GET /api/jobs/{id}/events``: server-sent events, resumed by ``Last-Event-ID``; a list for those who accept JSON."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
 from starlette.responses import Response
 
+from sirdar.api import shapes
 from sirdar.api.deps import ServicesDep
 from sirdar.api.jobs import Share, ViewerDep
 from sirdar.api.paging import iso
@@ -19,7 +20,17 @@ from sirdar.store import job_views
 router = APIRouter(tags=["jobs"])
 
 
-@router.get("/api/jobs/{job_id}/events")
+@router.get(
+    "/api/jobs/{job_id}/events",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "Server-sent events; or those of the past as JSON, where that is accepted",
+            "model": list[shapes.Event],
+            "content": {"text/event-stream": {"schema": {"type": "object"}}},
+        }
+    },
+)
 async def events(
     request: Request,
     services: ServicesDep,
@@ -53,4 +64,9 @@ async def _lines(messages: AsyncIterator[Told]) -> AsyncIterator[bytes]:
             yield b": still here\n\n"
             continue
         number = f"id: {told.id}\n".encode() if told.id is not None else b""
-        yield b"%bevent: %b\ndata: %b\n\n" % (number, told.kind.encode(), to_json(told.data))
+        yield b"%bevent: %b\ndata: %b\n\n" % (number, told.kind.encode(), to_json(_dated(told.data)))
+
+
+def _dated(words: dict[str, Any]) -> dict[str, Any]:
+    """Times leave as text, as everywhere."""
+    return {**words, "at": iso(words["at"])} if "at" in words else words

@@ -37,6 +37,11 @@ async def caller_or_link(request: Request, services: ServicesDep, share: str | N
 LinkCallerDep = Annotated[Caller | None, Depends(caller_or_link)]
 ListQuery = Annotated[bool, Query(alias="list", description="the contents of an archive, as JSON")]
 
+_BYTES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The bytes, or the listing", "content": {"*/*": {"schema": {}}}},
+    206: {"description": "A range of them", "content": {"*/*": {"schema": {}}}},
+    304: {"description": "Not changed"},
+}
 _RAW_BODY = {
     "requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
 }
@@ -119,6 +124,7 @@ async def upload_raw(
     "/api/files/temp/{file_id}/{name:path}",
     summary="Download a temporary file (ranges, ETag), or list the archive that it is",
     response_class=Response,
+    responses=_BYTES,
 )
 @router.head("/api/files/temp/{file_id}/{name:path}", include_in_schema=False)
 async def download(
@@ -189,6 +195,7 @@ def _state(progress: files.Progress) -> UploadState:
     "/api/files/jobs/{job_id}/{path:path}",
     summary="Download a file of a job, or list the archive that it is",
     response_class=Response,
+    responses=_BYTES,
 )
 @router.head("/api/files/jobs/{job_id}/{path:path}", include_in_schema=False)
 async def download_of_job(

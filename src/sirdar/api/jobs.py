@@ -9,6 +9,7 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 from pydantic_core import to_json
 from starlette.responses import Response
 
+from sirdar.api import shapes
 from sirdar.api.deps import CallerDep, ServicesDep, bearer
 from sirdar.api.paging import After, Limit, iso, page
 from sirdar.api.render import render_job, render_summary, render_task
@@ -48,7 +49,7 @@ Offset = Annotated[int, Query(ge=-(2**53), le=2**53, description="In bytes; nega
 Share = Annotated[str | None, Query(max_length=200, description="Secret of a link that was shared")]
 
 
-@router.get("/api/jobs")
+@router.get("/api/jobs", responses={200: {"model": list[shapes.JobSummary]}})
 async def list_jobs(
     request: Request,
     services: ServicesDep,
@@ -90,7 +91,7 @@ async def delete_by_name(services: ServicesDep, caller: CallerDep, name: str) ->
     return {"deleted": await job_service.delete_by_name(services, caller, name)}
 
 
-@router.get("/api/jobs/{job_id}")
+@router.get("/api/jobs/{job_id}", responses={200: {"model": shapes.Job}})
 async def show(
     services: ServicesDep,
     caller: ViewerDep,
@@ -100,7 +101,10 @@ async def show(
         float | None, Query(ge=0, le=3600, description="Wait for its end this many seconds at most")
     ] = None,
 ) -> Response:
-    """One job; the id may be shortened to a unique beginning of at least four characters."""
+    """One job.
+
+    The id may be shortened to a unique beginning of at least four characters.
+    """
     shown = await show_job(services, caller, job_id, link=share)
     if wait and shown.job.ended_at is None and caller is not None:
         shown = await wait_for_end(services, caller, shown.job.id, wait)
@@ -113,14 +117,14 @@ async def delete(services: ServicesDep, caller: CallerDep, job_id: str) -> dict[
     return {"deleted": await job_service.delete_job(services, caller, job_id)}
 
 
-@router.post("/api/jobs/{job_id}/cancel")
+@router.post("/api/jobs/{job_id}/cancel", responses={200: {"model": shapes.JobSummary}})
 async def cancel(services: ServicesDep, caller: CallerDep, job_id: str) -> Response:
     """End a job and the jobs that its tasks submitted."""
     job = await job_service.cancel_job(services, caller, job_id)
     return _json(render_summary(job, services.settings.url))
 
 
-@router.post("/api/jobs/{job_id}/resubmit", status_code=201)
+@router.post("/api/jobs/{job_id}/resubmit", status_code=201, responses={201: {"model": shapes.Job}})
 async def submit_again(
     request: Request, services: ServicesDep, caller: CallerDep, job_id: str, body: ResubmitRequest | None = None
 ) -> Response:
@@ -131,7 +135,7 @@ async def submit_again(
     return _json(render_job(shown, services.settings.url), 201, {"location": f"/api/jobs/{new_id}"})
 
 
-@router.get("/api/jobs/{job_id}/results")
+@router.get("/api/jobs/{job_id}/results", responses={200: {"model": list[dict[str, Any] | None]}})
 async def results(services: ServicesDep, caller: ViewerDep, job_id: str, share: Share = None) -> Response:
     """Results of all tasks, a JSON list in their order, streamed."""
     shown = await show_job(services, caller, job_id, link=share)
@@ -151,7 +155,7 @@ async def _stream_results(services: Services, job: JobView) -> Any:
     yield b"]\n"
 
 
-@router.get("/api/jobs/{job_id}/tasks")
+@router.get("/api/jobs/{job_id}/tasks", responses={200: {"model": list[shapes.Task]}})
 async def tasks(
     request: Request,
     services: ServicesDep,
@@ -187,7 +191,7 @@ async def tasks(
     )
 
 
-@router.get("/api/jobs/{job_id}/tasks/{no}")
+@router.get("/api/jobs/{job_id}/tasks/{no}", responses={200: {"model": shapes.Task}})
 async def one_task(services: ServicesDep, caller: ViewerDep, job_id: str, no: int, share: Share = None) -> Response:
     """One task, with its attempts."""
 
@@ -220,7 +224,7 @@ def _attempt(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@router.get("/api/jobs/{job_id}/children")
+@router.get("/api/jobs/{job_id}/children", responses={200: {"model": list[shapes.JobSummary]}})
 async def children(
     request: Request, services: ServicesDep, caller: CallerDep, job_id: str, limit: Limit = 40, after: After = ""
 ) -> Response:
@@ -235,7 +239,7 @@ async def children(
     return page(request, found, limit, cursor=lambda job: str(job.seq), show=lambda job: render_summary(job, base))
 
 
-@router.get("/api/jobs/{job_id}/explain")
+@router.get("/api/jobs/{job_id}/explain", responses={200: {"model": shapes.Explanation}})
 async def why(services: ServicesDep, caller: ViewerDep, job_id: str, share: Share = None) -> dict[str, Any]:
     """Why it waits, or why it ended so."""
     answer = await explain(services, caller, job_id, link=share)

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from sirdar.api import shapes
 from sirdar.api.auth import address_of
 from sirdar.api.deps import CallerDep, ServicesDep
 from sirdar.api.paging import DEFAULT_LIMIT, After, Limit, iso, page
@@ -132,7 +133,7 @@ async def change_me(body: AccountChange, request: Request, caller: CallerDep, se
 # ---------------------------------------------------------------- users
 
 
-@router.get("/api/users", summary="All users")
+@router.get("/api/users", summary="All users", responses={200: {"model": list[shapes.User]}})
 async def list_users(
     request: Request, caller: CallerDep, services: ServicesDep, limit: Limit = DEFAULT_LIMIT, after: After = ""
 ) -> Response:
@@ -141,7 +142,7 @@ async def list_users(
     return page(request, found, limit, cursor=lambda user: user.name, show=lambda user: _user(user, settings))
 
 
-@router.post("/api/users", status_code=201, summary="Make a user")
+@router.post("/api/users", status_code=201, summary="Make a user", responses={201: {"model": shapes.User}})
 async def create_user(body: UserWanted, caller: CallerDep, services: ServicesDep) -> dict[str, Any]:
     wanted = NewUser(
         name=body.name,
@@ -156,12 +157,12 @@ async def create_user(body: UserWanted, caller: CallerDep, services: ServicesDep
     return _user(await people.create_user(services, caller, wanted), services.settings)
 
 
-@router.get("/api/users/{name}", summary="One user")
+@router.get("/api/users/{name}", summary="One user", responses={200: {"model": shapes.User}})
 async def show_user(name: str, caller: CallerDep, services: ServicesDep) -> dict[str, Any]:
     return _user(await people.show_user(services, caller, name), services.settings)
 
 
-@router.patch("/api/users/{name}", summary="Change a user")
+@router.patch("/api/users/{name}", summary="Change a user", responses={200: {"model": shapes.User}})
 async def change_user(name: str, body: UserChange, caller: CallerDep, services: ServicesDep) -> dict[str, Any]:
     """A new password revokes the user's tokens; a disabled user's tokens count for nothing."""
     changes: dict[str, Any] = {}
@@ -195,7 +196,9 @@ async def make_login_link(name: str, caller: CallerDep, services: ServicesDep) -
 # ---------------------------------------------------------------- groups
 
 
-@router.get("/api/groups", summary="Groups: all for administrators, else yours")
+@router.get(
+    "/api/groups", summary="Groups: all for administrators, else yours", responses={200: {"model": list[shapes.Group]}}
+)
 async def list_groups(
     request: Request, caller: CallerDep, services: ServicesDep, limit: Limit = DEFAULT_LIMIT, after: After = ""
 ) -> Response:
@@ -203,12 +206,12 @@ async def list_groups(
     return page(request, found, limit, cursor=lambda group: group.name, show=_group)
 
 
-@router.post("/api/groups", status_code=201, summary="Make a group")
+@router.post("/api/groups", status_code=201, summary="Make a group", responses={201: {"model": shapes.Group}})
 async def create_group(body: GroupWanted, caller: CallerDep, services: ServicesDep) -> dict[str, Any]:
     return _group(await groups.create_group(services, caller, body.name))
 
 
-@router.get("/api/groups/{name}", summary="One group and its members")
+@router.get("/api/groups/{name}", summary="One group and its members", responses={200: {"model": shapes.Group}})
 async def show_group(name: str, caller: CallerDep, services: ServicesDep) -> dict[str, Any]:
     return _group(await groups.show_group(services, caller, name))
 
@@ -219,7 +222,9 @@ async def remove_group(name: str, caller: CallerDep, services: ServicesDep) -> R
     return Response(status_code=204)
 
 
-@router.put("/api/groups/{name}/members/{user}", summary="Put a user into a group")
+@router.put(
+    "/api/groups/{name}/members/{user}", summary="Put a user into a group", responses={200: {"model": shapes.Group}}
+)
 async def add_member(name: str, user: str, caller: CallerDep, services: ServicesDep) -> dict[str, Any]:
     return _group(await groups.set_member(services, caller, name, user, member=True))
 
@@ -233,7 +238,7 @@ async def remove_member(name: str, user: str, caller: CallerDep, services: Servi
 # ---------------------------------------------------------------- the audit log
 
 
-@router.get("/api/audit", summary="Who did what, the newest first")
+@router.get("/api/audit", summary="Who did what, the newest first", responses={200: {"model": list[shapes.AuditEntry]}})
 async def show_audit(
     request: Request,
     caller: CallerDep,

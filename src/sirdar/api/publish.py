@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
+from sirdar.api import shapes
 from sirdar.api.deps import CallerDep, ServicesDep
 from sirdar.api.multipart import FormFile
 from sirdar.blobs.base import check_sha256, too_large
@@ -109,7 +110,11 @@ async def put_blob(sha256: str, request: Request, caller: CallerDep, services: S
     return Response(status_code=204)
 
 
-@router.post("/api/apps/publish", summary="Make a version", responses={201: {"description": "A new version"}})
+@router.post(
+    "/api/apps/publish",
+    summary="Make a version",
+    responses={200: {"model": shapes.Published}, 201: {"model": shapes.Published, "description": "A new version"}},
+)
 async def make_version(body: Wanted, response: Response, caller: CallerDep, services: ServicesDep) -> dict[str, Any]:
     """200 where the same bytes were published before: then there is no new version."""
     return _answer(response, await publish.publish(services, caller, body.publication()), services.settings.url)
@@ -121,7 +126,7 @@ async def make_version(body: Wanted, response: Response, caller: CallerDep, serv
 @router.post(
     "/api/apps/import",
     summary="Publish a zip: an export of Sirdar's or Everest's, or a zipped folder",
-    responses={201: {"description": "A new version"}},
+    responses={200: {"model": shapes.Published}, 201: {"model": shapes.Published, "description": "A new version"}},
     openapi_extra=FORM_BODY,
 )
 async def import_app(request: Request, response: Response, caller: CallerDep, services: ServicesDep) -> dict[str, Any]:
@@ -137,7 +142,12 @@ async def import_app(request: Request, response: Response, caller: CallerDep, se
     return _answer(response, published, services.settings.url)
 
 
-@router.get("/api/apps/{app:path}/export", summary="The application as a zip", response_class=FileResponse)
+@router.get(
+    "/api/apps/{app:path}/export",
+    summary="The application as a zip",
+    response_class=FileResponse,
+    responses={200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}},
+)
 async def export_app(app: AppPath, caller: CallerDep, services: ServicesDep) -> Response:
     """Everest can read it too; the same version gives the same bytes."""
     async with AsyncExitStack() as stack:

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from sirdar.api import shapes
 from sirdar.api.deps import CallerDep, ServicesDep
 from sirdar.api.paging import iso
 from sirdar.domain.people import Scope
@@ -13,7 +14,7 @@ from sirdar.services.resources import ResourceView, list_resources
 router = APIRouter(tags=["resources"])
 
 
-@router.get("/api/resources")
+@router.get("/api/resources", responses={200: {"model": list[shapes.Resource]}})
 async def resources(services: ServicesDep, caller: CallerDep) -> list[dict[str, Any]]:
     """The machines that run jobs: whether each can be reached, what it has and what it does."""
     require_scope(caller, Scope.READ)

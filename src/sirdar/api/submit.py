@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 from starlette.responses import Response
 
+from sirdar.api import shapes
 from sirdar.api.deps import CallerDep, ServicesDep
 from sirdar.api.render import render_job, render_submitted
 from sirdar.api.results import results_of
@@ -26,6 +27,10 @@ LOOK_EVERY_S = 5.0
 @router.post(
     "/api/apps/{app:path}",
     status_code=201,
+    responses={
+        200: {"model": shapes.Job, "description": "The job that this key made before"},
+        201: {"model": shapes.Job},
+    },
     openapi_extra={
         "requestBody": {
             "required": True,

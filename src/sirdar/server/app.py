@@ -13,6 +13,7 @@ from sirdar.api import (
     agent_blobs,
     apps,
     auth,
+    document,
     errors,
     events,
     files,
@@ -81,6 +82,7 @@ def build_app(services: Services) -> FastAPI:
         app.include_router(module.router)
     app.include_router(web.router)
     errors.install(app, services.settings)
+    document.install(app)
     web.install(app)
     return app
 
