@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 from tests.store.ledger import CPUS, MEMORY, Ledger, check
 
 from sirdar.dispatch.assign import Assigner
@@ -331,3 +332,37 @@ def _indexes(path: Path) -> dict[str, str]:
     found = store.read_now(lambda conn: {row.name: " ".join(row.sql.split()) for row in conn.exec_driver_sql(query)})
     store.close()
     return found
+
+
+def test_commands_of_one_kind_are_run_together_and_fail_apart(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'merged.db'}")
+    store.write_now(lambda tx: tx.conn.exec_driver_sql("CREATE TABLE word (text TEXT UNIQUE)"))
+    crowds: list[int] = []
+
+    def insert(tx: Tx, items: list[str]) -> list[str | ValueError]:
+        crowds.append(len(items))
+        for item in items:
+            if item != "bad":
+                tx.conn.exec_driver_sql("INSERT INTO word VALUES (?)", (item,))
+        return [ValueError(item) if item == "bad" else item.upper() for item in items]
+
+    async def run() -> list[object]:
+        store.start()
+        gate = threading.Event()
+        blocked = asyncio.ensure_future(store.write(lambda tx: gate.wait(5)))
+        words = ["a", "bad", "b", "c"]
+        crowd = [asyncio.ensure_future(store.write_merged(insert, word)) for word in words]
+        await asyncio.sleep(0)
+        gate.set()
+        first = await asyncio.gather(blocked, *crowd, return_exceptions=True)
+        again = [asyncio.ensure_future(store.write_merged(insert, word)) for word in ("a", "d")]
+        return [*first[1:], *(await asyncio.gather(*again, return_exceptions=True))]
+
+    try:
+        results = asyncio.run(run())
+    finally:
+        store.close()
+    assert results[0] == "A" and results[2:4] == ["B", "C"]
+    assert isinstance(results[1], ValueError)
+    assert isinstance(results[4], IntegrityError) and results[5] == "D", "one that breaks a constraint is alone in it"
+    assert crowds[0] == 4, "they waited for the same transaction"

@@ -83,8 +83,13 @@ async def put_log(request: Request, services: ServicesDep, key: str, stream: str
 
 
 async def read_body(request: Request, model: type[M]) -> M:
+    return parse_message(await request.body(), model)
+
+
+def parse_message(body: bytes, model: type[M]) -> M:
+    """Raises Problem ``invalid_request`` with what is wrong."""
     try:
-        return model.model_validate_json(await request.body())
+        return model.model_validate_json(body)
     except ValidationError as error:
         errors = [FieldError(".".join(map(str, e["loc"])), e["msg"]) for e in error.errors()[:20]]
         raise Problem("invalid_request", "The message is not of the agent's protocol.", errors=errors) from None

@@ -4,18 +4,16 @@ The same routes are declared with FastAPI too, for the OpenAPI document and for 
 """
 
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from urllib.parse import parse_qs
 
 from pydantic_core import to_json
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sirdar.api.agent import read_body
-from sirdar.api.deps import bearer
+from sirdar.api.agent import parse_message
 from sirdar.api.errors import headers_of, problem_of
-from sirdar.api.submit import MAX_WAIT_S, submit_reply
+from sirdar.api.submit import MAX_WAIT_S, Reply, submit_reply
 from sirdar.dispatch.desk import Desk
 from sirdar.domain.problems import Problem
 from sirdar.services.context import Services
@@ -24,6 +22,8 @@ from sirdar.wire.agent import SyncRequest
 _SUBMIT = re.compile(r"/api/apps/((?!publish/)[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*(?:@\d{1,9})?)")
 _VERBS = frozenset({"import", "publish", "search", "archive", "secrets", "share", "export", "versions", "source"})
 SYNC = "/agent/v1/sync"
+PLAIN_BYTES = 1 << 20
+Headers = Mapping[bytes, bytes]
 
 
 class HotRoutes:
@@ -37,52 +37,72 @@ class HotRoutes:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
             path = scope["path"]
+            headers = dict(scope["headers"])
             if path == SYNC:
-                await self._answer(self._sync(Request(scope, receive)), scope, receive, send)
+                await _answer(self._sync(headers, receive), path, send)
                 return
             match = _SUBMIT.fullmatch(path)
-            if match and match[1].rsplit("/", 1)[-1] not in _VERBS and _is_plain(scope):
-                await self._answer(self._submit(Request(scope, receive), match[1]), scope, receive, send)
+            if match and match[1].rsplit("/", 1)[-1] not in _VERBS and _is_plain(headers):
+                query = scope["query_string"].decode("ascii", "replace")
+                await _answer(self._submit(match[1], headers, query, receive), path, send)
                 return
         await self._app(scope, receive, send)
 
-    async def _sync(self, request: Request) -> Response:
-        token = bearer(request)
-        if not token:
-            raise Problem("unauthenticated", "An agent's call needs the agent's token.")
-        row = await self._desk.resource(token)
-        reply = await self._desk.sync(row.id, await read_body(request, SyncRequest))
-        return Response(to_json(reply), media_type="application/json")
+    async def _sync(self, headers: Headers, receive: Receive) -> Reply:
+        row = await self._desk.resource(_token(headers, "An agent's call needs the agent's token."))
+        request = parse_message(await _body(receive), SyncRequest)
+        return Reply(200, to_json(await self._desk.sync(row.id, request)))
 
-    async def _submit(self, request: Request, app: str) -> Response:
+    async def _submit(self, app: str, headers: Headers, query: str, receive: Receive) -> Reply:
         services = self._services
-        token = bearer(request)
-        if not token:
-            raise Problem("unauthenticated", "This address needs a token.", hint="Send 'Authorization: Bearer TOKEN'.")
-        caller = await services.auth.caller(token)
-        query = parse_qs(request.scope["query_string"].decode("ascii", "replace"))
-        wait_s = _wait(query.get("wait", [""])[-1])
-        key = request.headers.get("idempotency-key")
-        return await submit_reply(services, caller, app, await request.body(), key=key, wait_s=wait_s)
-
-    async def _answer(self, reply: Awaitable[Response], scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            response = await reply
-        except ClientDisconnect:
-            return
-        except Exception as error:
-            problem = problem_of(error, where=scope["path"])
-            body = to_json(problem.to_json())
-            response = Response(body, problem.status, headers_of(problem), "application/problem+json")
-        response.headers["x-content-type-options"] = "nosniff"
-        await response(scope, receive, send)
+        caller = await services.auth.caller(_token(headers, "This address needs a token."))
+        wait_s = _wait(parse_qs(query).get("wait", [""])[-1]) if query else None
+        key = headers.get(b"idempotency-key", b"").decode("latin-1") or None
+        return await submit_reply(services, caller, app, await _body(receive), key=key, wait_s=wait_s)
 
 
-def _is_plain(scope: Scope) -> bool:
+async def _answer(work: Awaitable[Reply], path: str, send: Send) -> None:
+    try:
+        reply = await work
+    except ClientDisconnect:
+        return
+    except Exception as error:
+        problem = problem_of(error, where=path)
+        more = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers_of(problem).items()]
+        reply = Reply(problem.status, to_json(problem.to_json()), more, b"application/problem+json")
+    headers = [
+        (b"content-type", reply.media_type),
+        (b"content-length", str(len(reply.content)).encode()),
+        (b"x-content-type-options", b"nosniff"),
+        *reply.headers,
+    ]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.content})
+
+
+async def _body(receive: Receive) -> bytes:
+    """The whole body; its size was looked at before, or it comes from an agent."""
+    parts = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+def _token(headers: Headers, without: str) -> str:
+    value = headers.get(b"authorization", b"")
+    if value[:7].lower() != b"bearer ":
+        raise Problem("unauthenticated", without, hint="Send 'Authorization: Bearer TOKEN'.")
+    return value[7:].strip().decode("latin-1")
+
+
+def _is_plain(headers: Headers) -> bool:
     """A JSON body whose size is announced and small, and a token in the header: what programs send."""
-    headers = dict(scope["headers"])
     length = headers.get(b"content-length", b"")
-    return b"authorization" in headers and length.isdigit() and int(length) <= 1 << 20
+    return b"authorization" in headers and length.isdigit() and int(length) <= PLAIN_BYTES
 
 
 def _wait(text: str) -> float | None:

@@ -207,6 +207,8 @@ def _app(app_id: str, owner: str, alias: str, number: int, code_version: str) ->
 
 
 def _inputs(submitted: Submitted) -> dict[str, Any]:
+    if submitted.new.inputs_json == "{}":
+        return {}
     return inputs_with_uris(_shown_inputs(json.loads(submitted.new.inputs_json)), job_prefix(submitted.new.id))
 
 

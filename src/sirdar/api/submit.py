@@ -1,5 +1,6 @@
 """``POST /api/apps/{app}``: a submission. The hot route: ``api/hot.py`` calls ``submit_reply`` without FastAPI's dependencies."""
 
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
@@ -49,16 +50,28 @@ async def submit_job(
 ) -> Response:
     """Run an application: makes a job."""
     key = request.headers.get("idempotency-key")
-    return await submit_reply(services, caller, app, await request.body(), key=key, wait_s=wait)
+    reply = await submit_reply(services, caller, unquote(app), await request.body(), key=key, wait_s=wait)
+    headers = {name.decode(): value.decode() for name, value in reply.headers}
+    return Response(reply.content, reply.status, headers, "application/json")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer as plain ASGI sends it."""
+
+    status: int
+    content: bytes
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    media_type: bytes = b"application/json"
 
 
 async def submit_reply(
     services: Services, caller: Caller, app: str, body: bytes, *, key: str | None, wait_s: float | None
-) -> Response:
+) -> Reply:
     """Submit, wait if asked to, render."""
-    submitted = await submit(services, caller, unquote(app), parse(body), key=key, body=body)
+    submitted = await submit(services, caller, app, parse(body), key=key, body=body)
     base = services.settings.url
-    headers = {"location": f"/api/jobs/{submitted.job_id}"}
+    headers = [(b"location", f"/api/jobs/{submitted.job_id}".encode())]
     if wait_s or submitted.replayed:
         fresh = not submitted.replayed
         shown = await wait_for_end(services, caller, submitted.job_id, wait_s or 0.0, fresh=fresh)
@@ -66,7 +79,7 @@ async def submit_reply(
     else:
         content = render_submitted(submitted, caller.name, base)
     status = 200 if submitted.replayed else 201
-    return Response(to_json(content), status, headers, "application/json")
+    return Reply(status, to_json(content), headers)
 
 
 def parse(body: bytes) -> SubmitRequest:

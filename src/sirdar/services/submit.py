@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import to_json
+
 from sirdar.domain.app import App, CodeKind, Resources
 from sirdar.domain.people import Caller, Scope
 from sirdar.domain.problems import Problem
@@ -53,6 +55,10 @@ async def submit(
     prepared = await prepare(services, caller, app, request.inputs, items)
     new = await _build(services, caller, loaded, request, prepared)
 
+    if once is None and not (new.items or new.blobs or new.waits):
+        job_id, created_at = await services.store.write_merged(_insert_plain, (services, new))
+        return Submitted(new, loaded, created_at, job_id=job_id)
+
     def write(tx: Tx) -> tuple[str, float]:
         if once is not None and (earlier := once.take(tx, new.id)):
             return earlier, tx.now
@@ -96,6 +102,27 @@ async def submit_again(
         return insert(tx, services, new)[0]
 
     return await services.store.write(write)
+
+
+def _insert_plain(tx: Tx, items: list[tuple[Services, NewJob]]) -> list[tuple[str, float] | Problem]:
+    """Submissions of plain jobs that came together: one statement for all of them."""
+    results: list[tuple[str, float] | Problem] = []
+    news = []
+    for services, new in items:
+        try:
+            quotas.check_submit(tx.conn, new.owner_id, 1, services.settings)
+        except Problem as problem:
+            results.append(problem)
+            continue
+        news.append(new)
+        results.append((new.id, tx.now))
+        if new.state is State.SUBMITTED:
+            tx.hints.pending = True
+        else:
+            tx.hints.queue = True
+    if news:
+        job_store.insert_jobs(tx, news)
+    return results
 
 
 def insert(tx: Tx, services: Services, new: NewJob) -> tuple[str, float]:
@@ -149,7 +176,7 @@ async def _build(
         retries=app.retries if request.retries is None else request.retries,
         state=State.SUBMITTED if pending else State.READY,
         overrides_json=_json(overrides),
-        resources_json=json.dumps(await _chosen(services, request.resources)),
+        resources_json=json.dumps(await _chosen(services, request.resources)) if request.resources else "[]",
         priority=request.priority if caller.is_admin else min(0, request.priority),
         cpus=needs.cpus,
         memory_bytes=needs.memory_bytes or 0,
@@ -269,4 +296,4 @@ def _nothing(job_id: str, loaded: LoadedVersion) -> NewJob:
 
 
 def _json(value: Mapping[str, Any] | list[Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return to_json(value).decode()

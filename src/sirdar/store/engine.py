@@ -12,10 +12,11 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -26,6 +27,7 @@ from sqlalchemy.pool import QueuePool
 from sirdar.domain.problems import Problem
 
 T = TypeVar("T")
+Merge: TypeAlias = "Callable[[Tx, list[Any]], Sequence[Any]]"
 MAX_BATCH = 256
 READERS = 4
 POSTGRES_WRITERS = 4
@@ -87,6 +89,8 @@ class _Command:
     future: "asyncio.Future[Any]"
     result: Any = None
     error: BaseException | None = None
+    merge: "Merge | None" = None  # how commands of one kind are run together
+    item: Any = None
 
 
 class Store:
@@ -144,6 +148,18 @@ class Store:
         self._queue.put(command)
         result: T = await command.future
         return result
+
+    async def write_merged(self, merge: "Merge", item: Any) -> Any:
+        """``write`` for what comes in crowds: ``merge`` gets the items of all such commands of a batch at once.
+
+        It answers with one result for each, in their order; a result that is an exception is raised to its caller alone.
+        """
+        if self._closed:
+            raise Problem("unavailable", "The server is stopping.", hint="Send the request again.")
+        loop = asyncio.get_running_loop()
+        command = _Command(partial(_alone, merge, item), loop, loop.create_future(), merge=merge, item=item)
+        self._queue.put(command)
+        return await command.future
 
     async def read(self, run: Callable[[Connection], T]) -> T:
         """Run on a read-only snapshot in a thread."""
@@ -210,8 +226,11 @@ class Store:
     def _transact(self, batch: list[_Command], hints: Hints, *, hooks: bool) -> None:
         with self._writing() as conn:
             now = self.clock()
-            for command in batch:
-                self._run_command(command, conn, now, hints, alone=len(batch) == 1)
+            for group in _groups(batch):
+                if len(group) > 1:
+                    self._run_group(group, conn, now, hints)
+                else:
+                    self._run_command(group[0], conn, now, hints, alone=len(batch) == 1)
             for hook in self.before_commit if hooks else ():
                 try:
                     hook(Tx(conn, now, hints))
@@ -233,6 +252,29 @@ class Store:
         except BaseException:  # a commit that failed may have left its transaction open; the pool rolls it back
             self._kept.close()
             raise
+
+    def _run_group(self, group: list[_Command], conn: Connection, now: float, hints: Hints) -> None:
+        """Commands of one kind as one; where that fails, each alone."""
+        tx = Tx(conn, now)
+        conn.exec_driver_sql("SAVEPOINT command")
+        try:
+            merge = group[0].merge
+            assert merge is not None
+            results = merge(tx, [command.item for command in group])
+            conn.exec_driver_sql("RELEASE SAVEPOINT command")
+        except Exception as error:
+            if _breaks_transaction(error):
+                raise
+            conn.exec_driver_sql("ROLLBACK TO SAVEPOINT command")
+            for command in group:
+                self._run_command(command, conn, now, hints, alone=False)
+            return
+        hints.add(tx.hints)
+        for command, result in zip(group, results, strict=True):
+            if isinstance(result, Exception):
+                command.error = result
+            else:
+                command.result = result
 
     def _run_command(self, command: _Command, conn: Connection, now: float, hints: Hints, *, alone: bool) -> None:
         tx = Tx(conn, now)
@@ -280,6 +322,27 @@ def _may_pass(error: BaseException) -> bool:
     """True for what another try may not meet again: PostgreSQL's deadlocks and conflicts of transactions."""
     known = error.__cause__ if isinstance(error, _HookFailed) else error
     return isinstance(known, DBAPIError) and getattr(known.orig, "sqlstate", None) in CONFLICTS
+
+
+def _alone(merge: "Merge", item: Any, tx: Tx) -> Any:
+    (result,) = merge(tx, [item])
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+def _groups(batch: Sequence[_Command]) -> list[list[_Command]]:
+    """The batch in order, but commands of one kind together at the place of the first."""
+    groups: list[list[_Command]] = []
+    of_kind: dict[Merge, list[_Command]] = {}
+    for command in batch:
+        if command.merge is not None and command.merge in of_kind:
+            of_kind[command.merge].append(command)
+            continue
+        groups.append([command])
+        if command.merge is not None:
+            of_kind[command.merge] = groups[-1]
+    return groups
 
 
 def _breaks_transaction(error: BaseException) -> bool:

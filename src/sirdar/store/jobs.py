@@ -219,52 +219,66 @@ def _to_values(row: JobRow) -> dict[str, Any]:
 
 
 def insert_job(tx: Tx, new: NewJob) -> None:
-    """Write a submitted job, its items and references, and its first event."""
-    now = tx.now
-    tx.conn.execute(
-        _INSERT_JOB,
-        {
-            "id": new.id,
-            "owner_id": new.owner_id,
-            "app_id": new.app_id,
-            "version_id": new.version_id,
-            "name": new.name,
-            "state": new.state.value,
-            "inputs_json": new.inputs_json,
-            "overrides_json": new.overrides_json,
-            "resources_json": new.resources_json,
-            "priority": new.priority,
-            "cpus": new.cpus,
-            "memory_bytes": new.memory_bytes,
-            "gpus": new.gpus,
-            "nodes": new.nodes,
-            "retries": new.retries,
-            "on_failure": new.on_failure.value,
-            "debug": int(new.debug),
-            "many": int(new.many),
-            "total": new.total,
-            "waiting": new.total,
-            "created_at": now,
-            "ready_at": now if new.state is State.READY else None,
-            "parent_job": new.parent_job,
-            "parent_task": new.parent_task,
-            "notify_json": new.notify_json,
-            "code_version": new.code_version,
-            "pending_json": new.pending_json,
-            "retention_s": new.retention_s,
-            "event_seq": 1,
-        },
-    )
-    event = {"state": new.state.value, "total": new.total}
-    tx.conn.execute(
-        _INSERT_EVENT, {"job_id": new.id, "seq": 1, "at": now, "kind": "submitted", "data_json": json.dumps(event)}
-    )
+    """Write a submitted job, its items and references, and its first event. Raises Problem ``gone`` for a missing blob."""
+    insert_jobs(tx, [new])
     if new.items:
         _insert_items(tx, new.id, new.items)
     if new.blobs:
         refer(tx, f"job:{new.id}", new.blobs)
     if new.waits:
         tx.conn.execute(sa.insert(job_waits), [{"job_id": new.id, "on_job": other} for other in sorted(set(new.waits))])
+
+
+def insert_jobs(tx: Tx, news: Sequence[NewJob]) -> None:
+    """Write jobs that have no items, blobs or jobs to wait for, and the first event of each."""
+    tx.conn.execute(_INSERT_JOB, [_new_values(new, tx.now) for new in news])
+    tx.conn.execute(
+        _INSERT_EVENT,
+        [
+            {
+                "job_id": new.id,
+                "seq": 1,
+                "at": tx.now,
+                "kind": "submitted",
+                "data_json": f'{{"state":"{new.state.value}","total":{new.total}}}',
+            }
+            for new in news
+        ],
+    )
+
+
+def _new_values(new: NewJob, now: float) -> dict[str, Any]:
+    return {
+        "id": new.id,
+        "owner_id": new.owner_id,
+        "app_id": new.app_id,
+        "version_id": new.version_id,
+        "name": new.name,
+        "state": new.state.value,
+        "inputs_json": new.inputs_json,
+        "overrides_json": new.overrides_json,
+        "resources_json": new.resources_json,
+        "priority": new.priority,
+        "cpus": new.cpus,
+        "memory_bytes": new.memory_bytes,
+        "gpus": new.gpus,
+        "nodes": new.nodes,
+        "retries": new.retries,
+        "on_failure": new.on_failure.value,
+        "debug": int(new.debug),
+        "many": int(new.many),
+        "total": new.total,
+        "waiting": new.total,
+        "created_at": now,
+        "ready_at": now if new.state is State.READY else None,
+        "parent_job": new.parent_job,
+        "parent_task": new.parent_task,
+        "notify_json": new.notify_json,
+        "code_version": new.code_version,
+        "pending_json": new.pending_json,
+        "retention_s": new.retention_s,
+        "event_seq": 1,
+    }
 
 
 def _insert_items(tx: Tx, job_id: str, items: Sequence[Mapping[str, Any]]) -> None:
