@@ -135,12 +135,12 @@ class Blobs:
                     if self._shared is not None:
                         await self._link.register_blob(sha256, size_bytes)
                     elif size_bytes < COPY_BYTES or not await self._link.has_blob(sha256):
-                        await self._link.put_blob(sha256, path, size_bytes)
+                        await self._link.put_blob(sha256, path)
                 except Refused:
                     # The server has just cleared the file away, or does not see our directory: it gets the bytes.
                     if self._shared is None:
                         raise
-                    await self._put(sha256, path, size_bytes)
+                    await self._put(sha256, path)
                     return sha256, size_bytes
                 except Unreachable as error:
                     log.warning("blob_upload_waits", sha256=sha256, error=str(error))
@@ -148,11 +148,11 @@ class Blobs:
                 else:
                     return sha256, size_bytes
 
-    async def _put(self, sha256: str, path: Path, size_bytes: int) -> None:
+    async def _put(self, sha256: str, path: Path) -> None:
         backoff = Backoff(self._settings)
         while True:
             try:
-                await self._link.put_blob(sha256, path, size_bytes)
+                await self._link.put_blob(sha256, path)
             except Unreachable:
                 await backoff.wait()
             else:

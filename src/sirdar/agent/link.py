@@ -11,8 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TypeVar
 
-import aiohttp
-
+from sirdar.agent.http_calls import BadAnswer, FileFault, HttpCalls
 from sirdar.agent.identity import Identity
 from sirdar.agent.settings import Settings
 from sirdar.wire.agent import (
@@ -32,7 +31,7 @@ from sirdar.wire.agent import (
 )
 
 Reply = TypeVar("Reply", bound=Wire)
-CHUNK_BYTES = 1 << 20
+PREFIX = "/agent/v1"
 BUSY = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
 
 
@@ -62,18 +61,12 @@ class Link:
 
     def __init__(self, settings: Settings, identity: Identity) -> None:
         self._settings = settings
-        self._base = settings.server.rstrip("/") + "/agent/v1"
         self._identity = identity
         self._token = settings.token
         self._token_until = float("inf") if settings.token else 0.0
         self._token_lock = asyncio.Lock()
         self._clock_ahead_s = 0.0
-        self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=64, keepalive_timeout=75),
-            auto_decompress=True,
-            raise_for_status=False,
-            headers={"User-Agent": "sirdar-agent"},
-        )
+        self._http = HttpCalls(settings.server, timeout_s=settings.request_timeout_s, agent="sirdar-agent")
 
     @property
     def server(self) -> str:
@@ -111,13 +104,12 @@ class Link:
         return LogReply.model_validate_json(body).size
 
     async def has_blob(self, sha256: str) -> bool:
-        status, _ = await self._request("HEAD", f"/blobs/{sha256}", None, accept=(404,))
+        status, _ = await self._request("HEAD", f"/blobs/{sha256}", b"", accept=(404,))
         return status != 404
 
-    async def put_blob(self, sha256: str, path: Path, size_bytes: int) -> None:
+    async def put_blob(self, sha256: str, path: Path) -> None:
         """Uploads a file; it is read anew for each try. Raises OSError where it cannot be read."""
-        headers = {"Content-Length": str(size_bytes)}
-        await self._request("PUT", f"/blobs/{sha256}", path, headers=headers)
+        await self._request("PUT", f"/blobs/{sha256}", path)
 
     async def register_blob(self, sha256: str, size_bytes: int) -> None:
         """Tells the server that the blob lies in its directory, which this machine shares."""
@@ -131,14 +123,12 @@ class Link:
         """The blob's bytes, piece by piece. An incomplete answer raises Unreachable."""
         headers = await self._authorization()
         try:
-            async with self._http.get(
-                f"{self._base}/blobs/{sha256}", headers=headers, timeout=self._timeout(None)
-            ) as r:
-                if r.status != 200:
-                    self._raise_for(r.status, await r.read())
-                async for chunk in r.content.iter_chunked(CHUNK_BYTES):
-                    yield chunk
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            async with self._http.stream(f"{PREFIX}/blobs/{sha256}", headers) as (status, pieces):
+                if status != 200:
+                    self._raise_for(status, b"".join([piece async for piece in pieces]))
+                async for piece in pieces:
+                    yield piece
+        except (OSError, BadAnswer) as error:
             raise Unreachable(_say(error)) from error
 
     # ------------------------------------------------------------ requests
@@ -157,18 +147,23 @@ class Link:
         self,
         method: str,
         path: str,
-        body: bytes | Path | None,
+        body: bytes | Path,
         *,
-        headers: dict[str, str] | None = None,
         patience_s: float = 0.0,
         signed: bool = True,
         accept: tuple[int, ...] = (),
     ) -> tuple[int, bytes]:
         """One call; a token that is refused is replaced once."""
         for renew in (True, False):
-            sent = {"Content-Type": "application/json" if method == "POST" else "application/octet-stream"}
-            sent |= (await self._authorization() if signed else {}) | (headers or {})
-            status, answer = await self._exchange(method, path, body, sent, patience_s)
+            headers = {"Content-Type": "application/json" if method == "POST" else "application/octet-stream"}
+            if signed:
+                headers |= await self._authorization()
+            try:
+                status, answer = await self._http.call(method, PREFIX + path, body, headers, patience_s=patience_s)
+            except (OSError, BadAnswer) as error:
+                raise Unreachable(_say(error)) from error
+            except FileFault as fault:
+                raise fault.error from None
             if status == 401 and signed and renew and not self._settings.token:
                 self._token_until = 0.0
                 continue
@@ -176,29 +171,6 @@ class Link:
         if status not in {200, 201, 204, *accept}:
             self._raise_for(status, answer)
         return status, answer
-
-    async def _exchange(
-        self, method: str, path: str, body: bytes | Path | None, headers: dict[str, str], patience_s: float
-    ) -> tuple[int, bytes]:
-        timeout = self._timeout(None if isinstance(body, Path) else patience_s)
-        file = await asyncio.to_thread(body.open, "rb") if isinstance(body, Path) else None
-        try:
-            async with self._http.request(
-                method, self._base + path, data=file or body, headers=headers, timeout=timeout
-            ) as response:
-                return response.status, await response.read()
-        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-            raise Unreachable(_say(error)) from error
-        finally:
-            if file is not None:
-                file.close()
-
-    def _timeout(self, patience_s: float | None) -> aiohttp.ClientTimeout:
-        """For a transfer (None) only silence counts; else the whole call."""
-        limit_s = self._settings.request_timeout_s
-        if patience_s is None:
-            return aiohttp.ClientTimeout(total=None, sock_connect=limit_s, sock_read=limit_s)
-        return aiohttp.ClientTimeout(total=limit_s + patience_s, sock_connect=limit_s)
 
     def _raise_for(self, status: int, body: bytes) -> None:
         try:
