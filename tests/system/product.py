@@ -97,14 +97,6 @@ class Product:
             assert process.stdout is not None
             process.stdout.close()
             self.process = None
-            self._end_porter()
-
-    def _end_porter(self) -> None:
-        """A porter that nobody needs waits for another agent for ten minutes; a test does not."""
-        for pid, command in _processes_below(self.root).items():
-            if "sirdar.agent.porter" in command:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGTERM)
 
     def close(self) -> None:
         """Stop it, and check that nothing is left: no process, no half file, no directory of a task."""

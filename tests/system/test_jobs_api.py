@@ -456,16 +456,21 @@ def test_secrets_are_never_seen(apps: Product) -> None:
     with apps.admin.stream("GET", f"/api/jobs/{job['id']}/events?log=stdout,stderr") as told:
         assert given not in "".join(told.iter_text())
     assert given not in apps.admin.get("/api/audit?limit=1000").text
-    assert lasting(apps.files_with(given) + apps.files_with(kept)) == []
+    assert [path for path in apps.files_with(given) + apps.files_with(kept) if "/work/slot-" not in path] == []
     again = apps.admin.post(f"/api/jobs/{job['id']}/resubmit", json={})
     assert given not in again.text
     assert apps.ended(again.json()["id"])["state"] == "DONE"
-    assert lasting(apps.files_with(given) + apps.files_with(kept)) == []
+    assert [path for path in apps.files_with(given) + apps.files_with(kept) if "/work/slot-" not in path] == []
 
 
-def lasting(paths: list[str]) -> list[str]:
-    """Without the agent's pooled stream files, where a program's own words stand until the next task's."""
-    return [path for path in paths if "/work/slot-" not in path]
+@pytest.mark.xfail(
+    strict=True, reason="agent: a slot's stream files are emptied by the next task only (agent/directories.py)"
+)
+def test_no_secret_stays_in_the_agents_stream_files(apps: Product) -> None:
+    secret = "slot-S3cret-44"
+    apps.publish("tells", 'echo "$word"', shell=True, inputs={"word": {"type": "secret", "required": True}})
+    apps.run("me/tells", {"word": secret})
+    assert apps.files_with(secret) == []
 
 
 def test_the_whole_directory_comes_as_an_archive_where_it_is_asked_for(apps: Product) -> None:
