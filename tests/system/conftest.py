@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.system.bad_world import World, world_of
 from tests.system.product import Product
 
 
@@ -45,3 +46,23 @@ def _starting(place: Path) -> Iterator[Callable[..., Product]]:
     yield start
     for product in made:
         product.close()
+
+
+# ---------------------------------------------------------------- bad input
+
+
+@pytest.fixture(scope="session")
+def world(sirdar: Product) -> Iterator[World]:
+    """The shared server, with what the tables of bad input speak of."""
+    with world_of(sirdar) as made:
+        yield made
+
+
+@pytest.fixture
+def unchanged(world: World) -> Iterator[None]:
+    """Checks that nothing was made, nothing was executed, and that the server still answers."""
+    before = world.product.counts()
+    yield
+    assert world.product.counts() == before
+    assert not world.canary.exists()
+    assert world.clients[""].get("/healthz").json()["status"] == "ok"

@@ -15,10 +15,8 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.system.bad_world import World
 from tests.system.product import Product, await_that, problem, readable
-from tests.system.test_bad_input import World, unchanged, world
-
-__all__ = ["unchanged", "world"]
 
 # ---------------------------------------------------------------- archives
 
