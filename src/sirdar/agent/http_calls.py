@@ -57,7 +57,7 @@ class Connection:
 
 
 class HttpCalls:
-    """Calls to the server at a base address. ``timeout_s`` bounds each wait for the network, not a whole transfer."""
+    """Calls to the server at a base address. ``timeout_s`` bounds a call; of a transfer only each wait for the network."""
 
     def __init__(self, base: str, *, timeout_s: float, agent: str) -> None:
         """Raises ValueError where the address is none."""
@@ -84,19 +84,19 @@ class HttpCalls:
         self, method: str, path: str, body: bytes | Path, headers: Mapping[str, str], *, patience_s: float = 0.0
     ) -> tuple[int, bytes]:
         """One call: its status and whole answer, for which the server may take ``patience_s`` longer. A file is sent in pieces."""
-        connection, head = await self._begin(method, path, body, headers, patience_s)
-        try:
-            answer = await self._whole(connection, head)
-        except BaseException:
-            connection.writer.close()
-            raise
-        self._keep(connection, head)
-        return head.status, answer
+        if isinstance(body, Path):
+            connection, head = await self._begin(method, path, body, headers)
+            async with asyncio.timeout(self._timeout_s):
+                return head.status, await self._finish(connection, head)
+        async with asyncio.timeout(self._timeout_s + patience_s):
+            connection, head = await self._begin(method, path, body, headers)
+            return head.status, await self._finish(connection, head)
 
     @contextlib.asynccontextmanager
     async def stream(self, path: str, headers: Mapping[str, str]) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
         """GET: the status, and the body piece by piece."""
-        connection, head = await self._begin("GET", path, b"", headers, 0.0)
+        async with asyncio.timeout(self._timeout_s):
+            connection, head = await self._begin("GET", path, b"", headers)
         connection.whole = False
         try:
             yield head.status, self._pieces(connection, head)
@@ -129,7 +129,7 @@ class HttpCalls:
     # ------------------------------------------------------------ the request
 
     async def _begin(
-        self, method: str, path: str, body: bytes | Path, headers: Mapping[str, str], patience_s: float
+        self, method: str, path: str, body: bytes | Path, headers: Mapping[str, str]
     ) -> tuple[Connection, Head]:
         """Sends the request; once more where a connection that was used before turns out to be closed."""
         while True:
@@ -141,8 +141,7 @@ class HttpCalls:
                     connection.writer.write(
                         f"{self._request(method, path, headers)}Content-Length: {len(body)}\r\n\r\n".encode() + body
                     )
-                    async with asyncio.timeout(self._timeout_s + patience_s):
-                        head = await _read_head(connection.reader, method)
+                    head = await _read_head(connection.reader, method)
             except (ConnectionError, EOFError) as error:
                 connection.writer.close()
                 if not connection.used:
@@ -182,6 +181,16 @@ class HttpCalls:
 
     # ------------------------------------------------------------ the answer
 
+    async def _finish(self, connection: Connection, head: Head) -> bytes:
+        """The whole body; the connection is free then, or closed."""
+        try:
+            body = await self._whole(connection, head)
+        except BaseException:
+            connection.writer.close()
+            raise
+        self._keep(connection, head)
+        return body
+
     async def _whole(self, connection: Connection, head: Head) -> bytes:
         if head.length is not None:
             if head.length > ANSWER_MOST_BYTES:
@@ -189,8 +198,7 @@ class HttpCalls:
             if not head.length:
                 return b""
             try:
-                async with asyncio.timeout(self._timeout_s):
-                    return await connection.reader.readexactly(head.length)
+                return await connection.reader.readexactly(head.length)
             except asyncio.IncompleteReadError as error:
                 raise ConnectionResetError("the answer broke off") from error
         read, size = [], 0

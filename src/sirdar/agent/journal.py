@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 Record = dict[str, Any]
+_to_json = json.JSONEncoder(separators=(",", ":")).encode  # made once: json.dumps makes an encoder for each call
 COMPACT_OVER_BYTES = 8 << 20
 
 
@@ -39,17 +40,17 @@ class Journal:
         self._thread = threading.Thread(target=self._write_for_ever, name="journal", daemon=True)
         self._thread.start()
 
-    def append(self, records: Iterable[Record]) -> None:
+    def append(self, records: Iterable[Record | bytes]) -> None:
         """Writes the records some time soon; a crash of the machine may lose them, one of the agent hardly."""
         self._put(encode(records), None)
 
-    async def commit(self, records: Iterable[Record]) -> None:
+    async def commit(self, records: Iterable[Record | bytes]) -> None:
         """Returns when the records are on the disk. Raises JournalBroken."""
         future: asyncio.Future[None] = self._loop.create_future()
         self._put(encode(records), future)
         await future
 
-    def compact(self, live: Callable[[], Iterable[Record]]) -> None:
+    def compact(self, live: Callable[[], Iterable[Record | bytes]]) -> None:
         """Replaces the journal by the live records when it has grown; what is appended later comes after them."""
         if self.size_bytes < COMPACT_OVER_BYTES:
             return
@@ -138,11 +139,11 @@ def _resolve(waiting: "list[asyncio.Future[None]]", error: OSError | None) -> No
             future.set_exception(JournalBroken(f"the journal cannot be written: {error}"))
 
 
-def encode(records: Iterable[Record]) -> bytes:
-    """Lines of a checksum (CRC-32, 8 hexadecimal digits), a space and JSON."""
+def encode(records: Iterable[Record | bytes]) -> bytes:
+    """Lines of a checksum (CRC-32, 8 hexadecimal digits), a space and JSON. A record may be JSON already."""
     lines = []
     for record in records:
-        raw = json.dumps(record, separators=(",", ":")).encode()
+        raw = record if isinstance(record, bytes) else _to_json(record).encode()
         lines.append(b"%08x %s\n" % (zlib.crc32(raw), raw))
     return b"".join(lines)
 

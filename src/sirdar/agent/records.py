@@ -49,8 +49,12 @@ def said_record(attempt: Attempt) -> Record:
     return {"t": "said", "k": attempt.key, "d": [said.seq, said.at, said.text, said.progress, said.metrics]}
 
 
-def final_record(final: Final) -> Record:
-    return {"t": "final", "k": final.key, "d": final.model_dump(mode="json", exclude_defaults=True)}
+def final_record(final: Final) -> bytes:
+    """As JSON already, since there is one for each task."""
+    return b'{"t":"final","k":"%s","d":%s}' % (
+        final.key.encode(),
+        final.model_dump_json(exclude_defaults=True).encode(),
+    )
 
 
 def gone_record(keys: list[str]) -> Record:
@@ -121,9 +125,9 @@ def _recover_said(known: Recovered, record: Record) -> None:
         said.seq, said.at, said.text, said.progress, said.metrics = record["d"]
 
 
-def live_records(attempts: Attempts, finals: Iterable[Final], seal: Seal) -> list[Record]:
+def live_records(attempts: Attempts, finals: Iterable[Final], seal: Seal) -> list[Record | bytes]:
     """All that a journal must hold now, for compaction."""
-    records = [job_record(job, common.job) for job, common in attempts.commons.items()]
+    records: list[Record | bytes] = [job_record(job, common.job) for job, common in attempts.commons.items()]
     programs = {common.job.program: common.program for common in attempts.commons.values()}
     records += [program_record(digest, program) for digest, program in programs.items()]
     owned = list(attempts.by_key.values())

@@ -12,7 +12,10 @@ PROTOCOL_VERSIONS = (1,)
 
 
 class Wire(BaseModel):
-    """Base of all messages: unknown fields are ignored, so that the two sides may be of different releases."""
+    """Base of all messages: unknown fields are ignored, so that the two sides may be of different releases.
+
+    Empty lists and the like are made by factories: Pydantic copies a default deeply for each message, which costs more.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -60,11 +63,11 @@ class Capabilities(Wire):
     gpus: int = 0
     disk_bytes: int = 0
     slots: int = Field(description="tasks of one cpu that may run side by side")
-    executors: list[str] = ["process"]
+    executors: list[str] = Field(default_factory=lambda: ["process"])
     platform: str = ""
     hostname: str = ""
     python: str = ""
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field(default_factory=dict)
 
 
 class OwnedAttempt(Wire):
@@ -79,7 +82,7 @@ class HelloRequest(Wire):
     agent_version: str
     session: str = Field(description="one life of the agent's process")
     capabilities: Capabilities
-    owned: list[OwnedAttempt] = []
+    owned: list[OwnedAttempt] = Field(default_factory=list)
 
 
 class HelloReply(Wire):
@@ -91,7 +94,7 @@ class HelloReply(Wire):
     lease_s: float
     accept_s: float
     server_time: float
-    desired: dict[str, str] = {}
+    desired: dict[str, str] = Field(default_factory=dict)
     blob_dir: str | None = Field(None, description="the server's blob directory, where the agent may share its disk")
     blob_marker: str | None = Field(
         None, description="content of the file ``.marker`` in it, which proves that it is the same"
@@ -126,7 +129,7 @@ class Message(Wire):
     at: float
     text: str | None = None
     progress: float | None = None
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = Field(default_factory=dict)
 
 
 class Stats(Wire):
@@ -137,7 +140,7 @@ class Stats(Wire):
     max_rss_bytes: int = 0
     staged_in_bytes: int = 0
     staged_out_bytes: int = 0
-    curve: list[tuple[float, float, int]] = []
+    curve: list[tuple[float, float, int]] = Field(default_factory=list)
 
 
 class Stream(Wire):
@@ -161,15 +164,15 @@ class Final(Wire):
     started_at: float | None = None
     ended_at: float = Field(description="when the program ended")
     reported_at: float = Field(description="when staging out was over")
-    outputs: dict[str, Any] = {}
+    outputs: dict[str, Any] = Field(default_factory=dict)
     debug: dict[str, Any] | None = Field(None, description="``$file`` of the whole working directory, where asked for")
-    stdout: Stream = Stream()
-    stderr: Stream = Stream()
-    stats: Stats = Stats()
+    stdout: Stream = Field(default_factory=Stream)
+    stderr: Stream = Field(default_factory=Stream)
+    stats: Stats = Field(default_factory=Stats)
     code_version: str | None = Field(None, description="of code that lies on the resource, by its version command")
     text: str | None = None
     progress: float | None = None
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = Field(default_factory=dict)
 
 
 class SyncRequest(Wire):
@@ -179,21 +182,25 @@ class SyncRequest(Wire):
     """
 
     session: str
-    accepts: list[str] = []
-    refusals: dict[str, str] = Field({}, description="offers that the owner's policy refuses: key -> why")
-    started: list[Started] = []
-    messages: list[Message] = []
-    finals: list[Final] = []
+    accepts: list[str] = Field(default_factory=list)
+    refusals: dict[str, str] = Field(
+        default_factory=dict, description="offers that the owner's policy refuses: key -> why"
+    )
+    started: list[Started] = Field(default_factory=list)
+    messages: list[Message] = Field(default_factory=list)
+    finals: list[Final] = Field(default_factory=list)
     claim: Claim | None = None
-    offers_held: list[str] = Field([], description="offers received and neither accepted nor refused yet")
+    offers_held: list[str] = Field(
+        default_factory=list, description="offers received and neither accepted nor refused yet"
+    )
 
 
 class Offer(Wire):
     """One attempt to run. ``inputs`` are merged over those of its job."""
 
     key: str
-    inputs: dict[str, Any] = {}
-    secrets: dict[str, str] = {}
+    inputs: dict[str, Any] = Field(default_factory=dict)
+    secrets: dict[str, str] = Field(default_factory=dict)
     token: str = Field(description="the attempt's own bearer token for the REST API")
 
 
@@ -201,8 +208,8 @@ class OfferedJob(Wire):
     """What the attempts of one job have in common; sent with each batch that holds one of them."""
 
     program: str = Field(description="digest of the program, a key of ``programs``")
-    inputs: dict[str, Any] = {}
-    resources: dict[str, Any] = {}
+    inputs: dict[str, Any] = Field(default_factory=dict)
+    resources: dict[str, Any] = Field(default_factory=dict)
     owner: str = ""
     app: str = ""
     debug: bool = False
@@ -216,19 +223,25 @@ class Program(Wire):
     """An app version as the agent needs it."""
 
     description: dict[str, Any]
-    files: list[tuple[str, str, int, int]] = Field([], description="(path, sha256, size, mode)")
+    files: list[tuple[str, str, int, int]] = Field(default_factory=list, description="(path, sha256, size, mode)")
 
 
 class SyncReply(Wire):
-    accepted: list[str] = Field([], description="may start now")
-    forget: list[str] = Field([], description="accepts and finals that came too late: drop them, report nothing more")
-    acked: list[str] = Field([], description="finals that are committed (also duplicates and superseded ones)")
-    offers: list[Offer] = []
-    jobs: dict[str, OfferedJob] = {}
-    programs: dict[str, Program] = {}
-    desired: dict[str, str] = Field({}, description="key -> cancel | forget")
+    accepted: list[str] = Field(default_factory=list, description="may start now")
+    forget: list[str] = Field(
+        default_factory=list, description="accepts and finals that came too late: drop them, report nothing more"
+    )
+    acked: list[str] = Field(
+        default_factory=list, description="finals that are committed (also duplicates and superseded ones)"
+    )
+    offers: list[Offer] = Field(default_factory=list)
+    jobs: dict[str, OfferedJob] = Field(default_factory=dict)
+    programs: dict[str, Program] = Field(default_factory=dict)
+    desired: dict[str, str] = Field(default_factory=dict, description="key -> cancel | forget")
     mode: Literal["active", "drain"] = "active"
-    vars: list[tuple[str, str, str]] = Field([], description="shared variables that changed: (job, name, value)")
+    vars: list[tuple[str, str, str]] = Field(
+        default_factory=list, description="shared variables that changed: (job, name, value)"
+    )
 
 
 # ---------------------------------------------------------------- heartbeat
@@ -239,7 +252,7 @@ class HeartbeatRequest(Wire):
 
     session: str
     owned: list[OwnedAttempt]
-    load: dict[str, float] = {}
+    load: dict[str, float] = Field(default_factory=dict)
 
 
 class HeartbeatReply(Wire):

@@ -164,10 +164,12 @@ def test_a_second_start_of_an_id_is_refused(porter: Porter) -> None:
 
 
 def test_stop_time_limit_and_dropping(porter: Porter) -> None:
-    porter.start("a-0-0", ["sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"])
+    porter.start("a-0-0", ["sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.05; done"])
     porter.start("a-1-0", ["sleep", "60"], time=0.2)
     porter.start("a-2-0", ["sleep", "60"])
     porter.begin("a-0-0")
+    out = porter.home / "work/a-0-0/out"
+    wait_for(lambda: out.exists() and out.read_text(), what="the trap")
     porter.send(op="stop", ids=["a-0-0", "a-2-0"], grace=0.2)
     assert (porter.end("a-2-0")["by"], porter.ended["a-2-0"]["dropped"]) == ("stop", True)
     assert (porter.end("a-0-0")["by"], porter.ended["a-0-0"]["code"]) == ("stop", -9)

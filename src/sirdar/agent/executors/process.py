@@ -21,6 +21,7 @@ log = get_logger(__name__)
 READ_LIMIT_BYTES = 256 << 20
 HANDLE_VERSION = 1
 CONNECT_TRIES = 100
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class ProcessExecutor:
@@ -208,7 +209,7 @@ class ProcessExecutor:
     async def _send(self, message: dict[str, Any]) -> None:
         await self._connected.wait()
         assert self._writer is not None
-        self._writer.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+        self._writer.write(_to_json(message).encode() + b"\n")
         try:
             await self._writer.drain()
         except OSError:
