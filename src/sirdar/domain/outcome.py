@@ -51,6 +51,8 @@ class Reason(StrEnum):
         return FAULT[self] is Fault.PLATFORM
 
 
+REASONS: dict[str, Reason] = {reason.value: reason for reason in Reason}
+
 MEANING: dict[Reason, str] = {
     Reason.OK: "The program ended with exit code 0 and its required outputs are on the server.",
     Reason.EXIT_CODE: "The program ended by itself with an exit code that is not 0.",

@@ -26,6 +26,9 @@ class State(StrEnum):
         return self in ENDED
 
 
+# Text to member: asked for every row, and several times quicker than calling the class.
+STATES: dict[str, State] = {state.value: state for state in State}
+
 ENDED = frozenset({State.DONE, State.FAILED, State.CANCELLED})
 
 
@@ -48,6 +51,7 @@ class AttemptState(StrEnum):
     ENDED = "ENDED"
 
 
+ATTEMPT_STATES: dict[str, AttemptState] = {state.value: state for state in AttemptState}
 ATTEMPT_ORDER = {state: place for place, state in enumerate(AttemptState)}
 
 
@@ -62,3 +66,6 @@ class OnFailure(StrEnum):
     CONTINUE = "continue"
     STOP = "stop"
     IGNORE = "ignore"
+
+
+ON_FAILURE: dict[str, OnFailure] = {choice.value: choice for choice in OnFailure}

@@ -28,7 +28,7 @@ from sirdar.domain.task import (
     Withdrawn,
 )
 from sirdar.services.batch_words import said_values, state_event, storable
-from sirdar.services.endings import tell_end
+from sirdar.services.endings import tell_end, wake_dependants
 from sirdar.store import jobs as job_store
 from sirdar.store import tasks as task_store
 from sirdar.store.engine import Tx
@@ -345,6 +345,7 @@ class Batch:
         job_store.save_jobs(self.tx, [change.row for change in changed])
         job_store.append_events(self.tx, rows)
         self._write_usage()
+        wake_dependants(self.tx, [change.row.job.id for change in self._jobs.values() if change.told_end])
 
     def settle(self, job_id: str) -> None:
         """Turn what the tasks of a job did into events, and step the job."""

@@ -11,9 +11,9 @@ from sqlalchemy.engine import Connection
 
 from sirdar.domain.ids import JobId
 from sirdar.domain.job import Job
-from sirdar.domain.outcome import Outcome, Reason
+from sirdar.domain.outcome import REASONS, Outcome
 from sirdar.domain.placement import Wanted
-from sirdar.domain.states import OnFailure, State
+from sirdar.domain.states import ON_FAILURE, STATES, OnFailure, State
 from sirdar.store.blobs import refer
 from sirdar.store.engine import Tx
 from sirdar.store.tables import (
@@ -149,41 +149,34 @@ def lock_jobs(tx: Tx, ids: Iterable[str]) -> dict[str, JobRow]:
     wanted = sorted(set(ids))
     if not wanted:
         return {}
-    rows = tx.conn.execute(_LOCK_JOBS, {"ids": wanted})
+    rows = tx.conn.execute(_LOCK_JOBS, {"ids": wanted}).all()
     return {row[0]: _to_row(row) for row in rows}
 
 
 def _to_row(row: Any) -> JobRow:
-    outcome = Outcome(Reason(row.reason), row.message or "", row.exit_code) if row.reason else None
+    """By position, in the order of ``_LEDGER``: names cost more, and this is asked for every job of every report."""
+    id, state, total, expanded, waiting, leased, done, failed, cancelled, on_failure = row[:10]
+    ready_at, started_at, ended_at, reason, message, exit_code, cancel_at, cancel_by = row[10:18]
+    owner_id, version_id, retries, many, *rest = row[18:]
     job = Job(
-        JobId(row.id),
-        State(row.state),
-        row.total,
-        row.expanded,
-        row.waiting,
-        row.leased,
-        row.done,
-        row.failed,
-        row.cancelled,
-        OnFailure(row.on_failure),
-        row.ready_at,
-        row.started_at,
-        row.ended_at,
-        outcome,
-        row.cancel_requested_at,
-        row.cancel_requested_by,
+        JobId(id),
+        STATES[state],
+        total,
+        expanded,
+        waiting,
+        leased,
+        done,
+        failed,
+        cancelled,
+        ON_FAILURE[on_failure],
+        ready_at,
+        started_at,
+        ended_at,
+        Outcome(REASONS[reason], message or "", exit_code) if reason else None,
+        cancel_at,
+        cancel_by,
     )
-    return JobRow(
-        job,
-        row.owner_id,
-        row.version_id,
-        row.retries,
-        bool(row.many),
-        row.event_seq,
-        row.retention_s,
-        row.notify_json,
-        row.delete_requested_at,
-    )
+    return JobRow(job, owner_id, version_id, retries, bool(many), *rest)
 
 
 def save_jobs(tx: Tx, rows: Iterable[JobRow]) -> None:
@@ -433,12 +426,12 @@ def ended_and_unwanted(conn: Connection, limit: int = 1000) -> list[str]:
     return [row[0] for row in conn.execute(query.limit(limit))]
 
 
-_IS_WAITED_FOR = sa.text("SELECT 1 FROM job_waits WHERE on_job = :job LIMIT 1")
+_WAITED_FOR = sa.select(job_waits.c.on_job).where(job_waits.c.on_job.in_(sa.bindparam("ids", expanding=True))).limit(1)
 
 
-def is_waited_for(conn: Connection, job_id: str) -> bool:
-    """True if another job waits for this one's success."""
-    return conn.execute(_IS_WAITED_FOR, {"job": job_id}).first() is not None
+def any_waited_for(conn: Connection, job_ids: Sequence[str]) -> bool:
+    """True if another job waits for the success of one of these."""
+    return bool(job_ids) and conn.execute(_WAITED_FOR, {"ids": list(job_ids)}).first() is not None
 
 
 def delete_jobs(tx: Tx, ids: Sequence[str]) -> None:

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sirdar.domain.ids import AttemptKey, JobId
-from sirdar.domain.outcome import Outcome, Reason
-from sirdar.domain.states import AttemptState, State
+from sirdar.domain.outcome import REASONS, Outcome, Reason
+from sirdar.domain.states import ATTEMPT_STATES, STATES, AttemptState
 from sirdar.domain.task import Task
 from sirdar.store.engine import Tx
 from sirdar.store.tables import attempts, tasks
@@ -54,15 +54,21 @@ _LOAD_POSTGRES = sa.text(
     "WITH k AS MATERIALIZED (SELECT v->>0 AS job_id, (v->>1)::int AS no, (v->>2)::int AS attempt"
     f" FROM jsonb_array_elements(CAST(:keys AS jsonb)) v) {_JOIN}"
 )
-_OF_RESOURCE = f"""SELECT {_COLUMNS} FROM attempts a
+_OF_RESOURCE = sa.text(
+    f"""SELECT {_COLUMNS} FROM attempts a
  JOIN tasks t ON t.job_id = a.job_id AND t.no = a.task_no
  WHERE a.resource_id = :resource AND a.state <> 'ENDED'"""
-_OF_JOB = f"""SELECT {_COLUMNS} FROM attempts a
+)
+_OF_JOB = sa.text(
+    f"""SELECT {_COLUMNS} FROM attempts a
  JOIN tasks t ON t.job_id = a.job_id AND t.no = a.task_no
  WHERE a.job_id = :job AND a.state <> 'ENDED'"""
-_EXPIRED_OFFERS = f"""SELECT {_COLUMNS} FROM attempts a
+)
+_EXPIRED_OFFERS = sa.text(
+    f"""SELECT {_COLUMNS} FROM attempts a
  JOIN tasks t ON t.job_id = a.job_id AND t.no = a.task_no
  WHERE a.state = 'OFFERED' AND a.offered_at < :before LIMIT 1000"""
+)
 _OPEN = sa.text(
     "SELECT job_id, task_no, no, state FROM attempts"
     " WHERE resource_id = :resource AND state <> 'ENDED' AND (state = 'OFFERED' OR cancel_at IS NOT NULL)"
@@ -165,28 +171,28 @@ def load_attempts(tx: Tx, keys: Iterable[AttemptKey]) -> dict[AttemptKey, Loaded
 
 
 def live_attempts_of_resource(conn: Connection, resource_id: str) -> dict[AttemptKey, Loaded]:
-    return _collect(conn.execute(sa.text(_OF_RESOURCE), {"resource": resource_id}))
+    return _collect(conn.execute(_OF_RESOURCE, {"resource": resource_id}))
 
 
 def live_attempts_of_job(conn: Connection, job_id: str) -> dict[AttemptKey, Loaded]:
-    return _collect(conn.execute(sa.text(_OF_JOB), {"job": job_id}))
+    return _collect(conn.execute(_OF_JOB, {"job": job_id}))
 
 
 def expired_offers(conn: Connection, before: float) -> dict[AttemptKey, Loaded]:
     """Attempts that were offered before that time and are not accepted."""
-    return _collect(conn.execute(sa.text(_EXPIRED_OFFERS), {"before": before}))
+    return _collect(conn.execute(_EXPIRED_OFFERS, {"before": before}))
 
 
 def _collect(rows: Any) -> dict[AttemptKey, Loaded]:
     found = {}
-    for row in rows:
+    for row in rows.all():
         (job, no, state, attempt, last, offer, leased, faults, not_before, started, reason, message, code) = row[:13]
-        outcome = Outcome(Reason(reason), message or "", code) if reason else None
-        task = Task(no, State(state), attempt, last, offer, bool(leased), faults, not_before, started, outcome)
+        outcome = Outcome(REASONS[reason], message or "", code) if reason else None
+        task = Task(no, STATES[state], attempt, last, offer, bool(leased), faults, not_before, started, outcome)
         key = AttemptKey(JobId(job), no, row[13])
-        ended_so = Reason(row[20]) if row[20] else None
+        ended_so = REASONS[row[20]] if row[20] else None
         found[key] = Loaded(
-            task, AttemptRow(key, AttemptState(row[14]), row[15], row[16], row[17], row[18], row[19], ended_so), row[21]
+            task, AttemptRow(key, ATTEMPT_STATES[row[14]], row[15], row[16], row[17], row[18], row[19], ended_so), row[21]
         )
     return found
 
@@ -203,7 +209,7 @@ def ready_rows_of_job(tx: Tx, job_id: str) -> list[Task]:
 
 def _waiting(rows: Any) -> list[Task]:
     return [
-        Task(r.no, State(r.state), r.attempt, r.last_attempt, 0, False, r.faults, r.not_before, r.started_at)
+        Task(r.no, STATES[r.state], r.attempt, r.last_attempt, 0, False, r.faults, r.not_before, r.started_at)
         for r in rows
     ]
 

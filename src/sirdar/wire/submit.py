@@ -50,16 +50,16 @@ class SubmitRequest(Body):
     """One submission. Everest's clients send ``name``, ``inputs`` and perhaps ``resources``."""
 
     name: str = Field("", max_length=500)
-    inputs: dict[str, Any] = {}
-    resources: list[str] = Field([], max_length=1000)
+    inputs: dict[str, Any] = Field(default_factory=dict)
+    resources: list[str] = Field(default_factory=list, max_length=1000)
     foreach: list[dict[str, Any]] | ForeachUri | None = None
     on_failure: Literal["continue", "stop", "ignore"] = "continue"
     overrides: Overrides | None = None
     retries: int | None = Field(None, ge=0, le=100)
     debug: bool = False
-    after: str | list[str] = []
+    after: str | list[str] = Field(default_factory=list)
     priority: int = Field(0, ge=-100, le=100)
-    notify: list[Notify] = Field([], max_length=20)
+    notify: list[Notify] = Field(default_factory=list, max_length=20)
     retention_s: float | None = Field(None, gt=0, le=LONGEST_S)
 
     _printable = field_validator("name")(printable)
@@ -72,7 +72,7 @@ class SubmitRequest(Body):
 class ResubmitRequest(Body):
     """``POST /api/jobs/{id}/resubmit``: the inputs to change, over those of the job."""
 
-    inputs: dict[str, Any] = {}
+    inputs: dict[str, Any] = Field(default_factory=dict)
     name: str | None = Field(None, max_length=500)
     version: Literal["same", "latest"] = "same"
     debug: bool | None = None
