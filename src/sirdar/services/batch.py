@@ -27,7 +27,8 @@ from sirdar.domain.task import (
     Unreachable,
     Withdrawn,
 )
-from sirdar.services.batch_words import said_values, state_event, storable
+from sirdar.services.batch_rows import Rows
+from sirdar.services.batch_words import state_event, storable
 from sirdar.services.endings import tell_end, wake_dependants
 from sirdar.store import jobs as job_store
 from sirdar.store import tasks as task_store
@@ -63,15 +64,7 @@ class Batch:
         self._retry = (retry_base_s, retry_max_s)
         self._jobs: dict[str, _JobChange] = {}
         self._loaded: dict[AttemptKey, Loaded] = {}
-        self._tasks: dict[tuple[str, int], Task] = {}
-        self._resources: dict[tuple[str, int], str | None] = {}
-        self._moved: dict[tuple[str, int], float | None] = {}
-        self._ended: dict[tuple[str, int], Mapping[str, Any]] = {}
-        self._said: dict[tuple[str, int], Mapping[str, Any]] = {}
-        self._attempt_accepts: list[AttemptKey] = []
-        self._attempt_moves: dict[AttemptKey, tuple[AttemptState, float | None]] = {}
-        self._attempt_ends: dict[AttemptKey, tuple[Outcome, float | None, float | None, float | None]] = {}
-        self._attempt_cancels: list[AttemptKey] = []
+        self._rows = Rows()
         self.superseded: list[AttemptKey] = []  # attempts that their agents shall forget
         self.recovered = False  # an attempt that was given up turned out to live
 
@@ -94,9 +87,9 @@ class Batch:
         for key, both in loaded.items():
             self._loaded.setdefault(key, both)
             place = (key.job, key.task)
-            self._tasks.setdefault(place, both.task)
-            if key.attempt == both.task.last_attempt or place not in self._resources:
-                self._resources[place] = both.attempt.resource_id
+            self._rows.tasks.setdefault(place, both.task)
+            if key.attempt == both.task.last_attempt or place not in self._rows.resources:
+                self._rows.resources[place] = both.attempt.resource_id
 
     def job(self, job_id: str) -> JobRow | None:
         change = self._jobs.get(job_id)
@@ -104,23 +97,23 @@ class Batch:
 
     def attempt_state(self, key: AttemptKey) -> AttemptState | None:
         """The attempt's state with the batch's changes applied; None where there is no such attempt."""
-        if key in self._attempt_ends:
+        if key in self._rows.ends:
             return AttemptState.ENDED
-        if key in self._attempt_moves:
-            return self._attempt_moves[key][0]
+        if key in self._rows.moves:
+            return self._rows.moves[key][0]
         both = self._loaded.get(key)
         if both is None:
             return None
-        if both.attempt.state is AttemptState.OFFERED and key in self._attempt_accepts:
+        if both.attempt.state is AttemptState.OFFERED and key in self._rows.accepts:
             return AttemptState.ACCEPTED
         return both.attempt.state
 
     def tasks_of(self, job_id: str) -> set[int]:
         """Numbers of the job's tasks that the batch has touched."""
-        return {no for job, no in self._tasks if job == job_id}
+        return {no for job, no in self._rows.tasks if job == job_id}
 
     def task(self, key: AttemptKey) -> Task | None:
-        return self._tasks.get((key.job, key.task))
+        return self._rows.tasks.get((key.job, key.task))
 
     def loaded(self, key: AttemptKey) -> Loaded | None:
         return self._loaded.get(key)
@@ -134,11 +127,11 @@ class Batch:
             return False
         if state is not AttemptState.OFFERED:
             return True
-        before = self._tasks[key.job, key.task]
+        before = self._rows.tasks[key.job, key.task]
         after = self._apply(key, Accepted(key.attempt))
         if after.attempt != key.attempt:
             return False
-        self._attempt_accepts.append(key)
+        self._rows.accepts[key] = None
         if before.attempt and before.attempt != key.attempt:
             self._supersede(AttemptKey(key.job, key.task, before.attempt), Reason.AGENT_LOST)
         self._move(key)
@@ -157,16 +150,16 @@ class Batch:
             self._jobs[key.job].running.append([key.task, key.attempt, at])
             started = at
             self._move(key)
-        self._attempt_moves[key] = (state, started or self._started_at(key))
+        self._rows.moves[key] = (state, started or self._started_at(key))
 
     def say(self, key: AttemptKey, text: str | None, progress: float | None, metrics: Mapping[str, float]) -> None:
         """The program's latest words."""
-        task = self._tasks.get((key.job, key.task))
+        task = self._rows.tasks.get((key.job, key.task))
         if task is None or task.attempt != key.attempt or task.state.ended:
             return
         self.recover(key)
         text = storable(text) if text is not None else None
-        self._said[key.job, key.task] = {"text": text, "progress": progress, "metrics": dict(metrics)}
+        self._rows.said[key.job, key.task] = {"text": text, "progress": progress, "metrics": dict(metrics)}
         self.tx.hints.jobs.add(key.job)
         if text is not None:
             self._jobs[key.job].said.append([key.task, key.attempt, text])
@@ -177,9 +170,9 @@ class Batch:
         if self.attempt_state(key) in (None, AttemptState.ENDED):
             self._note_late_end(key, outcome)
             return False
-        task, change = self._tasks[key.job, key.task], self._jobs[key.job]
+        task, change = self._rows.tasks[key.job, key.task], self._jobs[key.job]
         if task.attempt != key.attempt and self.attempt_state(key) is not AttemptState.OFFERED:
-            self._attempt_ends[key] = (Outcome(Reason.SUPERSEDED, outcome.message), None, None, None)
+            self._rows.ends[key] = (Outcome(Reason.SUPERSEDED, outcome.message), None, None, None)
             return False
         wanted = change.row.job.cancel_requested_at is None
         retry = Retry(change.row.retries, *self._retry)
@@ -187,7 +180,7 @@ class Batch:
         if after is task:
             return False
         times = (columns.get("accepted_at"), columns.get("started_at"), columns.get("ended_at", self.tx.now))
-        self._attempt_ends[key] = (outcome, *times)
+        self._rows.ends[key] = (outcome, *times)
         self._note_last_words(key, columns.get("status_message"))
         self._after_end(key, task, after, outcome, columns)
         change.cpu_s += cpu_s
@@ -195,7 +188,7 @@ class Batch:
 
     def _note_last_words(self, key: AttemptKey, text: str | None) -> None:
         """A short program's only message comes with its end; one that was told before is not told again."""
-        known = self._said.get((key.job, key.task), {}).get("text") or self._loaded[key].status_message
+        known = self._rows.said.get((key.job, key.task), {}).get("text") or self._loaded[key].status_message
         if text is not None and text != known:
             self._jobs[key.job].said.append([key.task, key.attempt, text])
 
@@ -207,7 +200,7 @@ class Batch:
         if after.state.ended:
             words = storable(columns.get("status_message") or "") or None
             resource_id = self._loaded[key].attempt.resource_id
-            self._ended[key.job, key.task] = {**columns, "status_message": words, "resource_id": resource_id}
+            self._rows.ended[key.job, key.task] = {**columns, "status_message": words, "resource_id": resource_id}
             self._note_end(change, key, after, columns)
         else:
             change.returned.append([key.task, key.attempt, outcome.reason.value, outcome.message])
@@ -230,10 +223,10 @@ class Batch:
     def _note_late_end(self, key: AttemptKey, outcome: Outcome) -> None:
         """The end of an attempt that had been given up goes into the story, once, and changes nothing else."""
         both = self._loaded.get(key)
-        if both is None or both.attempt.reason is not Reason.AGENT_LOST or key in self._attempt_ends:
+        if both is None or both.attempt.reason is not Reason.AGENT_LOST or key in self._rows.ends:
             return
         told = Outcome(Reason.SUPERSEDED, f"Its end came too late to count: {outcome.message}", outcome.exit_code)
-        self._attempt_ends[key] = (told, None, None, None)
+        self._rows.ends[key] = (told, None, None, None)
         entry = [key.task, key.attempt, outcome.reason.value, told.message]
         self._jobs[key.job].events.append(("superseded", {"tasks": [entry]}))
 
@@ -242,7 +235,7 @@ class Batch:
         if self.attempt_state(key) is not AttemptState.OFFERED:
             return False
         self._apply(key, OfferWithdrawn(key.attempt))
-        self._attempt_ends[key] = (outcome, None, None, self.tx.now)
+        self._rows.ends[key] = (outcome, None, None, self.tx.now)
         self._jobs[key.job].returned.append([key.task, key.attempt, outcome.reason.value, outcome.message])
         self._move(key, ready_at=self.tx.now)
         return True
@@ -264,7 +257,7 @@ class Batch:
             )
             self.superseded.append(key)
             return
-        before = self._tasks[key.job, key.task]
+        before = self._rows.tasks[key.job, key.task]
         if before.leased and not before.offer and before.faults >= self._jobs[key.job].row.retries:
             message = "Its agent has been silent for longer than the resource's policy allows, and no retry is left"
             self.end(key, Outcome(Reason.AGENT_LOST, message), {"ended_at": self.tx.now, "reported_at": self.tx.now})
@@ -279,10 +272,10 @@ class Batch:
         """The agent is back and still has the attempt: no replacement is wanted."""
         if self.attempt_state(key) in (None, AttemptState.ENDED, AttemptState.OFFERED):
             return
-        before = self._tasks[key.job, key.task]
+        before = self._rows.tasks[key.job, key.task]
         if self._apply(key, Reachable(key.attempt)) is not before:
             self._jobs[key.job].events.append(("reachable", {"tasks": [[key.task, key.attempt]]}))
-            self._resources[key.job, key.task] = self._loaded[key].attempt.resource_id
+            self._rows.resources[key.job, key.task] = self._loaded[key].attempt.resource_id
             self.recovered = True
             self._move(key)
 
@@ -299,14 +292,14 @@ class Batch:
             change.delta += delta
             offered.append(after)
             keys.append(AttemptKey(change.row.job.id, after.no, after.last_attempt))
-            self._tasks[job_id, after.no] = after
-            self._resources[job_id, after.no] = resource_id
+            self._rows.tasks[job_id, after.no] = after
+            self._rows.resources[job_id, after.no] = resource_id
         change.delta += Delta(expanded=fresh)
         if fresh:
             ready_at = change.row.job.ready_at
             task_store.insert_tasks(self.tx, job_id, offered[:fresh], resource_id=resource_id, ready_at=ready_at)
         for task in offered[fresh:]:
-            self._moved[job_id, task.no] = None
+            self._rows.moved[job_id, task.no] = None
         task_store.insert_attempts(self.tx, keys, resource_id=resource_id, session=session)
         for first in range(0, len(keys), EVENT_TASKS):
             named = [[key.task, key.attempt] for key in keys[first : first + EVENT_TASKS]]
@@ -332,8 +325,10 @@ class Batch:
         """Apply what was gathered to the jobs and write everything."""
         for job_id in list(self._jobs):
             self.settle(job_id)
-        self._write_tasks()
-        self._write_attempts()
+        self._rows.write(self.tx, {job_id for job_id, change in self._jobs.items() if change.row.job.total == 1})
+        for key in self.superseded:
+            if key in self._loaded:
+                self.tx.hints.resources.add(self._loaded[key].attempt.resource_id)
         changed = [change for change in self._jobs.values() if change.events]
         rows: list[tuple[str, int, str, Mapping[str, Any]]] = []
         for change in changed:
@@ -344,7 +339,7 @@ class Batch:
             self.tx.hints.jobs.add(change.row.job.id)
         job_store.save_jobs(self.tx, [change.row for change in changed])
         job_store.append_events(self.tx, rows)
-        self._write_usage()
+        self._note_usage()
         wake_dependants(self.tx, [change.row.job.id for change in self._jobs.values() if change.told_end])
 
     def settle(self, job_id: str) -> None:
@@ -388,7 +383,7 @@ class Batch:
         for key, both in self._loaded.items():
             state = self.attempt_state(key)
             if key.job == job_id and state not in (None, AttemptState.ENDED, AttemptState.OFFERED):
-                self._attempt_cancels.append(key)
+                self._rows.cancels.append(key)
                 self.tx.hints.resources.add(both.attempt.resource_id)
 
     def _withdraw(self, job_id: str) -> None:
@@ -400,20 +395,20 @@ class Batch:
         if unexpanded:
             change.delta += Delta(expanded=0, waiting=-unexpanded, cancelled=unexpanded)
         for task in task_store.ready_rows_of_job(self.tx, job_id):
-            self._tasks.setdefault((job_id, task.no), task)
+            self._rows.tasks.setdefault((job_id, task.no), task)
         # Not what the rows say: tasks that this very batch gave back, or found alive, are not written yet.
-        waiting = [task.no for (job, _), task in self._tasks.items() if job == job_id and task.waits]
+        waiting = [task.no for (job, _), task in self._rows.tasks.items() if job == job_id and task.waits]
         for no in waiting:
             self._withdraw_task(job_id, no, outcome)
         for key in list(self._loaded):
             if key.job == job_id and self.attempt_state(key) is AttemptState.OFFERED:
-                self._attempt_ends[key] = (outcome, None, None, self.tx.now)
+                self._rows.ends[key] = (outcome, None, None, self.tx.now)
                 self.superseded.append(key)
                 self._withdraw_task(job_id, key.task, outcome)
         self.settle(job_id)
 
     def _withdraw_task(self, job_id: str, no: int, outcome: Outcome) -> None:
-        task = self._tasks[job_id, no]
+        task = self._rows.tasks[job_id, no]
         if task.attempt:  # of an agent that was given up: should it come back, it is told to forget
             self._supersede(AttemptKey(self._jobs[job_id].row.job.id, no, task.attempt), Reason.AGENT_LOST)
         after, delta = task_rules.step(task, Withdrawn(outcome), self.tx.now)
@@ -421,22 +416,22 @@ class Batch:
             return
         change = self._jobs[job_id]
         change.delta += delta
-        self._tasks[job_id, no] = after
-        self._ended[job_id, no] = {"ended_at": self.tx.now, "reported_at": self.tx.now}
+        self._rows.tasks[job_id, no] = after
+        self._rows.ended[job_id, no] = {"ended_at": self.tx.now, "reported_at": self.tx.now}
         self._note_end(change, AttemptKey(change.row.job.id, no, max(1, after.last_attempt)), after, {})
 
     def _supersede(self, key: AttemptKey, reason: Reason) -> None:
         """Another attempt of the task counts now; this one's agent shall forget it."""
-        self._attempt_ends[key] = (Outcome(reason, "Another attempt of the task counts"), None, None, self.tx.now)
+        self._rows.ends[key] = (Outcome(reason, "Another attempt of the task counts"), None, None, self.tx.now)
         self.superseded.append(key)
 
     def _apply(self, key: AttemptKey, fact: task_rules.Fact) -> Task:
         place = (key.job, key.task)
-        before = self._tasks[place]
+        before = self._rows.tasks[place]
         after, delta = task_rules.step(before, fact, self.tx.now)
         if after is before:
             return after
-        self._tasks[place] = after
+        self._rows.tasks[place] = after
         self._jobs[key.job].delta += delta
         if before.offer not in (0, after.offer, key.attempt):  # the task has no need of the replacement
             self._supersede(AttemptKey(key.job, key.task, before.offer), Reason.SUPERSEDED)
@@ -444,39 +439,13 @@ class Batch:
 
     def _move(self, key: AttemptKey, ready_at: float | None = None) -> None:
         place = (key.job, key.task)
-        self._moved[place] = ready_at if ready_at is not None else self._moved.get(place)
+        self._rows.moved[place] = ready_at if ready_at is not None else self._rows.moved.get(place)
 
     def _started_at(self, key: AttemptKey) -> float | None:
-        task = self._tasks.get((key.job, key.task))
+        task = self._rows.tasks.get((key.job, key.task))
         return task.started_at if task and task.attempt == key.attempt else None
 
-    def _write_tasks(self) -> None:
-        moved = []
-        for (job_id, no), ready_at in self._moved.items():
-            if (job_id, no) not in self._ended:
-                moved.append((job_id, self._tasks[job_id, no], self._resources.get((job_id, no)), ready_at))
-        task_store.move_tasks(self.tx, moved)
-        ended = [(job_id, self._tasks[job_id, no], columns) for (job_id, no), columns in self._ended.items()]
-        task_store.end_tasks(self.tx, ended)
-        said = [(place, words) for place, words in self._said.items() if place not in self._ended]
-        task_store.say(self.tx, [said_values(place, words) for place, words in said])
-        for (job_id, _no), words in said:
-            if self._jobs[job_id].row.job.total == 1:
-                job_store.say(self.tx, job_id, words)
-
-    def _write_attempts(self) -> None:
-        ends = self._attempt_ends
-        task_store.accept_attempts(self.tx, [key for key in self._attempt_accepts if key not in ends])
-        moves = [(key, state, at) for key, (state, at) in self._attempt_moves.items() if key not in ends]
-        task_store.move_attempts(self.tx, moves)
-        task_store.end_attempts(self.tx, [(key, *values) for key, values in ends.items()])
-        task_store.wish_cancel(self.tx, [key for key in self._attempt_cancels if key not in ends])
-        for key in self.superseded:
-            both = self._loaded.get(key)
-            if both:
-                self.tx.hints.resources.add(both.attempt.resource_id)
-
-    def _write_usage(self) -> None:
+    def _note_usage(self) -> None:
         usage: dict[str, tuple[float, int]] = {}
         for change in self._jobs.values():
             if change.cpu_s or change.told_end:
