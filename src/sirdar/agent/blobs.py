@@ -4,8 +4,9 @@ import asyncio
 import hashlib
 import os
 import shutil
+import threading
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sirdar.agent.backoff import Backoff
@@ -17,6 +18,7 @@ log = get_logger(__name__)
 
 COPY_BYTES = 1 << 20
 BLOB_MODE = 0o444
+FETCHED_AT_ONCE = 64
 
 
 class BlobMissing(Exception):
@@ -33,6 +35,8 @@ class Blobs:
         self._shared: Path | None = None
         self._transfers = asyncio.Semaphore(settings.transfers)
         self._fetching: dict[str, asyncio.Future[Path]] = {}
+        self._room = threading.Lock()
+        self._cached_bytes: int | None = None  # not known yet
         shutil.rmtree(cache / "tmp", ignore_errors=True)
         (cache / "tmp").mkdir(parents=True)
 
@@ -59,6 +63,16 @@ class Blobs:
                 if path.exists():
                     return path
         return None
+
+    async def fetch_all(self, sizes: Mapping[str, int]) -> None:
+        """Sees to it that all of these are here; ``sizes`` by digest. Raises as ``fetch`` does, when none is under way any more."""
+        missing = [sha256 for sha256 in sizes if self.find(sha256) is None]
+        for begin in range(0, len(missing), FETCHED_AT_ONCE):
+            part = missing[begin : begin + FETCHED_AT_ONCE]
+            done = await asyncio.gather(*[self.fetch(sha256, sizes[sha256]) for sha256 in part], return_exceptions=True)
+            for result in done:
+                if isinstance(result, BaseException):
+                    raise result
 
     async def fetch(self, sha256: str, size_bytes: int) -> Path:
         """The blob's file; it is fetched once, however many ask for it. Raises BlobMissing or OSError."""
@@ -109,14 +123,26 @@ class Blobs:
         return target
 
     def _make_room(self, size_bytes: int) -> None:
-        """Keeps the cache under its limit: what was not used for longest goes first."""
+        """Keeps the cache under its limit: what was not used for longest goes first.
+
+        The sum is carried on from one blob to the next; the directory is looked through only when it says that it is full.
+        """
+        with self._room:
+            if self._cached_bytes is None or self._cached_bytes + size_bytes > self._settings.cache_bytes:
+                self._cached_bytes = self._evict(self._settings.cache_bytes - size_bytes)
+            self._cached_bytes += size_bytes
+
+    def _evict(self, most_bytes: int) -> int:
+        """Leaves a tenth of room where there is none; returns how many bytes the cache has then."""
         entries = [(path, path.stat()) for path in self._cache.glob("??/*")]
-        total = sum(stat.st_size for _, stat in entries) + size_bytes
-        for path, stat in sorted(entries, key=lambda entry: entry[1].st_atime):
-            if total <= self._settings.cache_bytes:
-                return
-            path.unlink(missing_ok=True)
-            total -= stat.st_size
+        total = sum(stat.st_size for _, stat in entries)
+        if total > most_bytes:
+            for path, stat in sorted(entries, key=lambda entry: entry[1].st_atime):
+                if total <= most_bytes * 0.9:
+                    break
+                path.unlink(missing_ok=True)
+                total -= stat.st_size
+        return total
 
     async def store(self, path: Path, *, final: bool = False) -> tuple[str, int]:
         """Brings a file to the server; returns its digest and size when it is there.

@@ -89,7 +89,8 @@ class CodeVersions:
             await self._executor.destroy([key])
         finally:
             del self._running[key]
-            self._directories.give(folder)
+            if not self._directories.give(folder):
+                await asyncio.to_thread(self._directories.give_slowly, folder)
         if answer.startswith("unknown"):
             log.warning("code_version_unknown", path=path, command=list(command), answer=answer)
         return answer

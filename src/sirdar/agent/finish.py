@@ -51,6 +51,12 @@ class Finishing:
         return self.found.needs_upload or self.stdout is None or self.stderr is None or self.common.job.debug
 
 
+def is_slow_to_examine(common: Common) -> bool:
+    """Whether ``examine`` goes through the whole directory: to measure it, or for a pattern that reaches into all folders."""
+    limited = limits_of(common, address_space_only=False).disk_bytes is not None
+    return limited or any("**" in spec.source for spec in common.app.outputs)
+
+
 def examine(
     attempt: Attempt, common: Common, end: ProgramEnd, settings: Settings, *, address_space_only: bool
 ) -> Finishing:

@@ -9,14 +9,14 @@ import time
 from collections.abc import Collection, Coroutine, Iterable, Sequence
 from typing import Any
 
-from sirdar.agent.attempts import Attempt, Attempts
+from sirdar.agent.attempts import Attempt, Attempts, Common
 from sirdar.agent.blobs import BlobMissing, Blobs
 from sirdar.agent.capacity import Capacity
 from sirdar.agent.code_version import CodeVersions
 from sirdar.agent.directories import Directories
 from sirdar.agent.events import get_logger
 from sirdar.agent.executors.base import Executor, Launch, ProgramEnd
-from sirdar.agent.finish import Finishing, compose, examine, transfer, without_program
+from sirdar.agent.finish import Finishing, compose, examine, is_slow_to_examine, transfer, without_program
 from sirdar.agent.journal import Journal, JournalBroken
 from sirdar.agent.outbox import Outbox
 from sirdar.agent.prepare import Surroundings, prepare
@@ -124,8 +124,7 @@ class RunTask:
             attempt.staging_at = time.time()
             self._outbox.add_started(Started(key=attempt.key, state="STAGING_IN", at=attempt.staging_at))
             try:
-                for file in {file.sha256: file for file in made.files}.values():
-                    await self._blobs.fetch(file.sha256, file.size_bytes)
+                await self._blobs.fetch_all({file.sha256: file.size_bytes for file in made.files})
             except (BlobMissing, OSError) as error:
                 await self._report([without_program(attempt, Reason.STAGE_IN, _say(error))])
                 return
@@ -242,6 +241,9 @@ class RunTask:
         common = self._attempts.common(attempt)
         if end.started_at:
             self._capacity.note(end.ended_at - end.started_at)
+        if is_slow_to_examine(common):
+            self._spawn(self._examine_aside(attempt, common, end))
+            return None
         try:
             finishing = examine(attempt, common, end, self._settings, address_space_only=self.address_space_only)
         except OSError as error:
@@ -250,6 +252,17 @@ class RunTask:
             self._spawn(self._transfer(finishing))
             return None
         return compose(finishing)
+
+    async def _examine_aside(self, attempt: Attempt, common: Common, end: ProgramEnd) -> None:
+        """Where all that the program wrote has to be looked through: others must not wait for that."""
+        try:
+            finishing = await asyncio.to_thread(
+                examine, attempt, common, end, self._settings, address_space_only=self.address_space_only
+            )
+        except OSError as error:
+            await self._report([without_program(attempt, Reason.STAGE_OUT, _say(error))])
+            return
+        await self._transfer(finishing)
 
     async def _transfer(self, finishing: Finishing) -> None:
         attempt = finishing.attempt
@@ -302,7 +315,8 @@ class RunTask:
     def _release(self, attempt: Attempt) -> None:
         if attempt.folder is not None:
             folder, attempt.folder = attempt.folder, None
-            self._directories.give(folder)
+            if not self._directories.give(folder):
+                self._spawn(asyncio.to_thread(self._directories.give_slowly, folder))
 
     # ------------------------------------------------------------ recovery
 

@@ -9,7 +9,7 @@ import pytest
 from sirdar.agent.attempts import Attempt, Attempts, SharedFile
 from sirdar.agent.backoff import Backoff
 from sirdar.agent.capacity import Capacity
-from sirdar.agent.directories import Directories
+from sirdar.agent.directories import Directories, remove
 from sirdar.agent.executors.base import ProgramEnd
 from sirdar.agent.messages import read_messages
 from sirdar.agent.outbox import Outbox
@@ -128,10 +128,26 @@ def test_directories_are_emptied_and_used_again(tmp_path: Path) -> None:
     (folder / "dir" / "sub").mkdir()
     (folder / "dir" / "file").write_text("x")
     (folder / "messages").write_text("x")
-    pool.give(folder)
+    (folder / "stdout").write_text("secret")
+    assert not pool.give(folder), "a directory in it takes longer"
+    pool.give_slowly(folder)
     again = pool.take()
     assert again == folder and list((again / "dir").iterdir()) == [] and not (again / "messages").exists()
     assert pool.take() != folder
+    (again / "dir" / "file").write_text("x")
+    (again / "stdout").write_text("secret")
+    assert pool.give(again) and pool.take() == again
+    assert list((again / "dir").iterdir()) == [] and (again / "stdout").read_bytes() == b""
+
+
+def test_what_a_program_protects_from_its_owner_is_removed_too(tmp_path: Path) -> None:
+    deep = tmp_path / "slot/dir/a/b"
+    deep.mkdir(parents=True)
+    (deep / "file").write_text("x")
+    for folder in (deep, deep.parent, deep.parent.parent):
+        folder.chmod(0o500)
+    remove(tmp_path / "slot")
+    assert not (tmp_path / "slot").exists()
 
 
 def test_message_files_are_read_line_by_line(tmp_path: Path) -> None:
