@@ -17,7 +17,7 @@ class Wire(BaseModel):
     Empty lists and the like are made by factories: Pydantic copies a default deeply for each message, which costs more.
     """
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
 
 # ---------------------------------------------------------------- join
