@@ -53,6 +53,8 @@ class Finishing:
 
 def is_slow_to_examine(common: Common) -> bool:
     """Whether ``examine`` goes through the whole directory: to measure it, or for a pattern that reaches into all folders."""
+    if any(spec.regex is not None for spec in common.app.outputs):
+        return False  # a search that takes for ever can be broken off in the main thread only
     limited = limits_of(common, address_space_only=False).disk_bytes is not None
     return limited or any("**" in spec.source for spec in common.app.outputs)
 

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 from sirdar.agent.blobs import Blobs
 from sirdar.agent.outcomes import size
+from sirdar.agent.patience import TookTooLong, at_most
 from sirdar.agent.redact import redact, safe_length
 from sirdar.domain.app import App, FileRef, OutputSpec, OutputType
 from sirdar.domain.outcome import Reason
@@ -19,6 +20,7 @@ from sirdar.wire.agent import Stream
 from sirdar.wire.archives import ZipEntry, pack_zip, walk
 
 VALUE_BYTES = 16 << 20
+PATTERN_LIMIT_S = 1.0
 COPY_BYTES = 1 << 20
 SHOWN_ENTRIES = 20
 STREAMS = ("stdout", "stderr")
@@ -95,12 +97,25 @@ def _collect_value(spec: OutputSpec, folder: Path, found: Collected) -> None:
             raw = file.read(VALUE_BYTES + 1)
         if len(raw) > VALUE_BYTES:
             raise ValueError(f"{spec.source} is larger than {size(VALUE_BYTES)}, too large to read a value from")
-        found.values[spec.name] = read_value(spec, raw.decode("utf-8", errors="replace"))
+        found.values[spec.name] = _read_value(spec, raw.decode("utf-8", errors="replace"))
     except ValueError as error:
         if spec.required:
             found.faults.append(Fault(Reason.OUTPUT_INVALID, f"output {spec.name}: {error}"))
     except OSError as error:
         found.faults.append(Fault(Reason.STAGE_OUT, f"output {spec.name} cannot be read: {error}"))
+
+
+def _read_value(spec: OutputSpec, text: str) -> Any:
+    if spec.regex is None:
+        return read_value(spec, text)
+    try:
+        with at_most(PATTERN_LIMIT_S):
+            return read_value(spec, text)
+    except TookTooLong:
+        raise ValueError(
+            f"the search for {spec.regex} in {spec.source} takes longer than {PATTERN_LIMIT_S:g} s; "
+            "nested repetitions such as (a+)+ are slow"
+        ) from None
 
 
 def _within(spec: OutputSpec, paths: list[Path], found: Collected) -> list[Path]:

@@ -336,3 +336,13 @@ def test_a_blob_that_the_server_does_not_have(running: FakeServer) -> None:
     ref = {"$file": {"name": "x", "sha256": "0" * 64, "size": 3}}
     (key,) = running.add_job({"inputs": [{"name": "x", "type": "file"}], "command": ["true"]}, inputs={"x": ref})
     assert running.final(key).reason == "stage_in"
+
+
+def test_a_regular_expression_that_takes_for_ever_is_the_outputs_fault_and_stops_nobody(running: FakeServer) -> None:
+    outputs = [{"name": "x", "type": "string", "from": "stdout", "regex": "(a+)+$"}]
+    (bad,) = running.add_job({"command": ["sh", "-c", f"echo {'a' * 60}b"], "outputs": outputs})
+    (good,) = running.add_job({"command": ["true"]})
+    final = running.final(bad)
+    assert final.reason == "output_invalid"
+    assert "takes longer than 1 s" in final.message
+    assert running.final(good).reason == "ok"
