@@ -12,7 +12,7 @@ CLI = ROOT / "docs/reference/cli.md"  # made from the commands themselves
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *({*(ROOT / "docs").rglob("*.md")} - {CLI})]
 FENCED = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")
-COMMAND = re.compile(r"(?:^|[|&;(`] *|\$\()sirdar ((?:[a-z-]+)(?: [a-z-]+)?)", re.M)
+COMMAND = re.compile(r"(?:^|[|&;(`] *|\$\()sirdar ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*)?)", re.M)
 GROUPS = {"agent", "app", "file", "group", "job", "resource", "token", "user"}
 
 

@@ -186,7 +186,7 @@ async def _build(
         debug=request.debug,
         parent_job=caller.attempt.job if caller.attempt else None,
         parent_task=caller.attempt.task if caller.attempt else None,
-        notify_json=_notify(services, caller, request),
+        notify_json=_notify(services, caller, request) if kept is None else _notify_again(caller, kept),
         code_version=version.code_version,
         pending_json=_json(pending) if pending else None,
         retention_s=request.retention_s or app.retention_s or caller.retention_s or settings.retention_s,
@@ -279,6 +279,11 @@ async def _checked_waits(services: Services, caller: Caller, waits: list[str]) -
         seen = await services.store.read(lambda conn, job_id=job_id: seen_job(conn, caller, job_id))  # type: ignore[misc]
         found.append(seen.id)
     return sorted(set(found))
+
+
+def _notify_again(caller: Caller, kept: JobView) -> str | None:
+    """Whoever repeats their own job is told as before; of somebody else's, by their own wishes."""
+    return kept.notify_json if kept.owner_id == caller.user_id else caller.notify
 
 
 def _notify(services: Services, caller: Caller, request: SubmitRequest) -> str | None:

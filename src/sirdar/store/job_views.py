@@ -74,6 +74,7 @@ class JobView:
     gpus: int
     nodes: int
     pending: dict[str, Any]
+    notify_json: str | None  # secrets in it are sealed
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,6 +386,7 @@ def _job(row: Any) -> JobView:
         gpus=m["gpus"],
         nodes=m["nodes"],
         pending=_decoded(m["pending_json"]),
+        notify_json=m["notify_json"],
     )
 
 

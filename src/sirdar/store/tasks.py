@@ -192,7 +192,9 @@ def _collect(rows: Any) -> dict[AttemptKey, Loaded]:
         key = AttemptKey(JobId(job), no, row[13])
         ended_so = REASONS[row[20]] if row[20] else None
         found[key] = Loaded(
-            task, AttemptRow(key, ATTEMPT_STATES[row[14]], row[15], row[16], row[17], row[18], row[19], ended_so), row[21]
+            task,
+            AttemptRow(key, ATTEMPT_STATES[row[14]], row[15], row[16], row[17], row[18], row[19], ended_so),
+            row[21],
         )
     return found
 
