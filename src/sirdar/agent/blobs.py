@@ -1,6 +1,7 @@
 """Bytes by their sha256: from the server (or its directory, where the agent shares its disk), kept in a cache."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import shutil
@@ -8,9 +9,11 @@ import threading
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from sirdar.agent.backoff import Backoff
 from sirdar.agent.events import get_logger
+from sirdar.agent.home import try_lock
 from sirdar.agent.link import Link, LinkError, Refused, Unreachable
 from sirdar.agent.settings import Settings
 
@@ -19,6 +22,7 @@ log = get_logger(__name__)
 COPY_BYTES = 1 << 20
 BLOB_MODE = 0o444
 FETCHED_AT_ONCE = 64
+DRAFT = "agent-"  # how our names in the server's directory begin
 
 
 class BlobMissing(Exception):
@@ -48,6 +52,7 @@ class Blobs:
                 if (Path(directory) / ".marker").read_text().strip() == marker.strip():
                     self._shared = Path(directory)
                     (self._shared / "tmp").mkdir(exist_ok=True)
+                    clear_drafts(self._shared)
             except OSError:
                 return
 
@@ -213,24 +218,41 @@ def digest_of(path: Path) -> tuple[str, int]:
 
 def put_shared(path: Path, root: Path, *, final: bool) -> tuple[str, int]:
     """Puts a file into the server's blob directory, durably; returns its digest and size."""
-    temporary = root / "tmp" / uuid.uuid4().hex
+    temporary = root / "tmp" / f"{DRAFT}{uuid.uuid4().hex}"
     try:
-        # A link, not a rename: if the agent dies before the final is written down, the next one finds the file again.
-        if final and path.stat().st_nlink == 1 and _linked(path, temporary):
-            sha256, size_bytes = digest_of(temporary)
-            _sync_file(temporary)
-        else:
-            sha256, size_bytes = _copy_hashing(path, temporary)
-        target = root / sha256[:2] / sha256
-        if target.exists() and target.stat().st_size == size_bytes:
-            return sha256, size_bytes
-        temporary.chmod(BLOB_MODE)
-        target.parent.mkdir(exist_ok=True)
-        temporary.replace(target)
-        _sync_file(target.parent)
+        with contextlib.ExitStack() as stack:
+            sha256, size_bytes = _draft(path, temporary, stack, final=final)
+            target = root / sha256[:2] / sha256
+            if target.exists() and target.stat().st_size == size_bytes:
+                return sha256, size_bytes
+            temporary.chmod(BLOB_MODE)
+            target.parent.mkdir(exist_ok=True)
+            temporary.replace(target)
+            _sync_file(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
     return sha256, size_bytes
+
+
+def _draft(path: Path, temporary: Path, stack: contextlib.ExitStack, *, final: bool) -> tuple[str, int]:
+    """A whole, durable draft. It is locked until the stack ends: a server that starts clears away those of the dead only."""
+    source = stack.enter_context(path.open("rb"))
+    # A link, not a rename: if the agent dies before the final is written down, the next one finds the file again.
+    if final and os.fstat(source.fileno()).st_nlink == 1 and try_lock(source.fileno()) and _linked(path, temporary):
+        digest = hashlib.file_digest(source, "sha256").hexdigest()
+        os.fsync(source.fileno())
+        return digest, source.tell()
+    out = stack.enter_context(temporary.open("xb"))
+    try_lock(out.fileno())
+    return _copy_hashing(source, out)
+
+
+def clear_drafts(root: Path) -> None:
+    """Removes what an agent that died left in the server's directory; what somebody works at is locked."""
+    for path in (root / "tmp").glob(f"{DRAFT}*"):
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            if try_lock(file.fileno()):
+                path.unlink()
 
 
 def _linked(path: Path, target: Path) -> bool:
@@ -241,15 +263,14 @@ def _linked(path: Path, target: Path) -> bool:
     return True
 
 
-def _copy_hashing(path: Path, target: Path) -> tuple[str, int]:
+def _copy_hashing(source: BinaryIO, out: BinaryIO) -> tuple[str, int]:
     digest, size_bytes = hashlib.sha256(), 0
-    with path.open("rb") as source, target.open("wb") as out:
-        while chunk := source.read(COPY_BYTES):
-            digest.update(chunk)
-            out.write(chunk)
-            size_bytes += len(chunk)
-        out.flush()
-        os.fsync(out.fileno())
+    while chunk := source.read(COPY_BYTES):
+        digest.update(chunk)
+        out.write(chunk)
+        size_bytes += len(chunk)
+    out.flush()
+    os.fsync(out.fileno())
     return digest.hexdigest(), size_bytes
 
 

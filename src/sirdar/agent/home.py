@@ -26,7 +26,7 @@ class Home:
         for name in ("work", "cache"):
             (self.path / name).mkdir(mode=0o700, exist_ok=True)
         self._lock = os.open(self.path / "agent.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        if not _try_lock(self._lock):
+        if not try_lock(self._lock):
             holder = os.read(self._lock, 32).decode(errors="replace")
             os.close(self._lock)
             raise HomeHeld(f"the agent with process id {holder or 'unknown'} holds {self.path}")
@@ -74,7 +74,7 @@ def holder(path: Path) -> int | None:
     except FileNotFoundError:
         return None
     try:
-        if _try_lock(lock):
+        if try_lock(lock):
             return None
         said = os.read(lock, 32).decode(errors="replace")
         return int(said) if said.isdecimal() else 0
@@ -82,7 +82,8 @@ def holder(path: Path) -> int | None:
         os.close(lock)
 
 
-def _try_lock(fd: int) -> bool:
+def try_lock(fd: int) -> bool:
+    """Locks an open file for as long as it is open, across processes. False where another holds it. Windows has no such locks."""
     if sys.platform == "win32":
         return True
     import fcntl
