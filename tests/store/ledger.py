@@ -16,6 +16,7 @@ from sirdar.dispatch.desk import Desk
 from sirdar.dispatch.expire import expire
 from sirdar.domain.ids import UserId
 from sirdar.domain.people import Caller
+from sirdar.domain.problems import Problem
 from sirdar.domain.states import OnFailure, State
 from sirdar.services import explain
 from sirdar.services import jobs as job_services
@@ -215,11 +216,19 @@ class Agent:
 
     def sync(self, *, lost: bool = False, **parts: Any) -> dict[str, Any]:
         """One call. ``lost``: the answer does not arrive (it is returned all the same, for the test)."""
-        request = SyncRequest(session=self.session, offers_held=sorted(self.offers), **parts)
-        reply = cast(dict[str, Any], self.ledger.run(self.ledger.desk.sync(self._resource(), request)))
+        try:
+            reply = self._call(parts)
+        except Problem as problem:  # as every agent does whose lease ran out
+            assert problem.code == "unknown_session"
+            self.hello()
+            reply = self._call(parts)
         if not lost:
             self._take(reply)
         return reply
+
+    def _call(self, parts: dict[str, Any]) -> dict[str, Any]:
+        request = SyncRequest(session=self.session, offers_held=sorted(self.offers), **parts)
+        return cast(dict[str, Any], self.ledger.run(self.ledger.desk.sync(self._resource(), request)))
 
     def _resource(self) -> str:
         """As every call does: the desk reads the resource where it does not know it."""

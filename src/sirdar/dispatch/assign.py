@@ -24,6 +24,7 @@ from sirdar.services.offers import Offers, build_offers
 from sirdar.services.report import new_batch
 from sirdar.services.settings import Settings
 from sirdar.store import jobs as job_store
+from sirdar.store import resources as resource_store
 from sirdar.store import tasks as task_store
 from sirdar.store.engine import Store, Tx
 
@@ -130,6 +131,9 @@ class Assigner:
         with self._lock:
             claims = dict(self._parked)
         hungry = [claim for claim in claims.values() if claim.max_n > 0] if tx.hints.queue else []
+        if hungry:  # a call may be held longer than its agent's lease
+            silent = resource_store.unreachable(tx.conn)
+            hungry = [claim for claim in hungry if claim.resource_id not in silent]
         offers = self.assign(tx, [(claim.place, claim.session) for claim in hungry]) if hungry else {}
         for resource_id, claim in claims.items():
             work = offers.get(resource_id)

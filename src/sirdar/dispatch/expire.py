@@ -16,15 +16,25 @@ log = structlog.get_logger()
 
 
 async def run(store: Store, settings: Settings) -> None:
-    """The loop. It writes only where a read has found something to do."""
-    await store.write(lambda tx: resource_store.extend_all_leases(tx, settings.lease_s))
+    """The loop. It writes only where a read has found something to do.
+
+    Time in which the server itself was away (stopped, suspended, without its disk) does not count against agents: a round that
+    comes late gives every lease its time again, and looks at nothing else.
+    """
+    late = True
     while True:
-        await asyncio.sleep(settings.expire_every_s)
+        began = store.clock()
         try:
-            if await store.read(lambda conn: _is_needed(conn, settings, store.clock())):
+            if late:
+                await store.write(lambda tx: resource_store.extend_all_leases(tx, settings.lease_s))
+            elif await store.read(lambda conn: _is_needed(conn, settings, store.clock())):
                 await store.write(lambda tx: expire(tx, settings))
         except Exception:
             log.exception("expire_failed")
+        else:
+            late = False
+        await asyncio.sleep(settings.expire_every_s)
+        late = late or store.clock() - began - settings.expire_every_s > settings.lease_s / 4
 
 
 def _is_needed(conn: Conn, settings: Settings, now: float) -> bool:

@@ -71,7 +71,7 @@ def apply_report(tx: Tx, settings: Settings, resource_id: str, request: SyncRequ
     for job_id, version in versions.items():
         preparing.note_code_version(tx, job_id, version)
     if batch.recovered:  # so that the next round does not give it up again before it sends its heartbeat
-        resource_store.renew_lease(tx, resource_id, lease_s=settings.lease_s)
+        resource_store.extend_lease(tx, resource_id, lease_s=settings.lease_s)
     batch.flush()
     report.forget += [key.text for key in batch.superseded if key in mine.values()]
     return report

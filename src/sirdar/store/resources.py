@@ -153,6 +153,17 @@ def renew_lease(tx: Tx, resource_id: str, *, lease_s: float, load: dict[str, flo
     tx.conn.execute(sa.update(resources).where(resources.c.id == resource_id).values(**values))
 
 
+def extend_lease(tx: Tx, resource_id: str, *, lease_s: float) -> None:
+    """A sign of life that says nothing of what else the agent has: where it was unreachable, it stays so until it says."""
+    query = sa.update(resources).where(resources.c.id == resource_id)
+    tx.conn.execute(query.values(seen_at=tx.now, lease_until=tx.now + lease_s))
+
+
+def unreachable(conn: Connection) -> set[str]:
+    """Resources whose lease has run out."""
+    return set(conn.execute(sa.select(resources.c.id).where(resources.c.unreachable_since.is_not(None))).scalars())
+
+
 def extend_all_leases(tx: Tx, lease_s: float) -> None:
     """When a server starts: time in which nobody could renew does not count against agents, not even silent ones."""
     query = sa.update(resources).where(resources.c.lease_until.is_not(None))
