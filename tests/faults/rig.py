@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 from tests.system.product import Product, await_that
 
+TEST_ID = "SIRDAR_TEST_ID"
 ENDED = ("DONE", "FAILED", "CANCELLED")
 ORDER = {"SUBMITTED": 0, "READY": 1, "RUNNING": 2, "DONE": 3, "FAILED": 3, "CANCELLED": 3}
 
@@ -46,6 +47,7 @@ class Rig(Product):
     fixed_port: int = 0
     porter_deaths: list[float] = field(default_factory=list)
     place: str = "server"
+    test_id: str = field(default_factory=lambda: os.environ.get(TEST_ID, ""))  # whose processes they are, also later
 
     @property
     def home(self) -> Path:
@@ -53,7 +55,8 @@ class Rig(Product):
 
     def start(self, port: int = 0) -> None:
         self.settings = {**PERIODS, **self.settings}
-        super().start(port or self.fixed_port)
+        with _belonging_to(self.test_id):
+            super().start(port or self.fixed_port)
         self.fixed_port = self.port
 
     # ------------------------------------------------------------ its processes
@@ -205,6 +208,17 @@ class Rig(Product):
         return [str(path.relative_to(self.home)) for place in places for path in self.home.glob(place)]
 
 
+@contextlib.contextmanager
+def _belonging_to(test_id: str) -> Iterator[None]:
+    """What is started within belongs to the test, or to the module's fixture, that made it."""
+    before = os.environ.get(TEST_ID, "")
+    os.environ[TEST_ID] = test_id
+    try:
+        yield
+    finally:
+        os.environ[TEST_ID] = before
+
+
 def _holder(lock: Path) -> int:
     """The process that holds a lock file, 0 where nobody does. Looks only: to try the lock could hinder who takes it."""
     try:
@@ -228,6 +242,7 @@ class LooseAgent:
     slots: int = 2
     settings: Mapping[str, Any] = field(default_factory=dict)
     process: "subprocess.Popen[bytes] | None" = None
+    test_id: str = field(default_factory=lambda: os.environ.get(TEST_ID, ""))
 
     def start(self) -> "LooseAgent":
         words = [sys.executable, "-m", "sirdar.agent", "--home", str(self.home), "--server", self.server]
@@ -237,7 +252,7 @@ class LooseAgent:
         for name, value in {**mine, **self.settings}.items():
             words += ["--set", f"{name}={value}"]
         self.home.parent.mkdir(parents=True, exist_ok=True)
-        with (self.home.parent / "agent.err").open("ab") as errors:
+        with (self.home.parent / "agent.err").open("ab") as errors, _belonging_to(self.test_id):
             self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
         return self
 

@@ -1,0 +1,202 @@
+"""A server, a network that fails on demand, and an agent of the test's own behind it: where phases are held by real means."""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.faults.proxy import Call, Proxy, Rule
+from tests.faults.rig import LooseAgent, Rig
+from tests.system.product import await_that
+
+from sirdar.services import attach
+from sirdar.services.settings import Settings
+from sirdar.store import people
+from sirdar.store.engine import Store
+
+SCRIPT = """echo "$SIRDAR_TASK_ID" >> "$1"
+if [ "$2" != - ]; then while [ ! -e "$2" ]; do sleep 0.02; done; fi
+if [ -e given ]; then tac given > answer; else echo 42 > answer; fi
+"""
+LINES = [b"line %d\n" % number for number in range(60_000)]
+
+
+@dataclass
+class Field:
+    """``server`` runs without an agent; ``agent`` reaches it through ``network`` only."""
+
+    server: Rig
+    network: Proxy
+    agent: LooseAgent
+    root: Path
+    resource: str
+    number: int = 0
+
+    # ------------------------------------------------------------ jobs
+
+    def submit(self, *, gate: bool = False, given: bool = False, **more: Any) -> "Held":
+        """A job that says in a file of its own that it started; with ``gate`` it runs until ``Held.open``."""
+        self.number += 1
+        place = self.root / f"job{self.number}"
+        place.mkdir()
+        inputs: dict[str, Any] = {"diary": str(place / "diary"), "gate": str(place / "gate") if gate else "-"}
+        lines = [b"job %d\n" % self.number, *LINES] if given else []  # its own: an agent keeps what it has fetched
+        if given:
+            inputs["given"] = self.server.upload("given", b"".join(lines))
+        made = self.server.submit("me/field", inputs, **more)
+        return Held(self, made["id"], place, b"".join(reversed(lines)) if given else b"42\n")
+
+    def publish(self, **more: Any) -> None:
+        texts = {name: {"type": "string"} for name in ("diary", "gate")}
+        given = {"given": {"type": "file", "required": False, "path": "given"}}
+        self.server.publish(
+            "field", ["sh", "field.sh", "${diary}", "${gate}"], files={"field.sh": SCRIPT}, inputs={**texts, **given},
+            outputs={"answer": {"type": "file", "from": "answer"}}, **more,
+        )  # fmt: skip
+
+    # ------------------------------------------------------------ deaths
+
+    def kill(self, which: str) -> None:
+        """``kill -9`` and another start: ``server``, ``agent``, ``porter`` or ``all``."""
+        if which in ("porter", "all") and (porter := self.agent.porter_pid):
+            os.kill(porter, 9)
+        if which in ("agent", "all"):
+            self.agent.kill()
+        if which in ("server", "all"):
+            self.server.kill("server")
+            self.server.again()
+        self.network.break_connections()
+        if which in ("agent", "all"):
+            self.agent.start()
+
+    # ------------------------------------------------------------ where a phase is held
+
+    def hold(self, phase: str) -> Rule | None:
+        """Stops the next task in a phase: the rule that does it (None for ``running``: the gate does)."""
+        if phase == "running":
+            return None
+        what, fits, before = PHASES[phase]
+        return self.network.add(what, fits, before=before)
+
+    def seen(self) -> dict[str, Any]:
+        """What the ledger says of the resource."""
+        query = "SELECT unreachable_since, lease_until, session FROM resources WHERE id = ?"
+        since, lease, session = self.server.rows(query, self.resource)[0]
+        return {"unreachable_since": since, "lease_until": lease, "session": session}
+
+    def unreachable(self) -> bool:
+        return self.seen()["unreachable_since"] is not None
+
+
+def _offers(call: Call) -> bool:
+    return call.path.endswith("/sync") and bool(call.heard.get("offers"))
+
+
+def _accepts(call: Call) -> bool:
+    return call.path.endswith("/sync") and bool(call.said.get("accepts"))
+
+
+def finals(call: Call) -> bool:
+    return call.path.endswith("/sync") and bool(call.said.get("finals"))
+
+
+def _fetch(call: Call) -> bool:
+    return call.method == "GET" and "/blobs/" in call.path
+
+
+def _bring(call: Call) -> bool:
+    return call.method in ("PUT", "HEAD") and "/blobs/" in call.path
+
+
+# phase -> what is done to which call, and whether already the request is stopped
+PHASES = {
+    "offered": ("lose", _offers, False),
+    "accepted": ("lose", _accepts, False),
+    "staging_in": ("hold", _fetch, True),
+    "staging_out": ("hold", _bring, True),
+    "final_sent": ("lose", finals, False),
+    "final_held": ("lose", finals, True),
+}
+
+
+@dataclass
+class Held:
+    """A job whose course a test looks at."""
+
+    field: Field
+    id: str
+    place: Path
+    answer: bytes
+
+    @property
+    def starts(self) -> list[str]:
+        with contextlib.suppress(FileNotFoundError):
+            return (self.place / "diary").read_text().split()
+        return []
+
+    def await_start(self, within_s: float = 20.0) -> None:
+        await_that(lambda: self.starts, within_s, "the program's start")
+
+    def await_state(self, state: str, number: int = 1) -> None:
+        """The ledger's word of an attempt."""
+        await_that(lambda: self.field.server.attempt_is(self.id, state, number), 20, f"attempt {number} {state}")
+
+    def open(self) -> None:
+        (self.place / "gate").touch()
+
+    def await_done(self, starts: int | None = 1) -> dict[str, Any]:
+        """Its one true end, with the right output, after so many starts."""
+        server = self.field.server
+        ended = server.await_end(self.id)
+        assert ended["state"] == "DONE", f"{ended}\n{server.picture(self.id)}"
+        answer = server.patient("GET", ended["result"]["answer"]).content
+        assert hashlib.sha256(answer).digest() == hashlib.sha256(self.answer).digest(), answer[:100]
+        assert len(set(self.starts)) == len(self.starts), self.starts
+        if starts is not None:
+            assert len(self.starts) == starts, f"{self.starts}\n{server.picture(self.id)}"
+        server.check_story(self.id)
+        return ended
+
+
+@contextlib.contextmanager
+def field_of(
+    root: Path, *, agent: dict[str, Any] | None = None, embedded: bool = False, **settings: Any
+) -> Iterator[Field]:
+    """A field, checked at its end: nothing lives in the ledger, on the disk or among the processes."""
+    server = Rig(root / "up", settings, slots=0)
+    server.root.mkdir(parents=True)
+    server.start()
+    network = Proxy(server.port)
+    resource, join = _resource(server, embedded=embedded)
+    loose = LooseAgent(root / "agent/home", network.url, join, settings=agent or {}).start()
+    field = Field(server, network, loose, root, resource)
+    try:
+        field.publish(retries=20)
+        yield field
+        network.clear()
+        server.check_quiet()
+        work = [*loose.home.glob("work/*/dir/*"), *loose.home.glob("cache/tmp/*")]
+        assert not work, work
+    finally:
+        network.clear()
+        loose.close()
+        network.close()
+        server.again()
+        server.close()
+
+
+def _resource(server: Rig, *, embedded: bool) -> tuple[str, str]:
+    """A resource and its join token, made beside the server as an administrator's tool would."""
+    settings = Settings(home=server.home, lost_after_s=float(server.settings["lost_after_s"]))
+    store = Store(settings.database_url)
+    try:
+        owner = store.read_now(lambda conn: people.user_by_name(conn, "admin"))
+        assert owner is not None
+        return store.write_now(
+            lambda tx: attach.create_resource(tx, settings, name="away", owner_id=owner.id, embedded=embedded)
+        )
+    finally:
+        store.close()
