@@ -66,6 +66,7 @@ class Assigner:
         self._served: dict[str, int] = {}  # by owner: the last turn in which they were given something
         self._turn = 0
         self._closed = False
+        self._dry = False  # the queue was seen empty, and nothing was made ready since
 
     async def run(self, store: Store) -> None:
         """The loop: looks again when an assignment was put off, and from time to time for retries that are due."""
@@ -88,6 +89,20 @@ class Assigner:
                 self._parked[claim.resource_id] = claim
         if older is not None:  # this is the store's thread
             older.future.get_loop().call_soon_threadsafe(_resolve, older, ClaimReply(Offers(), []))
+
+    def park_if_dry(self, claim: ParkedClaim) -> bool:
+        """Hold a claim without asking the ledger, where the queue is known to be empty. False: ask it.
+
+        Other servers' submissions are not known here; the loop looks now and then for those who are held.
+        """
+        with self._lock:
+            dry = self._dry and not self._closed
+        if dry:
+            self.park(claim)
+            with self._lock:  # made ready in this very moment: let the loop look
+                if not self._dry:
+                    self._again.ring()
+        return dry
 
     def unpark(self, claim: ParkedClaim) -> bool:
         """Stop holding it. False: it is being answered just now, the future will get its value."""
@@ -117,6 +132,9 @@ class Assigner:
 
     def before_commit(self, tx: Tx) -> None:
         """Serve parked claims from what this batch made ready, and tell agents of new wishes."""
+        if tx.hints.queue:
+            with self._lock:
+                self._dry = False
         if not self._parked or not (tx.hints.queue or tx.hints.resources or tx.hints.variables):
             return
         if not self._busy.acquire(blocking=False):  # waiting here could deadlock with the other's row locks
@@ -146,6 +164,23 @@ class Assigner:
             reply = ClaimReply(work or Offers(), cancels, list(tx.hints.variables))
             tx.hints.after.append(lambda claim=claim, reply=reply: _resolve(claim, reply))  # type: ignore[misc]
             tx.hints.undo.append(lambda claim=claim: self._hold_again(claim))  # type: ignore[misc]
+
+    @property
+    def dry(self) -> bool:
+        """The queue is known to be empty."""
+        return self._dry
+
+    def is_held(self, resource_id: str) -> bool:
+        return resource_id in self._parked
+
+    def tell(self, tx: Tx, resource_id: str) -> None:
+        """Answer the resource's held claim where there is a wish for it."""
+        with self._lock:
+            claim = self._parked.get(resource_id)
+        cancels = self._wishes(tx, resource_id) if claim is not None else []
+        if claim is not None and cancels and self.unpark(claim):
+            tx.hints.after.append(lambda: _resolve(claim, ClaimReply(Offers(), cancels)))
+            tx.hints.undo.append(lambda: self._hold_again(claim))
 
     def _wishes(self, tx: Tx, resource_id: str) -> list[str]:
         return [key.text for key in task_store.open_of_resource(tx.conn, resource_id)[1]]
@@ -187,12 +222,19 @@ class Assigner:
         look = max(LEAST_LOOK, 2 * room)
         while True:
             queue = job_store.waiting_jobs(tx.conn, look, now=tx.now)
+            if not queue and not tx.postgres:  # there, other writers' submissions may be under way
+                self._dry = True
+                tx.hints.undo.append(self._wet)
             decided = plan(queue, places, self._served)
             given = sum(assignment.n for assignment in decided.assignments)
             if len(queue) < look or given >= room or look >= MOST_LOOK:
                 self._note_turns(queue, decided)
                 return decided
             look *= 8
+
+    def _wet(self) -> None:
+        """What was seen is not so: the transaction was rolled back."""
+        self._dry = False
 
     def _note_turns(self, queue: Sequence[Wanted], decided: Plan) -> None:
         """Who was served goes behind those who were not."""

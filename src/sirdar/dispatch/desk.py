@@ -5,6 +5,7 @@ The memory is a cache: a server that restarts reads it back from the ledger at a
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from sirdar.blobs.local import LocalBlobs
@@ -19,7 +20,7 @@ from sirdar.services.report import Report, apply_report
 from sirdar.services.settings import Settings
 from sirdar.store import resources as resource_store
 from sirdar.store import tasks as task_store
-from sirdar.store.engine import Store, Tx
+from sirdar.store.engine import Hints, Store, Tx
 from sirdar.store.resources import ResourceRow
 from sirdar.wire.agent import HeartbeatRequest, HelloReply, HelloRequest, SyncRequest
 
@@ -32,6 +33,9 @@ class _Known:
 
     row: ResourceRow
     missed: set[AttemptKey] = field(default_factory=set)
+    settled: bool = (
+        False  # nothing is offered to it, and nothing of its is to be cancelled, as far as this process knows
+    )
 
 
 class Desk:
@@ -44,6 +48,7 @@ class Desk:
         self._assigner = assigner
         self._blobs = blobs
         self._known: dict[str, _Known] = {}
+        self._telling: set[asyncio.Future[None]] = set()
         self._tokens: dict[str, tuple[str, float]] = {}  # agents' tokens that were checked, and until when they hold
 
     async def resource(self, token: str) -> ResourceRow:
@@ -71,6 +76,16 @@ class Desk:
     def forget(self, resource_id: str) -> None:
         """The resource changed (revoked, drained): read it again."""
         self._known.pop(resource_id, None)
+
+    def on_commit(self, hints: Hints) -> None:
+        """A wish for an agent may have been written while its next claim was on the way: it is not settled any more."""
+        for resource_id in hints.resources:
+            if (known := self._known.get(resource_id)) is not None:
+                known.settled = False
+            if self._assigner.is_held(resource_id):
+                task = asyncio.ensure_future(self._store.write(partial(self._assigner.tell, resource_id=resource_id)))
+                self._telling.add(task)
+                task.add_done_callback(self._telling.discard)
 
     # ------------------------------------------------------------ hello and heartbeat
 
@@ -120,15 +135,31 @@ class Desk:
         known = self._checked(resource_id, request.session)
         waits = request.claim is not None and request.claim.wait_s > 0
         future: asyncio.Future[ClaimReply] | None = asyncio.get_running_loop().create_future() if waits else None
-        reply, parked = await self._store.write(lambda tx: self._serve(tx, known.row, request, future))
+        if future is not None and request.claim is not None and known.settled and not _says_something(request):
+            held = self._hold(known.row, request.session, request.claim.max_n, future)
+            if self._assigner.park_if_dry(held):
+                claimed = await self._await(held, min(request.claim.wait_s, self._settings.claim_wait_s))
+                return (
+                    self._answer(known, claimed) if claimed is not None else _render(known.row, Report(), Offers(), [])
+                )
+        reply, parked = await self._store.write(lambda tx: self._serve(tx, known, request, future))
         if parked is None or request.claim is None:
             return reply
         claimed = await self._await(parked, min(request.claim.wait_s, self._settings.claim_wait_s))
         if claimed is None:
             return reply
-        return _render(known.row, Report(), claimed.offers, claimed.cancels) | (
-            {"vars": claimed.variables} if claimed.variables else {}
-        )
+        return self._answer(known, claimed)
+
+    def _hold(self, row: ResourceRow, session: str, max_n: int, future: "asyncio.Future[ClaimReply]") -> ParkedClaim:
+        draining = row.mode == "drain"
+        place = place_of(row.id, row.name, row.capabilities, max_n, draining=draining)
+        return ParkedClaim(row.id, session, 0 if draining else max_n, place, future)
+
+    def _answer(self, known: _Known, claimed: ClaimReply) -> dict[str, Any]:
+        """What a held call is answered with."""
+        known.settled = known.settled and not claimed.offers.offers and not claimed.cancels
+        reply = _render(known.row, Report(), claimed.offers, claimed.cancels)
+        return reply | {"vars": claimed.variables} if claimed.variables else reply
 
     async def _await(self, parked: ParkedClaim, wait_s: float) -> ClaimReply | None:
         try:
@@ -140,8 +171,9 @@ class Desk:
             raise
 
     def _serve(
-        self, tx: Tx, row: ResourceRow, request: SyncRequest, future: "asyncio.Future[ClaimReply] | None"
+        self, tx: Tx, known: _Known, request: SyncRequest, future: "asyncio.Future[ClaimReply] | None"
     ) -> tuple[dict[str, Any], ParkedClaim | None]:
+        row = known.row
         report = apply_report(tx, self._settings, row.id, request)
         offers = Offers()
         claim = request.claim
@@ -153,12 +185,12 @@ class Desk:
         if claim is not None and not draining:
             offers = self._claim(tx, row, request, offered, claim.max_n)
         cancels = [key.text for key in cancelled]
+        known.settled = not (offered or cancelled or offers.offers)
         reply = _render(row, report, offers, cancels)
         busy = offers.offers or cancels or _says_something(request)
         if claim is None or future is None or busy:
             return reply, None
-        place = place_of(row.id, row.name, row.capabilities, claim.max_n, draining=draining)
-        parked = ParkedClaim(row.id, request.session, 0 if draining else claim.max_n, place, future)
+        parked = self._hold(row, request.session, claim.max_n, future)
         self._assigner.park(parked)
         return reply, parked
 
@@ -168,7 +200,7 @@ class Desk:
         lost = [key for key in offered if key.text not in held]
         if lost:
             return build_offers(tx.conn, self._keys, lost)
-        if max_n <= 0:
+        if max_n <= 0 or (self._assigner.dry and not tx.hints.queue):
             return Offers()
         place = place_of(row.id, row.name, row.capabilities, max_n, draining=False)
         return self._assigner.assign(tx, [(place, request.session)]).get(row.id, Offers())

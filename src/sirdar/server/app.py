@@ -101,6 +101,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     store = services.store
     store.before_commit.append(assigner.before_commit)
     store.after_commit.append(services.hub.publish)
+    store.after_commit.append(app.state.desk.on_commit)
     tidy = LogTidy(services)
     store.after_commit.append(tidy.on_commit)
     store.start()

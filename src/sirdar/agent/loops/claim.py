@@ -28,6 +28,7 @@ class ClaimLoop:
     async def run(self) -> None:
         backoff = Backoff(self._settings)
         while True:
+            await asyncio.sleep(0)  # what the last answer brought is accepted first: the report loop gets its turn
             await self.reporting.wait()
             wanted = self._capacity.wanted() if self._exchange.mode == "active" else 0
             if wanted == 0:
