@@ -222,7 +222,8 @@ class Assigner:
         look = max(LEAST_LOOK, 2 * room)
         while True:
             queue = job_store.waiting_jobs(tx.conn, look, now=tx.now)
-            if not queue and not tx.postgres:  # there, other writers' submissions may be under way
+            # Not on PostgreSQL, where other writers' submissions may be under way; nor where retries will be due.
+            if not queue and not tx.postgres and not job_store.anything_waits(tx.conn):
                 self._dry = True
                 tx.hints.undo.append(self._wet)
             decided = plan(queue, places, self._served)

@@ -340,6 +340,14 @@ _WAITING_OWNERS = sa.text(
 OWNERS_AT_ONCE = 200
 
 
+_ANYTHING_WAITS = sa.select(jobs.c.seq).where(_IS_WAITING).limit(1)
+
+
+def anything_waits(conn: Connection) -> bool:
+    """True if a task waits for a resource, also one that shall wait a little before it is tried again."""
+    return conn.execute(_ANYTHING_WAITS).first() is not None
+
+
 def waiting_jobs(conn: Connection, limit: int = 1000, *, now: float = math.inf) -> list[Wanted]:
     """The head of the queue: highest priority first, oldest first within one.
 
