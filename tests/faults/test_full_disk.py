@@ -1,0 +1,183 @@
+"""The disk is full, on a small file system of the test's own: said clearly, nothing is torn, and all goes on when there is room."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.faults.rig import Rig, hold
+from tests.system.product import await_that
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="mounts a small tmpfs, which needs root"
+)
+GATED = ["sh", "-c", 'echo x >> "$1"; while [ ! -e "$2" ]; do sleep 0.05; done', "gated", "${diary}", "${gate}"]
+TEXTS = {"diary": {"type": "string"}, "gate": {"type": "string"}}
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Callable[[str, int], Rig]]:
+    """A product that does not run yet, and a place below its home on a file system of so many megabytes."""
+    mounted: list[Path] = []
+    products: list[Rig] = []
+
+    def make(place: str, megabytes: int) -> Rig:
+        product = Rig(tmp_path / "up", {"retry_max_s": 0.2})
+        product.root.mkdir()
+        where = product.home / place
+        where.mkdir(parents=True)
+        made = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "none", where], check=False)
+        if made.returncode:
+            pytest.skip("this root may not mount")
+        mounted.append(where)
+        products.append(product)
+        return product
+
+    yield make
+    for product in products:
+        for client in product._clients.values():
+            client.close()
+        product.stop()
+        left = [path for path in (product.home / "agent/work").glob("*/dir/*")]
+        assert not left, left
+    for where in mounted:
+        subprocess.run(["umount", "--lazy", where], check=True)
+
+
+@contextlib.contextmanager
+def filled(where: Path) -> Iterator[Path]:
+    """Not a byte of room."""
+    filler = where / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        size = 1 << 20
+        while True:
+            try:
+                file.write(b"x" * size)
+            except OSError:
+                if size == 1:
+                    break
+                size //= 2
+    try:
+        yield filler
+    finally:
+        filler.unlink(missing_ok=True)
+
+
+def gated(product: Rig, tmp_path: Path) -> tuple[str, Path, Path]:
+    product.publish("gated", GATED, inputs=TEXTS)
+    diary, gate = tmp_path / "diary", tmp_path / "gate"
+    job = product.submit("me/gated", {"diary": str(diary), "gate": str(gate)})["id"]
+    await_that(lambda: product.attempt_is(job, "RUNNING"), 20, "the program's start")
+    return job, diary, gate
+
+
+def test_a_home_without_room(small: Callable[[str, int], Rig], tmp_path: Path) -> None:
+    """Database, blobs, journals and logs have not a byte left, while a program runs."""
+    product = small("", 64)
+    product.start()
+    product.publish("true", "/bin/true")
+    assert product.run("me/true")["state"] == "DONE"
+    running, diary, gate = gated(product, tmp_path)
+    pids = (product.server_pid, product.await_agent(), product.porter_pid)
+    jobs = len(product.admin.get("/api/jobs").json())
+    with filled(product.home):
+        refused = None
+        deadline = time.monotonic() + 30
+        while refused is None and time.monotonic() < deadline:  # some writes still fit into what the log has already
+            reply = product.admin.post("/api/apps/me/true", json={"inputs": {}, "name": "x" * 450})
+            if reply.status_code == 201:
+                jobs += 1
+            else:
+                refused = reply
+        assert refused is not None
+        assert (refused.status_code, refused.json()["code"]) == (507, "disk_full"), refused.text
+        for reply in (
+            product.admin.put("/api/files/temp/a", content=b"x" * 500_000),
+            product.admin.post("/api/files/temp", files={"file": ("a", b"x" * 500_000)}),
+        ):
+            assert (reply.status_code, reply.json()["code"]) == (507, "disk_full"), reply.text
+        assert not list((product.home / "blobs/tmp").iterdir())
+        for path in ("/api/jobs", f"/api/jobs/{running}", "/api/apps", "/api/resources"):
+            assert product.admin.get(path).status_code == 200, path
+        gate.touch()
+        hold(lambda: (product.server_pid, product.agent_pid, product.porter_pid) == pids, 2.0)
+    assert product.await_end(running)["state"] == "DONE"
+    assert diary.read_text() == "x\n"
+    assert product.run("me/true")["state"] == "DONE"
+    rows = product.rows("SELECT id FROM jobs")
+    for (job,) in rows:
+        assert product.await_end(job)["state"] == "DONE"
+        product.check_story(job)
+    assert len(rows) == jobs + 1
+    product.check_quiet()
+    assert (product.server_pid, product.agent_pid, product.porter_pid) == pids
+    assert "Traceback" not in (product.root / "up.err").read_text()
+
+
+def test_an_agents_place_without_room(small: Callable[[str, int], Rig], tmp_path: Path) -> None:
+    """Its journal cannot be written: what runs goes on, what waits goes on waiting, and nothing spins."""
+    product = small("agent", 16)
+    product.start()
+    product.publish("true", "/bin/true")
+    assert product.run("me/true")["state"] == "DONE"
+    running, diary, gate = gated(product, tmp_path)
+    pids = (product.await_agent(), product.porter_pid)
+    with filled(product.home / "agent"):
+        # What fits into the rest of the journal's last page still runs; then the others wait.
+        waiting = [product.submit("me/true")["id"] for _ in range(40)]
+        hold(lambda: True, 1.0)
+        assert product.rows("SELECT 1 FROM jobs WHERE ended_at IS NULL AND id <> ?", running)
+        spent_s = _cpu_s(product.server_pid) + _cpu_s(pids[0])
+        hold(lambda: (product.agent_pid, product.porter_pid) == pids, 2.0)
+        spent_s = _cpu_s(product.server_pid) + _cpu_s(pids[0]) - spent_s
+        assert spent_s < 1.0, f"{spent_s} s of CPU in two seconds without work"
+        gate.touch()
+        assert product.await_end(running)["state"] == "DONE"
+    assert diary.read_text() == "x\n"
+    for job in waiting:
+        assert product.await_end(job)["state"] == "DONE"
+        product.check_story(job)
+    assert (product.agent_pid, product.porter_pid) == pids
+    product.check_quiet()
+
+
+def test_inputs_and_outputs_that_do_not_fit(small: Callable[[str, int], Rig]) -> None:
+    product = small("agent", 16)
+    product.start()
+    product.publish(
+        "reads", ["cat", "given"], inputs={"given": {"type": "file", "path": "given"}}, retries=1,
+    )  # fmt: skip
+    job = product.run("me/reads", {"given": product.upload("given", os.urandom(20_000_000))}, state=None)
+    assert (job["state"], job["outcome"]["reason"]) == ("FAILED", "stage_in"), job
+    assert "the disk of the resource is full" in job["info"], job["info"]
+    product.publish("writes", ["sh", "-c", "head -c 20000000 /dev/zero > answer"], retries=1)
+    job = product.run("me/writes", state=None)
+    assert (job["state"], job["outcome"]["reason"]) == ("FAILED", "exit_code"), job
+    product.publish("true", "/bin/true")
+    assert product.run("me/true")["state"] == "DONE"
+    product.check_quiet()
+
+
+def test_outputs_that_do_not_fit_on_the_server(small: Callable[[str, int], Rig]) -> None:
+    product = small("blobs", 8)
+    product.start()
+    product.publish(
+        "writes", ["sh", "-c", "head -c 20000000 /dev/urandom > answer"], retries=1,
+        outputs={"answer": {"type": "file", "from": "answer"}},
+    )  # fmt: skip
+    job = product.run("me/writes", state=None)
+    assert (job["state"], job["outcome"]["reason"]) == ("FAILED", "stage_out"), job
+    assert "disk is full" in job["info"], job["info"]
+    product.publish("speaks", ["sh", "-c", "head -c 20000000 /dev/zero | tr '\\0' x"], retries=1)
+    job = product.run("me/speaks", state=None)
+    assert (job["state"], job["outcome"]["reason"]) == ("FAILED", "stage_out"), job
+    product.check_quiet()
+
+
+def _cpu_s(pid: int) -> float:
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
