@@ -5,6 +5,7 @@ stands in the log beside the traceback; the traceback itself never leaves. ``Gua
 before every request, the hot ones too.
 """
 
+import errno
 import json
 import logging
 import secrets
@@ -84,6 +85,9 @@ def problem_of(error: BaseException, *, where: str = "") -> Problem:
         return from_validation(error)
     if isinstance(error, HTTPException):
         return _from_http(error, "")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = "Ask the administrator for room, then send it again."
+        return Problem("disk_full", "The server's disk is full, and the request could not be carried out.", hint=hint)
     number = secrets.token_hex(6)
     log.error("internal error %s at %s", number, where, exc_info=error, extra={"error_id": number})
     return Problem(

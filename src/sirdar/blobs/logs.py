@@ -29,8 +29,7 @@ class LogStore:
             if offset > size or size >= max_bytes:
                 return size
             os.lseek(handle, offset, os.SEEK_SET)
-            os.write(handle, chunk)
-            return max(size, offset + len(chunk))
+            return max(size, offset + os.write(handle, chunk))
         finally:
             os.close(handle)
 
