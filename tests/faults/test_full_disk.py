@@ -42,7 +42,7 @@ def small(tmp_path: Path) -> Iterator[Callable[[str, int], Rig]]:
         for client in product._clients.values():
             client.close()
         product.stop()
-        left = [path for path in (product.home / "agent/work").glob("*/dir/*")]
+        left = list((product.home / "agent/work").glob("*/dir/*"))
         assert not left, left
     for where in mounted:
         subprocess.run(["umount", "--lazy", where], check=True)
@@ -122,7 +122,7 @@ def test_an_agents_place_without_room(small: Callable[[str, int], Rig], tmp_path
     """Its journal cannot be written: what runs goes on, what waits goes on waiting, and nothing spins."""
     product = small("agent", 16)
     product.start()
-    product.publish("true", "/bin/true")
+    product.publish("true", "/bin/true", retries=100)
     assert product.run("me/true")["state"] == "DONE"
     running, diary, gate = gated(product, tmp_path)
     pids = (product.await_agent(), product.porter_pid)

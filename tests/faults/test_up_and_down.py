@@ -217,3 +217,14 @@ def test_a_lock_of_a_dead_process_is_no_obstacle(tmp_path: Path) -> None:
     product.await_agent()
     assert time.monotonic() - began < 15
     product.close()
+
+
+def test_a_porter_that_is_told_to_end_is_no_fault_of_its_programs(rig: Callable[..., Rig], tmp_path: Path) -> None:
+    """As when the machine shuts down: everything gets SIGTERM. The task is tried again."""
+    product = rig()
+    job, gate, ledger = gated(product, tmp_path)
+    os.kill(product.porter_pid, signal.SIGTERM)
+    await_that(lambda: starts(ledger) == 2, 20, "the second try")
+    gate.touch()
+    assert product.await_end(job)["state"] == "DONE"
+    assert product.attempts(job) == [(0, 1, "ENDED", "porter_lost"), (0, 2, "ENDED", "ok")]

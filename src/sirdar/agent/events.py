@@ -7,7 +7,8 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
@@ -43,25 +44,30 @@ def get_logger(name: str) -> Any:
     return _log.get_logger(name)
 
 
-class _Both:
-    """Writes to the file and to the terminal."""
+class _Sink:
+    """Writes to the file, and to the terminal where there is one. What cannot be written is lost: a log must not break work."""
 
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
+    def __init__(self, *files: TextIO) -> None:
+        self._files = files
 
     def write(self, text: str) -> int:
-        sys.stderr.write(text)
-        return self._file.write(text)
+        for file in self._files:
+            with suppress(OSError):
+                file.write(text)
+        return len(text)
 
     def flush(self) -> None:
-        self._file.flush()
+        for file in self._files:
+            with suppress(OSError):
+                file.flush()
 
 
 def configure(level: str, path: Path) -> None:
     """Sets up the log once for the process. A file that has grown large is put aside once, as ``agent.log.1``."""
     if path.exists() and path.stat().st_size > ROTATE_OVER_BYTES:
         path.replace(path.with_name(path.name + ".1"))
-    file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", buffering=1)
+    raw = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab", buffering=0)
+    file = TextIOWrapper(raw, write_through=True)  # nothing stays in a buffer that cannot be written later either
     _log.configure(
         processors=[
             _log.contextvars.merge_contextvars,
@@ -71,6 +77,6 @@ def configure(level: str, path: Path) -> None:
             _log.processors.JSONRenderer(),
         ],
         wrapper_class=_log.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=_log.WriteLoggerFactory(_Both(file) if sys.stderr.isatty() else file),
+        logger_factory=_log.WriteLoggerFactory(_Sink(*((file, sys.stderr) if sys.stderr.isatty() else (file,)))),
         cache_logger_on_first_use=True,
     )

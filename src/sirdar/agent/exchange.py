@@ -12,7 +12,7 @@ from sirdar.agent.backoff import Backoff
 from sirdar.agent.blobs import Blobs
 from sirdar.agent.events import get_logger
 from sirdar.agent.journal import Journal, JournalBroken, Record
-from sirdar.agent.link import Link, Refused, UnknownSession, Unreachable
+from sirdar.agent.link import Link, LinkError, Refused, UnknownSession, Unreachable
 from sirdar.agent.outbox import Outbox
 from sirdar.agent.records import job_record, live_records, offers_record, program_record
 from sirdar.agent.run_task import RunTask
@@ -35,6 +35,10 @@ from sirdar.wire.description_document import parse_document
 log = get_logger(__name__)
 
 APPS_KEPT = 64
+
+
+class OffersNotKept(LinkError):
+    """Offers could not be written down, so they are not accepted; the server will make them again, here or elsewhere."""
 
 
 class VarsSink(Protocol):
@@ -172,7 +176,7 @@ class Exchange:
                 log.error("offers_not_journaled", error=str(error))
                 self._attempts.drop([attempt.key for attempt in fresh])
                 self._attempts.drop_unused_commons()
-                return
+                raise OffersNotKept(str(error)) from error
         self._outbox.accept([*again, *(attempt.key for attempt in fresh if attempt.key in self._attempts.by_key)])
 
     def _learn(self, job: str, jobs: Mapping[str, OfferedJob], programs: Mapping[str, Program]) -> list[Record]:

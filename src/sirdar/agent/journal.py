@@ -100,9 +100,9 @@ class Journal:
             return
 
     def _write(self, raw: bytes, rewrite: bytes | None, *, durable: bool) -> OSError | None:
+        if rewrite is not None:
+            self._try_replace(rewrite)
         try:
-            if rewrite is not None:
-                self._replace(rewrite)
             size = os.fstat(self._fd).st_size
             try:
                 view = memoryview(raw)
@@ -117,14 +117,23 @@ class Journal:
             return error
         return None
 
-    def _replace(self, raw: bytes) -> None:
+    def _try_replace(self, raw: bytes) -> None:
+        """Where there is no room for a shorter journal, the longer one is as good."""
         temporary = self.path.with_name(self.path.name + ".new")
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
-        view = memoryview(raw)
-        while view:
-            view = view[os.write(fd, view) :]
-        os.fsync(fd)
-        temporary.replace(self.path)
+        try:
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        except OSError:
+            return
+        try:
+            view = memoryview(raw)
+            while view:
+                view = view[os.write(fd, view) :]
+            os.fsync(fd)
+            temporary.replace(self.path)
+        except OSError:
+            os.close(fd)
+            temporary.unlink(missing_ok=True)
+            return
         os.close(self._fd)
         self._fd = fd
 

@@ -44,7 +44,9 @@ def judge(end: ProgramEnd, limits: Limits, *, cancelled: bool, disk_exceeded: bo
         return Verdict(Reason.OUTPUT_LIMIT, f"the task's directory grew over {size(limits.disk_bytes)}", code)
     if end.by == "time":
         return Verdict(Reason.TIME_LIMIT, f"the program ran longer than {duration(limits.time_s)} and was ended", code)
-    if cancelled and (end.by == "stop" or end.dropped):
+    if end.by == "porter":
+        return Verdict(Reason.PORTER_LOST, "the process that carries the tasks on this machine was told to end", code)
+    if end.by == "stop" or (cancelled and end.dropped):  # also where the agent that asked for it has died since
         return Verdict(Reason.CANCELLED, "cancelled before it started" if end.dropped else "cancelled", code)
     if code is None:
         return Verdict(Reason.START, "the program was not started")

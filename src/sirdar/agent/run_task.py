@@ -272,7 +272,11 @@ class RunTask:
         await self._report([compose(finishing)])
 
     async def _report(self, finals: list[Final]) -> None:
-        """Writes the finals down, then lets them go to the server, and clears up behind them."""
+        """Writes the finals down, then lets them go to the server, and clears up behind them.
+
+        Where they cannot be written down, the directories are kept until the server has the finals: the next agent would
+        have to look at them again.
+        """
         finals = [final for final in finals if final.key in self._attempts.by_key]
         durable = True
         try:
@@ -283,7 +287,8 @@ class RunTask:
         ended = [attempt for final in finals if (attempt := self._attempts.get(final.key)) is not None]
         for attempt in ended:
             attempt.state = AttemptState.ENDED
-            self._release(attempt)
+            if durable:
+                self._release(attempt)
         self._outbox.add_finals(finals)
         self._capacity.changed()
         if durable:
@@ -296,6 +301,11 @@ class RunTask:
         gone = self._attempts.drop(keys)
         if gone:
             self._journal.append([gone_record([attempt.key for attempt in gone])])
+        kept = [attempt for attempt in gone if attempt.folder is not None]
+        for attempt in kept:
+            self._release(attempt)
+        if kept:
+            await self._executor.destroy([attempt.key for attempt in kept if attempt.handed_over])
 
     async def _drop(self, keys: Sequence[str]) -> None:
         """Nobody wants to hear of these any more."""

@@ -21,6 +21,7 @@ log = get_logger(__name__)
 READ_LIMIT_BYTES = 256 << 20
 HANDLE_VERSION = 1
 CONNECT_TRIES = 100
+ATTACH_LEAST_S, ATTACH_MOST_S = 0.1, 10.0
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -108,6 +109,17 @@ class ProcessExecutor:
 
     # ------------------------------------------------------------ connection
 
+    async def _attach_for_ever(self) -> set[str]:
+        """Without a porter nothing can be done: it is tried until one comes up (the disk may be full for a while)."""
+        wait_s = ATTACH_LEAST_S
+        while True:
+            try:
+                return await self._attach()
+            except (PorterStartError, OSError) as error:
+                log.error("porter_does_not_start", error=str(error))
+                await asyncio.sleep(wait_s)
+                wait_s = min(ATTACH_MOST_S, 2 * wait_s)
+
     async def _attach(self) -> set[str]:
         """Connects, to a new porter if need be; returns the ids that it answers for."""
         for attempt in range(CONNECT_TRIES):
@@ -147,19 +159,22 @@ class ProcessExecutor:
         self._ability = Ability("process", self._slots, state["memory"], {"porter": state["porter"]})
         if state["slots"] != self._slots and self._writer is not None:
             self._writer.write(b'{"op":"slots","n":%d}\n' % self._slots)
-        started, ended, forget = [], [], []
+        started, ended, unknown = [], [], []
         for task in state["tasks"]:
+            if task["id"] in self._ended:  # told before, and about to be written down
+                continue
             if task["id"] not in self._carried:
                 if task["end"] is None:
                     log.warning("porter_carries_unknown_task", attempt=task["id"])
+                    unknown.append(task["id"])
                 else:
-                    forget.append(task["id"])
+                    ended.append(task["end"])
             elif task["end"] is not None:
                 ended.append(task["end"])
             elif task["place"] == "running":
                 started.append(task)
-        if forget and self._writer is not None:
-            self._writer.write(json.dumps({"op": "forget", "ids": forget}).encode() + b"\n")
+        if unknown and self._writer is not None:  # nobody waits for them
+            self._writer.write(json.dumps({"op": "stop", "ids": unknown, "grace": None}).encode() + b"\n")
         self._tell(started, ended)
         return {task["id"] for task in state["tasks"]}
 
@@ -192,7 +207,7 @@ class ProcessExecutor:
             if self._writer is not None:
                 self._writer.close()
             before = set(self._carried)
-            known = await self._attach()
+            known = await self._attach_for_ever()
             self._tell_lost(before - known)
             for key in [key for key in self._stopping if key in self._carried]:
                 await self.stop([key], self._stopping[key])
@@ -220,6 +235,9 @@ class ProcessExecutor:
     def _tell(self, started: list[dict[str, Any]], ended: list[dict[str, Any]]) -> None:
         starts = [ProgramStart(fact["id"], fact["pid"], fact["at"]) for fact in started]
         ends = [_end(fact) for fact in ended if fact["id"] in self._carried]
+        forget = [fact["id"] for fact in ended if fact["id"] not in self._carried and fact["id"] not in self._ended]
+        if forget and self._writer is not None:
+            self._writer.write(json.dumps({"op": "forget", "ids": forget}).encode() + b"\n")
         self._add(Facts(starts, ends))
 
     def _add(self, facts: Facts) -> None:

@@ -31,10 +31,10 @@ class ClaimLoop:
             await asyncio.sleep(0)  # what the last answer brought is accepted first: the report loop gets its turn
             await self.reporting.wait()
             wanted = self._capacity.wanted() if self._exchange.mode == "active" else 0
-            if wanted == 0:
-                await self._wait_for_room()
-                continue
             try:
+                if wanted == 0:
+                    await self._wait_for_room()
+                    continue
                 await self._park(wanted)
                 backoff.reset()
             except LinkError as error:

@@ -1,4 +1,4 @@
-# ruff: noqa: PTH104
+# ruff: noqa: PTH104, PTH108
 """The porter's log: one line of JSON for each thing that happened, so that a new agent can learn what a dead porter did.
 
 ``{"r": "boot", "boot": .., "porter": pid}`` first; ``got`` (ids taken over, written before any of them starts),
@@ -46,17 +46,27 @@ class FactsLog:
             _sync(self.fd)
 
     def _write(self, raw: bytes) -> None:
-        os.write(self.fd, raw)
+        """All or nothing: half a record would hide what follows it. Raises OSError."""
+        try:
+            _write_all(self.fd, raw)
+        except OSError:
+            os.ftruncate(self.fd, self.size_bytes)
+            raise
         self.size_bytes += len(raw)
 
     def rewrite(self, records: Iterable[dict[str, Any]]) -> None:
-        """Replaces the log by one that holds these records only."""
+        """Replaces the log by one that holds these records only. Raises OSError and leaves the old one."""
         raw = _lines([{"r": "boot", "boot": self.boot, "porter": os.getpid()}, *records])
         temporary = self.path + ".new"
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
-        os.write(fd, raw)
-        _sync(fd)
-        os.rename(temporary, self.path)
+        try:
+            _write_all(fd, raw)
+            _sync(fd)
+            os.rename(temporary, self.path)
+        except OSError:
+            os.close(fd)
+            os.unlink(temporary)
+            raise
         if self.fd >= 0:
             os.close(self.fd)
         self.fd = fd
@@ -65,6 +75,12 @@ class FactsLog:
 
 def _lines(records: Iterable[dict[str, Any]]) -> bytes:
     return "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in records).encode()
+
+
+def _write_all(fd: int, raw: bytes) -> None:
+    view = memoryview(raw)
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 def _sync(fd: int) -> None:

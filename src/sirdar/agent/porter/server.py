@@ -24,7 +24,7 @@ from typing import Any
 
 from sirdar.agent.porter import facts_log
 from sirdar.agent.porter.facts_log import FactsLog
-from sirdar.agent.porter.table import Table, unknown_end
+from sirdar.agent.porter.table import Table, not_noted, unknown_end
 from sirdar.agent.porter.task import ENDED, Task
 
 SEND_PATIENCE_MS = 5000
@@ -49,11 +49,15 @@ class Writer:
             self.ready.notify()
 
     def forgot(self, ids: list[str]) -> None:
-        with self.busy:
-            self.log.append([{"r": "forget", "ids": ids}])
+        """Where this cannot be noted, the next porter tells these ends once more, and the agent that it knows them."""
+        try:
+            with self.busy:
+                self.log.append([{"r": "forget", "ids": ids}])
+        except OSError as error:
+            complain(error)
 
     def got(self, ids: list[str]) -> None:
-        """Notes that these were taken over, before any of them starts."""
+        """Notes that these were taken over, before any of them starts. Raises OSError."""
         with self.busy:
             self.log.append([{"r": "got", "ids": ids}])
 
@@ -76,7 +80,10 @@ class Writer:
                     records.append({"r": "end", **task.end})
                 elif task.pid:
                     records.append({"r": "start", **task.started_fact()})
-            self.log.rewrite(records)
+            try:
+                self.log.rewrite(records)
+            except OSError as error:
+                complain(error)
 
     def flushed(self) -> bool:
         with self.busy, self.ready:
@@ -105,7 +112,7 @@ class Writer:
         try:
             self.log.append_encoded([("start", text) for text in starts] + [("end", text) for text in ends])
         except OSError as error:  # a full disk: the agent is told all the same, its journal decides
-            print(f"porter: the log cannot be written: {error}", file=sys.stderr, flush=True)  # noqa: T201
+            complain(error)
         self._send_raw(f'{{"ev":"facts","started":[{",".join(starts)}],"ended":[{",".join(ends)}]}}\n'.encode())
 
     def _send(self, message: dict[str, Any]) -> None:
@@ -132,6 +139,14 @@ class Writer:
 
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # made once: json.dumps makes an encoder for each call
+
+
+def complain(error: OSError) -> None:
+    """To the file for errors, which may lie on the same full disk."""
+    try:
+        os.write(2, f"porter: the log cannot be written: {error}\n".encode())
+    except OSError:
+        return
 
 
 class Server:
@@ -170,7 +185,7 @@ class Server:
             ready = {fd for fd, _ in poll.poll(self._patience_ms(agent))}
             if self.wake_read in ready:
                 os.read(self.wake_read, 4096)
-                self.shutdown(kill=True, grace_s=2.0)
+                self.shutdown(kill=True, grace_s=2.0, by="porter")
             if self.listener.fileno() in ready:
                 agent, buffer = self._accept(agent), b""
             elif agent is not None and agent.fileno() in ready:
@@ -186,11 +201,11 @@ class Server:
             if self._over(agent, lonely_since):
                 return
 
-    def shutdown(self, *, kill: bool, grace_s: float) -> None:
+    def shutdown(self, *, kill: bool, grace_s: float, by: str = "stop") -> None:
         """Ends the porter when nothing runs any more; ``kill``: sees to that."""
         self.ending = True
         if kill:
-            self.table.stop_all(grace_s)
+            self.table.stop_all(grace_s, by=by)
 
     def _patience_ms(self, agent: socket.socket | None) -> int | None:
         if self.ending:
@@ -248,7 +263,13 @@ class Server:
     def _start(self, message: dict[str, Any]) -> None:
         bases = message["bases"]
         tasks = [Task(order, bases[order.get("base", 0)]) for order in message["tasks"]]
-        self.writer.got([task.id for task in tasks])
+        try:
+            self.writer.got([task.id for task in tasks])
+        except OSError as error:  # what is not noted must not start: nobody could find it after our death
+            complain(error)
+            for task in tasks:
+                self.writer.tell("end", not_noted(task, error))
+            return
         for task in self.table.add(tasks):
             carried = self.table.tasks.get(task.id)
             if carried is None:

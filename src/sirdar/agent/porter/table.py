@@ -126,9 +126,9 @@ class Table:
         with self.lock:
             return len(self.waiting) + self.live
 
-    def stop_all(self, grace_s: float) -> None:
+    def stop_all(self, grace_s: float, by: str = "stop") -> None:
         for item in self.carried():
-            self.stop(item["id"], grace_s)
+            self.stop(item["id"], grace_s, by)
 
     # ------------------------------------------------------------ spawners
 
@@ -328,3 +328,9 @@ def unknown_end(task: Task) -> dict[str, Any]:
     """The end of a task that this porter refuses because it has seen its id and forgotten how it ended."""
     return {"id": task.id, "pid": 0, "at": 0.0, "by": None, "code": None, "ended": time.time(), "errno": errno.EEXIST,
             "what": "seen", "error": "the porter has run this attempt before"}  # fmt: skip
+
+
+def not_noted(task: Task, error: OSError) -> dict[str, Any]:
+    """The end of a task that was not started, since the log has no room for it."""
+    return {"id": task.id, "pid": 0, "at": 0.0, "by": None, "code": None, "ended": time.time(), "errno": error.errno,
+            "what": "log", "error": f"the porter cannot write its log: {error.strerror}"}  # fmt: skip

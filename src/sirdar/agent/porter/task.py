@@ -9,7 +9,8 @@ WAITING, STARTING, RUNNING, ENDED = "waiting", "starting", "running", "ended"
 class Task:
     """What to run and what has become of it. Changed only under the lock of the ``Table`` that holds it.
 
-    ``by`` says who ended it: None (itself), ``stop`` (the agent asked) or ``time`` (its time limit).
+    ``by`` says who ended it: None (itself), ``stop`` (the agent asked), ``time`` (its time limit) or ``porter`` (which was told
+    to end by a signal, as when the machine shuts down).
     ``at`` is the wall clock at the start; ``ticks`` the range, in clock ticks since boot, that holds the kernel's start
     time of the process: with the boot id it tells this process from a later one with the same pid.
     """
