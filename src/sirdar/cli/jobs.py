@@ -14,7 +14,8 @@ from sirdar.cli.run import ended, finish
 from sirdar.cli.session import UsageError, current
 from sirdar.cli.values import read_inputs
 from sirdar.cli.watch import follow as follow_job
-from sirdar.cli.watch import summary
+from sirdar.cli.watch import summary, task_counts
+from sirdar.client.errors import NotFound
 from sirdar.client.job import Job
 from sirdar.client.requests import jobs as requests
 from sirdar.client.views import explanation_of
@@ -173,11 +174,15 @@ def delete(*job: JobId, name: Annotated[str | None, Parameter(help="all of your 
     """Remove jobs and their files."""
     session = current()
     if name is not None:
+        last = _last_named(name)
         session.client.send(requests.delete_named(name))
+        if last:
+            session.forget_last(last)
         return Reply({"deleted": {"name": name}}, [], lambda: [f"deleted the jobs named {name}"])
     ids = [session.job_id(one) for one in _some(job)]
     for one in ids:
         session.client.send(requests.delete(one))
+        session.forget_last(one)
     return Reply({"deleted": ids}, ids, lambda: [f"deleted job {one}" for one in ids])
 
 
@@ -253,6 +258,16 @@ def _job(text: str) -> Job:
     return session.client.job(session.job_id(text))
 
 
+def _last_named(name: str) -> str | None:
+    """Id of the job that ``last`` stands for, where it has this name."""
+    session = current()
+    try:
+        document = session.client.call(requests.show(session.job_id("last")))
+    except (UsageError, NotFound):
+        return None
+    return str(document["id"]) if document.get("name") == name else None
+
+
 def _some(jobs: tuple[str, ...]) -> tuple[str, ...]:
     if not jobs:
         raise UsageError("which job?", "give an id, or last")
@@ -278,7 +293,7 @@ def _instant(text: str | None) -> Any:
 
 def _table(found: list[dict[str, Any]]) -> Reply:
     session = current()
-    headers = ("state", "job", "name", "app", "submitted", "ran>", "on", "owner", "")
+    headers = ("state", "job", "name", "app", "submitted", "ran>", "owner", "")
     rows = [
         (
             draw.state(str(job.get("state")), _plain()),
@@ -287,9 +302,8 @@ def _table(found: list[dict[str, Any]]) -> Reply:
             f"{job.get('app') or job.get('appAlias')}@{job.get('appVersion')}",
             moment(job.get("submittedAt") or job.get("createdAt")),
             duration(job.get("runS")),
-            _name(job.get("resource")),
             job.get("owner"),
-            summary({**job, "state": job.get("state")}).partition(" · ")[2],
+            _remark(job),
         )
         for job in found
     ]
@@ -299,6 +313,14 @@ def _table(found: list[dict[str, Any]]) -> Reply:
         [job["id"] for job in found],
         lambda: draw.table(headers, rows, session.terminal) if found else empty,
     )
+
+
+def _remark(job: dict[str, Any]) -> str:
+    """The last column: of a failed job why it failed, of any other its message and counts."""
+    if job.get("state") != "FAILED":
+        return summary(job).partition(" · ")[2]
+    reason = (job.get("outcome") or {}).get("message") or job.get("info")
+    return " · ".join(word for word in (str(reason or ""), task_counts(job.get("tasks"))) if word)
 
 
 def _plain() -> Any:

@@ -94,6 +94,12 @@ class Session:
 
         keep_last_job(self.client.url, job)
 
+    def forget_last(self, job: str) -> None:
+        """Make ``last`` name nothing where it named this job; ``job`` may be the beginning of its id."""
+        from sirdar.client.profile import forget_last_job
+
+        forget_last_job(self.client.url, job)
+
     def tell(self, *lines: str) -> None:
         """Lines for a person on standard error; silent with ``--json`` and ``--quiet``."""
         if self.plain:

@@ -160,6 +160,15 @@ def last_job(url: str, environ: Mapping[str, str] = os.environ) -> str | None:
     return _last_jobs(config_dir(environ) / LAST_JOBS_FILE).get(normal_url(url))
 
 
+def forget_last_job(url: str, job: str, environ: Mapping[str, str] = os.environ) -> None:
+    """Forget the job that ``last`` names, where its id begins with ``job``; another one stays."""
+    path = config_dir(environ) / LAST_JOBS_FILE
+    kept = _last_jobs(path)
+    if str(kept.get(normal_url(url), "")).startswith(job):
+        with contextlib.suppress(OSError):
+            _write(path, {server: one for server, one in kept.items() if server != normal_url(url)})
+
+
 def _last_jobs(path: Path) -> dict[str, str]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -38,7 +38,8 @@ class Explanation:
     hint: str | None
 
     def __str__(self) -> str:
-        lines = [self.summary, *(f"  why: {text}" for _, text in self.why)]
+        # A reason that only says the summary again would be read twice.
+        lines = [self.summary, *(f"  why: {text}" for _, text in self.why if text != self.summary)]
         return "\n".join([*lines, *([f"  try: {self.hint}"] if self.hint else [])])
 
 

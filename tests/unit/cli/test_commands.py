@@ -279,7 +279,8 @@ def test_lists_and_pages(sirdar: Sirdar, fake: Any, signed_in: Path) -> None:
     for n in range(5):
         sirdar("run", "me/sumsq", "-i", f"power={n}", "-i", f"fate={'done' if n % 2 else 'failed'}")
     table = sirdar("job", "list", "--limit", "3").out.splitlines()
-    assert len(table) == 4 and table[0].split()[:4] == ["STATE", "JOB", "NAME", "APP"]
+    assert len(table) == 4 and table[0].split() == ["STATE", "JOB", "NAME", "APP", "SUBMITTED", "RAN", "OWNER"]
+    assert "The program ended with exit code 2." in table[1], "why it failed, not the last thing that the program said"
     assert sirdar("job", "list", "--state", "failed", "-q").out.count("\n") == 3
     assert len(json.loads(sirdar("job", "list", "--limit", "0", "--json").out)) == 5
     page = sirdar("job", "show", "last").out
@@ -303,6 +304,15 @@ def test_logs_tasks_events_and_explain(sirdar: Sirdar, fake: Any, signed_in: Pat
     assert sirdar("job", "resubmit", "last", "-i", "power=7", "-q").out.strip().endswith("z")
     assert fake.bodies[-1] == {"inputs": {"power": 7}}
     assert sirdar("job", "delete", job).out == f"deleted job {job}\n" and job not in fake.jobs
+
+
+def test_last_is_forgotten_with_its_job(sirdar: Sirdar, fake: Any, signed_in: Path) -> None:
+    sirdar("run", "me/sumsq", "--name", "one", "-i", "power=1")
+    sirdar("job", "delete", "--name", "other")
+    assert sirdar("job", "show", "last").code == 0
+    assert sirdar("job", "delete", "last").code == 0
+    gone = sirdar("job", "show", "last")
+    assert gone.code == 2 and "no job was submitted" in gone.err
 
 
 def test_applications(sirdar: Sirdar, fake: Any, signed_in: Path) -> None:

@@ -264,8 +264,9 @@ def make_app(state: FakeSirdar) -> Any:
         )
 
     async def explain(request: Request) -> Response:
-        why = [{"code": "no_slot", "text": "lab1 has no free slot"}]
-        return JSONResponse({"state": "READY", "summary": "It waits for a slot.", "why": why, "try": "wait"})
+        summary = "It waits for a slot."
+        why = [{"code": "slots", "text": summary}, {"code": "no_slot", "text": "lab1 has no free slot"}]
+        return JSONResponse({"state": "READY", "summary": summary, "why": why, "try": "wait"})
 
     async def story(request: Request) -> Response:
         return PlainTextResponse("2026-11-22 06:40:00.123 submitted\n")

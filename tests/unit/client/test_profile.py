@@ -89,5 +89,9 @@ def test_the_last_job_is_kept_for_each_server(tmp_path: Path) -> None:
     assert profile.last_job("http://127.0.0.1:1", environ) == "j1"
     assert profile.last_job("http://127.0.0.1:2", environ) == "j2"
     assert profile.last_job("http://127.0.0.1:3", environ) is None
+    profile.forget_last_job("http://127.0.0.1:1", "j2", environ)
+    assert profile.last_job("http://127.0.0.1:1", environ) == "j1", "another job was deleted"
+    profile.forget_last_job("http://127.0.0.1:2", "j", environ)
+    assert profile.last_job("http://127.0.0.1:2", environ) is None
     (tmp_path / "config" / "last.json").write_text("nonsense")
     assert profile.last_job("http://127.0.0.1:1", environ) is None
