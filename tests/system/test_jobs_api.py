@@ -52,7 +52,7 @@ def test_a_job_is_made_and_shown_whole(apps: Product) -> None:
     assert job["waitS"] >= 0
     assert job["runS"] >= 0
     assert job["outcome"] == {"reason": "ok", "message": "", "exitCode": 0, "fault": "nobody"}
-    assert job["tasks"] == {"total": 1, "waiting": 0, "running": 0, "done": 1, "failed": 0, "cancelled": 0}
+    assert job["tasks"] == {"total": 1, "waiting": 0, "queued": 0, "running": 0, "done": 1, "failed": 0, "cancelled": 0}
     assert job["stats"]["maxRssBytes"] > 0
     assert job["resource"] == {"id": apps.admin.get("/api/resources").json()[0]["id"], "name": "local"}
     assert job["url"] == f"{apps.url}/jobs/{job['id']}"
@@ -463,9 +463,6 @@ def test_secrets_are_never_seen(apps: Product) -> None:
     assert [path for path in apps.files_with(given) + apps.files_with(kept) if "/work/slot-" not in path] == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="agent: a slot's stream files are emptied by the next task only (agent/directories.py)"
-)
 def test_no_secret_stays_in_the_agents_stream_files(apps: Product) -> None:
     secret = "slot-S3cret-44"
     apps.publish("tells", 'echo "$word"', shell=True, inputs={"word": {"type": "secret", "required": True}})

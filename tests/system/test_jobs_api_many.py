@@ -68,7 +68,7 @@ def foreach(n: int) -> list[dict[str, int]]:
 
 def test_three_tasks_give_a_list_of_three_results(apps: Product) -> None:
     job = apps.run("me/twice", {"base": 1}, foreach=foreach(3))
-    assert job["tasks"] == {"total": 3, "waiting": 0, "running": 0, "done": 3, "failed": 0, "cancelled": 0}
+    assert job["tasks"] == {"total": 3, "waiting": 0, "queued": 0, "running": 0, "done": 3, "failed": 0, "cancelled": 0}
     assert job["result"] == [{"twice": 1}, {"twice": 3}, {"twice": 5}]
     tasks = apps.admin.get(f"/api/jobs/{job['id']}/tasks").json()
     assert [(task["no"], task["state"], task["inputs"]) for task in tasks] == [

@@ -51,6 +51,7 @@ class Attempt:
     code_version: str = ""  # of code that lies on the resource
     accepted_at: float | None = None
     staging_at: float | None = None
+    staged_in_s: float | None = None
     started_at: float | None = None
     disk_exceeded: bool = False
     said: Said = field(default_factory=Said)

@@ -156,6 +156,7 @@ def compose(finishing: Finishing) -> Final:
             cpu_system_s=end.cpu_system_s,
             max_rss_bytes=end.max_rss_bytes,
             staged_in_bytes=attempt.staged_in_bytes,
+            staged_in_s=attempt.staged_in_s,
             staged_out_bytes=finishing.staged_out_bytes,
             curve=attempt.curve,
         ),

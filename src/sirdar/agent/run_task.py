@@ -140,7 +140,7 @@ class RunTask:
         attempt.staging_at = attempt.staging_at or time.time()
         try:
             attempt.folder = self._directories.take()
-            return prepare(
+            launch = prepare(
                 attempt,
                 self._attempts.common(attempt),
                 made,
@@ -149,6 +149,8 @@ class RunTask:
                 settings=self._settings,
                 surroundings=self.surroundings,
             )
+            attempt.staged_in_s = max(0.0, time.time() - attempt.staging_at)
+            return launch
         except StageError as error:
             return without_program(attempt, error.reason, str(error))
         except OSError as error:

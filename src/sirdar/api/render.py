@@ -34,7 +34,15 @@ def render_submitted(submitted: Submitted, owner: str, base: str) -> dict[str, A
         "readyAt": created if waiting else None,
         "startedAt": None,
         "endedAt": None,
-        "tasks": {"total": new.total, "waiting": new.total, "running": 0, "done": 0, "failed": 0, "cancelled": 0},
+        "tasks": {
+            "total": new.total,
+            "waiting": new.total,
+            "queued": 0,
+            "running": 0,
+            "done": 0,
+            "failed": 0,
+            "cancelled": 0,
+        },
         "onFailure": new.on_failure.value,
         "stdout": f"/api/jobs/{new.id}/stdout",
         "stderr": f"/api/jobs/{new.id}/stderr",
@@ -78,7 +86,8 @@ def render_summary(job: JobView, base: str) -> dict[str, Any]:
         "tasks": {
             "total": job.total,
             "waiting": job.waiting,
-            "running": job.leased,
+            "queued": job.leased - job.running,
+            "running": job.running,
             "done": job.done,
             "failed": job.failed,
             "cancelled": job.cancelled,
@@ -117,8 +126,8 @@ def render_task(job: JobView, task: TaskView, inputs: dict[str, Any] | None = No
         "startedAt": iso(task.started_at),
         "endedAt": iso(task.ended_at),
         "totalS": _span(job.created_at, task.reported_at or task.ended_at),
-        "waitS": _span(ready, task.staging_at or task.started_at),
-        "stageInS": _span(task.staging_at, task.started_at),
+        "waitS": _waited(ready, task),
+        "stageInS": _staged(task),
         "runS": _span(task.started_at, task.ended_at),
         "stageOutS": _span(task.ended_at, task.reported_at),
         "stagedInBytes": task.stats.get("staged_in_bytes", 0),
@@ -231,6 +240,17 @@ def _shown_value(value: Any) -> Any:
 def _outcome(reason: str | None, message: str | None, exit_code: int | None) -> dict[str, Any]:
     fault = Reason(reason).fault.value if reason else None
     return {"reason": reason, "message": message, "exitCode": exit_code, "fault": fault}
+
+
+def _staged(task: TaskView) -> float | None:
+    """Seconds of staging in. A staged task may wait for a slot before it starts: that is waiting."""
+    told = task.stats.get("staged_in_s")
+    return round(float(told), 6) if told is not None else _span(task.staging_at, task.started_at)
+
+
+def _waited(ready: float | None, task: TaskView) -> float | None:
+    whole = _span(ready, task.started_at)
+    return round(max(0.0, whole - (_staged(task) or 0.0)), 6) if whole is not None else None
 
 
 def _span(begin: float | None, end: float | None) -> float | None:

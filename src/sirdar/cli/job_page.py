@@ -90,15 +90,18 @@ def value_words(value: Any) -> str:
 
 
 def tail_of_stderr(session: Session, job_id: str) -> list[str]:
-    """The last lines that the program wrote to stderr; nothing where they cannot be had."""
+    """The last lines that the program (of many tasks: that of the first that failed) wrote to stderr; nothing without any."""
     try:
-        reply = session.client.send(requests.stream(job_id, "stderr", offset=-STDERR_BYTES))
+        failed = session.client.call(requests.tasks(job_id, state="FAILED", limit=1))
+        number = failed[0]["no"] if failed else 0
+        reply = session.client.send(requests.stream(job_id, "stderr", offset=-STDERR_BYTES, task=number or None))
     except SirdarError:
         return []
     lines = [shown_line(line) for line in reply.body.decode(errors="replace").splitlines()]
     if not any(lines):
         return []
-    return ["", "Last lines of stderr", *(f"  {line}" for line in lines[-STDERR_LINES:])]
+    heading = f"Last lines of stderr of task {number}" if number else "Last lines of stderr"
+    return ["", heading, *(f"  {line}" for line in lines[-STDERR_LINES:])]
 
 
 def shown_line(line: str) -> str:

@@ -21,12 +21,25 @@ from sirdar.client.requests import jobs as requests
 from sirdar.client.views import explanation_of
 
 JobId = Annotated[str, Parameter(help="an id, a beginning of it (four characters or more), or last")]
-State = Literal["submitted", "ready", "running", "done", "failed", "cancelled"]
+
+
+STATES = ("submitted", "ready", "running", "done", "failed", "cancelled")
+
+
+def _states(text: str | None) -> str | None:
+    """``failed,done`` in any case, as the server writes them."""
+    if text is None:
+        return None
+    wanted = [word.strip().lower() for word in text.split(",") if word.strip()]
+    unknown = [word for word in wanted if word not in STATES]
+    if unknown or not wanted:
+        raise UsageError(f"{text!r} is no state", f"one of {', '.join(STATES)}, or several joined by commas")
+    return ",".join(wanted).upper()
 
 
 def list_jobs(
     *,
-    state: Annotated[State | None, Parameter(help="jobs in this state alone")] = None,
+    state: Annotated[str | None, Parameter(help="jobs in these states alone: running, or failed,cancelled")] = None,
     app: Annotated[str | None, Parameter(help="jobs of this application")] = None,
     text: Annotated[str | None, Parameter(help="a part of the name")] = None,
     owner: Annotated[str | None, Parameter(help="jobs of this user that you may see")] = None,
@@ -37,7 +50,7 @@ def list_jobs(
     """Jobs, newest first."""
     session = current()
     request = requests.listing(
-        state=state.upper() if state else None,
+        state=_states(state),
         app=app,
         text=text,
         owner=owner,
@@ -114,13 +127,13 @@ def tasks(
     job: JobId = "last",
     /,
     *,
-    state: Annotated[State | None, Parameter(help="tasks in this state alone")] = None,
+    state: Annotated[str | None, Parameter(help="tasks in this state alone: running, failed, ...")] = None,
     limit: Annotated[int, Parameter(help="how many; 0 for all")] = 40,
 ) -> Reply:
     """Tasks of a job, those too that have not been expanded yet."""
     session = current()
     request = requests.tasks(
-        session.job_id(job), state=state.upper() if state else None, limit=min(limit, 1000) or 1000
+        session.job_id(job), state=_states(state), limit=min(limit, 1000) or 1000
     )
     found = list(session.client.iterate(request, limit or None))
     headers = ("no>", "state", "resource", "waited>", "ran>", "in>", "out>", "attempts>", "message")

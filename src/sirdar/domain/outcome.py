@@ -64,7 +64,7 @@ MEANING: dict[Reason, str] = {
     Reason.OUTPUT_INVALID: "An output was written but its value could not be read as the application declares it.",
     Reason.INPUT_CHANGED: "The program changed an input file that it shares with others; mark the input writable.",
     Reason.CANCELLED: "Somebody with the right to do so cancelled it.",
-    Reason.TASKS_FAILED: "At least one task of the job failed; the counts are in the job's info.",
+    Reason.TASKS_FAILED: "At least one task of the job failed; the job's message has the counts, its tasks say why.",
     Reason.DEPENDENCY_FAILED: "The job that it waited for did not end DONE.",
     Reason.INPUT_UNREACHABLE: "A file named by address could not be fetched, or the address is not allowed.",
     Reason.CODE_UNRESOLVED: "The commit, branch, tag or artifact that holds the program could not be fetched.",

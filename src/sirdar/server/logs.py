@@ -31,6 +31,7 @@ def configure_logs(path: Path, level: int = logging.INFO) -> None:
             ],
         )
     )
+    logging.raiseExceptions = False  # a full disk must not fill the terminal with the log's own troubles
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

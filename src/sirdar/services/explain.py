@@ -48,21 +48,24 @@ def explain_now(conn: Conn, caller: Caller | None, job_id: str, *, now: float, l
     """``explain`` on a connection."""
     job = find_seen(conn, caller, job_id, link=link)
     if job.ended_at is not None:
-        return _ended(job)
+        return _ended(conn, job)
     if job.state == "SUBMITTED":
         return _preparing(conn, job)
     tasks = job_views.list_tasks(conn, job, limit=200)
     return _on_its_way(conn, job, tasks, now)
 
 
-def _ended(job: JobView) -> Explanation:
+def _ended(conn: Conn, job: JobView) -> Explanation:
     reason = Reason(job.reason or "ok")
     why = [Why("meaning", MEANING[reason])] if job.message else []
     if reason is not Reason.OK:
         why.append(Why("who", WHO[reason.fault]))
     if job.state == "CANCELLED" and job.cancel_requested_by:
         why.append(Why("cancelled_by", f"Cancelled by {job.cancel_requested_by}."))
-    hint = f"sirdar job logs {job.id}" if reason.fault is Fault.PROGRAM else None
+    hint = None
+    if reason.fault is Fault.PROGRAM:
+        failed = job_views.list_tasks(conn, job, state="FAILED", limit=1) if job.many else []
+        hint = f"sirdar job logs {job.id}" + (f" --task {failed[0].no}" if failed else "")
     return Explanation(job.state, job.message or MEANING[reason], tuple(why), hint)
 
 
@@ -106,7 +109,8 @@ def _of_task(task: TaskView, unreachable: set[str], now: float) -> Why | None:
     if task.not_before and task.not_before > now:
         return Why("retry", f"{name} is tried again in {task.not_before - now:.0f} s, after {task.faults} fault(s).")
     if task.state == "RUNNING":
-        return Why("running", f"{name} runs on {task.resource} since {now - (task.started_at or now):.0f} s.")
+        again = f", tried again after {task.faults} fault(s) of the platform" if task.faults else ""
+        return Why("running", f"{name} runs on {task.resource} since {now - (task.started_at or now):.0f} s{again}.")
     if task.leased and task.phase == "OFFERED":
         return Why("offered", f"{name} is offered to {task.resource}, which has not accepted it yet.")
     if task.leased and task.phase == "ACCEPTED":

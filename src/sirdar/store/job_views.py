@@ -47,6 +47,7 @@ class JobView:
     expanded: int
     waiting: int
     leased: int
+    running: int  # of those leased: whose program runs, as far as it was told
     done: int
     failed: int
     cancelled: int
@@ -135,8 +136,15 @@ class JobFilter:
 
 
 _app_owner = users.alias("app_owner")
+_RUNNING_TASKS = (
+    sa.select(sa.func.count())
+    .where(tasks.c.job_id == jobs.c.id, sa.text("tasks.state = 'RUNNING'"))
+    .correlate(jobs)
+    .scalar_subquery()
+)
 _JOB = sa.select(
     jobs,
+    sa.case((jobs.c.leased > 0, _RUNNING_TASKS), else_=0).label("running"),
     users.c.name.label("owner"),
     apps.c.alias.label("app_alias"),
     _app_owner.c.name.label("app_owner"),
@@ -359,6 +367,7 @@ def _job(row: Any) -> JobView:
         expanded=m["expanded"],
         waiting=m["waiting"],
         leased=m["leased"],
+        running=m["running"],
         done=m["done"],
         failed=m["failed"],
         cancelled=m["cancelled"],

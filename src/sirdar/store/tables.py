@@ -337,6 +337,8 @@ tasks = Table(
     CheckConstraint("(reason IS NULL) = (state IN ('READY', 'RUNNING'))", name="outcome"),
     sqlite_with_rowid=False,
 )
+_RUNNING = text("state = 'RUNNING'")
+Index("ix_tasks_running", tasks.c.job_id, sqlite_where=_RUNNING, postgresql_where=_RUNNING)
 _REQUEUED = text("state = 'READY' AND leased = 0")
 Index("ix_tasks_ready", tasks.c.job_id, tasks.c.no, sqlite_where=_REQUEUED, postgresql_where=_REQUEUED)
 

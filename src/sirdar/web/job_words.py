@@ -55,7 +55,12 @@ def counts_words(job: JobView) -> str:
     if job.total <= 1 and not job.many:
         return ""
     parts = [f"{formats.integer(job.done)} of {formats.integer(job.total)} done"]
-    more = ((job.failed, "failed"), (job.cancelled, "cancelled"), (job.leased, "running"))
+    more = (
+        (job.failed, "failed"),
+        (job.cancelled, "cancelled"),
+        (job.running, "running"),
+        (job.leased - job.running, "queued"),
+    )
     return ", ".join(parts + [f"{formats.integer(count)} {word}" for count, word in more if count])
 
 

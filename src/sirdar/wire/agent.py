@@ -139,6 +139,7 @@ class Stats(Wire):
     cpu_system_s: float = 0.0
     max_rss_bytes: int = 0
     staged_in_bytes: int = 0
+    staged_in_s: float | None = None  # a staged task may wait for a slot before it starts
     staged_out_bytes: int = 0
     curve: list[tuple[float, float, int]] = Field(default_factory=list)
 

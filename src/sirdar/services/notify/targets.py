@@ -29,7 +29,11 @@ def _checked(services: Services, policy: AddressPolicy, target: Mapping[str, str
         )
     try:
         if webhook is None:
-            return {"email": check_address(email or "")}
+            address = check_address(email or "")
+            if not services.settings.smtp_host:
+                detail = "This server sends no e-mail."
+                raise Problem("invalid_field", detail, hint="Ask its administrator to set SIRDAR_SMTP_HOST.")
+            return {"email": address}
         policy.check_now(webhook)
     except Problem as problem:
         field = f"{place}.{'webhook' if email is None else 'email'}"
