@@ -72,6 +72,7 @@ EXPECTED = {
 LOUD_BYTES = sum(len(f"line {number} of a long story that fills its stream\n") for number in range(4000))
 VICTIMS = ("server", "agent", "porter", "all", "program")
 WEIGHTS = (30, 30, 15, 15, 10)
+FALSE_STARTS = 0.3  # how often the server's next start is killed too
 GRACE_S = 1.0  # a program that was done for so long when its porter died has its end on the disk
 
 
@@ -110,6 +111,9 @@ class Chaos:
             self._kill(self.random.choices(VICTIMS, WEIGHTS)[0])
             if self.product.process is None:
                 time.sleep(self.random.choice((0, 0, 0.2, 0.7)))
+                if self.random.random() < FALSE_STARTS:
+                    self.killed["start"] += 1
+                    self.product.false_start(self.random.random() * 1.5)
                 self.product.again()
         killing_s = time.monotonic() - began
         self._cancel_stubborn(0)
@@ -254,7 +258,8 @@ class Chaos:
             assert log.count("of a long story") == 4000, (job, len(log), LOUD_BYTES)
 
     def _tell(self, key: str) -> str:
-        return f"seed {self.seed}; porters died at {self.product.porter_deaths}\n{self.product.picture(key.split('-', maxsplit=1)[0])}"
+        picture = self.product.picture(key.partition("-")[0])
+        return f"seed {self.seed}; porters died at {self.product.porter_deaths}\n{picture}"
 
 
 def _is_task(pid: int, key: str) -> bool:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from own_server import Failed
 from tests.system.product import Product, await_that
 
 TEST_ID = "SIRDAR_TEST_ID"
@@ -118,6 +120,25 @@ class Rig(Product):
         """``sirdar up`` once more where it does not run, as its user would."""
         if self.process is None:
             self.start()
+
+    def false_start(self, after_s: float) -> None:
+        """``sirdar up``, and ``kill -9`` to it after so long, if it does not answer by then."""
+
+        def strike() -> None:
+            if self.process is not None:
+                self.process.kill()
+
+        timer = threading.Timer(after_s, strike)
+        timer.start()
+        try:
+            self.start()
+        except Failed:
+            self.bury()
+        finally:
+            timer.cancel()
+            timer.join()
+        if self.process is not None and self.process.poll() is not None:
+            self.bury()
 
     def freeze(self, pid: int) -> None:
         os.kill(pid, signal.SIGSTOP)

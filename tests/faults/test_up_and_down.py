@@ -192,6 +192,19 @@ def test_a_home_that_moved_while_its_programs_ran(rig: Callable[..., Rig], tmp_p
     assert product.patient("GET", ended["result"]["answer"]).text == "42\n"
 
 
+def test_a_first_start_that_is_killed_again_and_again(tmp_path: Path) -> None:
+    product = Rig(tmp_path)
+    for after_s in (0.25, 0.4, 0.6, 0.8, 1.0, 1.3):
+        product.false_start(after_s)
+        if product.process is not None:  # it was quicker
+            product.kill("all")
+    product.start()
+    product.await_agent()
+    assert product.run(product.publish("true", "/bin/true"))["state"] == "DONE"
+    product.check_quiet()
+    product.close()
+
+
 # ---------------------------------------------------------------- who holds a home
 
 
