@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from own_server import BIN, surroundings
 from tests.faults.rig import Rig, hold
 from tests.system.product import await_that
 
@@ -181,3 +182,26 @@ def test_outputs_that_do_not_fit_on_the_server(small: Callable[[str, int], Rig])
 def _cpu_s(pid: int) -> float:
     words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_start_without_room_says_so(small: Callable[[str, int], Rig]) -> None:
+    """Neither the first start nor a later one leaves anything that the next could stumble over."""
+    product = small("", 64)
+    for _ in range(2):
+        with filled(product.home):
+            code, said = _up(product)
+            assert code == 1, said
+            assert "error[disk_full]" in said and str(product.home) in said and "Traceback" not in said, said
+        product.start()
+        product.await_agent()
+        assert product.run(product.publish("true", "/bin/true"))["state"] == "DONE"
+        product.stop()
+    product.start()
+
+
+def _up(product: Rig) -> tuple[int, str]:
+    words = [BIN / "sirdar", "up", "--home", product.home, "--port", "0", "--slots", "1"]
+    ended = subprocess.run(
+        words, env=surroundings(product.root), cwd=product.root, capture_output=True, text=True, timeout=30, check=False
+    )
+    return ended.returncode, ended.stdout + ended.stderr

@@ -36,8 +36,18 @@ class HomeLock:
             os.close(handle)
             raise HomeHeld(home, _read(content))
         lock = cls(path, handle)
-        lock.say({"pid": os.getpid()})
+        try:
+            lock.say({"pid": os.getpid()})
+        except OSError:
+            lock.release()
+            raise
         return lock
+
+    def __enter__(self) -> "HomeLock":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
     def say(self, words: dict[str, Any]) -> None:
         content = json.dumps(words).encode()

@@ -28,7 +28,7 @@ from sirdar.services.settings import Settings, from_environment
 from sirdar.services.tokens import TokenRequest
 from sirdar.store import people as people_store
 from sirdar.store import resources as resource_store
-from sirdar.store.engine import Tx
+from sirdar.store.engine import Tx, is_disk_full
 
 EXIT_HELD = 3
 SECOND_THOUGHT_S = 3.0  # after Ctrl-C with programs running: time for the second one
@@ -48,35 +48,35 @@ def main(
 ) -> int:
     """Run until a signal. Returns the exit code: 0 after a clean end, 3 where another one holds the home."""
     home = home.expanduser().absolute()
+    if not profile.is_loopback(f"http://[{host}]" if ":" in host else f"http://{host}") and not (
+        insecure or os.environ.get("SIRDAR_PUBLIC_URL", "").startswith("https")
+    ):
+        print(
+            f"error[plain_http]: {host} is not this machine alone, and tokens would travel unencrypted\n"
+            "  try: put a proxy with https before it and set SIRDAR_PUBLIC_URL=https://..., or allow it: --insecure",
+            file=sys.stderr,
+        )
+        return 2
     try:
-        lock = HomeLock.take(home)
+        with HomeLock.take(home) as lock:
+            listener = _listen(host, port)
+            settings = from_environment(home, host=host, port=listener.getsockname()[1], insecure=insecure)
+            configure_logs(home / "server.log")
+            lock.say({"pid": os.getpid(), "url": settings.url})
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                return runner.run(_Up(settings, listener, slots, open_browser).run())
     except HomeHeld as held:
         print(f"error[home_held]: {held}\n  try: use that one, or give another --home", file=sys.stderr)
         return EXIT_HELD
-    try:
-        if (
-            not profile.is_loopback(f"http://[{host}]" if ":" in host else f"http://{host}")
-            and not insecure
-            and not os.environ.get("SIRDAR_PUBLIC_URL", "").startswith("https")
-        ):
-            print(
-                f"error[plain_http]: {host} is not this machine alone, and tokens would travel unencrypted\n"
-                "  try: put a proxy with https before it and set SIRDAR_PUBLIC_URL=https://..., or allow it: --insecure",
-                file=sys.stderr,
-            )
-            return 2
-        listener = _listen(host, port)
-        settings = from_environment(home, host=host, port=listener.getsockname()[1], insecure=insecure)
-        configure_logs(home / "server.log")
-        lock.say({"pid": os.getpid(), "url": settings.url})
-        runner = asyncio.Runner(loop_factory=_loop_factory())
-        with runner:
-            return runner.run(_Up(settings, listener, slots, open_browser).run())
-    except OSError as error:
-        print(f"error[cannot_start]: {error}\n  try: another --port, or look at {home / 'server.log'}", file=sys.stderr)
+    except Exception as error:
+        if is_disk_full(error):
+            print(f"error[disk_full]: there is no room on the disk of {home}\n  try: make some", file=sys.stderr)
+        elif isinstance(error, OSError):
+            where = f"try: another --port, or look at {home / 'server.log'}"
+            print(f"error[cannot_start]: {error}\n  {where}", file=sys.stderr)
+        else:
+            raise
         return 1
-    finally:
-        lock.release()
 
 
 def _listen(host: str, port: int) -> socket.socket:

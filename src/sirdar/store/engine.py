@@ -7,6 +7,7 @@ few. Functions must not touch the network and must be quick.
 
 import asyncio
 import contextlib
+import errno
 import queue
 import random
 import sqlite3
@@ -350,8 +351,15 @@ def _breaks_transaction(error: BaseException) -> bool:
     return isinstance(error, OperationalError)
 
 
+def is_disk_full(error: BaseException) -> bool:
+    """Whether this is how the system or the database says that there is no room."""
+    if isinstance(error, OperationalError):
+        return any(words in str(error.orig).lower() for words in DISK_FULL)
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def _translate(error: BaseException) -> BaseException:
-    if isinstance(error, OperationalError) and any(words in str(error.orig).lower() for words in DISK_FULL):
+    if is_disk_full(error):
         return Problem(
             "disk_full",
             "The database could not be written because the server's disk is full; nothing was changed.",
