@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from datetime import UTC, datetime
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,8 +200,15 @@ def test_backup_and_restore(cli: Cli, sirdar: Product) -> None:
     assert saved.code == 0, saved.err
     restored = cli("restore", "copy", "--home", "second")
     assert restored.code == 0, restored.err
+    year = str(datetime.now(UTC).year)
+    assert f"taken at: {year}-" in saved.out and f"taken at: {year}-" in restored.out
+    again = json.loads(cli("restore", "copy", "--home", "third", "--json").out)["taken_at"]
+    assert again.endswith("Z") and datetime.fromisoformat(again)
     checked = cli("doctor", "--home", "second", "--json")
     assert {row["name"]: row["ok"] for row in json.loads(checked.out)}["server"] is True
+    warned = cli("doctor", "--home", "second")
+    assert warned.code == checked.code == 0, "a warning is no failure"
+    assert "! sandbox: programs run without a sandbox" in warned.out
 
 
 def test_up_signs_its_own_user_in(cli: Cli, tmp_path: Path) -> None:

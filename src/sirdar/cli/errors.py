@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 import sys
 import traceback
 from dataclasses import dataclass
@@ -22,6 +23,16 @@ EXIT_CODES = {
     NO_SERVER: "no server answers, or you are not signed in",
     INTERRUPTED: "interrupted; a job that was waited for goes on",
 }
+
+
+# The server advises in the words of its REST API; who types commands is better served by a command.
+_COMMANDS = (
+    (r"GET /api/apps/(\S+)/versions\b.*", r"sirdar app versions \1"),
+    (r"GET /api/apps\b.*", "sirdar app list"),
+    (r"GET /api/jobs/(\w+)\b.*", r"sirdar job show \1"),
+    (r"GET /api/jobs\b.*", "sirdar job list"),
+    (r"GET /api/tokens\b.*", "sirdar token list"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +109,7 @@ def _of_api(error: Any, session: Session) -> Report:
     if len(why) <= 1 and (expected := error.expected or (error.errors and error.errors[0].get("expected"))):
         first = f"{error.errors[0].get('field')}: {error.errors[0].get('detail')}" if error.errors else what
         why = [f"expected {expected}"] if first == what else why
-    hint, code = error.hint, FAILED
+    hint, code = _as_command(error.hint), FAILED
     if isinstance(error, errors.Unauthenticated):
         code = NO_SERVER
         hint = hint if error.code == "wrong_credentials" else f"sirdar login {session.known_url or 'URL'}"
@@ -107,6 +118,14 @@ def _of_api(error: Any, session: Session) -> Report:
     where = error.problem.get("type") or ""
     docs = f"{session.known_url or ''}{where}" if str(where).startswith("/") else None
     return Report(error.code, what, tuple(why), hint, docs, code)
+
+
+def _as_command(hint: str | None) -> str | None:
+    """The command for a hint that names a request of the API; any other hint as it is."""
+    for pattern, command in _COMMANDS:
+        if hint and re.fullmatch(pattern, hint):
+            return re.sub(pattern, command, hint)
+    return hint
 
 
 def _of_description(error: Exception) -> Report | None:

@@ -82,10 +82,10 @@ def _positional_name(argument: Any) -> str:
 
 
 def _option_name(argument: Any) -> str:
-    names = sorted((name for name in argument.names if not name.startswith("--no-")), key=len)
-    if argument.hint is bool:
-        off = [name for name in argument.names if name.startswith("--no-")]
-        return ", ".join([*names, *off])
+    off = argument.negatives
+    names = sorted((name for name in argument.names if name not in off), key=len)
+    if argument.hint in (bool, bool | None):
+        return "/".join([", ".join(names), *off])
     shown = argument.parameter.help_metavar if hasattr(argument.parameter, "help_metavar") else None
     return f"{', '.join(names)} {shown or names[-1].lstrip('-').upper()}"
 

@@ -132,9 +132,7 @@ def tasks(
 ) -> Reply:
     """Tasks of a job, those too that have not been expanded yet."""
     session = current()
-    request = requests.tasks(
-        session.job_id(job), state=_states(state), limit=min(limit, 1000) or 1000
-    )
+    request = requests.tasks(session.job_id(job), state=_states(state), limit=min(limit, 1000) or 1000)
     found = list(session.client.iterate(request, limit or None))
     headers = ("no>", "state", "resource", "waited>", "ran>", "in>", "out>", "attempts>", "message")
     rows = [

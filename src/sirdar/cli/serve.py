@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -53,14 +54,21 @@ def doctor(
     def lines() -> list[str]:
         found = []
         for row in rows:
-            mark = paint("✓", "32", terminal) if row["ok"] else paint("✕", "31", terminal)
+            mark = paint(*_mark(row), terminal)
             found.append(f"{mark} {row['name']}: {row['detail']}")
             if row.get("hint") and not row["ok"]:
                 found.append(f"  try: {row['hint']}")
         return found
 
-    failed = [row["name"] for row in rows if not row["ok"]]
+    failed = [row["name"] for row in rows if not row["ok"] and not row.get("warning")]
     return Reply(rows, failed, lines, ["sirdar doctor --fix"] if failed and not fix else [], 1 if failed else 0)
+
+
+def _mark(row: dict[str, Any]) -> tuple[str, str]:
+    """Sign and colour of a check."""
+    if row["ok"]:
+        return "✓", "32"
+    return ("!", "33") if row.get("warning") else ("✕", "31")
 
 
 def backup(to: Path, /, *, home: Home = None) -> Reply:
@@ -71,20 +79,20 @@ def backup(to: Path, /, *, home: Home = None) -> Reply:
     to
         a folder that does not exist yet, or is empty
     """
-    report = _as_json(_server("backup", "backup")(home or default_home(), to))
+    report = _dated(_as_json(_server("backup", "backup")(home or default_home(), to)))
     return Reply(report, [str(to)], lambda: _report_lines(report), [f"sirdar restore {to} --home NEW_HOME"])
 
 
-def restore(frm: Path, /, *, home: Home = None) -> Reply:
+def restore(backup: Path, /, *, home: Home = None) -> Reply:
     """Make a home from a backup; a home that is there already is not touched.
 
     Parameters
     ----------
-    frm
-        the backup's folder
+    backup
+        its folder
     """
     target = home or default_home()
-    report = _as_json(_server("backup", "restore")(frm, target))
+    report = _dated(_as_json(_server("backup", "restore")(backup, target)))
     return Reply(report, [str(target)], lambda: _report_lines(report), [f"sirdar up --home {target}"])
 
 
@@ -128,9 +136,21 @@ def _as_json(value: Any) -> dict[str, Any]:
     return dict(value) if isinstance(value, dict) else {"result": value}
 
 
+def _dated(report: dict[str, Any]) -> dict[str, Any]:
+    """The report with its time as the API writes times (ISO-8601, UTC)."""
+    taken = datetime.fromtimestamp(report["taken_at"], UTC).isoformat(timespec="milliseconds")
+    return {**report, "taken_at": taken.replace("+00:00", "Z")}
+
+
 def _report_lines(report: dict[str, Any]) -> list[str]:
     return [
-        f"{name.removesuffix('_bytes').replace('_', ' ')}: {size(value) if name.endswith('_bytes') else value}"
+        f"{name.removesuffix('_bytes').replace('_', ' ')}: {_shown(name, value)}"
         for name, value in report.items()
         if value is not None
     ]
+
+
+def _shown(name: str, value: Any) -> str:
+    if name == "taken_at":
+        return datetime.fromisoformat(value).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return size(value) if name.endswith("_bytes") else str(value)

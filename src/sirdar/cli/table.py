@@ -93,8 +93,8 @@ COMMANDS: tuple[Command, ...] = (
         "Publish a folder with its sirdar.yaml as a new version",
         "sirdar publish",
         "sirdar publish sums --as sums-test",
-        "sirdar publish --git https://git.example.org/lab/model.git --ref v2.1",
-        "sirdar publish --gitlab lab/model --ref main --artifact build/model --job build",
+        "sirdar publish model --git https://git.example.org/lab/model.git --ref v2.1  # by model/sirdar.yaml",
+        "sirdar publish model --gitlab lab/model --ref main --artifact build/model --job build",
     ),
     _c(
         "app list",

@@ -19,7 +19,7 @@ LABEL = "backup.json"
 
 @dataclass(frozen=True, slots=True)
 class BackupReport:
-    """What was copied. Sizes in bytes."""
+    """What was copied. Sizes in bytes; ``taken_at`` is when the backup was made, also in the report of a restore."""
 
     path: str
     database_bytes: int
@@ -54,7 +54,8 @@ def restore(frm: Path, home: Path) -> BackupReport:
     _copy_database(frm / DATABASE, home / DATABASE)
     _copy_private(frm / KEY, home / KEY)
     blobs, blob_bytes = _copy_blobs(home / DATABASE, frm / "blobs", home / "blobs")
-    return BackupReport(str(home), (home / DATABASE).stat().st_size, blobs, blob_bytes, time.time())
+    taken_at = float(json.loads((frm / LABEL).read_text())["taken_at"])
+    return BackupReport(str(home), (home / DATABASE).stat().st_size, blobs, blob_bytes, taken_at)
 
 
 def _make_empty(path: Path) -> None:

@@ -17,12 +17,13 @@ LOW_DISK_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at."""
+    """One thing looked at. ``warning``: what is not ``ok`` hinders nothing, but has to be known."""
 
     name: str
     ok: bool
     detail: str
     hint: str | None = None
+    warning: bool = False
 
 
 def check(home: Path, *, fix: bool = False) -> list[Check]:
@@ -94,10 +95,6 @@ def _holder(home: Path, fix: bool) -> Check:
 
 
 def _sandbox(home: Path, fix: bool) -> Check:
-    """Isolation of strangers' programs comes with other executors; whether this machine could is worth knowing."""
-    found = shutil.which("bwrap")
-    return Check(
-        "sandbox",
-        True,
-        f"bubblewrap at {found}" if found else "bubblewrap is not installed; jobs run as plain processes",
-    )
+    """Programs are plain processes of the agent's user; bubblewrap, where it is installed, is not used for them."""
+    detail = "programs run without a sandbox: whoever may publish here can read what you can read"
+    return Check("sandbox", False, detail, "Let only people publish whom you trust with this account.", warning=True)

@@ -34,13 +34,17 @@ _WORDS: dict[str, Any] = {
 
 
 class TextError(Exception):
-    """The text is no YAML that is taken here; ``line`` counts from 1 and is None where it is not known."""
+    """The text is no YAML that is taken here; ``line`` counts from 1 and is None where it is not known.
 
-    def __init__(self, detail: str, line: int | None = None, field: str = "") -> None:
+    ``malformed``: it is no YAML at all.
+    """
+
+    def __init__(self, detail: str, line: int | None = None, field: str = "", *, malformed: bool = False) -> None:
         super().__init__(detail)
         self.detail = detail
         self.line = line
         self.field = field
+        self.malformed = malformed
 
 
 @dataclass(slots=True)
@@ -176,9 +180,9 @@ def _events(text: str) -> Iterator[Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         detail = " ".join(part for part in (error.context, error.problem) if part)
-        raise TextError(f"this is not YAML: {detail}", mark.line + 1 if mark else None) from None
+        raise TextError(f"this is not YAML: {detail}", mark.line + 1 if mark else None, malformed=True) from None
     except yaml.YAMLError as error:
-        raise TextError(f"this is not YAML: {' '.join(str(error).split())[:200]}") from None
+        raise TextError(f"this is not YAML: {' '.join(str(error).split())[:200]}", malformed=True) from None
 
 
 def _line(event: Any) -> int:

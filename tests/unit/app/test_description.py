@@ -329,6 +329,13 @@ def test_texts_that_are_no_description(text: str | bytes, says: str) -> None:
     assert any(says in error.detail for error in errors_of(text))  # type: ignore[arg-type]
 
 
+def test_what_is_no_yaml_is_said_of_the_file() -> None:
+    [error] = errors_of("alias: a\n  b: c")
+    assert (error.field, error.expected) == ("sirdar.yaml", "well-formed YAML")
+    with pytest.raises(Problem, match=r"^tool.yaml has one error: line 2: this is not YAML"):
+        parse_yaml("alias: a\n  b: c", filename="tool.yaml")
+
+
 def test_the_problem_reads_well() -> None:
     with pytest.raises(Problem) as caught:
         parse_yaml("alias: a\ncommand: p ${x}", filename="tool.yaml")

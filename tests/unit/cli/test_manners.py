@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from sirdar.cli.errors import report_of
 from sirdar.cli.main import function_of, split_options
-from sirdar.cli.session import Options
-from sirdar.cli.table import COMMANDS, NOUNS, SECTIONS, below
+from sirdar.cli.session import Options, Session
+from sirdar.cli.table import BY_WORDS, COMMANDS, NOUNS, SECTIONS, below
+from sirdar.client.errors import NotFound
 
 HEAVY = ("fastapi", "sqlalchemy", "numpy", "httpx", "pydantic", "yaml", "rich", "cyclopts", "asyncio")
 
@@ -82,13 +84,21 @@ def test_every_command_stands_on_the_first_page() -> None:
     assert all(below((noun,)) for noun in NOUNS)
 
 
+def test_a_flag_takes_no_value() -> None:
+    from sirdar.cli.help import arguments_of
+    from sirdar.cli.main import parser_of
+
+    shown = dict(arguments_of(parser_of(BY_WORDS["user", "set"]))[1])
+    assert "--publish/--no-publish" in shown and "--email EMAIL" in shown and "--password" in shown
+
+
 def test_documented_options_exist() -> None:
     """Options in examples and hints are options of the commands."""
     from sirdar.cli.help import arguments_of
     from sirdar.cli.main import parser_of
 
     for command in COMMANDS:
-        known = {word.strip(",") for name, _ in arguments_of(parser_of(command))[1] for word in name.split()}
+        known = {word for name, _ in arguments_of(parser_of(command))[1] for word in re.split(r"[,/ ]+", name)}
         for example in command.examples:
             used = set(re.findall(r"(?<!\S)(--?[a-z][a-z-]*)", example.partition("'")[0].partition("sirdar ")[2]))
             assert used <= known | {"--json"}, (command.text, used - known)
@@ -99,6 +109,22 @@ def test_the_reference_is_the_one_that_the_commands_give() -> None:
 
     page = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
     assert page.read_text(encoding="utf-8") == reference(), "run `python -m sirdar.cli.reference docs/reference/cli.md`"
+
+
+@pytest.mark.parametrize(
+    ("hint", "command"),
+    [
+        ("GET /api/apps lists what you may see.", "sirdar app list"),
+        ("GET /api/apps/anna/sumsq/versions lists them.", "sirdar app versions anna/sumsq"),
+        ("GET /api/jobs lists your jobs.", "sirdar job list"),
+        ("GET /api/jobs/4k2m names its files.", "sirdar job show 4k2m"),
+        ("Name it with --home.", "Name it with --home."),
+    ],
+)
+def test_a_hint_of_the_api_becomes_a_command(hint: str, command: str) -> None:
+    problem = {"status": 404, "code": "not_found", "detail": "There is none.", "try": hint}
+    report = report_of(NotFound(404, problem), Session())
+    assert report.hint == command
 
 
 def test_options_that_stand_anywhere() -> None:
