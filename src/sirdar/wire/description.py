@@ -23,13 +23,12 @@ from sirdar.wire.description_document import (
     to_document,
     version_digest,
 )
-from sirdar.wire.description_fields import Fields, Report, shown, text_of
+from sirdar.wire.description_fields import WHOLE, Fields, Report, shown, text_of
 from sirdar.wire.description_specs import read_inputs, read_outputs
 from sirdar.wire.yaml_lines import Node, TextError, load
 
 __all__ = ["Document", "check_files", "faults", "parse_document", "parse_yaml", "to_document", "version_digest"]
 
-FILE = "sirdar.yaml"  # the field of what is wrong with the text as a whole
 MAX_WORDS = 1000
 MAX_SHELL = 64 * 1024
 _KEYS = (
@@ -66,7 +65,7 @@ def parse_yaml(text: str | bytes, *, filename: str = "sirdar.yaml") -> App:
         root, given_twice = load(text)
     except TextError as error:
         expected = "well-formed YAML" if error.malformed else None
-        report.add_at(error.line, error.field or FILE, error.detail + _quote_hint(text, error), expected)
+        report.add_at(error.line, error.field, error.detail + _quote_hint(text, error), expected)
         raise _problem(report.errors, filename) from None
     app = _read(report, root)
     if isinstance(root.value, dict):
@@ -95,7 +94,7 @@ def check_files(app: App, paths: Collection[str]) -> None:
 def _problem(errors: Sequence[FieldError], filename: str) -> Problem:
     first = errors[0]
     count = "one error" if len(errors) == 1 else f"{len(errors)} errors, the first"
-    field = f" in {first.field}" if first.field not in {"", FILE} else ""
+    field = f" in {first.field}" if first.field not in {"", WHOLE} else ""
     return Problem(
         "invalid_description",
         f"{filename} has {count}{field}: {first.detail}",

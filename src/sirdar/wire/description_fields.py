@@ -40,6 +40,7 @@ _SYNONYMS = {
     "help": "description",
 }
 _NOT_BOOLEAN = frozenset({"yes", "no", "on", "off", "y", "n"})
+WHOLE = "sirdar.yaml"  # the field of what is wrong with the text as a whole
 
 
 class Report:
@@ -56,7 +57,7 @@ class Report:
     def add_at(self, line: int | None, field: str, detail: str, expected: str | None = None) -> None:
         """Notes an error whose line is known."""
         where = f"line {line}: " if line is not None else ""
-        self._found.append((line or 0, FieldError(field, f"{where}{detail}", expected)))
+        self._found.append((line or 0, FieldError(field or WHOLE, f"{where}{detail}", expected)))
 
     def line_of(self, field: str) -> int | None:
         at = field

@@ -332,6 +332,7 @@ def test_texts_that_are_no_description(text: str | bytes, says: str) -> None:
 def test_what_is_no_yaml_is_said_of_the_file() -> None:
     [error] = errors_of("alias: a\n  b: c")
     assert (error.field, error.expected) == ("sirdar.yaml", "well-formed YAML")
+    assert {error.field for error in errors_of("just text")} == {"sirdar.yaml"}
     with pytest.raises(Problem, match=r"^tool.yaml has one error: line 2: this is not YAML"):
         parse_yaml("alias: a\n  b: c", filename="tool.yaml")
 
