@@ -89,6 +89,24 @@ def test_a_second_signal_ends_the_programs(rig: Callable[..., Rig], tmp_path: Pa
     assert starts(ledger) == 1
 
 
+def test_nothing_new_is_begun_while_the_programs_are_ended(rig: Callable[..., Rig], tmp_path: Path) -> None:
+    """Many tasks wait, and those that run take their time to end: the places that become free stay free."""
+    product = rig()
+    ledger = tmp_path / "ledger"
+    script = 'echo x >> "$1"; trap "" TERM; while :; do sleep 0.05; done'
+    inputs = {"ledger": {"type": "string"}}
+    product.publish("slow", ["sh", "-c", script, "slow", "${ledger}"], inputs=inputs, grace=1)
+    job = product.submit("me/slow", {"ledger": str(ledger)}, foreach=[{}] * 30)["id"]
+    await_that(lambda: ledger.exists() and starts(ledger) == 2, 20, "the first programs")
+    began = time.monotonic()
+    signal_up(product, signal.SIGINT, signal.SIGTERM)
+    assert time.monotonic() - began < 8
+    assert starts(ledger) == 2 and _processes_below(product.root) == {}
+    product.start()
+    product.patient("POST", f"/api/jobs/{job}/cancel")
+    assert product.await_end(job)["state"] == "CANCELLED"
+
+
 def test_the_second_signal_may_come_when_the_agent_has_left(rig: Callable[..., Rig], tmp_path: Path) -> None:
     """A person takes half a second between two Ctrl-C."""
     product = rig()

@@ -246,9 +246,12 @@ class Agent:
     # ------------------------------------------------------------ end
 
     async def _cancel_all(self) -> None:
-        await self.run_task.stop_all()
+        self.capacity.closed = True
         last = asyncio.get_running_loop().time() + CANCEL_PATIENCE_S
-        while self.attempts.by_key and asyncio.get_running_loop().time() < last:
+        while asyncio.get_running_loop().time() < last:
+            await self.run_task.stop_all()  # again and again: an answer to an earlier call may still bring something
+            if not self.attempts.by_key:
+                return
             if all(attempt.state is AttemptState.ENDED for attempt in self.attempts.by_key.values()):
                 last = min(last, asyncio.get_running_loop().time() + 2.0)  # only the server's word is missing
             await asyncio.sleep(0.02)

@@ -21,6 +21,7 @@ class Capacity:
         self._mean_s: float | None = None
         self._noted_at = 0.0
         self._changed = asyncio.Event()
+        self.closed = False  # nothing more is wanted: the agent is about to end
 
     def note(self, took_s: float) -> None:
         """A program ran for so long."""
@@ -38,7 +39,7 @@ class Capacity:
 
     def wanted(self) -> int:
         """How many tasks of one cpu to ask for now; 0 when enough is at hand."""
-        return max(0, min(self._target() - self._attempts.cpus_in_hand(), self._most))
+        return 0 if self.closed else max(0, min(self._target() - self._attempts.cpus_in_hand(), self._most))
 
     def _target(self) -> int:
         if time.monotonic() - self._noted_at > FORGET_AFTER_S:
