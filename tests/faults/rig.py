@@ -31,6 +31,7 @@ PERIODS: Mapping[str, Any] = {
     "expire_every_s": 0.2,
     "retry_base_s": 0.05,
     "retry_max_s": 0.5,
+    "agent_evict_s": 1,
     "agent_restart_s": 0.05,
     "agent_restart_max_s": 0.4,
     "agent_retry_least_s": 0.05,
@@ -269,7 +270,7 @@ class LooseAgent:
         words = [sys.executable, "-m", "sirdar.agent", "--home", str(self.home), "--server", self.server]
         words += ["--join", self.join, "--slots", str(self.slots)]
         mine = {name.removeprefix("agent_"): value for name, value in PERIODS.items() if name.startswith("agent_")}
-        mine = {name: value for name, value in mine.items() if not name.startswith("restart")}
+        mine = {name: value for name, value in mine.items() if not name.startswith(("restart", "evict"))}
         for name, value in {**mine, **self.settings}.items():
             words += ["--set", f"{name}={value}"]
         self.home.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,25 @@ GATED = {
     "command": ["sh", "-c", 'echo "$$" >> "$2"; while [ ! -e "$1" ]; do sleep 0.05; done; echo through', "gated",
                 "${gate}", "${ledger}"],
 }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    product = Rig(tmp_path_factory.mktemp("up"), slots=2)
+    product.start()
+    try:
+        yield product
+    finally:
+        product.again()
+        product.close()
+
+
+@pytest.fixture
+def up(shared: Rig) -> Rig:
+    """A product that runs, whatever the test before did to it."""
+    shared.again()
+    shared.await_agent()
+    return shared
 
 
 def gated(product: Rig, tmp_path: Path, *, tasks: int = 1) -> tuple[str, Path, Path]:
@@ -50,8 +69,8 @@ def signal_up(product: Rig, *numbers: int) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_one_signal_leaves_the_programs_running(rig: Callable[..., Rig], tmp_path: Path, number: int) -> None:
-    product = rig()
+def test_one_signal_leaves_the_programs_running(up: Rig, tmp_path: Path, number: int) -> None:
+    product = up
     job, gate, ledger = gated(product, tmp_path)
     porter = product.porter_pid
     said = signal_up(product, number)
@@ -66,8 +85,8 @@ def test_one_signal_leaves_the_programs_running(rig: Callable[..., Rig], tmp_pat
     product.check_quiet()
 
 
-def test_programs_that_end_while_nothing_is_up_are_delivered(rig: Callable[..., Rig], tmp_path: Path) -> None:
-    product = rig()
+def test_programs_that_end_while_nothing_is_up_are_delivered(up: Rig, tmp_path: Path) -> None:
+    product = up
     job, gate, ledger = gated(product, tmp_path)
     signal_up(product, signal.SIGTERM)
     gate.touch()
@@ -78,8 +97,8 @@ def test_programs_that_end_while_nothing_is_up_are_delivered(rig: Callable[..., 
     assert starts(ledger) == 1
 
 
-def test_a_second_signal_ends_the_programs(rig: Callable[..., Rig], tmp_path: Path) -> None:
-    product = rig()
+def test_a_second_signal_ends_the_programs(up: Rig, tmp_path: Path) -> None:
+    product = up
     job, _, ledger = gated(product, tmp_path)
     said = signal_up(product, signal.SIGINT, signal.SIGTERM)
     assert "ending the programs" in said
@@ -89,9 +108,9 @@ def test_a_second_signal_ends_the_programs(rig: Callable[..., Rig], tmp_path: Pa
     assert starts(ledger) == 1
 
 
-def test_nothing_new_is_begun_while_the_programs_are_ended(rig: Callable[..., Rig], tmp_path: Path) -> None:
+def test_nothing_new_is_begun_while_the_programs_are_ended(up: Rig, tmp_path: Path) -> None:
     """Many tasks wait, and those that run take their time to end: the places that become free stay free."""
-    product = rig()
+    product = up
     ledger = tmp_path / "ledger"
     script = 'echo x >> "$1"; trap "" TERM; while :; do sleep 0.05; done'
     inputs = {"ledger": {"type": "string"}}
@@ -107,9 +126,9 @@ def test_nothing_new_is_begun_while_the_programs_are_ended(rig: Callable[..., Ri
     assert product.await_end(job)["state"] == "CANCELLED"
 
 
-def test_the_second_signal_may_come_when_the_agent_has_left(rig: Callable[..., Rig], tmp_path: Path) -> None:
+def test_the_second_signal_may_come_when_the_agent_has_left(up: Rig, tmp_path: Path) -> None:
     """A person takes half a second between two Ctrl-C."""
-    product = rig()
+    product = up
     job, _, _ = gated(product, tmp_path)
     process = product.process
     assert process is not None and process.stdout is not None
@@ -151,8 +170,8 @@ def test_a_closed_terminal_ends_it_in_good_order(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- kill -9
 
 
-def test_what_a_killed_up_leaves_is_no_obstacle(rig: Callable[..., Rig], tmp_path: Path) -> None:
-    product = rig()
+def test_what_a_killed_up_leaves_is_no_obstacle(up: Rig, tmp_path: Path) -> None:
+    product = up
     job, gate, ledger = gated(product, tmp_path)
     porter, agent = product.porter_pid, product.agent_pid
     product.kill("server")
@@ -164,8 +183,8 @@ def test_what_a_killed_up_leaves_is_no_obstacle(rig: Callable[..., Rig], tmp_pat
     assert starts(ledger) == 1
 
 
-def test_the_agent_of_a_killed_up_leaves_by_itself(rig: Callable[..., Rig], tmp_path: Path) -> None:
-    product = rig()
+def test_the_agent_of_a_killed_up_leaves_by_itself(up: Rig, tmp_path: Path) -> None:
+    product = up
     job, gate, ledger = gated(product, tmp_path)
     product.kill("server")
     await_that(lambda: not product.agent_pid, 10, "the agent's end")
@@ -177,8 +196,8 @@ def test_the_agent_of_a_killed_up_leaves_by_itself(rig: Callable[..., Rig], tmp_
     assert starts(ledger) == 1
 
 
-def test_an_old_agent_that_does_not_answer_is_ended(rig: Callable[..., Rig], tmp_path: Path) -> None:
-    product = rig(agent_evict_s=1)
+def test_an_old_agent_that_does_not_answer_is_ended(up: Rig, tmp_path: Path) -> None:
+    product = up
     job, gate, ledger = gated(product, tmp_path)
     agent = product.agent_pid
     product.freeze(agent)
@@ -226,8 +245,8 @@ def test_a_first_start_that_is_killed_again_and_again(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- who holds a home
 
 
-def test_a_second_up_says_who_holds_the_home(rig: Callable[..., Rig]) -> None:
-    product = rig()
+def test_a_second_up_says_who_holds_the_home(up: Rig) -> None:
+    product = up
     words = [str(BIN / "sirdar"), "up", "--home", str(product.home), "--port", "0"]
     second = subprocess.run(
         words, check=False, env=surroundings(product.root), capture_output=True, text=True, timeout=30
@@ -250,9 +269,9 @@ def test_a_lock_of_a_dead_process_is_no_obstacle(tmp_path: Path) -> None:
     product.close()
 
 
-def test_a_porter_that_is_told_to_end_is_no_fault_of_its_programs(rig: Callable[..., Rig], tmp_path: Path) -> None:
+def test_a_porter_that_is_told_to_end_is_no_fault_of_its_programs(up: Rig, tmp_path: Path) -> None:
     """As when the machine shuts down: everything gets SIGTERM. The task is tried again."""
-    product = rig()
+    product = up
     job, gate, ledger = gated(product, tmp_path)
     os.kill(product.porter_pid, signal.SIGTERM)
     await_that(lambda: starts(ledger) == 2, 20, "the second try")
