@@ -75,6 +75,7 @@ class Exchange:
         self._apps: dict[str, App] = {}
         self._hello_lock = asyncio.Lock()
         self._said_hello = 0
+        self._noting: set[str] = set()  # offers that are on their way to the journal
         self.session = secrets.token_hex(8)
         self.hello_reply: HelloReply | None = None
         self.mode = "active"
@@ -158,7 +159,8 @@ class Exchange:
         for offer in reply.offers:
             known = self._attempts.get(offer.key)
             if known is not None:
-                again += [offer.key] if known.state is AttemptState.OFFERED else []
+                if known.state is AttemptState.OFFERED and offer.key not in self._noting:
+                    again.append(offer.key)
                 continue
             job = offer.key.rsplit("-", 2)[0]
             try:
@@ -170,6 +172,8 @@ class Exchange:
         if fresh:
             for attempt in fresh:
                 self._attempts.add(attempt)
+            noting = {attempt.key for attempt in fresh}
+            self._noting |= noting
             try:
                 await self._journal.commit([*records, offers_record(fresh, self._seal)])
             except JournalBroken as error:
@@ -177,6 +181,8 @@ class Exchange:
                 self._attempts.drop([attempt.key for attempt in fresh])
                 self._attempts.drop_unused_commons()
                 raise OffersNotKept(str(error)) from error
+            finally:
+                self._noting -= noting
         self._outbox.accept([*again, *(attempt.key for attempt in fresh if attempt.key in self._attempts.by_key)])
 
     def _learn(self, job: str, jobs: Mapping[str, OfferedJob], programs: Mapping[str, Program]) -> list[Record]:
