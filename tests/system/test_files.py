@@ -440,7 +440,7 @@ def test_a_download_that_is_cut_ends_on_the_server_too(site: Site, alice: httpx.
 
     with alice.stream("GET", made["uri"]) as reply:
         assert next(reply.iter_raw(1000))
-        assert is_open()
+        _await(is_open)
     _await(lambda: not is_open())
     alice.delete(made["uri"])
 

@@ -78,7 +78,7 @@ def serve(home: Path, **settings: Any) -> Iterator[Site]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    config = Settings(home=home, port=port, **settings)
+    config = Settings(smtp_host="127.0.0.1", home=home, port=port, **settings)
     store = Store(config.database_url)
     metadata.create_all(store.write_engine)
     assert store.write_now(lambda tx: ensure_admin(tx, ADMIN_PASSWORD))
