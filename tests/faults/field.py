@@ -140,9 +140,10 @@ class Held:
     def await_start(self, within_s: float = 20.0) -> None:
         await_that(lambda: self.starts, within_s, "the program's start")
 
-    def await_state(self, state: str, number: int = 1) -> None:
-        """The ledger's word of an attempt."""
-        await_that(lambda: self.field.server.attempt_is(self.id, state, number), 20, f"attempt {number} {state}")
+    def await_state(self, *states: str) -> None:
+        """The ledger's word of the first attempt."""
+        server = self.field.server
+        await_that(lambda: any(server.attempt_is(self.id, state) for state in states), 20, f"{self.id} {states}")
 
     def open(self) -> None:
         (self.place / "gate").touch()
