@@ -175,6 +175,9 @@ def test_a_webhook_that_fails_is_called_again_and_blocks_nothing(open_to_us: Pro
     assert second[2]["sirdar-delivery"] == web.seen[0][2]["sirdar-delivery"]
     state = "SELECT state FROM notices WHERE job_id = ?"
     await_that(lambda: open_to_us.rows(state, job["id"]) == [("delivered",)], what="the note of the delivery")
+    (shown,) = open_to_us.job(job["id"])["notices"]
+    assert (shown["to"], shown["state"], shown["tries"]) == (f"{web.url}/hook", "delivered", 1)
+    assert shown["error"] is None
 
 
 def test_a_letter_tells_how_a_job_ended(open_to_us: Product, smtp: Smtp) -> None:

@@ -12,7 +12,7 @@ from sirdar.agent.backoff import Backoff
 from sirdar.agent.blobs import Blobs
 from sirdar.agent.events import get_logger
 from sirdar.agent.journal import Journal, JournalBroken, Record
-from sirdar.agent.link import Link, LinkError, Refused, UnknownSession, Unreachable
+from sirdar.agent.link import Link, LinkError, UnknownSession, Unreachable
 from sirdar.agent.outbox import Outbox
 from sirdar.agent.records import job_record, live_records, offers_record, program_record
 from sirdar.agent.run_task import RunTask
@@ -208,11 +208,6 @@ class Exchange:
             except Exception as error:
                 raise ValueError(str(error)) from error
         return self._apps[digest]
-
-
-def is_final(error: Exception) -> bool:
-    """True where trying again cannot help: the resource was removed, or its key is not accepted any more."""
-    return isinstance(error, Refused) and error.status in {403, 404, 410}
 
 
 def describe_platform() -> str:

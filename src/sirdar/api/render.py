@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from sirdar.api.paging import iso
@@ -60,6 +61,8 @@ def render_job(shown: Shown, base: str, *, results: list[Any] | str | None = Non
     elif results is not None:
         body["result"] = results
     body["permissions"] = {"act": shown.may_act}
+    if shown.notices:
+        body["notices"] = [asdict(notice) for notice in shown.notices]
     return body
 
 

@@ -13,7 +13,7 @@ from sirdar.services.apps import load_version
 from sirdar.services.appsecrets import open_secrets
 from sirdar.services.context import Services
 from sirdar.services.outbound.addresses import AddressPolicy
-from sirdar.services.outbound.fetch import FileSink, fetch
+from sirdar.services.outbound.blob_sink import fetch_blob
 from sirdar.services.publish_code import resolve_code
 from sirdar.services.report import new_batch
 from sirdar.store import blobs as blob_store
@@ -68,17 +68,12 @@ async def _fetch_all(services: Services, job: JobView) -> dict[str, FileRef]:
     policy = AddressPolicy.from_lines(settings.fetch_allow)
     fetched: dict[str, FileRef] = {}
     for url in job.pending.get("fetch", []):
-        draft = services.blobs.root / "tmp" / f"fetch-{job.id}-{len(fetched)}"
         try:
-            with FileSink(draft) as sink:
-                found = await fetch(
-                    url, policy=policy, max_bytes=settings.fetch_bytes, timeout_s=settings.fetch_s, sink=sink
-                )
-            blob = await services.blobs.put_path(draft, move=True, expected_sha=found.sha256)
+            found, blob = await fetch_blob(
+                url, blobs=services.blobs, policy=policy, max_bytes=settings.fetch_bytes, timeout_s=settings.fetch_s
+            )
         except Problem as problem:
             raise Problem(problem.code, f"{url}: {problem.detail}", field="inputs") from None
-        finally:
-            draft.unlink(missing_ok=True)
         fetched[url] = FileRef(found.name, blob.sha256, blob.size_bytes)
     return fetched
 

@@ -80,14 +80,6 @@ async def load_version(services: Services, version_id: str) -> LoadedVersion:
     return loaded
 
 
-def load_version_now(services: Services, conn: Conn, version_id: str) -> LoadedVersion:
-    """``load_version`` inside a transaction, in any thread."""
-    loaded = cache_of(services.store).version_now(conn, version_id)
-    if loaded is None:
-        raise Problem("not_found", "That version of the application is not here any more.")
-    return loaded
-
-
 @lru_cache(maxsize=4096)
 def parse_reference(text: str) -> Reference:
     """Raises Problem ``not_found`` where nothing can be named so."""

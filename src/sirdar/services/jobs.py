@@ -15,6 +15,7 @@ from sirdar.store import job_shares, job_views
 from sirdar.store import jobs as job_store
 from sirdar.store.engine import Tx
 from sirdar.store.job_views import JobFilter, JobView, TaskView
+from sirdar.store.notices import NoticeView, notices_of_job
 from sirdar.store.people import Conn
 
 ID_CHARS = 16
@@ -29,6 +30,7 @@ class Shown:
     job: JobView
     task: TaskView | None
     may_act: bool
+    notices: tuple[NoticeView, ...] = ()  # for whoever may act on it
 
 
 async def show_job(services: Services, caller: Caller | None, job_id: str, *, link: str | None = None) -> Shown:
@@ -41,7 +43,8 @@ def show_now(conn: Conn, caller: Caller | None, job_id: str, *, link: str | None
     job = find_seen(conn, caller, job_id, link=link)
     task = job_views.find_task(conn, job, 0) if not job.many else None
     may_act = caller is not None and (caller.user_id == job.owner_id or caller.administers) and caller.has(Scope.RUN)
-    return Shown(job, task, may_act)
+    asked = may_act and job.notify_json is not None and job.ended_at is not None
+    return Shown(job, task, may_act, tuple(notices_of_job(conn, job.id)) if asked else ())
 
 
 def find_seen(conn: Conn, caller: Caller | None, job_id: str, *, link: str | None = None) -> JobView:

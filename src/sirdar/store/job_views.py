@@ -12,7 +12,6 @@ from sirdar.store.tables import (
     apps,
     attempts,
     events,
-    group_members,
     job_shares,
     jobs,
     resources,
@@ -335,11 +334,6 @@ def attempts_of_task(conn: Connection, job_id: str, no: int) -> list[dict[str, A
 
 def shares_of_job(conn: Connection, job_id: str) -> list[str]:
     query = sa.select(job_shares.c.subject).where(job_shares.c.job_id == job_id).order_by(job_shares.c.subject)
-    return [row[0] for row in conn.execute(query)]
-
-
-def groups_of(conn: Connection, user_id: str) -> list[str]:
-    query = sa.select(group_members.c.group_name).where(group_members.c.user_id == user_id)
     return [row[0] for row in conn.execute(query)]
 
 

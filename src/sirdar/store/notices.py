@@ -74,13 +74,24 @@ def mark_given_up(tx: Tx, notice_id: str, *, tries: int, error: str) -> None:
     _mark(tx, notice_id, state="gave_up", tries=tries, next_at=None, last_error=error)
 
 
-def notices_of_job(conn: Connection, job_id: str) -> list[dict[str, Any]]:
-    """What became of a job's notices, for its page."""
-    rows = conn.execute(sa.select(notices).where(notices.c.job_id == job_id).order_by(notices.c.created_at))
-    return [
-        {"state": row.state, "tries": row.tries, "error": row.last_error, "target": json.loads(row.target_json)}
-        for row in rows
-    ]
+@dataclass(frozen=True, slots=True)
+class NoticeView:
+    """What became of a notice. ``to``: an address or URL; ``state``: waiting, delivered or gave_up; ``error``: the last one."""
+
+    to: str
+    state: str
+    tries: int
+    error: str | None
+
+
+def notices_of_job(conn: Connection, job_id: str) -> list[NoticeView]:
+    """In the order in which they were asked for."""
+    query = sa.select(notices).where(notices.c.job_id == job_id).order_by(notices.c.created_at, notices.c.id)
+    found = []
+    for row in conn.execute(query):
+        target = json.loads(row.target_json)
+        found.append(NoticeView(target.get("email") or target.get("webhook", ""), row.state, row.tries, row.last_error))
+    return found
 
 
 def _mark(tx: Tx, notice_id: str, **values: Any) -> None:
