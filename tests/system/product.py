@@ -295,6 +295,11 @@ def await_that(holds: Callable[[], Any], within_s: float = 15.0, what: str = "it
     return found
 
 
+PYDANTIC = re.compile(
+    r"Input should|Field required|Extra inputs|Value error|should have at|should match|(dict|list)\[str"
+)
+
+
 def problem(reply: httpx.Response, status: int, code: str, field: str | None = None) -> dict[str, Any]:
     """The problem that a reply is, after a check of its shape: a stable code, its status, a sentence, a page."""
     assert reply.headers.get("content-type") == "application/problem+json", (reply.status_code, reply.text[:500])
@@ -304,6 +309,7 @@ def problem(reply: httpx.Response, status: int, code: str, field: str | None = N
     assert body["type"] == f"/docs/errors/{code}"
     assert body["title"]
     assert len(body["detail"]) > 10
+    assert not PYDANTIC.search(reply.text), "it speaks in words of a library"
     assert len(reply.content) < 50_000, "an error repeats what it was given at length"
     if field is not None:
         fields = [body.get("field"), *(entry["field"] for entry in body.get("errors", ()))]

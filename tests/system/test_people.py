@@ -215,7 +215,7 @@ def test_bodies_that_are_not_a_sign_in(site: Site) -> None:
         ({"lifetime": -1}, "lifetime"),
         ({"lifetime": 1e12}, "lifetime"),
         ({"lifetime": "for ever"}, "lifetime"),
-        ({"scopes": ["root"]}, "scopes.0"),
+        ({"scopes": ["root"]}, "scopes[0]"),
         ({"scopes": []}, "scopes"),
         ({"label": "x" * 300}, "label"),
         ({"label": "a\nb"}, "label"),

@@ -9,8 +9,9 @@ from starlette.responses import Response
 
 from sirdar.api.agent_auth import resource_of
 from sirdar.api.deps import ServicesDep
+from sirdar.api.errors import from_body
 from sirdar.dispatch.desk import Desk
-from sirdar.domain.problems import FieldError, Problem
+from sirdar.domain.problems import Problem
 from sirdar.services import attach, logs
 from sirdar.store import resources as resource_store
 from sirdar.store import variables
@@ -91,8 +92,9 @@ def parse_message(body: bytes, model: type[M]) -> M:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        errors = [FieldError(".".join(map(str, e["loc"])), e["msg"]) for e in error.errors()[:20]]
-        raise Problem("invalid_request", "The message is not of the agent's protocol.", errors=errors) from None
+        wrong = from_body(error, body)
+        detail = f"The message is not of the agent's protocol. {wrong.detail}"
+        raise Problem("invalid_request", detail, field=wrong.field, errors=wrong.errors) from None
 
 
 def _reply(value: Any) -> Response:

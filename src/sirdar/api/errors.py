@@ -8,25 +8,27 @@ before every request, the hot ones too.
 import errno
 import json
 import logging
+import re
 import secrets
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sirdar.api.faults import NOWHERE, echo, field_errors, parameter_error
 from sirdar.domain.problems import CODES, FieldError, Problem
 from sirdar.services.settings import Settings
 
 log = logging.getLogger("sirdar.api")
 
 MEDIA_TYPE = "application/problem+json"
-MAX_ERRORS = 50
-MAX_ECHO = 200  # characters of a client's own text in an error
+AS_JSON = "Send it as JSON with the header 'Content-Type: application/json'."
 
 # Addresses whose bodies are streamed to disk, under limits of their own.
 STREAMED: Mapping[str, tuple[str, ...]] = {
@@ -98,43 +100,49 @@ def problem_of(error: BaseException, *, where: str = "") -> Problem:
 
 
 def from_validation(error: RequestValidationError) -> Problem:
-    """What Pydantic found wrong with a request: a body that is no JSON, or fields that are not as expected."""
+    """What is wrong with a request: a body that is no JSON, or parameters and fields that are not as expected."""
     found = error.errors()
-    broken = next((item for item in found if item["type"] == "json_invalid"), None)
-    if broken is not None:
-        reason = broken.get("ctx", {}).get("error", "unreadable")
-        return Problem("invalid_request", f"The body is not JSON: {reason} at character {broken['loc'][-1]}.")
-    errors = [_field_error(item) for item in found[:MAX_ERRORS]]
-    if any(entry.field == "body" for entry in errors):
-        entry = next(entry for entry in errors if entry.field == "body")
-        hint = "Send it as JSON with the header 'Content-Type: application/json'."
-        return Problem(
-            "invalid_request", f"The body is not what is expected: {entry.detail}.", errors=errors, hint=hint
-        )
+    if any(item["type"] == "json_invalid" for item in found):
+        return not_json(found)
+    of_body = [{**item, "loc": item["loc"][1:]} for item in found if item["loc"][0] == "body"]
+    errors = [parameter_error(item) for item in found if item["loc"][0] != "body"] + field_errors(of_body, error.body)
+    if of_body and (error.body is None or isinstance(error.body, bytes)):
+        detail = "There is no body." if not error.body else "The body was not sent as JSON."
+        return Problem("invalid_request", detail, field="body", expected="a JSON object", hint=AS_JSON)
+    return invalid_field(errors)
+
+
+def from_body(error: ValidationError, body: bytes) -> Problem:
+    """What is wrong with a body of JSON that was read without the framework."""
+    found = error.errors(include_url=False)
+    if any(item["type"] == "json_invalid" for item in found):
+        return not_json(found)
+    try:
+        given = json.loads(body)
+    except (ValueError, RecursionError):
+        given = NOWHERE
+    return invalid_field(field_errors(found, given))
+
+
+def not_json(found: Sequence[Mapping[str, Any]]) -> Problem:
+    """Pydantic says where in words, FastAPI by a number; their other words say less than the place."""
+    broken = next(item for item in found if item["type"] == "json_invalid")
+    reason = str(broken.get("ctx", {}).get("error", ""))
+    at = re.search(r"line \d+ column \d+", reason)
+    place = at[0] if at else f"character {broken['loc'][-1]}" if len(broken["loc"]) > 1 else "its beginning"
+    ends = "it ends too early" if reason.startswith("EOF") else "it cannot be read further"
+    return Problem("invalid_request", f"The body is not JSON: {ends} at {place}.", field="body", expected="JSON")
+
+
+def invalid_field(errors: Sequence[FieldError]) -> Problem:
+    """One Problem of all errors; it is named by the first."""
     first = errors[0]
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return Problem("invalid_field", f"{first.field}: {first.detail}{more}", field=first.field, errors=errors)
-
-
-def _field_error(item: Mapping[str, Any]) -> FieldError:
-    place = [str(part)[:MAX_ECHO] for part in item["loc"]]
-    if place[0] in {"body", "query", "path", "header", "cookie"} and len(place) > 1:
-        place = place[1:]
-    return FieldError(".".join(place), _message(item))
-
-
-def _message(item: Mapping[str, Any]) -> str:
-    """What is wrong, and what was given; never what a body gave, for that may be a password."""
-    given = item.get("input")
-    if item["loc"][0] in {"query", "path"} and isinstance(given, str | int | float | bool):
-        return f"{item['msg']} (given: {_echo(given)})"
-    return str(item["msg"])
-
-
-def _echo(value: object) -> str:
-    text = repr(value)
-    text = text if len(text) <= MAX_ECHO else text[:MAX_ECHO] + "..."
-    return text.encode(errors="replace").decode()
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    if first.field == "body":
+        detail = f"The body {first.detail}."
+        return Problem("invalid_request", detail, field="body", expected=first.expected, errors=errors)
+    detail = f"{first.field}: {first.detail}{more}"
+    return Problem("invalid_field", detail, field=first.field, expected=first.expected, errors=errors)
 
 
 async def _on_problem(_request: Request, error: Exception) -> ProblemResponse:
@@ -158,13 +166,15 @@ async def _on_http(request: Request, error: Exception) -> ProblemResponse:
 def _from_http(error: HTTPException, what: str) -> Problem:
     if error.status_code == 404:
         return Problem(
-            "not_found", f"There is nothing at {_echo(what)[1:-1]}.", hint="See /api/openapi.json for the addresses."
+            "not_found", f"There is nothing at {echo(what)[1:-1]}.", hint="See /api/openapi.json for the addresses."
         )
     if error.status_code == 405:
-        return Problem("method_not_allowed", f"{_echo(what)[1:-1]} is not offered.", hint="See /api/openapi.json.")
+        return Problem("method_not_allowed", f"{echo(what)[1:-1]} is not offered.", hint="See /api/openapi.json.")
     code = _CODE_OF_STATUS.get(error.status_code)
     if code is None:
         code = "invalid_request" if error.status_code < 500 else "internal"
+    if code == "invalid_request":
+        return Problem(code, "The request cannot be read: its body or its headers are broken.", hint=AS_JSON)
     return Problem(code, str(error.detail))
 
 

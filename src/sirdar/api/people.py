@@ -17,6 +17,7 @@ from sirdar.services.quotas import Quotas, limits_of
 from sirdar.services.settings import Settings
 from sirdar.store.audit import Entry
 from sirdar.store.people import Group, User
+from sirdar.wire.submit import Notify
 
 router = APIRouter(tags=["people"])
 
@@ -67,21 +68,12 @@ class PasswordChange(Body):
     new: Password
 
 
-class Webhook(Body):
-    webhook: Annotated[str, Field(min_length=1, max_length=2000)]
-    secret: Annotated[str, Field(max_length=200)] | None = None
-
-
-class Mail(Body):
-    email: Name
-
-
 class AccountChange(Body):
     """What is left out stays as it is."""
 
     email: Name | None = None
     password: PasswordChange | None = None
-    notify: Annotated[list[Webhook | Mail], Field(max_length=20)] | None = None
+    notify: Annotated[list[Notify], Field(max_length=20)] | None = None
 
 
 class GroupWanted(Body):

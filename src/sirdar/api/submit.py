@@ -11,10 +11,11 @@ from starlette.responses import Response
 
 from sirdar.api import shapes
 from sirdar.api.deps import CallerDep, ServicesDep
+from sirdar.api.errors import from_body
 from sirdar.api.render import render_job, render_submitted
 from sirdar.api.results import results_of
 from sirdar.domain.people import Caller
-from sirdar.domain.problems import FieldError, Problem
+from sirdar.domain.problems import Problem
 from sirdar.services.context import Services
 from sirdar.services.jobs import Shown, show_job
 from sirdar.services.submit import submit
@@ -87,10 +88,7 @@ def parse(body: bytes) -> SubmitRequest:
     try:
         return SubmitRequest.model_validate_json(body or b"{}")
     except ValidationError as error:
-        errors = [FieldError(".".join(map(str, e["loc"])) or "body", e["msg"]) for e in error.errors()[:20]]
-        broken = any(e["type"] == "json_invalid" for e in error.errors())
-        code = "invalid_request" if broken else "invalid_field"
-        raise Problem(code, f"{errors[0].field}: {errors[0].detail}", field=errors[0].field, errors=errors) from None
+        raise from_body(error, body) from None
     except RecursionError:
         raise Problem("invalid_request", "The body is nested too deeply.") from None
 
