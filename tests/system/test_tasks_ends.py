@@ -114,6 +114,20 @@ def test_ways_to_end(sirdar: Product, command: Any, more: Any, reason: str, code
     assert job["attempts"] == 1, "a fault of the program is not tried again"
 
 
+def test_a_link_that_is_left_out_is_told(sirdar: Product) -> None:
+    app = sirdar.publish(
+        "link-outputs",
+        "echo 1 > a.csv; ln -s /etc/passwd b.csv",
+        shell=True,
+        outputs={"parts": {"type": "files", "from": "*.csv"}},
+    )
+    job = sirdar.run(app)
+    words = "b.csv was left out: it is a link that leads out of the task's directory"
+    assert (job["state"], len(job["result"]["parts"]), job["outcome"]["message"]) == ("DONE", 1, words)
+    assert f"is DONE: {words}" in sirdar.admin.get(f"/api/jobs/{job['id']}/log").text
+    assert sirdar.admin.get(f"/api/jobs/{job['id']}/explain").json()["summary"] == words
+
+
 def test_what_is_recorded_of_three_seconds(sirdar: Product) -> None:
     code = "import time\nx = bytearray(40 << 20)\nend = time.time() + 3\nwhile time.time() < end: pass\n"
     app = sirdar.publish("task-burns", [PYTHON, "-c", code])

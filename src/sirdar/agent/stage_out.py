@@ -23,12 +23,13 @@ VALUE_BYTES = 16 << 20
 PATTERN_LIMIT_S = 1.0
 COPY_BYTES = 1 << 20
 SHOWN_ENTRIES = 20
+SHOWN_LEFT_OUT = 5
 STREAMS = ("stdout", "stderr")
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with one output."""
+    """What is wrong with one output. Reason OK: nothing, but the user should know what was left out."""
 
     reason: Reason
     message: str
@@ -42,6 +43,7 @@ class Collected:
     files: dict[str, list[Path]] = field(default_factory=dict)
     directories: dict[str, Path] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    left_out: dict[Path, str] = field(default_factory=dict)  # files that matched -> why they are no output
 
     @property
     def needs_upload(self) -> bool:
@@ -55,7 +57,7 @@ def collect(app: App, folder: Path) -> Collected:
         if spec.type is OutputType.FILE:
             _collect_file(spec, folder, found)
         elif spec.type is OutputType.FILES:
-            paths = _matches(folder, spec.source)
+            paths = _matches(folder, spec.source, found)
             if paths or not spec.required:
                 found.files[spec.name] = _within(spec, paths, found)
             else:
@@ -64,11 +66,26 @@ def collect(app: App, folder: Path) -> Collected:
             _collect_directory(spec, folder, found)
         else:
             _collect_value(spec, folder, found)
+    _tell_left_out(app, folder, found)
     return found
 
 
+def _tell_left_out(app: App, folder: Path, found: Collected) -> None:
+    """Last of the faults, so that a real one gives the reason. Links to code on the resource are the agent's own."""
+    code = Path(app.code.path).resolve() if app.code.path is not None else None
+    told = {
+        path: why
+        for path, why in found.left_out.items()
+        if code is None or not (folder / "dir" / path).resolve().is_relative_to(code)
+    }
+    if told:
+        shown = [f"{_text(path.as_posix())} was left out: {why}" for path, why in list(told.items())[:SHOWN_LEFT_OUT]]
+        more = [f"{len(told) - SHOWN_LEFT_OUT} more were left out"] if len(told) > SHOWN_LEFT_OUT else []
+        found.faults.append(Fault(Reason.OK, "; ".join(shown + more)))
+
+
 def _collect_file(spec: OutputSpec, folder: Path, found: Collected) -> None:
-    paths = _matches(folder, spec.source)
+    paths = _matches(folder, spec.source, found)
     if paths:
         kept = _within(spec, paths[:1], found)
         if kept:
@@ -87,7 +104,7 @@ def _collect_directory(spec: OutputSpec, folder: Path, found: Collected) -> None
 
 
 def _collect_value(spec: OutputSpec, folder: Path, found: Collected) -> None:
-    paths = _matches(folder, spec.source)
+    paths = _matches(folder, spec.source, found)
     if not paths:
         if spec.required:
             found.faults.append(_missing(spec, folder))
@@ -126,22 +143,28 @@ def _within(spec: OutputSpec, paths: list[Path], found: Collected) -> list[Path]
             found.faults.append(
                 Fault(
                     Reason.OUTPUT_LIMIT,
-                    f"output {spec.name}: {path.name} has {size(path.stat().st_size)}, more than {size(limit)}",
+                    f"output {spec.name}: {_text(path.name)} has {size(path.stat().st_size)}, more than {size(limit)}",
                 )
             )
     return [path for path in paths if limit is None or path.stat().st_size <= limit]
 
 
-def _matches(folder: Path, source: str) -> list[Path]:
+def _matches(folder: Path, source: str, found: Collected) -> list[Path]:
     """Regular files inside the task's directory that fit a path or shell pattern, ordered by name; or a stream."""
     if source in STREAMS and not (folder / "dir" / source).exists():
         return [folder / source] if (folder / source).exists() else []
     base = folder / "dir"
-    if any(char in source for char in "*?["):
-        candidates = sorted(path for path in base.glob(source) if path.is_file())
-    else:
-        candidates = [base / source]
-    return [path for path in candidates if _is_regular(path) and _is_inside(path, folder)]
+    candidates = sorted(base.glob(source)) if any(char in source for char in "*?[") else [base / source]
+    kept = []
+    for path in candidates:
+        if not _is_regular(path):
+            if path.is_symlink() and not path.exists():
+                found.left_out[path.relative_to(base)] = "it is a link to what is not there"
+        elif _is_inside(path, folder):
+            kept.append(path)
+        else:
+            found.left_out[path.relative_to(base)] = "it is a link that leads out of the task's directory"
+    return kept
 
 
 def _is_regular(path: Path) -> bool:
@@ -156,9 +179,14 @@ def _is_inside(path: Path, folder: Path) -> bool:
     return path.resolve().is_relative_to((folder / "dir").resolve())
 
 
+def _text(name: str) -> str:
+    """A file's name without what is no UTF-8 in it: no message to the server can hold that."""
+    return name.encode(errors="surrogateescape").decode(errors="replace")
+
+
 def _missing(spec: OutputSpec, folder: Path) -> Fault:
     entries = sorted(
-        entry.name + ("/" if entry.is_dir(follow_symlinks=False) else "") for entry in os.scandir(folder / "dir")
+        _text(entry.name) + ("/" if entry.is_dir(follow_symlinks=False) else "") for entry in os.scandir(folder / "dir")
     )
     near = [name for name in entries if fnmatch(name.lower(), f"*{Path(spec.source).stem.lower()}*")]
     shown = ", ".join((near + [name for name in entries if name not in near])[:SHOWN_ENTRIES]) or "nothing"
@@ -180,7 +208,7 @@ async def upload(found: Collected, app: App, folder: Path, blobs: Blobs) -> tupl
         refs = []
         for path in paths:
             sha256, size_bytes = await blobs.store(path, final=path.parent != folder)
-            refs.append(FileRef(path.name, sha256, size_bytes).to_json())
+            refs.append(FileRef(_text(path.name), sha256, size_bytes).to_json())
             total += size_bytes
         spec = app.output(name)
         outputs[name] = refs[0] if spec is not None and spec.type is OutputType.FILE else refs

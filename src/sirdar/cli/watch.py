@@ -173,11 +173,18 @@ def exit_code(document: Mapping[str, Any]) -> int:
 
 
 def ended_words(document: Mapping[str, Any]) -> str:
-    """``✓ Done in 6.2 s`` or ``✕ Failed after 2 s: the program ended with exit code 2``."""
+    """``✓ Done in 6.2 s`` or ``✕ Failed after 2 s: the program ended with exit code 2``.
+
+    A job of one task that is done has words only where there is something to know; one of many just counts its tasks.
+    """
     state = str(document.get("state"))
     took = duration(document.get("runS"))
     joint = "in" if state == "DONE" else "after"
     timing = f" {joint} {took}" if took else ""
     outcome = document.get("outcome") or {}
-    reason = "" if state == "DONE" else str(outcome.get("message") or document.get("info") or "")
+    reason = str(outcome.get("message") or "")
+    if state == "DONE" and (document.get("tasks") or {}).get("total") != 1:
+        reason = ""
+    elif state != "DONE":
+        reason = reason or str(document.get("info") or "")
     return f"{SHAPES.get(state, '◌')} {state.capitalize()}{timing}" + (f": {reason}" if reason else "")

@@ -107,7 +107,8 @@ def task_row(job: JobView, task: TaskView, now: float) -> TaskRow:
     shape, word = shapes.get(task.state, (task.state.lower(), task.state.capitalize()))
     if task.state == State.READY and task.phase in PHASES:
         word = PHASES[task.phase].capitalize()
-    outcome = task.message or "" if task.reason is not None and task.state != State.DONE else task.status_message or ""
+    said, ending = task.status_message or "", task.message or ""
+    outcome = ending if task.reason is not None and task.state != State.DONE else said or ending
     return TaskRow(
         task=task,
         shape=shape,

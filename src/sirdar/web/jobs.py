@@ -165,9 +165,9 @@ def _facts(
 
 
 def _reasons(explained: Explanation, job: JobView) -> list[str]:
-    """What is worth reading above the fold: nothing of a job that runs or is done as it should."""
+    """What is worth reading above the fold: nothing of a job that runs or is done as it should, but what was left out."""
     if job.state == "DONE":
-        return []
+        return [job.message] if job.message and job.total == 1 else []
     texts = [explained.summary] if job.ended_at is not None else []
     texts += [why.text for why in explained.why if why.code not in PLAIN and why.text]
     return list(dict.fromkeys(texts))[:REASONS]

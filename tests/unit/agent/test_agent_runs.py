@@ -266,6 +266,40 @@ def test_no_output_is_read_through_a_link_that_leads_out(running: FakeServer) ->
     (key,) = running.add_job({"command": ["sh", "-c", "ln -s /etc/passwd x; ln -s /etc t"], "outputs": outputs})
     assert running.final(key).reason == "output_missing"
     assert running.final(key).outputs == {}
+    assert "x was left out: it is a link that leads out of the task's directory" in running.final(key).message
+
+
+def test_a_link_that_matches_a_pattern_and_is_no_output_is_told(running: FakeServer) -> None:
+    outputs = [{"name": "parts", "type": "files", "from": "*.csv"}]
+    script = "touch a.csv; ln -s a.csv b.csv; ln -s /etc/passwd c.csv; ln -s nowhere d.csv"
+    (key,) = running.add_job({"command": ["sh", "-c", script], "outputs": outputs})
+    final = running.final(key)
+    assert [ref["$file"]["name"] for ref in final.outputs["parts"]] == ["a.csv", "b.csv"]
+    assert (final.reason, final.message) == (
+        "ok",
+        "c.csv was left out: it is a link that leads out of the task's directory; "
+        "d.csv was left out: it is a link to what is not there",
+    )
+
+
+def test_names_that_are_no_utf_8_hold_no_final_up(running: FakeServer) -> None:
+    parts = {"name": "parts", "type": "files", "from": "*.csv", "required": False}
+    script = r"touch $(printf 'a\377.csv'); ln -s /etc/passwd $(printf 'b\377.csv')"
+    (key,) = running.add_job({"command": ["sh", "-c", script], "outputs": [parts]})
+    final = running.final(key)
+    assert [ref["$file"]["name"] for ref in final.outputs["parts"]] == ["a\ufffd.csv"]
+    assert final.message.startswith("b\ufffd.csv was left out")
+    (key,) = running.add_job({"command": ["sh", "-c", script], "outputs": [{"name": "x", "type": "file", "from": "x"}]})
+    assert "its directory holds a\ufffd.csv, b\ufffd.csv" in running.final(key).message
+
+
+def test_links_to_code_on_the_resource_are_not_told(running: FakeServer, tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("1")
+    document = {"code": {"path": str(tmp_path)}, "command": ["touch", "a.csv"]}
+    outputs = [{"name": "parts", "type": "files", "from": "*.csv"}]
+    (key,) = running.add_job({**document, "outputs": outputs})
+    final = running.final(key)
+    assert ([ref["$file"]["name"] for ref in final.outputs["parts"]], final.message) == (["a.csv"], "")
 
 
 def test_inputs_of_each_kind(running: FakeServer) -> None:

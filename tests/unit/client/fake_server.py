@@ -97,7 +97,7 @@ class FakeSirdar:
         with self.lock:
             reason = {"DONE": "ok", "FAILED": "exit_code", "CANCELLED": "cancelled"}[state]
             message = {
-                "DONE": "It ended well.",
+                "DONE": "",
                 "FAILED": "The program ended with exit code 2.",
                 "CANCELLED": "Cancelled by anna.",
             }
