@@ -33,3 +33,26 @@ def test_a_resubmission_that_is_sent_again_with_its_key_makes_one_job(sirdar: Pr
     assert made[0] == made[1] != job
     other = sirdar.admin.post(f"/api/jobs/{job}/resubmit", json={"inputs": {"n": 2}}, headers=headers)
     problem(other, 422, "idempotency_mismatch", "Idempotency-Key")
+
+
+def test_a_change_in_common_reaches_every_task_that_does_not_give_the_input_itself(sirdar: Product) -> None:
+    sirdar.publish(
+        "sets",
+        "echo ${n} ${p} ${q}",
+        inputs={"n": "integer", "p": {"type": "integer", "default": 2}, "q": {"type": "integer", "default": 7}},
+        outputs={"said": {"type": "string", "from": "stdout"}},
+    )
+
+    def said(job: str) -> list[str]:
+        sirdar.ended(job)
+        return [result["said"] for result in sirdar.admin.get(f"/api/jobs/{job}/results").json()]
+
+    sets = [{"n": 1, "p": 2}, {"n": 2}, {"n": 3, "p": 5}]
+    job = sirdar.admin.post("/api/apps/me/sets", json={"foreach": sets}).json()["id"]
+    assert said(job) == ["1 2 7", "2 2 7", "3 5 7"]
+    again = sirdar.admin.post(f"/api/jobs/{job}/resubmit", json={"inputs": {"p": 9, "q": 8}}).json()["id"]
+    assert said(again) == ["1 2 8", "2 9 8", "3 5 8"]
+
+    refused = sirdar.admin.post(f"/api/jobs/{job}/resubmit", json={"inputs": {"q": 1, "n": 4}})
+    body = problem(refused, 422, "invalid_input", "inputs.n")
+    assert body["detail"].startswith("Each of the 3 input sets of foreach gives n itself")

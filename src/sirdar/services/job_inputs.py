@@ -45,6 +45,7 @@ async def prepare(
     else:
         common, errors = check(specs, given, partial=True, file_refs=trusted_files)
         checked = _check_items(specs, common, items, errors, trusted_files=trusted_files)
+        common = {spec.name: spec.default for spec in specs if spec.has_default} | common
     _raise(errors)
     walk = _Walk(services, caller)
     special = [
@@ -68,7 +69,7 @@ def _check_items(
     *,
     trusted_files: bool,
 ) -> list[dict[str, Any]]:
-    """Each item merged over the common inputs must be complete; what is kept is what the item adds."""
+    """Each item merged over the common inputs must be complete; what is kept is what the item itself gives."""
     checked = []
     for no, item in enumerate(items):
         if not isinstance(item, Mapping):
@@ -79,7 +80,7 @@ def _check_items(
             errors.extend(wrong)
             if len(errors) >= MAX_ERRORS:
                 break
-        checked.append({name: value for name, value in values.items() if name not in common or common[name] != value})
+        checked.append({name: values[name] for name in item if name in values})
     return checked
 
 

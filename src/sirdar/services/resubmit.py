@@ -21,6 +21,7 @@ async def resubmit(
 ) -> str:
     """The id of a new job like that one. ``inputs`` replace those of the same name; null takes one away. Raises Problem.
 
+    Of many tasks these are the inputs in common: what a task's own input set gives stays.
     Somebody with whom the job is shared has to give its secrets anew: they are not theirs to use.
     """
 
@@ -48,6 +49,7 @@ async def resubmit(
         raise Problem(
             "invalid_input", errors[0].detail, field=errors[0].field, expected=errors[0].expected, errors=errors
         )
+    _refuse_idle(request.inputs, items)
     own = job.owner_id == caller.user_id
     inputs = {**_again(job.inputs, services, with_secrets=own), **request.inputs}
     return await submit_again(
@@ -61,6 +63,19 @@ async def resubmit(
         debug=request.debug,
         once=once,
     )
+
+
+def _refuse_idle(changes: dict[str, Any], items: list[dict[str, Any]] | None) -> None:
+    """A change that no task would see is a mistake: whoever asked for it would wait for the same results again."""
+    for name in changes:
+        if items and all(item.get(name) is not None for item in items):
+            raise Problem(
+                "invalid_input",
+                f"Each of the {len(items)} input sets of foreach gives {name} itself, so that the change would do nothing.",
+                field=f"inputs.{name}",
+                expected="an input that the tasks have in common",
+                hint="Leave it out, or submit a new job with other input sets.",
+            )
 
 
 def _again(inputs: dict[str, Any], services: Services, *, with_secrets: bool) -> dict[str, Any]:
