@@ -33,6 +33,7 @@ from sirdar.agent.loops.logs import LogLoop
 from sirdar.agent.loops.report import ReportLoop
 from sirdar.agent.loops.sample import SampleLoop
 from sirdar.agent.outbox import Outbox
+from sirdar.agent.porter.facts_log import boot_id
 from sirdar.agent.prepare import Surroundings
 from sirdar.agent.records import Recovered, recover
 from sirdar.agent.run_task import RunTask
@@ -59,7 +60,7 @@ class Agent:
         self.outbox = Outbox(started_delay_s=settings.started_delay_s, finals_per_sync=settings.finals_per_sync)
         self.link = Link(settings, self.identity)
         known = recover(replay(home.path / "journal"), self.seal)
-        self.journal = Journal(home.path / "journal")
+        self.journal = Journal(home.path / "journal", sync_first=not boot_id())
         self.executor = _executor(settings, home.path)
         self.blobs = Blobs(settings, home.cache, self.link)
         self.directories = Directories(home.work)
@@ -218,6 +219,7 @@ class Agent:
         )
         self.run_task.resume(set(handles) - answered)
         await self.run_task.report_unreadable(broken)
+        await self.run_task.report_rebooted(known.before_boot)
         if self.attempts.by_key:
             log.info("recovered", attempts=len(self.attempts.by_key), running=len(answered), finals=len(known.finals))
 

@@ -75,7 +75,6 @@ class Exchange:
         self._apps: dict[str, App] = {}
         self._hello_lock = asyncio.Lock()
         self._said_hello = 0
-        self._noting: set[str] = set()  # offers that are on their way to the journal
         self.session = secrets.token_hex(8)
         self.hello_reply: HelloReply | None = None
         self.mode = "active"
@@ -146,12 +145,12 @@ class Exchange:
         if reply.vars and self.vars_sink is not None:
             self.vars_sink.push(reply.vars)
         if reply.offers:
-            await self._take_offers(reply)
+            self._take_offers(reply)
         if reply.acked:
             self._attempts.drop_unused_commons()
             self._journal.compact(lambda: live_records(self._attempts, self._outbox.finals.values(), self._seal))
 
-    async def _take_offers(self, reply: SyncReply) -> None:
+    def _take_offers(self, reply: SyncReply) -> None:
         """Writes the offers down, then accepts them. One that we hold already is accepted again."""
         records: list[Record] = []
         fresh: list[Attempt] = []
@@ -159,7 +158,7 @@ class Exchange:
         for offer in reply.offers:
             known = self._attempts.get(offer.key)
             if known is not None:
-                if known.state is AttemptState.OFFERED and offer.key not in self._noting:
+                if known.state is AttemptState.OFFERED:
                     again.append(offer.key)
                 continue
             job = offer.key.rsplit("-", 2)[0]
@@ -170,20 +169,15 @@ class Exchange:
                 continue
             fresh.append(Attempt(offer.key, job, offer.inputs, offer.secrets, offer.token))
         if fresh:
-            for attempt in fresh:
-                self._attempts.add(attempt)
-            noting = {attempt.key for attempt in fresh}
-            self._noting |= noting
             try:
-                await self._journal.commit([*records, offers_record(fresh, self._seal)])
+                self._journal.write([*records, offers_record(fresh, self._seal)])
             except JournalBroken as error:
                 log.error("offers_not_journaled", error=str(error))
-                self._attempts.drop([attempt.key for attempt in fresh])
                 self._attempts.drop_unused_commons()
                 raise OffersNotKept(str(error)) from error
-            finally:
-                self._noting -= noting
-        self._outbox.accept([*again, *(attempt.key for attempt in fresh if attempt.key in self._attempts.by_key)])
+            for attempt in fresh:
+                self._attempts.add(attempt)
+        self._outbox.accept([*again, *(attempt.key for attempt in fresh)])
 
     def _learn(self, job: str, jobs: Mapping[str, OfferedJob], programs: Mapping[str, Program]) -> list[Record]:
         """Makes sure that the job's common part is known; returns what is to be written down of it."""

@@ -2,10 +2,14 @@
 
 Records (``t``): ``job`` and ``program`` (what attempts have in common), ``offers`` (a batch; tokens and secrets
 encrypted), ``run`` (handed to the executor, with its directory), ``message``, ``final``, ``gone`` (acknowledged or dropped).
-One thread writes; all who wait at that moment share one ``fdatasync``.
+
+A record that is written survives the agent; a thread brings it to the disk soon, for the day when the machine itself stops.
+Nobody waits for that: what may have been under way when a machine stopped counts as lost (``offers`` and ``run`` name the boot),
+and a final is safe with the server as soon as the server has it. Where the system does not tell one boot from another,
+``sync_first`` brings each record to the disk before ``write`` returns.
 """
 
-import asyncio
+import contextlib
 import json
 import os
 import threading
@@ -14,9 +18,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from sirdar.agent.events import get_logger
+
+log = get_logger(__name__)
+
 Record = dict[str, Any]
 _to_json = json.JSONEncoder(separators=(",", ":")).encode  # made once: json.dumps makes an encoder for each call
 COMPACT_OVER_BYTES = 8 << 20
+SYNC_EVERY_S = 0.05
 
 
 class JournalBroken(Exception):
@@ -24,128 +33,120 @@ class JournalBroken(Exception):
 
 
 class Journal:
-    """Appends records; ``commit`` returns when they are on the disk."""
+    """Appends records. Used by one thread; another one of its own brings them to the disk."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, sync_first: bool = False) -> None:
         self.path = path
-        self.size_bytes = 0
+        self._sync_first = sync_first
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self.size_bytes = os.fstat(self._fd).st_size
-        self._queue: list[tuple[bytes, asyncio.Future[None] | None]] = []
         self._rewrite: bytes | None = None
-        self._in_flight = b""
+        self._since: list[bytes] = []  # written since the live records of a compaction were taken
+        self._unsynced = False
+        self._lock = threading.Lock()  # of the file
         self._changed = threading.Condition()
         self._closing = False
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._write_for_ever, name="journal", daemon=True)
+        self._thread = threading.Thread(target=self._sync_for_ever, name="journal", daemon=True)
         self._thread.start()
 
-    def append(self, records: Iterable[Record | bytes]) -> None:
-        """Writes the records some time soon; a crash of the machine may lose them, one of the agent hardly."""
-        self._put(encode(records), None)
+    def write(self, records: Iterable[Record | bytes]) -> None:
+        """Returns when the records are written, all or none. Raises JournalBroken."""
+        raw = encode(records)
+        with self._lock:
+            try:
+                self._append(raw)
+            except OSError as error:
+                raise JournalBroken(f"the journal cannot be written: {error}") from error
+        with self._changed:
+            self._unsynced = True
+            self._changed.notify()
 
-    async def commit(self, records: Iterable[Record | bytes]) -> None:
-        """Returns when the records are on the disk. Raises JournalBroken."""
-        future: asyncio.Future[None] = self._loop.create_future()
-        self._put(encode(records), future)
-        await future
+    def note(self, records: Iterable[Record | bytes]) -> None:
+        """Writes records that are of use, but may be missing."""
+        with contextlib.suppress(JournalBroken):
+            self.write(records)
 
     def compact(self, live: Callable[[], Iterable[Record | bytes]]) -> None:
-        """Replaces the journal by the live records when it has grown; what is appended later comes after them."""
-        if self.size_bytes < COMPACT_OVER_BYTES:
+        """Replaces the journal by the live records when it has grown; what is written later comes after them."""
+        if self.size_bytes < COMPACT_OVER_BYTES or self._rewrite is not None:
             return
         raw = encode(live())
-        with self._changed:
-            if len(raw) * 2 < self.size_bytes:
-                # What is being written just now goes into the old file, and may not be among the live records yet.
-                self._rewrite = raw + self._in_flight
-                self.size_bytes = len(raw)
+        if len(raw) * 2 < self.size_bytes:
+            with self._changed:
+                self._rewrite = raw
+                self._since = []
                 self._changed.notify()
 
     def close(self) -> None:
-        """Writes what is left and ends the thread."""
+        """Brings to the disk what is not there yet, and ends the thread."""
         with self._changed:
             self._closing = True
             self._changed.notify()
         self._thread.join()
         os.close(self._fd)
 
-    def _put(self, raw: bytes, future: "asyncio.Future[None] | None") -> None:
-        with self._changed:
-            self.size_bytes += len(raw)
-            self._queue.append((raw, future))
-            self._changed.notify()
+    def _append(self, raw: bytes) -> None:
+        """All or nothing: half a record would hide what follows it."""
+        try:
+            _write_all(self._fd, raw)
+            if self._sync_first:
+                _sync(self._fd)
+        except OSError:
+            os.ftruncate(self._fd, self.size_bytes)
+            raise
+        self.size_bytes += len(raw)
+        if self._rewrite is not None:
+            self._since.append(raw)
 
-    def _write_for_ever(self) -> None:
+    def _sync_for_ever(self) -> None:
         while True:
             with self._changed:
-                while not self._queue and self._rewrite is None and not self._closing:
+                while not (self._unsynced or self._rewrite is not None or self._closing):
                     self._changed.wait()
-                batch, self._queue = self._queue, []
-                rewrite, self._rewrite = self._rewrite, None
-                if not batch and rewrite is None:
+                if not self._unsynced and self._rewrite is None:
                     return
-                self._in_flight = b"".join(raw for raw, _ in batch)
-            waiting = [future for _, future in batch if future is not None]
-            error = self._write(self._in_flight, rewrite, durable=bool(waiting))
-            with self._changed:
-                self._in_flight = b""
-            if waiting:
-                self._answer(waiting, error)
-
-    def _answer(self, waiting: "list[asyncio.Future[None]]", error: OSError | None) -> None:
-        try:
-            self._loop.call_soon_threadsafe(_resolve, waiting, error)
-        except RuntimeError:  # the loop is closed: nobody waits any more
-            return
-
-    def _write(self, raw: bytes, rewrite: bytes | None, *, durable: bool) -> OSError | None:
-        if rewrite is not None:
-            self._try_replace(rewrite)
-        try:
-            size = os.fstat(self._fd).st_size
+                if not self._closing and self._rewrite is None:
+                    self._changed.wait_for(lambda: self._closing, SYNC_EVERY_S)  # many records share one
+                self._unsynced = False
+            if self._rewrite is not None:
+                self._replace(self._rewrite)
             try:
-                view = memoryview(raw)
-                while view:
-                    view = view[os.write(self._fd, view) :]
-                if durable:
-                    getattr(os, "fdatasync", os.fsync)(self._fd)
-            except OSError:
-                os.ftruncate(self._fd, size)  # half a record would hide what follows it
-                raise
-        except OSError as error:
-            return error
-        return None
+                _sync(self._fd)
+            except OSError as error:
+                log.error("journal_not_synced", error=str(error))
 
-    def _try_replace(self, raw: bytes) -> None:
+    def _replace(self, raw: bytes) -> None:
         """Where there is no room for a shorter journal, the longer one is as good."""
         temporary = self.path.with_name(self.path.name + ".new")
+        fd = -1
         try:
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+            _write_all(fd, raw)
+            _sync(fd)
+            with self._lock:
+                since = b"".join(self._since)
+                _write_all(fd, since)
+                temporary.replace(self.path)
+                self._fd, fd = fd, self._fd
+                self.size_bytes = len(raw) + len(since)
         except OSError:
-            return
-        try:
-            view = memoryview(raw)
-            while view:
-                view = view[os.write(fd, view) :]
-            os.fsync(fd)
-            temporary.replace(self.path)
-        except OSError:
-            os.close(fd)
             temporary.unlink(missing_ok=True)
-            return
-        os.close(self._fd)
-        self._fd = fd
+        finally:
+            if fd >= 0:
+                os.close(fd)
+            with self._lock:
+                self._rewrite = None
+                self._since = []
 
 
-def _resolve(waiting: "list[asyncio.Future[None]]", error: OSError | None) -> None:
-    for future in waiting:
-        if future.done():
-            continue
-        if error is None:
-            future.set_result(None)
-        else:
-            future.set_exception(JournalBroken(f"the journal cannot be written: {error}"))
+def _write_all(fd: int, raw: bytes) -> None:
+    view = memoryview(raw)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _sync(fd: int) -> None:
+    getattr(os, "fdatasync", os.fsync)(fd)
 
 
 def encode(records: Iterable[Record | bytes]) -> bytes:

@@ -23,10 +23,14 @@ def program_record(digest: str, program: Program) -> Record:
 
 
 def offers_record(attempts: Iterable[Attempt], seal: Seal) -> Record:
-    """A batch of offers; what is secret in them is encrypted at once."""
+    """A batch of offers; what is secret in them is encrypted at once.
+
+    With the boot in which they were taken: after another, whether their programs had started is not known.
+    """
     attempts = list(attempts)
     secret = seal.close({attempt.key: [attempt.token, attempt.secrets] for attempt in attempts})
-    return {"t": "offers", "o": [[attempt.key, attempt.job, attempt.inputs] for attempt in attempts], "x": secret}
+    offers = [[attempt.key, attempt.job, attempt.inputs] for attempt in attempts]
+    return {"t": "offers", "boot": _BOOT, "o": offers, "x": secret}
 
 
 def run_record(attempt: Attempt) -> Record:
@@ -70,6 +74,7 @@ class Recovered:
     finals: dict[str, Final] = field(default_factory=dict)
     jobs: dict[str, OfferedJob] = field(default_factory=dict)
     programs: dict[str, Program] = field(default_factory=dict)
+    before_boot: set[str] = field(default_factory=set)  # attempts taken before the machine restarted
 
 
 def recover(records: Iterable[Record], seal: Seal) -> Recovered:
@@ -90,6 +95,7 @@ def recover(records: Iterable[Record], seal: Seal) -> Recovered:
             case "final":
                 known.finals[record["k"]] = Final.model_validate(record["d"])
             case "gone":
+                known.before_boot.difference_update(record["k"])
                 for key in record["k"]:
                     known.attempts.pop(key, None)
                     known.handles.pop(key, None)
@@ -102,6 +108,8 @@ def _recover_offers(known: Recovered, record: Record, seal: Seal) -> None:
     for key, job, inputs in record["o"]:
         token, secrets = opened.get(key, ("", {}))
         known.attempts[key] = Attempt(key=key, job=job, inputs=inputs, secrets=secrets, token=token)
+        if record.get("boot", _BOOT) != _BOOT:
+            known.before_boot.add(key)
 
 
 def _recover_run(known: Recovered, record: Record) -> None:

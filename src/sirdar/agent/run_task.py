@@ -162,7 +162,7 @@ class RunTask:
         if not attempts:
             return
         try:
-            await self._journal.commit([run_record(attempt) for attempt in attempts])
+            self._journal.write([run_record(attempt) for attempt in attempts])
         except JournalBroken as error:
             await self._report([without_program(attempt, Reason.STAGE_IN, _say(error)) for attempt in attempts])
             return
@@ -282,7 +282,7 @@ class RunTask:
         finals = [final for final in finals if final.key in self._attempts.by_key]
         durable = True
         try:
-            await self._journal.commit([final_record(final) for final in finals])
+            self._journal.write([final_record(final) for final in finals])
         except JournalBroken as error:
             log.error("final_not_journaled", attempts=[final.key for final in finals], error=str(error))
             durable = False
@@ -302,7 +302,7 @@ class RunTask:
         """The server has these finals."""
         gone = self._attempts.drop(keys)
         if gone:
-            self._journal.append([gone_record([attempt.key for attempt in gone])])
+            self._journal.note([gone_record([attempt.key for attempt in gone])])
         kept = [attempt for attempt in gone if attempt.folder is not None]
         for attempt in kept:
             self._release(attempt)
@@ -313,7 +313,7 @@ class RunTask:
         """Nobody wants to hear of these any more."""
         self._outbox.drop(keys)
         gone = self._attempts.drop(keys)
-        self._journal.append([gone_record([attempt.key for attempt in gone])])
+        self._journal.note([gone_record([attempt.key for attempt in gone])])
         for attempt in gone:
             self._release(attempt)
         await self._executor.destroy([attempt.key for attempt in gone if attempt.handed_over])
@@ -349,6 +349,13 @@ class RunTask:
         message = "the agent was replaced by one that cannot read the application"
         attempts = [attempt for key in keys if (attempt := self._attempts.get(key)) is not None]
         await self._report([without_program(attempt, Reason.START, message) for attempt in attempts])
+
+    async def report_rebooted(self, keys: Iterable[str]) -> None:
+        """Attempts that were taken before the machine restarted, and of which no later word reached its disk."""
+        attempts = [attempt for key in keys if (attempt := self._attempts.get(key)) is not None]
+        silent = [one for one in attempts if not one.handed_over and one.state is not AttemptState.ENDED]
+        message = "the machine restarted; whether the program had started before is not known"
+        await self._report([without_program(attempt, Reason.PORTER_LOST, message) for attempt in silent])
 
     # ------------------------------------------------------------ coroutines
 

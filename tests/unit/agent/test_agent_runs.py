@@ -120,7 +120,7 @@ def test_forget_ends_the_program_and_reports_nothing(running: FakeServer) -> Non
     wait_for(lambda: (key, "RUNNING") in running.started)
     running.wish(key, "forget")
     wait_for(lambda: marked_processes("MARK=forgotten-one") == [])
-    wait_for(lambda: running.beats[-1].owned == [])
+    wait_for(lambda: running.beats and running.beats[-1].owned == [])
     assert key not in running.finals
 
 

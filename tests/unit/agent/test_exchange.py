@@ -1,4 +1,4 @@
-"""What the exchange does with an answer, apart from the network: a journal that takes its time."""
+"""What the exchange does with an answer, apart from the network: a journal without room."""
 
 import asyncio
 from collections.abc import Iterable
@@ -6,8 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from sirdar.agent.attempts import Attempts
-from sirdar.agent.exchange import Exchange
+from sirdar.agent.exchange import Exchange, OffersNotKept
+from sirdar.agent.journal import JournalBroken
 from sirdar.agent.outbox import Outbox
 from sirdar.agent.seal import Seal
 from sirdar.agent.settings import Settings
@@ -20,21 +23,22 @@ OFFER = SyncReply(
 )
 
 
-class SlowJournal:
-    """Says that a record is on the disk when the test says so."""
+class NarrowJournal:
+    """Keeps what it has room for."""
 
     def __init__(self) -> None:
-        self.written = asyncio.Event()
+        self.room = False
+        self.kept: list[Any] = []
 
-    async def commit(self, records: Iterable[Any]) -> None:
-        await self.written.wait()
+    def write(self, records: Iterable[Any]) -> None:
+        if not self.room:
+            raise JournalBroken("no room")
+        self.kept += records
 
 
-def test_an_offer_that_comes_twice_is_not_accepted_before_it_is_written_down(tmp_path: Path) -> None:
-    """Two calls are under way; the server, which cannot know, offers in the second answer what is in the first."""
-
+def test_an_offer_is_accepted_only_when_it_is_written_down(tmp_path: Path) -> None:
     async def scenario() -> None:
-        outbox, journal = Outbox(started_delay_s=0.0, finals_per_sync=10), SlowJournal()
+        outbox, journal = Outbox(started_delay_s=0.0, finals_per_sync=10), NarrowJournal()
 
         async def answer(request: SyncRequest) -> SyncReply:
             return OFFER
@@ -50,14 +54,13 @@ def test_an_offer_that_comes_twice_is_not_accepted_before_it_is_written_down(tmp
             seal=Seal(tmp_path),
             capabilities=Capabilities(cpus=1, memory_bytes=0, slots=1),
         )
-        first = asyncio.create_task(exchange.sync(SyncRequest(session="s")))
-        await asyncio.sleep(0)
-        await exchange.sync(SyncRequest(session="s"))
+        with pytest.raises(OffersNotKept):
+            await exchange.sync(SyncRequest(session="s"))
         assert not outbox.accepts
-        journal.written.set()
-        await first
-        assert list(outbox.accepts) == ["job-0-0"]
-        await exchange.sync(SyncRequest(session="s"))  # its acceptance was lost
-        assert list(outbox.accepts) == ["job-0-0"]
+        journal.room = True
+        for _ in range(2):  # the server does not hear the first acceptance, and offers it once more
+            await exchange.sync(SyncRequest(session="s"))
+            assert list(outbox.accepts) == ["job-0-0"]
+        assert [record["t"] for record in journal.kept] == ["program", "job", "offers"]
 
     asyncio.run(scenario())

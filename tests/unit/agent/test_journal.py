@@ -1,5 +1,6 @@
-import asyncio
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,20 +9,14 @@ from sirdar.agent import journal as journal_module
 from sirdar.agent.journal import Journal, JournalBroken, encode, replay
 
 
-def run(work) -> None:  # type: ignore[no-untyped-def]
-    asyncio.run(work())
-
-
 def test_what_is_committed_is_replayed_in_order(tmp_path: Path) -> None:
     path = tmp_path / "journal"
 
-    async def work() -> None:
-        journal = Journal(path)
-        journal.append([{"t": "a", "n": 0}])
-        await asyncio.gather(*(journal.commit([{"t": "b", "n": n}]) for n in range(100)))
-        journal.close()
-
-    run(work)
+    journal = Journal(path)
+    journal.note([{"t": "a", "n": 0}])
+    for n in range(100):
+        journal.write([{"t": "b", "n": n}])
+    journal.close()
     assert [record["n"] for record in replay(path)] == [0, *range(100)]
 
 
@@ -46,43 +41,52 @@ def test_a_damaged_line_in_the_middle_costs_only_itself(tmp_path: Path) -> None:
 def test_compaction_keeps_what_lives_and_what_comes_meanwhile(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "journal"
     monkeypatch.setattr(journal_module, "COMPACT_OVER_BYTES", 1000)
-
-    async def work() -> None:
-        journal = Journal(path)
-        await journal.commit([{"t": "dead", "n": n} for n in range(1000)])
-        commits = [asyncio.ensure_future(journal.commit([{"t": "late", "n": n}])) for n in range(5)]
-        await asyncio.sleep(0)
-        journal.compact(lambda: [{"t": "live", "n": 0}])
-        await asyncio.gather(*commits)
-        await journal.commit([{"t": "later", "n": 0}])
-        journal.close()
-
-    run(work)
-    records = replay(path)
-    assert "dead" not in {record["t"] for record in records}
-    assert {(record["t"], record["n"]) for record in records} == {
-        ("live", 0), ("later", 0), *(("late", n) for n in range(5)),
-    }  # fmt: skip
+    journal = Journal(path)
+    journal.write([{"t": "dead", "n": n} for n in range(1000)])
+    journal.compact(lambda: [{"t": "live", "n": 0}])
+    for n in range(50):
+        journal.write([{"t": "late", "n": n}])
+    _await(lambda: path.stat().st_size < 5000)
+    journal.write([{"t": "later", "n": 0}])
+    journal.close()
+    records = [(record["t"], record["n"]) for record in replay(path)]
+    assert records == [("live", 0), *(("late", n) for n in range(50)), ("later", 0)]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_full_disk_is_told_and_leaves_no_half_record(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "journal"
     real = os.write
+    journal = Journal(path)
+    journal.write([{"t": "a"}])
 
-    async def work() -> None:
-        journal = Journal(path)
-        await journal.commit([{"t": "a"}])
+    def full(fd: int, raw: bytes) -> int:
+        real(fd, bytes(raw)[:5])
+        raise OSError(28, "No space left on device")
 
-        def full(fd: int, raw: bytes) -> int:
-            real(fd, bytes(raw)[:5])
-            raise OSError(28, "No space left on device")
-
-        monkeypatch.setattr(os, "write", full)
-        with pytest.raises(JournalBroken, match="No space left"):
-            await journal.commit([{"t": "b"}])
-        monkeypatch.setattr(os, "write", real)
-        await journal.commit([{"t": "c"}])
-        journal.close()
-
-    run(work)
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(JournalBroken, match="No space left"):
+        journal.write([{"t": "b"}])
+    journal.note([{"t": "b"}])
+    monkeypatch.setattr(os, "write", real)
+    journal.write([{"t": "c"}])
+    journal.close()
     assert [record["t"] for record in replay(path)] == ["a", "c"]
+
+
+@pytest.mark.parametrize("sync_first", [False, True])
+def test_what_is_written_comes_to_the_disk(tmp_path: Path, monkeypatch, sync_first: bool) -> None:  # type: ignore[no-untyped-def]
+    synced: list[int] = []
+    monkeypatch.setattr(journal_module, "_sync", synced.append)
+    journal = Journal(tmp_path / "journal", sync_first=sync_first)
+    journal.write([{"t": "a"}])
+    assert len(synced) == sync_first
+    _await(lambda: len(synced) == 1 + sync_first)
+    journal.close()
+
+
+def _await(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)

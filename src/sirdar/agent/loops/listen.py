@@ -34,7 +34,7 @@ class ListenLoop:
 
     def _pass_on(self, attempt: Attempt) -> None:
         said = attempt.said
-        self._journal.append([said_record(attempt)])
+        self._journal.note([said_record(attempt)])
         self._outbox.add_message(
             Message(
                 key=attempt.key,

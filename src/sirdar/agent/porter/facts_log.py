@@ -2,7 +2,7 @@
 """The porter's log: one line of JSON for each thing that happened, so that a new agent can learn what a dead porter did.
 
 ``{"r": "boot", "boot": .., "porter": pid}`` first; ``got`` (ids taken over, written before any of them starts),
-``start`` (id, pid, ticks), ``end``, and ``forget`` (ids). Ends are on the disk before the agent hears of them. A porter
+``start`` (id, pid, ticks), ``end``, and ``forget`` (ids). Ends are in the log before the agent hears of them. A porter
 takes over what the one before it has not been told to forget, so no end depends on the life of one agent or porter.
 """
 
@@ -33,6 +33,7 @@ class FactsLog:
         self.boot = boot_id()
         self.fd = -1
         self.size_bytes = 0
+        self.unsynced = False  # ends were written that are not on the disk yet
         self.rewrite(records)
 
     def append(self, records: Iterable[dict[str, Any]]) -> None:
@@ -40,10 +41,14 @@ class FactsLog:
         self._write(_lines(records))
 
     def append_encoded(self, facts: list[tuple[str, str]]) -> None:
-        """Writes facts (kind, JSON object as text); where one is an ``end``, all are on the disk when this returns."""
+        """Writes facts (kind, JSON object as text)."""
         self._write("".join(f'{{"r":"{kind}",{text[1:]}\n' for kind, text in facts).encode())
-        if any(kind == "end" for kind, _ in facts):
-            _sync(self.fd)
+        self.unsynced = self.unsynced or any(kind == "end" for kind, _ in facts)
+
+    def sync(self) -> None:
+        """Brings to the disk what was written. Raises OSError."""
+        self.unsynced = False
+        _sync(self.fd)
 
     def _write(self, raw: bytes) -> None:
         """All or nothing: half a record would hide what follows it. Raises OSError."""
