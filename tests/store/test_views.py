@@ -7,9 +7,12 @@ import pytest
 import sqlalchemy as sa
 from tests.store.ledger import APP, START, Agent, Ledger, caller
 
+from sirdar.domain.people import Caller
 from sirdar.domain.states import State
+from sirdar.services.explain import explain_now
 from sirdar.services.jobs import visible_to
-from sirdar.store import job_views, resources
+from sirdar.services.signin import token_hash
+from sirdar.store import job_shares, job_views, resources
 from sirdar.store import tables as t
 from sirdar.store.engine import Tx
 from sirdar.store.job_views import JobFilter
@@ -156,6 +159,39 @@ def test_it_waits_for_a_slot(ledger: Ledger) -> None:
     ledger.submit()
     second = ledger.submit(2)
     assert why(ledger, second) == {"no_room": "2 task(s) wait for a free slot on big. 1 job(s) wait before it."}
+
+
+def test_what_holds_the_slots_is_told(ledger: Ledger) -> None:
+    first, others = ledger.submit(2), ledger.submit(owner="boris", cpus=2)
+    agent = ledger.attach("big")
+    keys = agent.take(4)
+    waiting = ledger.submit()
+    assert "held" not in why(ledger, waiting), "none of them has begun"
+    for key in keys:
+        agent.phase(key)
+    assert why(ledger, waiting)["held"] == f"4 of 4 slot(s) of big are held: by job {first} 2, job {others} 2."
+
+    ledger.write(lambda tx: job_shares.set_link(tx, waiting, token_hash("link")))
+
+    def said(who: Caller | None) -> str:
+        told = ledger.read(lambda conn: explain_now(conn, who, waiting, now=ledger.clock(), link="link"))
+        return next(reason.text for reason in told.why if reason.code == "held")
+
+    assert said(caller("anna")) == f"4 of 4 slot(s) of big are held: by job {first} 2, 1 job(s) of others 2."
+    assert said(None) == "4 of 4 slot(s) of big are held: by 2 job(s) of others 4."
+
+
+def test_of_its_own_jobs_a_few_are_named(ledger: Ledger) -> None:
+    made = [ledger.submit() for _ in range(4)]
+    many = ledger.submit(9)
+    agent = ledger.attach("big")
+    keys = agent.take(9)
+    for key in sorted(keys)[:5]:
+        agent.phase(key)
+    named = ", ".join(f"job {job} 1" for job in made[:3])
+    told = why(ledger, many)["held"]
+    assert told == f"4 of 4 slot(s) of big are held: by this job 1, {named}, 1 more job(s) 1."
+    assert why(ledger, many)["queued"].endswith("queued on big: its slots are taken.")
 
 
 def test_it_fits_nowhere(ledger: Ledger) -> None:

@@ -341,6 +341,13 @@ def test_a_waiting_job_says_why(apps: Product) -> None:
     assert why["summary"]
     assert all(one["code"] and one["text"] for one in why["why"])
     assert "local" in json.dumps(why)
+
+    def held() -> str | None:
+        reasons = apps.admin.get(f"/api/jobs/{waiting['id']}/explain").json()["why"]
+        return next((one["text"] for one in reasons if one["code"] == "held"), None)
+
+    await_that(held, what="the agent to have taken it into its own queue")
+    assert held() == f"{apps.slots} of {apps.slots} slot(s) of local are held: by job {blocking['id']} {apps.slots}."
     apps.admin.post(f"/api/jobs/{blocking['id']}/cancel")
     assert apps.ended(waiting["id"])["state"] == "DONE"
     apps.ended(blocking["id"])

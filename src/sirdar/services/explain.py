@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, replace
 
+from sirdar.domain.ids import ResourceId
 from sirdar.domain.outcome import MEANING, Fault, Reason
 from sirdar.domain.people import Caller
-from sirdar.domain.placement import Place, misfits, plan
+from sirdar.domain.placement import Place, plan
 from sirdar.services.context import Services
+from sirdar.services.holders import words_of_holders
 from sirdar.services.jobs import find_seen
 from sirdar.services.places import places_now
 from sirdar.store import job_views
@@ -52,7 +54,7 @@ def explain_now(conn: Conn, caller: Caller | None, job_id: str, *, now: float, l
     if job.state == "SUBMITTED":
         return _preparing(conn, job)
     tasks = job_views.list_tasks(conn, job, limit=200)
-    return _on_its_way(conn, job, tasks, now)
+    return _on_its_way(conn, caller, job, tasks, now)
 
 
 def _ended(conn: Conn, job: JobView) -> Explanation:
@@ -83,7 +85,7 @@ def _preparing(conn: Conn, job: JobView) -> Explanation:
     return Explanation(job.state, summary, tuple(why) or (Why("preparing", summary),))
 
 
-def _on_its_way(conn: Conn, job: JobView, tasks: list[TaskView], now: float) -> Explanation:
+def _on_its_way(conn: Conn, caller: Caller | None, job: JobView, tasks: list[TaskView], now: float) -> Explanation:
     why: list[Why] = []
     if job.cancel_requested_at is not None:
         text = f"It is being cancelled for {job.cancel_requested_by}; {job.leased} task(s) have not confirmed yet."
@@ -91,8 +93,12 @@ def _on_its_way(conn: Conn, job: JobView, tasks: list[TaskView], now: float) -> 
     places = places_now(conn)
     unreachable = {place.name for place in places if not place.reachable}
     why += [reason for task in tasks[:20] if (reason := _of_task(task, unreachable, now))]
+    waits_on = {place.id for place in places if any(_queued(task) and task.resource == place.name for task in tasks)}
     if job.waiting:
-        why += _of_queue(conn, job, places)
+        fitting, reasons = _of_queue(conn, job, places)
+        waits_on |= fitting
+        why += reasons
+    why += [Why("held", text) for text in words_of_holders(conn, caller, job.id, waits_on)]
     if not why:
         why.append(
             Why("running", f"{job.leased} task(s) are with agents, {job.done + job.failed} of {job.total} have ended.")
@@ -113,25 +119,30 @@ def _of_task(task: TaskView, unreachable: set[str], now: float) -> Why | None:
         return Why("running", f"{name} runs on {task.resource} since {now - (task.started_at or now):.0f} s{again}.")
     if task.leased and task.phase == "OFFERED":
         return Why("offered", f"{name} is offered to {task.resource}, which has not accepted it yet.")
-    if task.leased and task.phase == "ACCEPTED":
+    if _queued(task):
         return Why("queued", f"{name} is queued on {task.resource}: its slots are taken.")
     if task.leased:
         return Why("staging", f"{name} is staging on {task.resource}.")
     return None
 
 
-def _of_queue(conn: Conn, job: JobView, places: list[Place]) -> list[Why]:
+def _queued(task: TaskView) -> bool:
+    return task.leased and task.phase == "ACCEPTED"
+
+
+def _of_queue(conn: Conn, job: JobView, places: list[Place]) -> tuple[set[ResourceId], list[Why]]:
+    """The resources for a slot of which its tasks wait, and why they wait: what the scheduler would decide for it alone."""
     if not places:
-        return [Why("no_resource", "No resource is attached: start 'sirdar up' or attach a machine.")]
+        return set(), [Why("no_resource", "No resource is attached: start 'sirdar up' or attach a machine.")]
     queue = job_store.waiting_jobs(conn)
     mine = next((wanted for wanted in queue if wanted.job == job.id), None)
     if mine is None:
-        return [Why("behind", "More than 1,000 jobs of higher priority or greater age wait before it.")]
-    wrong = {place.name: misfits(mine, place) for place in places}
-    if all(wrong.values()):
-        return [Why("no_fit", text) for texts in wrong.values() for text in texts]
-    alone = plan([replace(mine, n=1)], [replace(place, room=1) for place in places if not wrong[place.name]])
-    names = ", ".join(place.name for place in places if any(a.resource == place.id for a in alone.assignments))
+        return set(), [Why("behind", "More than 1,000 jobs of higher priority or greater age wait before it.")]
+    alone = plan([replace(mine, n=len(places))], [replace(place, room=1) for place in places])
+    fitting = {assignment.resource for assignment in alone.assignments}
+    if not fitting:
+        return set(), [Why("no_fit", text) for text in alone.reasons[mine.job]]
+    names = ", ".join(place.name for place in places if place.id in fitting)
     ahead = queue.index(mine)
     behind = f" {ahead} job(s) wait before it." if ahead else " It is the first in the queue."
-    return [Why("no_room", f"{job.waiting} task(s) wait for a free slot on {names}.{behind}")]
+    return fitting, [Why("no_room", f"{job.waiting} task(s) wait for a free slot on {names}.{behind}")]

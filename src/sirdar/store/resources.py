@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sirdar.store.engine import Tx
-from sirdar.store.tables import attempts, join_tokens, resources
+from sirdar.store.hot import Hot
+from sirdar.store.tables import attempts, jobs, join_tokens, resources
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,15 @@ class ResourceRow:
     unreachable_since: float | None
     lost_after_s: float
     revoked_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A job whose tasks hold slots of a resource: a slot for each cpu."""
+
+    job_id: str
+    owner_id: str
+    slots: int
 
 
 _COLUMNS = (
@@ -159,9 +169,12 @@ def extend_lease(tx: Tx, resource_id: str, *, lease_s: float) -> None:
     tx.conn.execute(query.values(seen_at=tx.now, lease_until=tx.now + lease_s))
 
 
+_UNREACHABLE = Hot("SELECT id FROM resources WHERE unreachable_since IS NOT NULL")
+
+
 def unreachable(conn: Connection) -> set[str]:
     """Resources whose lease has run out."""
-    return set(conn.execute(sa.select(resources.c.id).where(resources.c.unreachable_since.is_not(None))).scalars())
+    return {row[0] for row in _UNREACHABLE.all(conn)}
 
 
 def extend_all_leases(tx: Tx, lease_s: float) -> None:
@@ -208,6 +221,21 @@ def live_counts(conn: Connection) -> dict[str, dict[str, int]]:
     for resource, state, n in conn.execute(query):
         counts.setdefault(resource, {})[state] = n
     return counts
+
+
+_HOLDS = sa.text("attempts.state <> 'ENDED' AND attempts.state NOT IN ('OFFERED', 'ACCEPTED')")
+
+
+def holders(conn: Connection, resource_id: str) -> list[Holder]:
+    """The jobs whose tasks are at work on the resource, those with the most slots first."""
+    query = (
+        sa.select(jobs.c.id, jobs.c.owner_id, sa.func.count() * jobs.c.cpus)
+        .join(attempts, attempts.c.job_id == jobs.c.id)
+        .where(attempts.c.resource_id == resource_id, _HOLDS)
+        .group_by(jobs.c.id, jobs.c.owner_id, jobs.c.cpus)
+    )
+    found = [Holder(*row) for row in conn.execute(query)]
+    return sorted(found, key=lambda holder: (-holder.slots, holder.job_id))
 
 
 def has_expired_lease(conn: Connection, now: float) -> bool:
