@@ -131,6 +131,30 @@ def test_tasks_that_never_got_a_row_end_with_their_job(ledger: Ledger) -> None:
     assert tasks(ledger, refused) == [(0, "FAILED"), (1, "FAILED")]
 
 
+def test_a_task_that_never_started_says_so_and_since_when(ledger: Ledger) -> None:
+    def told(job_id: str) -> list[tuple[str | None, float | None]]:
+        def read(conn: sa.Connection) -> list[job_views.TaskView]:
+            job = job_views.find_job(conn, job_id)
+            assert job is not None
+            return job_views.list_tasks(conn, job)
+
+        return [(task.message, task.ended_at) for task in ledger.read(read)]
+
+    many, one = ledger.submit(4), ledger.submit()
+    agent = ledger.attach()
+    key, _ = agent.claim(2)
+    agent.accept([key])
+    ledger.cancel(many)
+    ledger.cancel(one)
+    withdrawn = ("Cancelled by anna before it started", START)
+    assert told(many) == [(None, None), withdrawn, withdrawn, withdrawn]
+    assert (ledger.job(one).message, told(one)) == (withdrawn[0], [withdrawn])
+    ledger.clock.now += 60
+    agent.final(key, "cancelled", message="cancelled")
+    assert told(many) == [("cancelled", START + 60), withdrawn, withdrawn, withdrawn]
+    assert ledger.job(many).message == "Cancelled by anna: 0 of 4 tasks done, 4 cancelled"
+
+
 def test_one_task(ledger: Ledger) -> None:
     job_id = ledger.submit(2)
 

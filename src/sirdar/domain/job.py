@@ -151,6 +151,8 @@ def _end_outcome(job: Job, state: State, last: Outcome | None) -> Outcome:
         return Outcome(Reason.OK, f"{job.done} of {job.total} tasks done{failed}")
     if state is State.CANCELLED:
         by = f" by {job.cancel_requested_by}" if job.cancel_requested_by else ""
+        if job.total == 1:  # no task of it ended by itself
+            return Outcome(Reason.CANCELLED, f"Cancelled{by} before it started")
         return Outcome(
             Reason.CANCELLED, f"Cancelled{by}: {job.done} of {job.total} tasks done, {job.cancelled} cancelled"
         )

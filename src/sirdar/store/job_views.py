@@ -436,10 +436,10 @@ def _implied_state(job: JobView) -> str:
 
 def _unexpanded(job: JobView, no: int) -> TaskView:
     state = _implied_state(job)
-    ended = job.ended_at is not None
-    reason, message = (job.reason, job.message) if ended else (None, None)
-    if state == "CANCELLED":  # whatever the others ended with: this one was not run
+    reason, message, ended_at = job.reason, job.message, job.ended_at
+    if state == "CANCELLED":  # whatever the others ended with, and when: this one was not run
         reason, message = "cancelled", f"Cancelled by {job.cancel_requested_by} before it started"
+        ended_at = job.cancel_requested_at if job.cancel_requested_at is not None else job.ended_at
     return TaskView(
         no=no,
         state=state,
@@ -453,7 +453,7 @@ def _unexpanded(job: JobView, no: int) -> TaskView:
         ready_at=job.ready_at,
         staging_at=None,
         started_at=None,
-        ended_at=job.ended_at,
+        ended_at=ended_at,
         reported_at=None,
         reason=reason,
         message=message,
