@@ -17,7 +17,7 @@ from sirdar.api.results import results_of
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
 from sirdar.services.context import Services
-from sirdar.services.jobs import Shown, show_job
+from sirdar.services.jobs import Shown, show_job, show_own
 from sirdar.services.submit import submit
 from sirdar.wire.submit import SubmitRequest
 
@@ -96,18 +96,19 @@ def parse(body: bytes) -> SubmitRequest:
 async def wait_for_end(services: Services, caller: Caller, job_id: str, wait_s: float, *, fresh: bool = False) -> Shown:
     """The job as soon as it has ended, or as it is after ``wait_s``.
 
-    ``fresh``: it was committed just now, and nothing was awaited since: its end cannot have rung yet, so the first look is
+    ``fresh``: the caller made it just now, and nothing was awaited since: its end cannot have rung yet, so the first look is
     saved.
     """
     deadline = services.store.clock() + wait_s
+    show = show_own if fresh else show_job
     with services.hub.listen(f"end:{job_id}") as bell:
         if fresh and wait_s > 0:
             await bell.wait(min(wait_s, LOOK_EVERY_S))
-        shown = await show_job(services, caller, job_id)
+        shown = await show(services, caller, job_id)
         while (
             not services.hub.closed and shown.job.ended_at is None and (left := deadline - services.store.clock()) > 0
         ):
             # The bell is this process's; another server's ends are found by looking now and then.
             await bell.wait(min(left, LOOK_EVERY_S))
-            shown = await show_job(services, caller, job_id)
+            shown = await show(services, caller, job_id)
     return shown

@@ -214,6 +214,7 @@ class Assigner:
             batch.settle(given.job)  # a job may be given to several places
             leased.setdefault(given.resource, []).extend(keys)
         batch.flush()
+        self._note_dry(tx)
         return {resource: build_offers(tx.conn, self._keys, keys) for resource, keys in leased.items()}
 
     def _plan(self, tx: Tx, places: Sequence[Place]) -> Plan:
@@ -222,16 +223,20 @@ class Assigner:
         look = max(LEAST_LOOK, 2 * room)
         while True:
             queue = job_store.waiting_jobs(tx.conn, look, now=tx.now)
-            # Not on PostgreSQL, where other writers' submissions may be under way; nor where retries will be due.
-            if not queue and not tx.postgres and not job_store.anything_waits(tx.conn):
-                self._dry = True
-                tx.hints.undo.append(self._wet)
+            if not queue:
+                self._note_dry(tx)
             decided = plan(queue, places, self._served)
             given = sum(assignment.n for assignment in decided.assignments)
             if len(queue) < look or given >= room or look >= MOST_LOOK:
                 self._note_turns(queue, decided)
                 return decided
             look *= 8
+
+    def _note_dry(self, tx: Tx) -> None:
+        """Not on PostgreSQL, where other writers' submissions may be under way; nor where retries will be due."""
+        if not tx.postgres and not job_store.anything_waits(tx.conn):
+            self._dry = True
+            tx.hints.undo.append(self._wet)
 
     def _wet(self) -> None:
         """What was seen is not so: the transaction was rolled back."""

@@ -38,9 +38,17 @@ async def show_job(services: Services, caller: Caller | None, job_id: str, *, li
     return await services.store.read(lambda conn: show_now(conn, caller, job_id, link=link))
 
 
+async def show_own(services: Services, caller: Caller, job_id: str) -> Shown:
+    """A job that this very request has made: nobody has to ask whether its caller may see it."""
+    return await services.store.read(lambda conn: _shown(conn, caller, _found(conn, job_id, job_id)))
+
+
 def show_now(conn: Conn, caller: Caller | None, job_id: str, *, link: str | None = None) -> Shown:
     """``show_job`` on a connection."""
-    job = find_seen(conn, caller, job_id, link=link)
+    return _shown(conn, caller, find_seen(conn, caller, job_id, link=link))
+
+
+def _shown(conn: Conn, caller: Caller | None, job: JobView) -> Shown:
     task = job_views.find_task(conn, job, 0) if not job.many else None
     may_act = caller is not None and (caller.user_id == job.owner_id or caller.administers) and caller.has(Scope.RUN)
     asked = may_act and job.notify_json is not None and job.ended_at is not None
@@ -57,9 +65,13 @@ def find_seen(conn: Conn, caller: Caller | None, job_id: str, *, link: str | Non
             raise Problem("not_found", f"Several jobs begin with {job_id}.", hint="Give more of the id.")
         full = found[0] if found else job_id
     seen = seen_job(conn, caller, full, link=link)
-    job = job_views.find_job(conn, seen.id)
+    return _found(conn, seen.id, job_id)
+
+
+def _found(conn: Conn, job_id: str, asked: str) -> JobView:
+    job = job_views.find_job(conn, job_id)
     if job is None:
-        raise Problem("not_found", f"There is no job {job_id}.")
+        raise Problem("not_found", f"There is no job {asked}.")
     return job
 
 

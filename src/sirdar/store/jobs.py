@@ -16,6 +16,7 @@ from sirdar.domain.placement import Wanted
 from sirdar.domain.states import ON_FAILURE, STATES, OnFailure, State
 from sirdar.store.blobs import refer
 from sirdar.store.engine import Tx
+from sirdar.store.hot import Hot
 from sirdar.store.tables import (
     attempts,
     blob_refs,
@@ -109,10 +110,13 @@ _LEDGER = (
     jobs.c.notify_json,
     jobs.c.delete_requested_at,
 )
-_LOCK_JOBS = (
-    sa.select(*_LEDGER).where(jobs.c.id.in_(sa.bindparam("ids", expanding=True))).order_by(jobs.c.id).with_for_update()
+_IN_SQLITE = sa.text("jobs.id IN (SELECT value FROM json_each(:ids))")
+_IN_POSTGRES = sa.text("jobs.id IN (SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))")
+_LOCK_JOBS = Hot(
+    sa.select(*_LEDGER).where(_IN_SQLITE),
+    sa.select(*_LEDGER).where(_IN_POSTGRES).order_by(jobs.c.id).with_for_update(),
 )
-_SAVE_JOB = (
+_SAVE_JOB = Hot(
     sa.update(jobs)
     .where(jobs.c.id == sa.bindparam("b_id"))
     .values(
@@ -140,8 +144,13 @@ _SAVE_JOB = (
         }
     )
 )
-_INSERT_JOB = sa.insert(jobs)
-_INSERT_EVENT = sa.insert(events)
+_NEW_COLUMNS = (
+    "id", "owner_id", "app_id", "version_id", "name", "state", "inputs_json", "overrides_json", "resources_json", "priority",
+    "cpus", "memory_bytes", "gpus", "nodes", "retries", "on_failure", "debug", "many", "total", "waiting", "created_at",
+    "ready_at", "parent_job", "parent_task", "notify_json", "code_version", "pending_json", "retention_s", "event_seq",
+)  # fmt: skip
+_INSERT_JOB = Hot(sa.insert(jobs), columns=_NEW_COLUMNS)
+_INSERT_EVENT = Hot(sa.insert(events), columns=("job_id", "seq", "at", "kind", "data_json"))
 
 
 def lock_jobs(tx: Tx, ids: Iterable[str]) -> dict[str, JobRow]:
@@ -149,7 +158,7 @@ def lock_jobs(tx: Tx, ids: Iterable[str]) -> dict[str, JobRow]:
     wanted = sorted(set(ids))
     if not wanted:
         return {}
-    rows = tx.conn.execute(_LOCK_JOBS, {"ids": wanted}).all()
+    rows = _LOCK_JOBS.all(tx.conn, ids=json.dumps(wanted))
     return {row[0]: _to_row(row) for row in rows}
 
 
@@ -183,7 +192,7 @@ def save_jobs(tx: Tx, rows: Iterable[JobRow]) -> None:
     """Write back what the rules changed."""
     values = [_to_values(row) for row in rows]
     if values:
-        tx.conn.execute(_SAVE_JOB, values)
+        _SAVE_JOB.run(tx.conn, values)
 
 
 def _to_values(row: JobRow) -> dict[str, Any]:
@@ -224,9 +233,9 @@ def insert_job(tx: Tx, new: NewJob) -> None:
 
 def insert_jobs(tx: Tx, news: Sequence[NewJob]) -> None:
     """Write jobs that have no items, blobs or jobs to wait for, and the first event of each."""
-    tx.conn.execute(_INSERT_JOB, [_new_values(new, tx.now) for new in news])
-    tx.conn.execute(
-        _INSERT_EVENT,
+    _INSERT_JOB.run(tx.conn, [_new_values(new, tx.now) for new in news])
+    _INSERT_EVENT.run(
+        tx.conn,
         [
             {
                 "job_id": new.id,
@@ -330,6 +339,7 @@ _QUEUE = (
     .limit(sa.bindparam("n"))
 )
 _QUEUE_OF_OWNER = _QUEUE.where(jobs.c.owner_id == sa.bindparam("owner"))
+_HEAD = Hot(_QUEUE)
 # Each owner by one step in the index, not by a look at each waiting job.
 _OF_WAITING = "FROM jobs WHERE waiting > 0 AND state IN ('READY', 'RUNNING')"
 _WAITING_OWNERS = sa.text(
@@ -340,12 +350,12 @@ _WAITING_OWNERS = sa.text(
 OWNERS_AT_ONCE = 200
 
 
-_ANYTHING_WAITS = sa.select(jobs.c.seq).where(_IS_WAITING).limit(1)
+_ANYTHING_WAITS = Hot("SELECT 1 FROM jobs WHERE waiting > 0 AND state IN ('READY', 'RUNNING') LIMIT 1")
 
 
 def anything_waits(conn: Connection) -> bool:
     """True if a task waits for a resource, also one that shall wait a little before it is tried again."""
-    return conn.execute(_ANYTHING_WAITS).first() is not None
+    return bool(_ANYTHING_WAITS.all(conn))
 
 
 def waiting_jobs(conn: Connection, limit: int = 1000, *, now: float = math.inf) -> list[Wanted]:
@@ -356,7 +366,7 @@ def waiting_jobs(conn: Connection, limit: int = 1000, *, now: float = math.inf) 
     Where more wait than ``limit``, the first jobs of every owner are among them, so that nobody's thousands of jobs hide
     another's one.
     """
-    found = [_wanted(row) for row in conn.execute(_QUEUE, {"n": limit, "now": now})]
+    found = [_wanted(row) for row in _HEAD.all(conn, n=limit, now=now)]
     if len(found) < limit:
         return found
     seen = {wanted.owner for wanted in found}
@@ -392,7 +402,7 @@ def say(tx: Tx, job_id: str, words: Mapping[str, Any]) -> None:
     )
 
 
-_ADD_USAGE = (
+_ADD_USAGE = Hot(
     sa.update(users)
     .where(users.c.id == sa.bindparam("b_id"))
     .values(cpu_s=users.c.cpu_s + sa.bindparam("b_s"), jobs_ended=users.c.jobs_ended + sa.bindparam("b_n"))
@@ -402,14 +412,14 @@ _ADD_USAGE = (
 def add_usage(tx: Tx, usage: Mapping[str, tuple[float, int]]) -> None:
     """Add CPU seconds and ended jobs to what users have used so far."""
     rows = [{"b_id": user, "b_s": cpu_s, "b_n": ended} for user, (cpu_s, ended) in sorted(usage.items())]
-    tx.conn.execute(_ADD_USAGE, rows)
+    _ADD_USAGE.run(tx.conn, rows)
 
 
 def append_events(tx: Tx, rows: Sequence[tuple[str, int, str, Mapping[str, Any]]]) -> None:
     """Write events given as (job, seq, kind, data); the seq was taken under the job's row lock."""
     if rows:
-        tx.conn.execute(
-            _INSERT_EVENT,
+        _INSERT_EVENT.run(
+            tx.conn,
             [
                 {
                     "job_id": job,
@@ -434,12 +444,15 @@ def ended_and_unwanted(conn: Connection, limit: int = 1000) -> list[str]:
     return [row[0] for row in conn.execute(query.limit(limit))]
 
 
-_WAITED_FOR = sa.select(job_waits.c.on_job).where(job_waits.c.on_job.in_(sa.bindparam("ids", expanding=True))).limit(1)
+_WAITED_FOR = Hot(
+    "SELECT 1 FROM job_waits WHERE on_job IN (SELECT value FROM json_each(:ids)) LIMIT 1",
+    "SELECT 1 FROM job_waits WHERE on_job IN (SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))) LIMIT 1",
+)
 
 
 def any_waited_for(conn: Connection, job_ids: Sequence[str]) -> bool:
     """True if another job waits for the success of one of these."""
-    return bool(job_ids) and conn.execute(_WAITED_FOR, {"ids": list(job_ids)}).first() is not None
+    return bool(job_ids) and bool(_WAITED_FOR.all(conn, ids=json.dumps(list(job_ids))))
 
 
 def delete_jobs(tx: Tx, ids: Sequence[str]) -> None:

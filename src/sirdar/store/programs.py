@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from sirdar.store.hot import Hot
 from sirdar.store.tables import app_secrets, apps, jobs, users, versions
 
 
@@ -47,7 +48,10 @@ _COMMON = (
     .join(versions, versions.c.id == jobs.c.version_id)
     .join(users, users.c.id == jobs.c.owner_id)
     .join(apps, apps.c.id == jobs.c.app_id)
-    .where(jobs.c.id.in_(sa.bindparam("ids", expanding=True)))
+)
+_OFFERED = Hot(
+    _COMMON.where(sa.text("jobs.id IN (SELECT value FROM json_each(:ids))")),
+    _COMMON.where(sa.text("jobs.id IN (SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))")),
 )
 _PROGRAM = sa.select(versions.c.document_json, versions.c.files_json).where(versions.c.id == sa.bindparam("id"))
 
@@ -55,7 +59,7 @@ _PROGRAM = sa.select(versions.c.document_json, versions.c.files_json).where(vers
 def offered_jobs(conn: Connection, ids: Sequence[str]) -> list[OfferedRow]:
     """The shared parts of these jobs."""
     found = []
-    for row in conn.execute(_COMMON, {"ids": list(ids)}):
+    for row in _OFFERED.all(conn, ids=json.dumps(list(ids))):
         (job, inputs, overrides, debug, many, code, code_files, *rest) = row
         files = json.loads(code_files) if code_files else None
         offered = OfferedRow(

@@ -13,6 +13,7 @@ from sirdar.domain.outcome import REASONS, Outcome, Reason
 from sirdar.domain.states import ATTEMPT_STATES, STATES, AttemptState
 from sirdar.domain.task import Task
 from sirdar.store.engine import Tx
+from sirdar.store.hot import Hot
 from sirdar.store.tables import attempts, tasks
 
 
@@ -46,40 +47,38 @@ _COLUMNS = """t.job_id, t.no, t.state, t.attempt, t.last_attempt, t.offer, t.lea
 _JOIN = f"""SELECT {_COLUMNS} FROM k
  JOIN tasks t ON t.job_id = k.job_id AND t.no = k.no
  JOIN attempts a ON a.job_id = k.job_id AND a.task_no = k.no AND a.no = k.attempt"""
-_LOAD_SQLITE = sa.text(
+_LOAD = Hot(
     "WITH k AS MATERIALIZED (SELECT json_extract(value, '$[0]') AS job_id, json_extract(value, '$[1]') AS no,"
-    f" json_extract(value, '$[2]') AS attempt FROM json_each(:keys)) {_JOIN}"
-)
-_LOAD_POSTGRES = sa.text(
+    f" json_extract(value, '$[2]') AS attempt FROM json_each(:keys)) {_JOIN}",
     "WITH k AS MATERIALIZED (SELECT v->>0 AS job_id, (v->>1)::int AS no, (v->>2)::int AS attempt"
-    f" FROM jsonb_array_elements(CAST(:keys AS jsonb)) v) {_JOIN}"
+    f" FROM jsonb_array_elements(CAST(:keys AS jsonb)) v) {_JOIN}",
 )
-_OF_RESOURCE = sa.text(
+_OF_RESOURCE = Hot(
     f"""SELECT {_COLUMNS} FROM attempts a
  JOIN tasks t ON t.job_id = a.job_id AND t.no = a.task_no
  WHERE a.resource_id = :resource AND a.state <> 'ENDED'"""
 )
-_OF_JOB = sa.text(
+_OF_JOB = Hot(
     f"""SELECT {_COLUMNS} FROM attempts a
  JOIN tasks t ON t.job_id = a.job_id AND t.no = a.task_no
  WHERE a.job_id = :job AND a.state <> 'ENDED'"""
 )
-_EXPIRED_OFFERS = sa.text(
+_EXPIRED_OFFERS = Hot(
     f"""SELECT {_COLUMNS} FROM attempts a
  JOIN tasks t ON t.job_id = a.job_id AND t.no = a.task_no
  WHERE a.state = 'OFFERED' AND a.offered_at < :before LIMIT 1000"""
 )
-_OPEN = sa.text(
+_OPEN = Hot(
     "SELECT job_id, task_no, no, state FROM attempts"
     " WHERE resource_id = :resource AND state <> 'ENDED' AND (state = 'OFFERED' OR cancel_at IS NOT NULL)"
 )
-_READY_ROWS = sa.text(
+_READY_ROWS = Hot(
     "SELECT no, state, attempt, last_attempt, faults, not_before, started_at FROM tasks"
     " WHERE job_id = :job AND state = 'READY' AND leased = 0 AND (not_before IS NULL OR not_before <= :now)"
     " ORDER BY no LIMIT :n"
 )
 
-_ALL_READY_ROWS = sa.text(
+_ALL_READY_ROWS = Hot(
     "SELECT no, state, attempt, last_attempt, faults, not_before, started_at FROM tasks"
     " WHERE job_id = :job AND state = 'READY' AND leased = 0"
 )
@@ -150,15 +149,20 @@ def _update_attempts(*columns: str) -> sa.Update:
 _ATTEMPT_TIMES = ("accepted_at", "started_at", "ended_at")
 _WORDS = ("status_message", "progress", "metrics_json")
 _KEPT = (*_WORDS, "resource_id", "ready_at")
-_MOVE_TASK = _update_tasks(_MOVED)
-_END_TASK = _update_tasks(_ENDED)
-_SAY = _update_tasks(_WORDS)
-_ACCEPT_ATTEMPT = _update_attempts("state", "accepted_at")
-_MOVE_ATTEMPT = _update_attempts("state", "started_at")
-_END_ATTEMPT = _update_attempts("state", "accepted_at", "started_at", "ended_at", "reason", "message", "exit_code")
-_CANCEL_ATTEMPT = _update_attempts("cancel_at")
-_INSERT_TASK = sa.insert(tasks)
-_INSERT_ATTEMPT = sa.insert(attempts)
+_MOVE_TASK = Hot(_update_tasks(_MOVED))
+_END_TASK = Hot(_update_tasks(_ENDED))
+_SAY = Hot(_update_tasks(_WORDS))
+_ACCEPT_ATTEMPT = Hot(_update_attempts("state", "accepted_at"))
+_MOVE_ATTEMPT = Hot(_update_attempts("state", "started_at"))
+_END_ATTEMPT = Hot(_update_attempts("state", "accepted_at", "started_at", "ended_at", "reason", "message", "exit_code"))
+_CANCEL_ATTEMPT = Hot(_update_attempts("cancel_at"))
+_INSERT_TASK = Hot(
+    sa.insert(tasks),
+    columns=("job_id", "no", "state", "attempt", "last_attempt", "offer", "leased", "resource_id", "ready_at"),
+)
+_INSERT_ATTEMPT = Hot(
+    sa.insert(attempts), columns=("job_id", "task_no", "no", "state", "resource_id", "session", "offered_at")
+)
 
 
 def load_attempts(tx: Tx, keys: Iterable[AttemptKey]) -> dict[AttemptKey, Loaded]:
@@ -166,26 +170,25 @@ def load_attempts(tx: Tx, keys: Iterable[AttemptKey]) -> dict[AttemptKey, Loaded
     wanted = [[key.job, key.task, key.attempt] for key in dict.fromkeys(keys)]
     if not wanted:
         return {}
-    statement = _LOAD_POSTGRES if tx.postgres else _LOAD_SQLITE
-    return _collect(tx.conn.execute(statement, {"keys": json.dumps(wanted)}))
+    return _collect(_LOAD.all(tx.conn, keys=json.dumps(wanted)))
 
 
 def live_attempts_of_resource(conn: Connection, resource_id: str) -> dict[AttemptKey, Loaded]:
-    return _collect(conn.execute(_OF_RESOURCE, {"resource": resource_id}))
+    return _collect(_OF_RESOURCE.all(conn, resource=resource_id))
 
 
 def live_attempts_of_job(conn: Connection, job_id: str) -> dict[AttemptKey, Loaded]:
-    return _collect(conn.execute(_OF_JOB, {"job": job_id}))
+    return _collect(_OF_JOB.all(conn, job=job_id))
 
 
 def expired_offers(conn: Connection, before: float) -> dict[AttemptKey, Loaded]:
     """Attempts that were offered before that time and are not accepted."""
-    return _collect(conn.execute(_EXPIRED_OFFERS, {"before": before}))
+    return _collect(_EXPIRED_OFFERS.all(conn, before=before))
 
 
-def _collect(rows: Any) -> dict[AttemptKey, Loaded]:
+def _collect(rows: Sequence[tuple[Any, ...]]) -> dict[AttemptKey, Loaded]:
     found = {}
-    for row in rows.all():
+    for row in rows:
         (job, no, state, attempt, last, offer, leased, faults, not_before, started, reason, message, code) = row[:13]
         outcome = Outcome(REASONS[reason], message or "", code) if reason else None
         task = Task(no, STATES[state], attempt, last, offer, bool(leased), faults, not_before, started, outcome)
@@ -201,25 +204,25 @@ def _collect(rows: Any) -> dict[AttemptKey, Loaded]:
 
 def ready_rows(tx: Tx, job_id: str, n: int) -> list[Task]:
     """Tasks that were given back and may be tried again now."""
-    return _waiting(tx.conn.execute(_READY_ROWS, {"job": job_id, "now": tx.now, "n": n}))
+    return _waiting(_READY_ROWS.all(tx.conn, job=job_id, now=tx.now, n=n))
 
 
 def ready_rows_of_job(tx: Tx, job_id: str) -> list[Task]:
     """All tasks that were given back and are not offered, also those that shall wait a little."""
-    return _waiting(tx.conn.execute(_ALL_READY_ROWS, {"job": job_id}))
+    return _waiting(_ALL_READY_ROWS.all(tx.conn, job=job_id))
 
 
-def _waiting(rows: Any) -> list[Task]:
+def _waiting(rows: Sequence[tuple[Any, ...]]) -> list[Task]:
     return [
-        Task(r.no, STATES[r.state], r.attempt, r.last_attempt, 0, False, r.faults, r.not_before, r.started_at)
-        for r in rows
+        Task(no, STATES[state], attempt, last, 0, False, faults, not_before, started)
+        for no, state, attempt, last, faults, not_before, started in rows
     ]
 
 
 def insert_tasks(tx: Tx, job_id: str, rows: Sequence[Task], *, resource_id: str, ready_at: float | None) -> None:
     """Write tasks that get their row with their first lease."""
-    tx.conn.execute(
-        _INSERT_TASK,
+    _INSERT_TASK.run(
+        tx.conn,
         [
             {
                 "job_id": job_id,
@@ -239,8 +242,8 @@ def insert_tasks(tx: Tx, job_id: str, rows: Sequence[Task], *, resource_id: str,
 
 def insert_attempts(tx: Tx, keys: Sequence[AttemptKey], *, resource_id: str, session: str) -> None:
     """Write offers."""
-    tx.conn.execute(
-        _INSERT_ATTEMPT,
+    _INSERT_ATTEMPT.run(
+        tx.conn,
         [
             {
                 "job_id": key.job,
@@ -259,8 +262,8 @@ def insert_attempts(tx: Tx, keys: Sequence[AttemptKey], *, resource_id: str, ses
 def move_tasks(tx: Tx, rows: Sequence[tuple[str, Task, str | None, float | None]]) -> None:
     """Save tasks that go on: (job, task, resource, when it became ready)."""
     if rows:
-        tx.conn.execute(
-            _MOVE_TASK,
+        _MOVE_TASK.run(
+            tx.conn,
             [
                 {
                     "b_job": job,
@@ -284,7 +287,7 @@ def move_tasks(tx: Tx, rows: Sequence[tuple[str, Task, str | None, float | None]
 def end_tasks(tx: Tx, rows: Sequence[tuple[str, Task, Mapping[str, Any]]]) -> None:
     """Save tasks that ended: (job, task, the other columns of ``_ENDED``; what is missing becomes null)."""
     if rows:
-        tx.conn.execute(_END_TASK, [_ended_values(job, task, columns) for job, task, columns in rows])
+        _END_TASK.run(tx.conn, [_ended_values(job, task, columns) for job, task, columns in rows])
 
 
 def _ended_values(job: str, task: Task, columns: Mapping[str, Any]) -> dict[str, Any]:
@@ -310,7 +313,7 @@ def _ended_values(job: str, task: Task, columns: Mapping[str, Any]) -> dict[str,
 def say(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
     """Save the latest words of running programs: dicts of b_job, b_no, b_status_message, b_progress, b_metrics_json."""
     if rows:
-        tx.conn.execute(_SAY, list(rows))
+        _SAY.run(tx.conn, rows)
 
 
 def accept_attempts(tx: Tx, keys: Sequence[AttemptKey]) -> None:
@@ -320,8 +323,8 @@ def accept_attempts(tx: Tx, keys: Sequence[AttemptKey]) -> None:
 def move_attempts(tx: Tx, rows: Sequence[tuple[AttemptKey, AttemptState, float | None]]) -> None:
     """Save attempts that go on: (key, state, when the program started)."""
     if rows:
-        tx.conn.execute(
-            _MOVE_ATTEMPT,
+        _MOVE_ATTEMPT.run(
+            tx.conn,
             [{**_key(key), "b_state": state.value, "b_started_at": started} for key, state, started in rows],
         )
 
@@ -329,8 +332,8 @@ def move_attempts(tx: Tx, rows: Sequence[tuple[AttemptKey, AttemptState, float |
 def end_attempts(tx: Tx, rows: Sequence[tuple[AttemptKey, Outcome, float | None, float | None, float | None]]) -> None:
     """Save attempts that ended: (key, outcome, accepted, started, ended)."""
     if rows:
-        tx.conn.execute(
-            _END_ATTEMPT,
+        _END_ATTEMPT.run(
+            tx.conn,
             [
                 {
                     **_key(key),
@@ -356,7 +359,7 @@ def open_of_resource(conn: Connection, resource_id: str) -> tuple[list[AttemptKe
     """What an agent has to be told again until it answers: attempts offered and not accepted, and those to be cancelled."""
     offered: list[AttemptKey] = []
     cancelled: list[AttemptKey] = []
-    for job, task, no, state in conn.execute(_OPEN, {"resource": resource_id}):
+    for job, task, no, state in _OPEN.all(conn, resource=resource_id):
         (offered if state == "OFFERED" else cancelled).append(AttemptKey(JobId(job), task, no))
     return offered, cancelled
 
@@ -374,9 +377,9 @@ def lives_on(conn: Connection, key: AttemptKey, resource_id: str) -> bool:
     return row is not None and row[0] == resource_id
 
 
-def _attempts(tx: Tx, statement: sa.Update, keys: Sequence[AttemptKey], **values: Any) -> None:
+def _attempts(tx: Tx, statement: Hot, keys: Sequence[AttemptKey], **values: Any) -> None:
     if keys:
-        tx.conn.execute(statement, [{**_key(key), **values} for key in keys])
+        statement.run(tx.conn, [{**_key(key), **values} for key in keys])
 
 
 def _key(key: AttemptKey) -> dict[str, Any]:
