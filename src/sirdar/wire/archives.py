@@ -86,29 +86,30 @@ def unpack(
         raise
 
 
-def pack_zip(entries: Iterable[ZipEntry], sink: BinaryIO) -> None:
+def pack_zip(entries: Iterable[ZipEntry], sink: BinaryIO, *, level: int = 6) -> None:
     """Writes a zip of the entries, in order of their names. The same entries give the same bytes, at any time and place.
 
     ``sink`` needs ``write`` only. ValueError for a name that ``unpack`` would refuse, or that stands twice.
     """
     ordered = sorted(entries, key=lambda entry: entry.name)
-    with zipfile.ZipFile(_WriteOnly(sink), "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+    with zipfile.ZipFile(_WriteOnly(sink), "w", zipfile.ZIP_DEFLATED, compresslevel=level) as archive:
         previous: str | None = None
         for entry in ordered:
-            if entry.name == previous or check_name(entry.name) is not None:
-                raise ValueError(f"{entry.name!r} cannot stand in an archive, or stands there twice")
+            reason = "it stands there twice" if entry.name == previous else check_name(entry.name)
+            if reason is not None:
+                raise ValueError(f"{entry.name!r} cannot stand in an archive: {reason}")
             previous = entry.name
             _pack_one(archive, entry)
 
 
-def walk(directory: Path) -> list[ZipEntry]:
+def walk(directory: Path, *, outward_links: bool = False) -> list[ZipEntry]:
     """All that is below a directory, ordered by name, for ``pack_zip`` or for storing file by file.
 
-    A link to a regular file inside the directory counts as that file; links to directories, links that lead out and
-    things that are not files are left out. Empty directories are kept.
+    A link to a regular file inside the directory counts as that file; links to directories, links that lead out (unless
+    ``outward_links``: then they count too) and things that are not files are left out. Empty directories are kept.
     """
     root = directory.resolve()
-    return sorted(_walk(root, root), key=lambda entry: entry.name)
+    return sorted(_walk(root, root, outward_links), key=lambda entry: entry.name)
 
 
 class _Unpacking:
@@ -232,16 +233,16 @@ class _WriteOnly:
         """The sink is the caller's to close."""
 
 
-def _walk(directory: Path, root: Path) -> Iterator[ZipEntry]:
+def _walk(directory: Path, root: Path, outward_links: bool) -> Iterator[ZipEntry]:
     children = list(directory.iterdir())
     if not children and directory != root:
         yield ZipEntry(directory.relative_to(root).as_posix(), None, 0o755)
     for child in children:
         if child.is_dir() and not child.is_symlink():
-            yield from _walk(child, root)
+            yield from _walk(child, root, outward_links)
             continue
         real = child.resolve()
-        if real.is_file() and real.is_relative_to(root):
+        if real.is_file() and (outward_links or real.is_relative_to(root)):
             yield ZipEntry(child.relative_to(root).as_posix(), real, stat.S_IMODE(real.stat().st_mode) & 0o777)
 
 

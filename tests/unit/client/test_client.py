@@ -5,6 +5,7 @@ import concurrent.futures
 import hashlib
 import io
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,24 @@ def test_a_folder_is_sent_as_an_archive_of_stable_bytes(client: Client, fake: An
         (tmp_path / name / "a.txt").write_text("a")
     client.app("me/sumsq").run(data=tmp_path / "one", more=[tmp_path / "two"])
     assert fake.files["/api/files/temp/0/one.zip"] == fake.files["/api/files/temp/1/two.zip"]
+
+
+def test_a_folder_is_sent_whole_with_what_its_links_lead_to(client: Client, fake: Any, tmp_path: Path) -> None:
+    root = tmp_path / "in"
+    (root / "empty").mkdir(parents=True)
+    (tmp_path / "large.csv").write_text("elsewhere")
+    (root / "data.csv").symlink_to(tmp_path / "large.csv")
+    (root / "run.sh").write_text("true")
+    (root / "run.sh").chmod(0o700)
+    client.app("me/sumsq").run(data=root)
+    with zipfile.ZipFile(io.BytesIO(fake.files["/api/files/temp/0/in.zip"])) as archive:
+        assert archive.namelist() == ["data.csv", "empty/", "run.sh"]
+        assert archive.read("data.csv") == b"elsewhere"
+        modes = [info.external_attr >> 16 & 0o777 for info in archive.infolist()]
+        assert modes == [0o644, 0o755, 0o755]
+    (root / "a\\b").touch()
+    with pytest.raises(ValueError, match=r"inputs\.data: .* cannot be sent as a folder: .*holds a backslash"):
+        client.app("me/sumsq").run(data=root)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Protocol, cast, runtime_checkable
 
-from sirdar.client.archive import zip_folder
 from sirdar.client.exchange import Flow
 from sirdar.client.flows.uploads import UploadLimits, upload_file, upload_path
 
@@ -69,14 +68,20 @@ class ValueUploads:
             raise FileNotFoundError(f"{where}: cannot read {path}: {error.strerror}") from error
         known = (str(path.resolve()), status.st_mtime_ns, status.st_size)
         if known not in self._sent:
-            reply = yield from self._upload_folder(path) if path.is_dir() else upload_path(path, None, self._limits)
+            upload = self._upload_folder(path, where) if path.is_dir() else upload_path(path, None, self._limits)
+            reply = yield from upload
             self._sent[known] = str(reply["uri"])
         return self._sent[known]
 
-    def _upload_folder(self, path: Path) -> Flow[dict[str, Any]]:
+    def _upload_folder(self, path: Path, where: str) -> Flow[dict[str, Any]]:
+        from sirdar.client.archive import zip_folder  # zip and tar take a while to import, and few inputs are folders
+
         with tempfile.SpooledTemporaryFile(ARCHIVE_IN_MEMORY_BYTES) as archive:
             file = cast("BinaryIO", archive)
-            zip_folder(path, file)
+            try:
+                zip_folder(path, file)
+            except ValueError as error:
+                raise ValueError(f"{where}: {path} cannot be sent as a folder: {error}") from error
             return (yield from upload_file(file, f"{path.resolve().name or 'folder'}.zip", self._limits))
 
     def _upload_open(self, file: Any, where: str) -> Flow[str]:
