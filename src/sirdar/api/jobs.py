@@ -253,7 +253,7 @@ async def why(services: ServicesDep, caller: ViewerDep, job_id: str, share: Shar
 
 @router.get("/api/jobs/{job_id}/log", response_class=PlainTextResponse)
 async def log(services: ServicesDep, caller: ViewerDep, job_id: str, share: Share = None) -> Response:
-    """The job's events, a line each, as Everest's clients read them."""
+    """The job's events by their times, a line each, as Everest's clients read them."""
     shown = await show_job(services, caller, job_id, link=share)
     return StreamingResponse(_stream_log(services, shown.job.id), media_type="text/plain; charset=utf-8")
 
@@ -264,7 +264,7 @@ async def _stream_log(services: Services, job_id: str) -> Any:
         found = await services.store.read(partial(_events_after, job_id=job_id, after=after))
         if not found:
             return
-        yield "".join(f"{line}\n" for event in found for line in lines_of(job_id, event, seen))
+        yield "".join(f"{line}\n" for line in lines_of(job_id, found, seen))
         after = found[-1].seq
 
 

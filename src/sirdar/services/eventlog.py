@@ -1,7 +1,11 @@
-"""The job's log as Everest's clients read it: a line for each event, beginning with the time in UTC, agents' messages as JSON."""
+"""The job's log as Everest's clients read it: a line for each event, beginning with the time in UTC, agents' messages as JSON.
+
+Lines stand in the order of their times: that a program began is often told together with its end. What an agent's clock says
+counts only between the offer and the server's own time of the report, so that a clock that is wrong turns nothing round.
+"""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,58 +22,84 @@ class Seen:
 
     places: dict[int, str] = field(default_factory=dict)
     running: set[tuple[int, int]] = field(default_factory=set)
+    offered: dict[tuple[int, int], float] = field(default_factory=dict)
 
 
-def lines_of(job_id: str, event: EventView, seen: Seen) -> Iterator[str]:
-    """The lines of one event."""
-    if event.kind == "offered":
-        seen.places.update((no, event.data["resource"]) for no, _ in event.data["tasks"])
-    for at, words in _words(job_id, event, seen):
-        yield f"{_time(at)} {words}"
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """``at``: what it says; ``order``: where it stands, by the server's clock."""
+
+    at: float
+    words: str
+    order: float
 
 
-def _words(job_id: str, event: EventView, seen: Seen) -> Iterator[tuple[float, str]]:
+def lines_of(job_id: str, events: Sequence[EventView], seen: Seen) -> list[str]:
+    """The lines of some events that follow one another, sorted among themselves."""
+    lines: list[_Line] = []
+    for event in events:
+        if event.kind == "offered":
+            seen.places.update((no, event.data["resource"]) for no, _ in event.data["tasks"])
+            seen.offered.update(((no, attempt), event.at) for no, attempt in event.data["tasks"])
+        lines += _lines(job_id, event, seen)
+    return [f"{_time(line.at)} {line.words}" for line in sorted(lines, key=lambda line: line.order)]
+
+
+def _lines(job_id: str, event: EventView, seen: Seen) -> Iterator[_Line]:
+    if event.kind == "ended":
+        yield from _ended(job_id, event, seen)
+    elif event.kind in ("submitted", "state", "cancel_requested") or "tasks" not in event.data:
+        yield _Line(event.at, _of_job(job_id, event), event.at)
+    else:
+        yield from _of_tasks(job_id, event, seen)
+
+
+def _of_job(job_id: str, event: EventView) -> str:
     data = event.data
     if event.kind == "submitted":
-        yield event.at, f"Job {job_id} submitted: {data['total']} task(s)"
-    elif event.kind == "state":
+        return f"Job {job_id} submitted: {data['total']} task(s)"
+    if event.kind == "state":
         message = f": {data['message']}" if data.get("message") else ""
-        yield event.at, f"Job {job_id} is {data['state']}{message}"
-    elif event.kind == "cancel_requested":
-        yield event.at, f"Cancel requested by {data['by']}"
-    elif event.kind == "ended":
-        yield from _ended(job_id, event, seen)
-    elif "tasks" in data:
-        yield from _of_tasks(job_id, event, seen)
-    else:
-        yield event.at, f"{event.kind} {json.dumps(data, ensure_ascii=False)}"
+        return f"Job {job_id} is {data['state']}{message}"
+    if event.kind == "cancel_requested":
+        return f"Cancel requested by {data['by']}"
+    return f"{event.kind} {json.dumps(data, ensure_ascii=False)}"
 
 
-def _of_tasks(job_id: str, event: EventView, seen: Seen) -> Iterator[tuple[float, str]]:
+def _of_tasks(job_id: str, event: EventView, seen: Seen) -> Iterator[_Line]:
     data, places = event.data, seen.places
     for no, attempt, *rest in data["tasks"]:
-        task = _id(job_id, no, attempt)
+        task, at, order = _id(job_id, no, attempt), event.at, event.at
         if event.kind == "offered":
-            yield event.at, f"Task {task} sent to resource {data['resource']}"
+            words = f"Task {task} sent to resource {data['resource']}"
         elif event.kind == "running":
             seen.running.add((no, attempt))
-            yield rest[0], _message(places.get(no), "TASK_STATE", task, "RUNNING", {})
+            words = _message(places.get(no), "TASK_STATE", task, "RUNNING", {})
+            at, order = rest[0], _order(rest[0], no, attempt, event, seen)
         elif event.kind == "message":
-            yield event.at, _message(places.get(no), "TASK_MESSAGE", task, rest[0])
+            words = _message(places.get(no), "TASK_MESSAGE", task, rest[0])
         elif event.kind == "returned":
-            yield event.at, f"Task {task} waits again ({rest[0]}): {rest[1]}"
+            words = f"Task {task} waits again ({rest[0]}): {rest[1]}"
         else:
-            yield event.at, f"Task {task}: {event.kind}"
+            words = f"Task {task}: {event.kind}"
+        yield _Line(at, words, order)
 
 
-def _ended(job_id: str, event: EventView, seen: Seen) -> Iterator[tuple[float, str]]:
+def _ended(job_id: str, event: EventView, seen: Seen) -> Iterator[_Line]:
     for no, attempt, state, reason, started_at, ended_at in event.data["tasks"]:
         task_id, place = _id(job_id, no, attempt), seen.places.get(no)
         if started_at is not None and (no, attempt) not in seen.running:
-            yield started_at, _message(place, "TASK_STATE", task_id, "RUNNING", {})
+            words = _message(place, "TASK_STATE", task_id, "RUNNING", {})
+            yield _Line(started_at, words, _order(started_at, no, attempt, event, seen))
         if ended_at is not None and started_at is not None:
-            yield ended_at, _message(place, "TASK_STATE", task_id, "COMPLETED", {})
-        yield event.at, _message(place, "TASK_STATE", task_id, ENDINGS.get(state, state), {"reason": reason})
+            words = _message(place, "TASK_STATE", task_id, "COMPLETED", {})
+            yield _Line(ended_at, words, _order(ended_at, no, attempt, event, seen))
+        words = _message(place, "TASK_STATE", task_id, ENDINGS.get(state, state), {"reason": reason})
+        yield _Line(event.at, words, event.at)
+
+
+def _order(told_at: float, no: int, attempt: int, event: EventView, seen: Seen) -> float:
+    return min(max(told_at, seen.offered.get((no, attempt), told_at)), event.at)
 
 
 def _message(resource: str | None, *parts: Any) -> str:
