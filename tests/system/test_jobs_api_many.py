@@ -354,8 +354,17 @@ def test_a_waiting_job_says_why(apps: Product) -> None:
 
 
 def test_a_job_that_no_machine_can_run_says_so(apps: Product) -> None:
-    apps.publish("huge", "true", resources={"cpus": 4000})
+    apps.publish("huge", "true", resources={"cpus": 4000, "override": ["cpus"]})
     job = apps.submit("me/huge")
+    (warning,) = job["warnings"]
+    assert warning.startswith("None of the resources that are attached can ever run it: local has ")
+    assert "the task needs 4000" in warning
+    again = apps.admin.post(f"/api/jobs/{job['id']}/resubmit", json={}).json()
+    assert again["warnings"] == [warning]
+    apps.admin.post(f"/api/jobs/{again['id']}/cancel")
+    fits = apps.submit("me/huge", overrides={"cpus": 1})
+    assert "warnings" not in fits
+    apps.ended(fits["id"])
     why = apps.admin.get(f"/api/jobs/{job['id']}/explain").json()
     assert "4000" in json.dumps(why) or "cpu" in json.dumps(why)
     apps.admin.post(f"/api/jobs/{job['id']}/cancel")

@@ -23,6 +23,7 @@ from sirdar.services.context import Services
 from sirdar.services.eventlog import Seen, lines_of
 from sirdar.services.explain import explain
 from sirdar.services.jobs import show_job
+from sirdar.services.never_fits import warnings_of
 from sirdar.services.resubmit import resubmit
 from sirdar.services.streams import CHUNK_BYTES, read_stream
 from sirdar.store import job_views
@@ -132,7 +133,10 @@ async def submit_again(
     key = request.headers.get("idempotency-key")
     new_id = await resubmit(services, caller, job_id, body or ResubmitRequest(), key=key)
     shown = await show_job(services, caller, new_id)
-    return _json(render_job(shown, services.settings.url), 201, {"location": f"/api/jobs/{new_id}"})
+    content = render_job(shown, services.settings.url)
+    if shown.job.ended_at is None and (warnings := await warnings_of(services, shown.job)):
+        content["warnings"] = warnings
+    return _json(content, 201, {"location": f"/api/jobs/{new_id}"})
 
 
 @router.get("/api/jobs/{job_id}/results", responses={200: {"model": list[dict[str, Any] | None]}})

@@ -96,6 +96,7 @@ class Job(JobSummary):
     stats: Stats | None = None
     debug_archive: str | None = None
     permissions: dict[str, bool] | None = None
+    warnings: list[str] = Field([], description="In the reply to a submission alone: why it may wait for ever")
 
 
 class Task(Shape):

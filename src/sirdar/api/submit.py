@@ -18,6 +18,7 @@ from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
 from sirdar.services.context import Services
 from sirdar.services.jobs import Shown, show_job, show_own
+from sirdar.services.never_fits import warnings_of
 from sirdar.services.submit import submit
 from sirdar.wire.submit import SubmitRequest
 
@@ -79,6 +80,9 @@ async def submit_reply(
         content: dict[str, Any] = render_job(shown, base, results=await results_of(services, shown.job))
     else:
         content = render_submitted(submitted, caller.name, base)
+    waits = not submitted.replayed and content["endedAt"] is None
+    if waits and (warnings := await warnings_of(services, submitted.new)):
+        content["warnings"] = warnings
     status = 200 if submitted.replayed else 201
     return Reply(status, to_json(content), headers)
 

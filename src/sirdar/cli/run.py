@@ -90,6 +90,7 @@ def run(
 
 def finish(job: Job, session: Session, *, wait: bool, download: Path | None = None) -> Reply:
     """What is said of a job that was just submitted, or that is followed to its end."""
+    session.tell(*(f"warning: {text}" for text in job.warnings))
     if not wait:
         lines = [f"submitted job {job.id}  {watch.summary(job.document)}"]
         return Reply(job.document, [job.id], lambda: lines, [f"sirdar job watch {job.id}"])

@@ -60,6 +60,8 @@ class JobView:
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._document = dict(document)
+        # Said once, in the reply to the submission: that no resource can ever run it.
+        self.warnings: tuple[str, ...] = tuple(map(str, document.get("warnings") or ()))
 
     def _latest(self) -> dict[str, Any]:
         """The document that properties read; blocking jobs fetch it anew here."""

@@ -122,6 +122,14 @@ def test_a_failed_job_is_1_and_shows_why(sirdar: Sirdar, signed_in: Path) -> Non
     assert "next: sirdar explain" in ran.err
 
 
+def test_a_warning_of_the_server_is_printed_and_the_job_stays(sirdar: Sirdar, fake: Any, signed_in: Path) -> None:
+    ran = sirdar("run", "me/sumsq", "-i", "data=https://example.org/a.csv", "--cpus", "4096")
+    assert (ran.code, len(fake.jobs)) == (0, 1)
+    assert ran.err.startswith("warning: None of the resources that are attached can ever run it.\n")
+    quiet = sirdar("run", "me/sumsq", "-i", "data=https://example.org/a.csv", "--cpus", "4096", "--json")
+    assert "warning:" not in quiet.err and json.loads(quiet.out)["warnings"]
+
+
 def test_detached_and_last(sirdar: Sirdar, fake: Any, signed_in: Path) -> None:
     ran = sirdar(
         "run", "me/sumsq", "-i", "data=https://example.org/a.csv", "--name", "n", "--on-failure", "stop", "--cpus", "2"

@@ -165,6 +165,8 @@ def make_app(state: FakeSirdar) -> Any:
                 "tasks": {"total": len(body.get("foreach") or [1]), "done": 0},
                 "url": f"{state.url}/jobs/{job}",
             }
+            if (body.get("overrides") or {}).get("cpus", 0) > 1000:
+                state.jobs[job]["warnings"] = ["None of the resources that are attached can ever run it."]
             state.events[job] = [("job", {"state": "READY"})]
             fate = body["inputs"].get("fate")
             if fate == "done":
