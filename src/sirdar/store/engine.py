@@ -112,6 +112,8 @@ class Store:
         self._writers: list[threading.Thread] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._kept: Connection | None = None  # the writer's, on SQLite
+        self._reading = threading.local()  # a connection of each thread that reads, on SQLite
+        self._kept_readers: list[Connection] = []
         self._closed = False
 
     def start(self) -> None:
@@ -134,6 +136,8 @@ class Store:
             self._kept.close()
             self._kept = None
         self._readers.shutdown()
+        for conn in self._kept_readers:
+            conn.close()
         if self.sqlite:
             with contextlib.suppress(DBAPIError), self.write_engine.connect() as conn:
                 conn.exec_driver_sql("PRAGMA optimize")
@@ -164,7 +168,17 @@ class Store:
 
     async def read(self, run: Callable[[Connection], T]) -> T:
         """Run on a read-only snapshot in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self.read_now, run)
+        call = self._read_kept if self.sqlite else self.read_now
+        return await asyncio.get_running_loop().run_in_executor(self._readers, call, run)
+
+    def _read_kept(self, run: Callable[[Connection], T]) -> T:
+        """``read_now`` on the thread's own connection: taking one from the pool costs more than a short query."""
+        conn: Connection | None = getattr(self._reading, "conn", None)
+        if conn is None or conn.closed or conn.invalidated:
+            conn = self._reading.conn = self.read_engine.connect()
+            self._kept_readers.append(conn)
+        with conn.begin():
+            return run(conn)
 
     def read_now(self, run: Callable[[Connection], T]) -> T:
         """Run on a read-only snapshot in this thread."""
@@ -301,18 +315,21 @@ class Store:
             loop.call_soon_threadsafe(self._deliver, batch, hints)
 
     def _deliver(self, batch: Iterable[_Command], hints: Hints) -> None:
-        for command in batch:
-            if command.future.done():
-                continue
-            if command.error is not None:
-                command.future.set_exception(command.error)
-            else:
-                command.future.set_result(command.result)
-        for call in hints.after:
-            call()
-        if hints:
-            for listener in self.after_commit:
-                listener(hints)
+        """Those who wait for what happened are woken before those who made it happen: agents get their work, people their ends."""
+        try:
+            for call in hints.after:
+                call()
+            if hints:
+                for listener in self.after_commit:
+                    listener(hints)
+        finally:
+            for command in batch:
+                if command.future.done():
+                    continue
+                if command.error is not None:
+                    command.future.set_exception(command.error)
+                else:
+                    command.future.set_result(command.result)
 
 
 class _HookFailed(Exception):

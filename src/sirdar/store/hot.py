@@ -29,7 +29,7 @@ class Hot:
         columns: Sequence[str] | None = None,
     ) -> None:
         clauses = sqlite, sqlite if postgres is None else postgres
-        self._clauses = [sa.text(clause) if isinstance(clause, str) else clause for clause in clauses]
+        self._clauses: list[Any] = [sa.text(clause) if isinstance(clause, str) else clause for clause in clauses]
         self._columns = columns
         self._compiled: dict[str, tuple[str, tuple[str, ...] | None, dict[str, Any]]] = {}
 
@@ -56,6 +56,11 @@ class Hot:
         except Exception as error:
             raise _wrapped(error, sql, values, conn) from error
         return rows
+
+    def mapped(self, conn: Connection, **params: Any) -> list[dict[str, Any]]:
+        """Every row of a query that is no text, by the names of its columns. Raises DBAPIError."""
+        names = [column.name for column in self._clauses[0].selected_columns]
+        return [dict(zip(names, row, strict=True)) for row in self.all(conn, **params)]
 
     def _compile(self, conn: Connection) -> tuple[str, tuple[str, ...] | None, dict[str, Any]]:
         dialect = conn.dialect

@@ -1,13 +1,14 @@
 """Reading jobs and tasks, for the API and the pages. Lists are keyed by ``jobs.seq``, newest first."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from sirdar.store.hot import Hot
 from sirdar.store.tables import (
     apps,
     attempts,
@@ -154,7 +155,7 @@ _JOB = sa.select(
     .join(_app_owner, _app_owner.c.id == apps.c.owner_id)
     .join(versions, versions.c.id == jobs.c.version_id)
 )
-_BY_ID = _JOB.where(jobs.c.id == sa.bindparam("id"))
+_BY_ID = Hot(_JOB.where(jobs.c.id == sa.bindparam("id")))
 _TASK = sa.select(
     tasks,
     resources.c.name.label("resource"),
@@ -167,12 +168,12 @@ _TASK = sa.select(
     .scalar_subquery()
     .label("phase"),
 ).select_from(tasks.outerjoin(resources, resources.c.id == tasks.c.resource_id))
-_TASK_BY_NO = _TASK.where(tasks.c.job_id == sa.bindparam("job"), tasks.c.no == sa.bindparam("no"))
+_TASK_BY_NO = Hot(_TASK.where(tasks.c.job_id == sa.bindparam("job"), tasks.c.no == sa.bindparam("no")))
 
 
 def find_job(conn: Connection, job_id: str) -> JobView | None:
-    row = conn.execute(_BY_ID, {"id": job_id}).first()
-    return _job(row) if row else None
+    rows = _BY_ID.mapped(conn, id=job_id)
+    return _job(rows[0]) if rows else None
 
 
 def job_id_of_prefix(conn: Connection, prefix: str, visible_to: tuple[str, frozenset[str]] | None) -> list[str]:
@@ -199,7 +200,8 @@ def list_jobs(conn: Connection, wanted: JobFilter, limit: int) -> list[JobView]:
     newest = sorted(found, reverse=True)[:limit]
     if not newest:
         return []
-    return [_job(row) for row in conn.execute(_JOB.where(jobs.c.seq.in_(newest)).order_by(jobs.c.seq.desc()))]
+    query = _JOB.where(jobs.c.seq.in_(newest)).order_by(jobs.c.seq.desc())
+    return [_job(row) for row in conn.execute(query).mappings()]
 
 
 def _visible(visible_to: tuple[str, frozenset[str]]) -> list[Any]:
@@ -266,8 +268,8 @@ def find_task(conn: Connection, job: JobView, no: int) -> TaskView | None:
     """The task, also where it has no row yet; None where the job has no such number."""
     if not 0 <= no < job.total:
         return None
-    row = conn.execute(_TASK_BY_NO, {"job": job.id, "no": no}).first()
-    return _task(row) if row else _unexpanded(job, no)
+    rows = _TASK_BY_NO.mapped(conn, job=job.id, no=no)
+    return _task(rows[0]) if rows else _unexpanded(job, no)
 
 
 def list_tasks(
@@ -277,7 +279,7 @@ def list_tasks(
     query = _TASK.where(tasks.c.job_id == job.id, tasks.c.no > after).order_by(tasks.c.no).limit(limit)
     if state:
         query = query.where(tasks.c.state == state)
-    found = [_task(row) for row in conn.execute(query)]
+    found = [_task(row) for row in conn.execute(query).mappings()]
     implied = _implied_state(job)
     if len(found) < limit and (state is None or state == implied):
         first = max(job.expanded, after + 1)
@@ -337,8 +339,7 @@ def shares_of_job(conn: Connection, job_id: str) -> list[str]:
     return [row[0] for row in conn.execute(query)]
 
 
-def _job(row: Any) -> JobView:
-    m = row._mapping
+def _job(m: Mapping[Any, Any]) -> JobView:
     return JobView(
         seq=m["seq"],
         id=m["id"],
@@ -393,8 +394,7 @@ def _job(row: Any) -> JobView:
     )
 
 
-def _task(row: Any) -> TaskView:
-    m = row._mapping
+def _task(m: Mapping[Any, Any]) -> TaskView:
     return TaskView(
         no=m["no"],
         state=m["state"],
