@@ -8,7 +8,7 @@ from sirdar.domain.app import App, FileRef
 from sirdar.domain.job import Prepared, Refused
 from sirdar.domain.outcome import Outcome, Reason
 from sirdar.domain.problems import Problem
-from sirdar.domain.values import file_fault
+from sirdar.domain.value_files import file_fault
 from sirdar.services.apps import load_version
 from sirdar.services.appsecrets import open_secrets
 from sirdar.services.context import Services

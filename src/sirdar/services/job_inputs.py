@@ -7,7 +7,8 @@ from typing import Any
 from sirdar.domain.app import FILE_INPUTS, App, FileRef, InputSpec, InputType
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import FieldError, Problem
-from sirdar.domain.values import check, file_fault
+from sirdar.domain.value_files import file_fault
+from sirdar.domain.values import check
 from sirdar.services.context import Services
 from sirdar.services.files import resolve_uri
 from sirdar.services.outbound.addresses import AddressPolicy

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sirdar.domain.app import FILE_INPUTS, InputSpec, InputType, OutputSpec, OutputType
-from sirdar.domain.values import MAX_LIST, MAX_TEXT
+from sirdar.domain.value_checks import MAX_LIST, MAX_TEXT
 from sirdar.wire.description_fields import Fields, shown
 from sirdar.wire.yaml_lines import Node
 

@@ -8,7 +8,9 @@ from sirdar.domain.app import FILE_INPUTS, FILE_OUTPUTS, InputSpec, InputType, O
 from sirdar.domain.names import path_fault
 from sirdar.domain.patterns import MAX_PATTERN, pattern_fault
 from sirdar.domain.problems import FieldError
-from sirdar.domain.values import MAX_STRING, Invalid, check_value, describe
+from sirdar.domain.value_checks import MAX_STRING
+from sirdar.domain.value_words import Invalid, describe
+from sirdar.domain.values import check_value
 
 _STRINGS = frozenset({InputType.STRING, InputType.TEXT, InputType.SECRET})
 _NUMBERS = frozenset({InputType.NUMBER, InputType.INTEGER})

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sirdar.domain.app import App, InputSpec, InputType, OutputSpec, OutputType
-from sirdar.domain.values import MAX_FILES, MAX_LIST, MAX_STRING, MAX_TEXT
+from sirdar.domain.value_checks import MAX_FILES, MAX_LIST, MAX_STRING, MAX_TEXT
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 
 from sirdar.domain.app import FileRef, InputSpec, InputType
 from sirdar.domain.problems import FieldError
-from sirdar.domain.values import MAX_STRING, Invalid, check, describe, file_fault, from_text
+from sirdar.domain.value_checks import MAX_STRING
+from sirdar.domain.value_files import file_fault
+from sirdar.domain.value_texts import from_text
+from sirdar.domain.value_words import Invalid, describe
+from sirdar.domain.values import check
 
 SHA = "a" * 64
 
