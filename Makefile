@@ -7,6 +7,8 @@ PY := $(VENV)/bin/python
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 COMPILE := pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 T := tests
+# Test processes. Many tests wait for a clock, so one more than a small machine has cores; files stay whole.
+N := 3
 
 .PHONY: help env demo test check lint unit types bench lock format docs packages clean
 .DEFAULT_GOAL := help
@@ -48,16 +50,17 @@ packages: ## Debian packages that the tests need, where this user may install th
 
 test: packages env lint ## everything: static checks and all tests (T=tests/unit for a part)
 	@$(MAKE) --no-print-directory --silent -C examples/heat || echo "examples/heat was not built; tests of it will be skipped"
-	@$(PY) -m pytest --durations=15 --durations-min=1 $(T)
+	@$(PY) -m pytest -n $(N) --dist loadfile --durations=15 --durations-min=1 $(T)
 
-check: lint unit ## under 30 seconds: ruff, mypy, import contracts, unit tests
+check: env ## under 30 seconds: ruff, mypy, import contracts, unit tests
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit
 
 lint: env
 	@$(PY) scripts/lint
 
 # Without the tests that start an agent or a porter: `make test` has them.
 unit: env
-	@$(PY) -m pytest --quiet tests/unit --ignore=tests/unit/agent -m "not slow"
+	@$(PY) -m pytest --quiet -n 2 --dist worksteal tests/unit --ignore=tests/unit/agent -m "not slow"
 
 format: env ## write the code as ruff wants it
 	@$(VENV)/bin/ruff check --quiet --fix . ; $(VENV)/bin/ruff format --quiet .
