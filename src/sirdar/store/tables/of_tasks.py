@@ -1,0 +1,74 @@
+"""Tasks, and the attempts at them."""
+
+from sqlalchemy import CheckConstraint, Column, Float, Index, Integer, PrimaryKeyConstraint, Table, Text, text
+
+from sirdar.domain.states import AttemptState
+from sirdar.store.tables.base import cascade, metadata, one_of
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("job_id", Text, cascade("jobs.id"), nullable=False),
+    Column("no", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),  # the current one: only it can end the task
+    Column("last_attempt", Integer, nullable=False),  # the newest one given out
+    Column("offer", Integer, nullable=False, server_default="0"),  # the one that is offered and not accepted yet
+    Column("leased", Integer, nullable=False, server_default="0"),  # an attempt is offered, or the current one lives
+    Column("faults", Integer, nullable=False, server_default="0"),  # ends that were the platform's fault
+    Column("not_before", Float),
+    Column("resource_id", Text),
+    Column("ready_at", Float),
+    Column("staging_at", Float),
+    Column("started_at", Float),
+    Column("ended_at", Float),  # when the program ended
+    Column("reported_at", Float),  # when its outputs were here
+    Column("reason", Text),
+    Column("message", Text),
+    Column("exit_code", Integer),
+    Column("result_json", Text),
+    Column("stats_json", Text),
+    Column("stdout_json", Text),
+    Column("stderr_json", Text),
+    Column("debug_json", Text),
+    Column("status_message", Text),
+    Column("progress", Float),
+    Column("metrics_json", Text),
+    PrimaryKeyConstraint("job_id", "no"),
+    CheckConstraint("state IN ('READY', 'RUNNING', 'DONE', 'FAILED', 'CANCELLED')", name="state"),
+    CheckConstraint("attempt >= 0 AND attempt <= last_attempt", name="attempt"),
+    CheckConstraint("offer = 0 OR (offer = last_attempt AND offer > attempt AND leased = 1)", name="offer"),
+    CheckConstraint("(reason IS NULL) = (state IN ('READY', 'RUNNING'))", name="outcome"),
+    sqlite_with_rowid=False,
+)
+_RUNNING = text("state = 'RUNNING'")
+Index("ix_tasks_running", tasks.c.job_id, sqlite_where=_RUNNING, postgresql_where=_RUNNING)
+_REQUEUED = text("state = 'READY' AND leased = 0")
+Index("ix_tasks_ready", tasks.c.job_id, tasks.c.no, sqlite_where=_REQUEUED, postgresql_where=_REQUEUED)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("job_id", Text, nullable=False),
+    Column("task_no", Integer, nullable=False),
+    Column("no", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("resource_id", Text, nullable=False),
+    Column("session", Text, nullable=False),  # the agent's life that it was offered to
+    Column("offered_at", Float, nullable=False),
+    Column("accepted_at", Float),
+    Column("started_at", Float),
+    Column("ended_at", Float),
+    Column("cancel_at", Float),  # the agent shall end it
+    Column("reason", Text),
+    Column("message", Text),
+    Column("exit_code", Integer),
+    PrimaryKeyConstraint("job_id", "task_no", "no"),
+    one_of("state", AttemptState),
+    CheckConstraint("(state = 'ENDED') = (reason IS NOT NULL)", name="outcome"),
+    sqlite_with_rowid=False,
+)
+_LIVE = text("state <> 'ENDED'")
+Index("ix_attempts_live", attempts.c.resource_id, sqlite_where=_LIVE, postgresql_where=_LIVE)
+_OFFERED = text("state = 'OFFERED'")
+Index("ix_attempts_offered", attempts.c.offered_at, sqlite_where=_OFFERED, postgresql_where=_OFFERED)
