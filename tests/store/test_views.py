@@ -12,24 +12,24 @@ from sirdar.domain.states import State
 from sirdar.services.explain import explain_now
 from sirdar.services.jobs import visible_to
 from sirdar.services.signin import token_hash
-from sirdar.store import job_shares, job_views, resources
+from sirdar.store import job_lists, job_shares, job_views, resources, task_views
 from sirdar.store import tables as t
 from sirdar.store.engine import Tx
-from sirdar.store.job_views import JobFilter
+from sirdar.store.job_lists import JobFilter
 
 ANNA, BORIS = visible_to(caller("anna")), visible_to(caller("boris"))
 
 
 def ids(ledger: Ledger, limit: int = 40, **wanted: Any) -> list[str]:
     narrowed = JobFilter(**{"visible_to": ANNA, **wanted})
-    return [job.id for job in ledger.read(lambda conn: job_views.list_jobs(conn, narrowed, limit))]
+    return [job.id for job in ledger.read(lambda conn: job_lists.list_jobs(conn, narrowed, limit))]
 
 
 def tasks(ledger: Ledger, job_id: str, **wanted: Any) -> list[tuple[int, str]]:
-    def read(conn: sa.Connection) -> list[job_views.TaskView]:
+    def read(conn: sa.Connection) -> list[task_views.TaskView]:
         job = job_views.find_job(conn, job_id)
         assert job is not None
-        return job_views.list_tasks(conn, job, **wanted)
+        return task_views.list_tasks(conn, job, **wanted)
 
     return [(task.no, task.state) for task in ledger.read(read)]
 
@@ -43,7 +43,7 @@ def share(ledger: Ledger, job_id: str, subject: str) -> None:
 
 def test_the_newest_first_page_by_page(ledger: Ledger) -> None:
     made = [ledger.submit() for _ in range(7)]
-    first = ledger.read(lambda conn: job_views.list_jobs(conn, JobFilter(visible_to=ANNA), 3))
+    first = ledger.read(lambda conn: job_lists.list_jobs(conn, JobFilter(visible_to=ANNA), 3))
     assert [job.id for job in first] == made[:3:-1]
     second = ids(ledger, 3, before_seq=first[-1].seq)
     assert second == [made[3], made[2], made[1]]
@@ -133,10 +133,10 @@ def test_tasks_that_never_got_a_row_end_with_their_job(ledger: Ledger) -> None:
 
 def test_a_task_that_never_started_says_so_and_since_when(ledger: Ledger) -> None:
     def told(job_id: str) -> list[tuple[str | None, float | None]]:
-        def read(conn: sa.Connection) -> list[job_views.TaskView]:
+        def read(conn: sa.Connection) -> list[task_views.TaskView]:
             job = job_views.find_job(conn, job_id)
             assert job is not None
-            return job_views.list_tasks(conn, job)
+            return task_views.list_tasks(conn, job)
 
         return [(task.message, task.ended_at) for task in ledger.read(read)]
 
@@ -161,7 +161,7 @@ def test_one_task(ledger: Ledger) -> None:
     def states(conn: sa.Connection) -> list[str | None]:
         job = job_views.find_job(conn, job_id)
         assert job is not None
-        found = [job_views.find_task(conn, job, no) for no in (-1, 0, 1, 2)]
+        found = [task_views.find_task(conn, job, no) for no in (-1, 0, 1, 2)]
         return [task.state if task else None for task in found]
 
     assert ledger.read(states) == [None, "READY", "READY", None]

@@ -15,7 +15,7 @@ from sirdar.api.paging import iso
 from sirdar.domain.problems import Problem
 from sirdar.services.jobs import show_job
 from sirdar.services.watch import Told, watch
-from sirdar.store import job_views
+from sirdar.store import job_events
 
 router = APIRouter(tags=["jobs"])
 
@@ -48,7 +48,7 @@ async def events(
         after = int(last)
     shown = await show_job(services, caller, job_id, link=share)
     if "application/json" in request.headers.get("accept", ""):
-        found = await services.store.read(lambda conn: job_views.list_events(conn, shown.job.id, after=after))
+        found = await services.store.read(lambda conn: job_events.list_events(conn, shown.job.id, after=after))
         listed = [{"id": e.seq, "at": iso(e.at), "kind": e.kind, **e.data} for e in found]
         return Response(to_json(listed), media_type="application/json")
     streams = tuple(name for name in ("stdout", "stderr") if name in log.split(","))

@@ -26,9 +26,11 @@ from sirdar.services.jobs import show_job
 from sirdar.services.never_fits import warnings_of
 from sirdar.services.resubmit import resubmit
 from sirdar.services.streams import CHUNK_BYTES, read_stream
-from sirdar.store import job_views
+from sirdar.store import job_events, job_lists, task_views
 from sirdar.store import jobs as job_store
-from sirdar.store.job_views import EventView, JobFilter, JobView
+from sirdar.store.job_events import EventView
+from sirdar.store.job_lists import JobFilter
+from sirdar.store.job_views import JobView
 from sirdar.wire.submit import ResubmitRequest
 
 router = APIRouter(tags=["jobs"])
@@ -175,7 +177,7 @@ async def tasks(
 
     def read(conn: Any) -> Any:
         job = job_service.find_seen(conn, caller, job_id, link=share)
-        listed = job_views.list_tasks(
+        listed = task_views.list_tasks(
             conn,
             job,
             state=_states([state])[0] if state else None,
@@ -201,11 +203,11 @@ async def one_task(services: ServicesDep, caller: ViewerDep, job_id: str, no: in
 
     def read(conn: Any) -> Any:
         job = job_service.find_seen(conn, caller, job_id, link=share)
-        task = job_views.find_task(conn, job, no)
+        task = task_views.find_task(conn, job, no)
         if task is None:
             raise Problem("not_found", f"Job {job.id} has no task {no}; it has {job.total}.")
         items = job_store.load_items(conn, job.id, [no]) if job.many else {}
-        return job, task, items.get(no, {}), job_views.attempts_of_task(conn, job.id, no)
+        return job, task, items.get(no, {}), task_views.attempts_of_task(conn, job.id, no)
 
     job, task, item, attempts = await services.store.read(read)
     body = render_task(job, task, {**job.inputs, **item})
@@ -236,7 +238,7 @@ async def children(
 
     def read(conn: Any) -> list[JobView]:
         job = job_service.find_seen(conn, caller, job_id)
-        return job_views.children(conn, job.id, before_seq=_cursor(after), limit=limit + 1)
+        return job_lists.children(conn, job.id, before_seq=_cursor(after), limit=limit + 1)
 
     found = await services.store.read(read)
     base = services.settings.url
@@ -273,7 +275,7 @@ async def _stream_log(services: Services, job_id: str) -> Any:
 
 
 def _events_after(conn: Any, *, job_id: str, after: int) -> list[EventView]:
-    return job_views.list_events(conn, job_id, after=after)
+    return job_events.list_events(conn, job_id, after=after)
 
 
 @router.get("/api/jobs/{job_id}/stdout", response_class=PlainTextResponse)
@@ -323,46 +325,6 @@ async def _stream(
         "cache-control": "no-store",
     }
     return Response(piece.content, 200, headers, "text/plain; charset=utf-8")
-
-
-# ---------------------------------------------------------------- share
-
-
-@router.get("/api/jobs/{job_id}/share")
-async def shares(services: ServicesDep, caller: CallerDep, job_id: str) -> dict[str, Any]:
-    """Who else may look at the job."""
-
-    def read(conn: Any) -> Any:
-        job = job_service.find_seen(conn, caller, job_id)
-        return job, job_views.shares_of_job(conn, job.id)
-
-    job, subjects = await services.store.read(read)
-    return {"subjects": subjects, "link": job.shared_by_link}
-
-
-@router.put("/api/jobs/{job_id}/share/{subject}")
-async def share_with(services: ServicesDep, caller: CallerDep, job_id: str, subject: str) -> dict[str, Any]:
-    """Let ``user:NAME`` or ``group:NAME`` look at the job."""
-    return {"subjects": await job_service.share_job(services, caller, job_id, subject)}
-
-
-@router.post("/api/jobs/{job_id}/share/link", status_code=201)
-async def share_link(services: ServicesDep, caller: CallerDep, job_id: str) -> dict[str, str]:
-    """Make an address under which anybody may look at the job."""
-    return {"url": await job_service.share_link(services, caller, job_id)}
-
-
-@router.delete("/api/jobs/{job_id}/share/link")
-async def revoke_link(services: ServicesDep, caller: CallerDep, job_id: str) -> dict[str, bool]:
-    """Make the address stop working."""
-    await job_service.revoke_link(services, caller, job_id)
-    return {"link": False}
-
-
-@router.delete("/api/jobs/{job_id}/share/{subject}")
-async def unshare(services: ServicesDep, caller: CallerDep, job_id: str, subject: str) -> dict[str, Any]:
-    """Take a share back."""
-    return {"subjects": await job_service.unshare_job(services, caller, job_id, subject)}
 
 
 # ---------------------------------------------------------------- parameters

@@ -11,7 +11,8 @@ from sirdar.domain.outcome import Reason
 from sirdar.services.job_files import inputs_with_uris, job_prefix, result_with_uris
 from sirdar.services.jobs import Shown
 from sirdar.services.submit import Submitted
-from sirdar.store.job_views import JobView, TaskView
+from sirdar.store.job_views import JobView
+from sirdar.store.task_views import TaskView
 
 SECRET = "(secret)"  # noqa: S105
 INLINE_RESULTS = 10_000

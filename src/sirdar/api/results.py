@@ -4,7 +4,7 @@ from typing import Any
 
 from sirdar.api.render import INLINE_RESULTS, render_results
 from sirdar.services.context import Services
-from sirdar.store import job_views
+from sirdar.store import task_views
 from sirdar.store.job_views import JobView
 
 PAGE = 2000
@@ -28,6 +28,6 @@ async def results_of(services: Services, job: JobView) -> list[Any] | str | None
 async def results_page(services: Services, job: JobView, after: int) -> list[Any]:
     """The results of the next tasks after that number, nulls among them."""
     count = min(PAGE, job.total - after - 1)
-    rows = await services.store.read(lambda conn: job_views.results(conn, job.id, after=after, limit=count))
+    rows = await services.store.read(lambda conn: task_views.results(conn, job.id, after=after, limit=count))
     found = render_results(job, [row for row in rows if row[0] <= after + count])
     return [found.get(no) for no in range(after + 1, after + 1 + count)]

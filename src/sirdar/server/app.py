@@ -18,6 +18,7 @@ from sirdar.api import (
     events,
     files,
     health,
+    job_shares,
     jobs,
     people,
     publish,
@@ -78,7 +79,22 @@ def build_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.assigner = assigner
     app.state.desk = Desk(services.settings, services.store, services.keys, assigner, services.blobs)
-    for module in (health, auth, people, publish, apps, files, agent_blobs, agent, resources, events, jobs, submit):
+    whose = (
+        health,
+        auth,
+        people,
+        publish,
+        apps,
+        files,
+        agent_blobs,
+        agent,
+        resources,
+        events,
+        jobs,
+        job_shares,
+        submit,
+    )
+    for module in whose:
         app.include_router(module.router)
     app.include_router(web.router)
     errors.install(app, services.settings)

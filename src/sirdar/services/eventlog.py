@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sirdar.domain.ids import AttemptKey, JobId
-from sirdar.store.job_views import EventView
+from sirdar.store.job_events import EventView
 
 ENDINGS = {"DONE": "DONE", "FAILED": "FAILED", "CANCELLED": "CANCELED"}
 

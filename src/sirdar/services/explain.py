@@ -10,10 +10,11 @@ from sirdar.services.context import Services
 from sirdar.services.holders import words_of_holders
 from sirdar.services.jobs import find_seen
 from sirdar.services.places import places_now
-from sirdar.store import job_views
+from sirdar.store import job_views, task_views
 from sirdar.store import jobs as job_store
-from sirdar.store.job_views import JobView, TaskView
+from sirdar.store.job_views import JobView
 from sirdar.store.people import Conn
+from sirdar.store.task_views import TaskView
 
 WHO = {
     Fault.NOBODY: "Nobody has to act.",
@@ -53,7 +54,7 @@ def explain_now(conn: Conn, caller: Caller | None, job_id: str, *, now: float, l
         return _ended(conn, job)
     if job.state == "SUBMITTED":
         return _preparing(conn, job)
-    tasks = job_views.list_tasks(conn, job, limit=200)
+    tasks = task_views.list_tasks(conn, job, limit=200)
     return _on_its_way(conn, caller, job, tasks, now)
 
 
@@ -66,7 +67,7 @@ def _ended(conn: Conn, job: JobView) -> Explanation:
         why.append(Why("cancelled_by", f"Cancelled by {job.cancel_requested_by}."))
     hint = None
     if reason.fault is Fault.PROGRAM:
-        failed = job_views.list_tasks(conn, job, state="FAILED", limit=1) if job.many else []
+        failed = task_views.list_tasks(conn, job, state="FAILED", limit=1) if job.many else []
         hint = f"sirdar job logs {job.id}" + (f" --task {failed[0].no}" if failed else "")
     return Explanation(job.state, job.message or MEANING[reason], tuple(why), hint)
 

@@ -11,12 +11,14 @@ from sirdar.services.access import own_job, require_scope, seen_job
 from sirdar.services.context import Services
 from sirdar.services.report import new_batch
 from sirdar.services.signin import token_hash
-from sirdar.store import job_shares, job_views
+from sirdar.store import job_lists, job_shares, job_views, task_views
 from sirdar.store import jobs as job_store
 from sirdar.store.engine import Tx
-from sirdar.store.job_views import JobFilter, JobView, TaskView
+from sirdar.store.job_lists import JobFilter
+from sirdar.store.job_views import JobView
 from sirdar.store.notices import NoticeView, notices_of_job
 from sirdar.store.people import Conn
+from sirdar.store.task_views import TaskView
 
 ID_CHARS = 16
 PREFIX_CHARS = 4
@@ -49,7 +51,7 @@ def show_now(conn: Conn, caller: Caller | None, job_id: str, *, link: str | None
 
 
 def _shown(conn: Conn, caller: Caller | None, job: JobView) -> Shown:
-    task = job_views.find_task(conn, job, 0) if not job.many else None
+    task = task_views.find_task(conn, job, 0) if not job.many else None
     may_act = caller is not None and (caller.user_id == job.owner_id or caller.administers) and caller.has(Scope.RUN)
     asked = may_act and job.notify_json is not None and job.ended_at is not None
     return Shown(job, task, may_act, tuple(notices_of_job(conn, job.id)) if asked else ())
@@ -84,7 +86,7 @@ async def list_jobs(services: Services, caller: Caller, wanted: JobFilter, limit
     require_scope(caller, Scope.READ)
     everything = caller.administers and wanted.owner is not None
     narrowed = replace(wanted if everything else _with_visibility(wanted, caller), apps=caller.apps)
-    return await services.store.read(lambda conn: job_views.list_jobs(conn, narrowed, limit))
+    return await services.store.read(lambda conn: job_lists.list_jobs(conn, narrowed, limit))
 
 
 def _with_visibility(wanted: JobFilter, caller: Caller) -> JobFilter:
@@ -145,7 +147,7 @@ async def delete_by_name(services: Services, caller: Caller, name: str) -> int:
 
     def run(tx: Tx) -> int:
         require_scope(caller, Scope.RUN)
-        found = job_views.list_jobs(tx.conn, wanted, DELETE_AT_ONCE)
+        found = job_lists.list_jobs(tx.conn, wanted, DELETE_AT_ONCE)
         for job in found:
             _delete(tx, services, job, caller)
         if found:
@@ -193,7 +195,7 @@ def _share(tx: Tx, caller: Caller, job_id: str, subject: str, *, wanted: bool) -
     else:
         job_shares.remove(tx, job.id, subject)
     audit.record(tx, caller, "job.share" if wanted else "job.unshare", f"job:{job.id}", subject=subject)
-    return job_views.shares_of_job(tx.conn, job.id)
+    return job_shares.shares_of_job(tx.conn, job.id)
 
 
 async def share_link(services: Services, caller: Caller, job_id: str) -> str:

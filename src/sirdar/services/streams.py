@@ -9,9 +9,10 @@ from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
 from sirdar.services.context import Services
 from sirdar.services.jobs import find_seen
-from sirdar.store import job_views
-from sirdar.store.job_views import JobView, TaskView
+from sirdar.store import task_views
+from sirdar.store.job_views import JobView
 from sirdar.store.people import Conn
+from sirdar.store.task_views import TaskView
 
 CHUNK_BYTES = 1 << 20
 
@@ -42,7 +43,7 @@ async def read_stream(
 
     def find(conn: Conn) -> tuple[JobView, TaskView | None]:
         job = find_seen(conn, caller, job_id, link=link)
-        return job, job_views.find_task(conn, job, task)
+        return job, task_views.find_task(conn, job, task)
 
     job, row = await services.store.read(find)
     if row is None:

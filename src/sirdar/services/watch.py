@@ -9,8 +9,8 @@ from sirdar.domain.people import Caller
 from sirdar.services.context import Services
 from sirdar.services.jobs import Shown, show_now
 from sirdar.services.streams import read_stream
-from sirdar.store import job_views
-from sirdar.store.job_views import EventView
+from sirdar.store import job_events
+from sirdar.store.job_events import EventView
 from sirdar.store.people import Conn
 
 TASK_KINDS = frozenset({"offered", "running", "returned", "ended", "reachable"})
@@ -72,7 +72,7 @@ async def watch(
 def _look(
     conn: Conn, *, caller: Caller | None, job_id: str, after: int, link: str | None
 ) -> tuple[list[EventView], Shown]:
-    return job_views.list_events(conn, job_id, after=after, limit=LOOK), show_now(conn, caller, job_id, link=link)
+    return job_events.list_events(conn, job_id, after=after, limit=LOOK), show_now(conn, caller, job_id, link=link)
 
 
 def _tell(events: list[EventView], shown: Shown) -> list[Told]:

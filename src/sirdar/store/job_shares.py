@@ -24,3 +24,9 @@ def remove(tx: Tx, job_id: str, subject: str) -> None:
 
 def set_link(tx: Tx, job_id: str, link_hash: str | None) -> None:
     tx.conn.execute(sa.update(jobs).where(jobs.c.id == job_id).values(share_hash=link_hash))
+
+
+def shares_of_job(conn: Connection, job_id: str) -> list[str]:
+    """The users and groups that it was shared with."""
+    query = sa.select(job_shares.c.subject).where(job_shares.c.job_id == job_id).order_by(job_shares.c.subject)
+    return [row[0] for row in conn.execute(query)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sirdar.domain.ids import AttemptKey, JobId
 from sirdar.domain.problems import Problem
 from sirdar.services.context import Services
-from sirdar.store.job_views import TaskView
+from sirdar.store.task_views import TaskView
 
 STREAMS = ("stdout", "stderr")
 TAIL_BYTES = 64 * 1024

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 from sirdar.domain.app import FileRef
 from sirdar.domain.states import State
 from sirdar.store.job_places import Place
-from sirdar.store.job_views import JobView, TaskView
+from sirdar.store.job_views import JobView
+from sirdar.store.task_views import TaskView
 from sirdar.web import formats
 
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg")

@@ -13,10 +13,12 @@ from sirdar.services.explain import Explanation, explain_now
 from sirdar.services.job_files import inputs_with_uris, job_prefix, result_with_uris
 from sirdar.services.jobs import Shown
 from sirdar.services.resubmit import resubmit
-from sirdar.store import job_places, job_views
+from sirdar.store import job_lists, job_places, job_shares, task_views
+from sirdar.store.job_lists import JobFilter
 from sirdar.store.job_places import Place
-from sirdar.store.job_views import JobFilter, JobView, TaskView
+from sirdar.store.job_views import JobView
 from sirdar.store.people import Conn
+from sirdar.store.task_views import TaskView
 from sirdar.web import job_log, job_words, session
 from sirdar.web.job_words import Named
 from sirdar.web.pages import Page, PageRoute, go_to, open_page, show
@@ -149,17 +151,17 @@ def _facts(
 ) -> JobFacts:
     shown = jobs.show_now(conn, caller, job_id, link=link)
     job = shown.job
-    tasks = job_views.list_tasks(conn, job, after=after, limit=ROWS + 1)
+    tasks = task_views.list_tasks(conn, job, after=after, limit=ROWS + 1)
     chosen = shown.task
     if job.many and number is not None:
-        chosen = job_views.find_task(conn, job, number)
+        chosen = task_views.find_task(conn, job, number)
     return JobFacts(
         shown=shown,
         tasks=tasks,
         task=chosen,
         place=job_places.places_of(conn, [job.id]).get(job.id),
-        children=job_views.children(conn, job.id, limit=CHILDREN + 1) if caller is not None else [],
-        shares=job_views.shares_of_job(conn, job.id) if shown.may_act else [],
+        children=job_lists.children(conn, job.id, limit=CHILDREN + 1) if caller is not None else [],
+        shares=job_shares.shares_of_job(conn, job.id) if shown.may_act else [],
         explained=explain_now(conn, caller, job.id, now=now, link=link),
     )
 

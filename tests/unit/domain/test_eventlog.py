@@ -6,7 +6,7 @@ import re
 import pytest
 
 from sirdar.services.eventlog import Seen, lines_of
-from sirdar.store.job_views import EventView
+from sirdar.store.job_events import EventView
 
 WORDS = ("submitted", "sent to", "RUNNING", "COMPLETED", '"DONE"', "is DONE")
 

@@ -8,7 +8,7 @@ from sirdar.services.notify.letters import JobEnd, letter, payload
 from sirdar.services.notify.schedule import Delivery, GaveUp
 from sirdar.services.outbound.addresses import AddressPolicy
 from sirdar.services.settings import Settings
-from sirdar.store import job_views
+from sirdar.store import job_views, task_views
 from sirdar.store.notices import Notice
 from sirdar.store.people import Conn
 
@@ -59,7 +59,7 @@ def _end(conn: Conn, settings: Settings, job_id: str) -> JobEnd | None:
     job = job_views.find_job(conn, job_id)
     if job is None or job.ended_at is None:
         return None
-    task = job_views.find_task(conn, job, 0) if not job.many else None
+    task = task_views.find_task(conn, job, 0) if not job.many else None
     return JobEnd(
         job_id=job.id,
         app=f"{job.app_owner}/{job.app_alias}",

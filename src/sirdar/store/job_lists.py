@@ -1,0 +1,112 @@
+"""Lists of jobs, keyed by ``jobs.seq``, newest first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from sirdar.store.job_views import JOB, JobView, job_of
+from sirdar.store.tables import apps, job_shares, jobs, users, versions
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """What a list of jobs is narrowed to. ``visible_to``: (user id, subjects) or None for everything."""
+
+    visible_to: tuple[str, frozenset[str]] | None = None
+    state: Sequence[str] = ()
+    app: str | None = None  # owner/alias, alias or id
+    text: str | None = None
+    owner: str | None = None
+    since: float | None = None
+    until: float | None = None
+    parent: str | None = None
+    name: str | None = None
+    before_seq: int | None = None
+    apps: frozenset[str] | None = None  # ids of the only applications whose jobs may be seen
+
+
+def list_jobs(conn: Connection, wanted: JobFilter, limit: int) -> list[JobView]:
+    """The newest first.
+
+    Their numbers are found first, in the indexes alone: for each way to be visible, and each state, the newest ``limit``.
+    """
+    conditions = _conditions(conn, wanted)
+    ways = _visible(wanted.visible_to) if wanted.visible_to is not None else [sa.true()]
+    states = [jobs.c.state == state for state in dict.fromkeys(wanted.state)] or [sa.true()]
+    found: set[int] = set()
+    for way in ways:
+        for state in states:
+            query = sa.select(jobs.c.seq).where(way, state, *conditions).order_by(jobs.c.seq.desc()).limit(limit)
+            found |= set(conn.execute(query).scalars())
+    newest = sorted(found, reverse=True)[:limit]
+    if not newest:
+        return []
+    query = JOB.where(jobs.c.seq.in_(newest)).order_by(jobs.c.seq.desc())
+    return [job_of(row) for row in conn.execute(query).mappings()]
+
+
+def children(conn: Connection, job_id: str, *, before_seq: int | None = None, limit: int = 40) -> list[JobView]:
+    return list_jobs(conn, JobFilter(parent=job_id, before_seq=before_seq), limit)
+
+
+def _visible(visible_to: tuple[str, frozenset[str]]) -> list[Any]:
+    """One's own jobs, and those that are shared: each by its own index."""
+    user_id, subjects = visible_to
+    shared = sa.select(job_shares.c.job_id).where(job_shares.c.subject.in_(sorted(subjects)))
+    return [jobs.c.owner_id == user_id, jobs.c.id.in_(shared)]
+
+
+def _conditions(conn: Connection, wanted: JobFilter) -> list[Any]:
+    conditions: list[Any] = []
+    if wanted.app:
+        conditions += _of_app(conn, wanted.app)
+    if wanted.apps is not None:
+        conditions.append(jobs.c.app_id.in_(sorted(wanted.apps)))
+    if wanted.text:
+        conditions.append(_with_text(conn, wanted.text))
+    if wanted.owner is not None:
+        owner = conn.execute(sa.select(users.c.id).where(users.c.name == wanted.owner)).scalar()
+        conditions.append(jobs.c.owner_id == owner)
+    pairs: tuple[tuple[Any, Any], ...] = (
+        (wanted.since, jobs.c.created_at.__ge__),
+        (wanted.until, jobs.c.created_at.__lt__),
+        (wanted.parent, jobs.c.parent_job.__eq__),
+        (wanted.name, jobs.c.name.__eq__),
+        (wanted.before_seq, jobs.c.seq.__lt__),
+    )
+    return conditions + [compare(value) for value, compare in pairs if value is not None]
+
+
+def _with_text(conn: Connection, text: str) -> Any:
+    """The text stands in the job's name or id, or in the application's alias. ASCII letters match in either case."""
+    pattern = "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    ignores_case = conn.dialect.name == "sqlite"
+
+    def like(column: Any) -> Any:
+        return column.like(pattern, escape="\\") if ignores_case else column.ilike(pattern, escape="\\")
+
+    named = [row[0] for row in conn.execute(sa.select(apps.c.id).where(like(apps.c.alias)))]
+    return sa.or_(like(jobs.c.name), like(jobs.c.id), *([jobs.c.app_id.in_(named)] if named else []))
+
+
+def _of_app(conn: Connection, reference: str) -> list[Any]:
+    """Jobs of the applications, and of the version, that ``owner/alias@N``, ``alias`` or an id may mean."""
+    owner, _, alias = reference.rpartition("/")
+    alias, _, number = alias.partition("@")
+    query = sa.select(apps.c.id).join(users, users.c.id == apps.c.owner_id)
+    if owner:
+        query = query.where(apps.c.alias == alias, users.c.name == owner)
+    else:
+        query = query.where(sa.or_(apps.c.id == alias, apps.c.alias == alias))
+    found = list(conn.execute(query).scalars())
+    plain = number.isascii() and number.isdecimal() and len(number) < 10
+    if not found or (number and not plain):
+        return [sa.false()]
+    of_app = jobs.c.app_id == found[0] if len(found) == 1 else jobs.c.app_id.in_(found)
+    if not number:
+        return [of_app]
+    published = sa.select(versions.c.id).where(versions.c.app_id.in_(found), versions.c.number == int(number))
+    return [of_app, jobs.c.version_id.in_(published)]
