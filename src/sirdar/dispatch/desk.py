@@ -142,7 +142,7 @@ class Desk:
                 return (
                     self._answer(known, claimed) if claimed is not None else _render(known.row, Report(), Offers(), [])
                 )
-        reply, parked = await self._store.write(lambda tx: self._serve(tx, known, request, future))
+        reply, parked = await self._store.write(lambda tx: self._serve(tx, known, request, future), patient=True)
         if parked is None or request.claim is None:
             return reply
         claimed = await self._await(parked, min(request.claim.wait_s, self._settings.claim_wait_s))

@@ -26,6 +26,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import QueuePool
 
 from sirdar.domain.problems import Problem
+from sirdar.store.gather import Gatherer
 
 T = TypeVar("T")
 Merge: TypeAlias = "Callable[[Tx, list[Any]], Sequence[Any]]"
@@ -92,6 +93,8 @@ class _Command:
     error: BaseException | None = None
     merge: "Merge | None" = None  # how commands of one kind are run together
     item: Any = None
+    patient: bool = False
+    queued_at: float = 0.0
 
 
 class Store:
@@ -144,12 +147,12 @@ class Store:
         self.write_engine.dispose()
         self.read_engine.dispose()
 
-    async def write(self, run: Callable[[Tx], T]) -> T:
-        """Run in the next transaction; returns (or raises) after the commit."""
+    async def write(self, run: Callable[[Tx], T], *, patient: bool = False) -> T:
+        """Run in the next transaction; returns (or raises) after the commit. ``patient``: in a burst, others go first."""
         if self._closed:
             raise Problem("unavailable", "The server is stopping.", hint="Send the request again.")
         loop = asyncio.get_running_loop()
-        command = _Command(run, loop, loop.create_future())
+        command = _Command(run, loop, loop.create_future(), patient=patient, queued_at=time.monotonic())
         self._queue.put(command)
         result: T = await command.future
         return result
@@ -193,21 +196,9 @@ class Store:
     # ------------------------------------------------------------ the writer's thread
 
     def _write_forever(self) -> None:
-        while (first := self._queue.get()) is not None:
-            batch = [first]
-            stop = False
-            while len(batch) < MAX_BATCH:
-                try:
-                    more = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if more is None:
-                    stop = True
-                    break
-                batch.append(more)
+        gatherer = Gatherer(self._queue, MAX_BATCH)
+        while (batch := gatherer.next()) is not None:
             self._run_batch(batch)
-            if stop:
-                return
 
     def _run_batch(self, batch: list[_Command]) -> None:
         """Commit the batch and answer; what fails alone is answered alone, and what may pass is tried again."""
