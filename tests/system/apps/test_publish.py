@@ -103,8 +103,8 @@ def entry(path: str, content: bytes) -> dict[str, Any]:
         ([entry("a", b"x"), entry("a", b"x")], "files.1"),
         ([entry("a", b"x"), entry("a/b", b"x")], "files.1"),
         ([{**entry("a", b"x"), "sha256": "../../key"}], "files.0"),
-        ([{**entry("a", b"x"), "size": -1}], "files.0.size"),
-        ([{**entry("a", b"x"), "size": "1"}], "files.0.size"),
+        ([{**entry("a", b"x"), "size": -1}], "files[0].size"),
+        ([{**entry("a", b"x"), "size": "1"}], "files[0].size"),
     ],
 )
 def test_files_that_cannot_be(anna: Any, files: list[dict[str, Any]], field: str) -> None:
