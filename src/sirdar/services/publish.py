@@ -197,12 +197,12 @@ def _file_errors(files: Sequence[FileEntry]) -> list[FieldError]:
     paths: set[str] = set()
     for number, file in enumerate(files):
         if fault := _file_fault(file, paths):
-            errors.append(FieldError(f"files.{number}", fault))
+            errors.append(FieldError(f"files[{number}]", fault))
         paths.add(file.path)
     for number, file in enumerate(files):
         parts = file.path.split("/")
         if any("/".join(parts[:depth]) in paths for depth in range(1, len(parts))):
-            errors.append(FieldError(f"files.{number}", f"{file.path[:200]!a} lies in what is itself a file"))
+            errors.append(FieldError(f"files[{number}]", f"{file.path[:200]!a} lies in what is itself a file"))
     return errors
 
 
@@ -225,7 +225,7 @@ def check_sizes(files: Sequence[FileEntry], here: Mapping[str, int]) -> None:
         found = here.get(file.sha256, file.size_bytes)
         if found != file.size_bytes:
             detail = f"{file.path} has {found} bytes, not {file.size_bytes}."
-            raise Problem("invalid_field", detail, field=f"files.{number}.size")
+            raise Problem("invalid_field", detail, field=f"files[{number}].size")
 
 
 def _own_app(conn: Conn, caller: Caller, alias: str) -> AppRecord | None:
