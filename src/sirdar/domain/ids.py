@@ -1,6 +1,7 @@
 """Names of things: typed ids and the key of an attempt."""
 
 import re
+from base64 import b32encode
 from dataclasses import dataclass
 from typing import NewType
 
@@ -14,6 +15,7 @@ Sha256 = NewType("Sha256", str)
 # Crockford's base 32 in lower case: no i, l, o, u, so an id survives being read aloud.
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 ID_BYTES = 10
+_CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", ALPHABET.encode())
 _WORD = re.compile(r"[0-9A-Za-z]+")
 _NUMBER = re.compile(r"[0-9]{1,9}")  # fits the columns
 
@@ -22,8 +24,7 @@ def encode_id(raw: bytes) -> str:
     """Text of an id: 16 characters for 10 bytes (80 bits). It holds no dash, so ids can be joined by dashes."""
     if len(raw) != ID_BYTES:
         raise ValueError(f"an id is made of {ID_BYTES} bytes, not {len(raw)}")
-    number = int.from_bytes(raw, "big")
-    return "".join(ALPHABET[(number >> shift) & 31] for shift in range(75, -5, -5))
+    return b32encode(raw).translate(_CROCKFORD).decode()
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -96,7 +96,6 @@ class _Walk:
         self._services = services
         self._caller = caller
         self._known: dict[str, FileRef] = {}
-        self._policy = AddressPolicy.from_lines(services.settings.fetch_allow)
         self.blobs: set[str] = set()
         self.urls: set[str] = set()
         self.errors: list[FieldError] = []
@@ -141,7 +140,7 @@ class _Walk:
         if url in self.urls:
             return
         try:
-            self._policy.check_now(url)
+            AddressPolicy.from_lines(self._services.settings.fetch_allow).check_now(url)
         except Problem as problem:
             raise Problem(
                 problem.code, f"{place}: {problem.detail}", field=place, expected=problem.expected, hint=problem.hint
