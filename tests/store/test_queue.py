@@ -173,6 +173,16 @@ def test_a_second_call_of_an_agent_answers_the_first(ledger: Ledger) -> None:
     assert answers(ledger, [second]) == [[f"{job}-0-0"]]
 
 
+def test_a_call_of_an_earlier_life_gets_nothing(ledger: Ledger) -> None:
+    """Its connection may not be known to be gone yet; what it is answered with would be lost until the offer expires."""
+    agent = ledger.attach()
+    (dead,) = held(ledger, agent)
+    agent.hello(new=True)
+    job = ledger.submit()
+    assert answers(ledger, [dead]) == [[]]
+    assert agent.take() == [f"{job}-0-0"]
+
+
 def test_a_transaction_that_fails_leaves_the_claims_held(ledger: Ledger) -> None:
     agent = ledger.attach()
     calls = held(ledger, agent)

@@ -104,6 +104,13 @@ class Assigner:
                     self._again.ring()
         return dry
 
+    def drop(self, resource_id: str) -> None:
+        """Answer a held claim empty: its agent has begun another session."""
+        with self._lock:
+            claim = self._parked.pop(resource_id, None)
+        if claim is not None:
+            _resolve(claim, ClaimReply(Offers(), []))
+
     def unpark(self, claim: ParkedClaim) -> bool:
         """Stop holding it. False: it is being answered just now, the future will get its value."""
         with self._lock:

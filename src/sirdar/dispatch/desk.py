@@ -91,7 +91,12 @@ class Desk:
 
     async def hello(self, resource_id: str, request: HelloRequest) -> HelloReply:
         settings = self._settings
-        greeting = await self._store.write(lambda tx: attach.hello(tx, settings, resource_id, request))
+
+        def greet(tx: Tx) -> attach.Greeting:
+            self._assigner.drop(resource_id)  # a call of the session before: what it were answered with would be lost
+            return attach.hello(tx, settings, resource_id, request)
+
+        greeting = await self._store.write(greet)
         row = replace(greeting.row, session=request.session, capabilities=request.capabilities.model_dump())
         self._known[resource_id] = _Known(row)
         shared = row.embedded
@@ -157,6 +162,7 @@ class Desk:
 
     def _answer(self, known: _Known, claimed: ClaimReply) -> dict[str, Any]:
         """What a held call is answered with."""
+        known = self._known.get(known.row.id, known)  # another session may have begun meanwhile
         known.settled = known.settled and not claimed.offers.offers and not claimed.cancels
         reply = _render(known.row, Report(), claimed.offers, claimed.cancels)
         return reply | {"vars": claimed.variables} if claimed.variables else reply
