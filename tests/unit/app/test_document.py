@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from app_strategies import apps
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(apps())
 def test_a_document_comes_back_exactly(app: App) -> None:
@@ -28,6 +30,7 @@ def test_a_document_comes_back_exactly(app: App) -> None:
     assert list(document) == list(to_document(parse_document(document)))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(apps())
 def test_a_document_is_a_description_too(app: App) -> None:
@@ -43,6 +46,7 @@ def sort_keys(value: Any) -> Any:
     return [sort_keys(item) for item in value] if isinstance(value, list) else value
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(apps())
 def test_a_store_may_sort_the_keys(app: App) -> None:
@@ -125,12 +129,14 @@ TREES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=400)
 @given(st.dictionaries(KEYS, TREES, max_size=8))
 def test_any_tree_of_known_words_gives_an_application_or_a_problem(tree: dict[str, Any]) -> None:
     parses_or_says_why(json.dumps(tree))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(st.dictionaries(KEYS, TREES, max_size=5), st.dictionaries(KEYS, TREES, max_size=5))
 def test_so_does_any_input_and_output(one: dict[str, Any], other: dict[str, Any]) -> None:

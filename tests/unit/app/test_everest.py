@@ -187,6 +187,7 @@ KEYS = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(st.dictionaries(KEYS, JSON | st.sampled_from(["array", "uri", "object"]), max_size=6), JSON, JSON)
 def test_anything_gives_an_application_or_a_problem(schema: dict[str, Any], mapping: Any, other: Any) -> None:

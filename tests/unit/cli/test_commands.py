@@ -30,6 +30,7 @@ outputs:
 # ---------------------------------------------------------------- sign in
 
 
+@pytest.mark.slow
 def test_login_keeps_a_token(process: Sirdar, fake: Any, nowhere: Path) -> None:
     ran = process("login", fake.url, "--user", "anna", SIRDAR_PASSWORD="secret")
     assert (ran.code, ran.out) == (0, f"signed in to {fake.url} as anna\n")
@@ -39,6 +40,7 @@ def test_login_keeps_a_token(process: Sirdar, fake: Any, nowhere: Path) -> None:
     assert process("job", "list").code == 4
 
 
+@pytest.mark.slow
 def test_login_by_a_token_from_standard_input(process: Sirdar, fake: Any) -> None:
     assert process("login", fake.url, "--token", "-", stdin="t0ken\n").code == 0
     refused = process("login", fake.url, "--token", "-", stdin="wrong\n")
@@ -206,6 +208,7 @@ def test_outputs_are_downloaded(sirdar: Sirdar, fake: Any, signed_in: Path) -> N
     assert "a.txt" in sirdar("file", "list", plot).out
 
 
+@pytest.mark.slow
 def test_ctrl_c_detaches_and_twice_cancels(fake: Any, signed_in: Path) -> None:
     command = [sys.executable, "-m", "sirdar.cli.main", "run", "me/sumsq", "-i", "power=2", "--wait"]
 
@@ -250,6 +253,7 @@ def test_changes_are_shown_a_line_each(sirdar: Sirdar, fake: Any, signed_in: Pat
     assert "● Running · fold 3 of 7 · loss 0.186 · 43 %\n" in ran.err
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_a_live_line(fake: Any, signed_in: Path) -> None:
     pty = pytest.importorskip("pty")
     leader, follower = pty.openpty()

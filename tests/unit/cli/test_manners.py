@@ -164,6 +164,7 @@ def test_no_server_is_4(sirdar: Callable[..., Any]) -> None:
     assert ran.err == "error[not_configured]: no server is known\n  try: run `sirdar up` here, or `sirdar login URL`\n"
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_answer_is_4(process: Callable[..., Any]) -> None:
     ran = process("job", "list", SIRDAR_URL="http://127.0.0.1:9", SIRDAR_TOKEN="t")
     assert ran.code == 4

@@ -198,6 +198,7 @@ def test_waiting_survives_breaks(client: Client, fake: Any, holds: bool) -> None
         assert waiting.result(20) == {"total": 5}
 
 
+@pytest.mark.slow
 def test_events_survive_breaks(client: Client, fake: Any) -> None:
     job = client.app("me/sumsq").run(power=2)
     fake.say(job.id, "drop", None)
@@ -251,6 +252,7 @@ def test_the_client_works_within_a_running_event_loop(client: Client) -> None:
     assert asyncio.run(cell()) == {"total": 14.0}
 
 
+@pytest.mark.slow
 def test_properties_look_again(client: Client, fake: Any) -> None:
     job = client.app("me/sumsq").run(power=2)
     fake.jobs[job.id] |= {"state": "RUNNING", "statusMessage": "fold <3> of 7", "progress": 0.43}
