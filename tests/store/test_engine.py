@@ -130,6 +130,20 @@ def test_hints_are_given_after_the_commit_and_only_then(ledger: Ledger) -> None:
     assert set(thread) == {threading.current_thread().name}, "on the event loop's thread"
 
 
+def test_what_a_failed_command_noted_is_taken_back(ledger: Ledger) -> None:
+    undone: list[str] = []
+
+    def fails(tx: Tx) -> None:
+        tx.hints.undo.append(lambda: undone.append("x"))
+        raise ValueError("after it was noted")
+
+    with pytest.raises(ValueError, match="noted"):
+        ledger.write(fails)
+    assert undone == ["x"]
+    gather(ledger, fails, add_group("a"), fails)
+    assert undone == ["x"] * 3 and groups(ledger) == {"a"}
+
+
 def test_of_a_transaction_that_was_rolled_back_nobody_is_told(ledger: Ledger) -> None:
     told: list[Any] = []
     ledger.store.after_commit.append(lambda hints: told.append(set(hints.jobs)))

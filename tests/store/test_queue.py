@@ -183,6 +183,56 @@ def test_a_call_of_an_earlier_life_gets_nothing(ledger: Ledger) -> None:
     assert agent.take() == [f"{job}-0-0"]
 
 
+def test_a_late_call_of_an_earlier_life_is_not_held(ledger: Ledger) -> None:
+    """In a burst the hello may overtake it."""
+    agent = ledger.attach()
+    old = agent.session
+    agent.hello(new=True)
+    request = SyncRequest(session=old, claim=Claim(max_n=4, wait_s=5))
+    known = ledger.desk._known[agent.resource_id]
+
+    async def late() -> dict[str, Any]:
+        future: asyncio.Future[ClaimReply] = asyncio.get_running_loop().create_future()
+        _, parked = await ledger.store.write(lambda tx: ledger.desk._serve(tx, known, request, future))
+        assert parked is not None
+        return {"offers": (await asyncio.wait_for(future, 5)).offers.offers}
+
+    assert ledger.run(late()) == {"offers": []}
+    assert ledger.assigner.parked == 0
+
+
+def test_offers_whose_call_ended_this_very_moment_go_out_with_the_next(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = ledger.attach()
+    (call,) = held(ledger, agent)
+    assign = ledger.assigner.assign
+
+    def slowly(*args: Any) -> Any:
+        leased = assign(*args)
+        assert ledger.assigner.unpark(ledger.assigner._parked[agent.resource_id])
+        return leased
+
+    monkeypatch.setattr(ledger.assigner, "assign", slowly)
+    job = ledger.submit()
+    monkeypatch.undo()
+    ledger.run(_stop(call))
+    assert answers(ledger, held_or_answered(ledger, agent)) == [[f"{job}-0-0"]]
+
+
+async def _stop(call: "asyncio.Task[dict[str, Any]]") -> None:
+    call.cancel()
+    await asyncio.wait([call])
+
+
+def held_or_answered(ledger: Ledger, agent: Agent) -> "list[asyncio.Task[dict[str, Any]]]":
+    async def ask() -> "list[asyncio.Task[dict[str, Any]]]":
+        request = SyncRequest(session=agent.session, claim=Claim(max_n=4, wait_s=5))
+        return [asyncio.create_task(ledger.desk.sync(agent.resource_id, request))]
+
+    return ledger.run(ask())  # type: ignore[no-any-return]
+
+
 def test_a_transaction_that_fails_leaves_the_claims_held(ledger: Ledger) -> None:
     agent = ledger.attach()
     calls = held(ledger, agent)

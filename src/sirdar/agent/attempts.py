@@ -43,6 +43,7 @@ class Attempt:
     token: str
     state: AttemptState = AttemptState.OFFERED
     wish: str = "run"
+    boot: str = ""  # of the machine, where it was taken in an earlier one
     folder: Path | None = None
     handed_over: bool = False
     pid: int = 0

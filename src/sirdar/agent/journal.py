@@ -43,6 +43,7 @@ class Journal:
         self._rewrite: bytes | None = None
         self._since: list[bytes] = []  # written since the live records of a compaction were taken
         self._unsynced = False
+        self._fault: OSError | None = None  # the disk did not take what was written
         self._lock = threading.Lock()  # of the file
         self._changed = threading.Condition()
         self._closing = False
@@ -54,6 +55,8 @@ class Journal:
         raw = encode(records)
         with self._lock:
             try:
+                if self._fault is not None:
+                    raise self._fault
                 self._append(raw)
             except OSError as error:
                 raise JournalBroken(f"the journal cannot be written: {error}") from error
@@ -83,7 +86,8 @@ class Journal:
             self._closing = True
             self._changed.notify()
         self._thread.join()
-        os.close(self._fd)
+        fd, self._fd = self._fd, -1
+        os.close(fd)
 
     def _append(self, raw: bytes) -> None:
         """All or nothing: half a record would hide what follows it."""
@@ -112,8 +116,10 @@ class Journal:
                 self._replace(self._rewrite)
             try:
                 _sync(self._fd)
-            except OSError as error:
+                self._fault = None
+            except OSError as error:  # a disk on the network may say only now that it is full
                 log.error("journal_not_synced", error=str(error))
+                self._fault = error
 
     def _replace(self, raw: bytes) -> None:
         """Where there is no room for a shorter journal, the longer one is as good."""
@@ -126,6 +132,8 @@ class Journal:
             with self._lock:
                 since = b"".join(self._since)
                 _write_all(fd, since)
+                if self._sync_first:  # they were promised to be on the disk
+                    _sync(fd)
                 temporary.replace(self.path)
                 self._fd, fd = fd, self._fd
                 self.size_bytes = len(raw) + len(since)

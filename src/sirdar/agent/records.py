@@ -22,7 +22,7 @@ def program_record(digest: str, program: Program) -> Record:
     return {"t": "program", "id": digest, "d": program.model_dump(mode="json", exclude_defaults=True)}
 
 
-def offers_record(attempts: Iterable[Attempt], seal: Seal) -> Record:
+def offers_record(attempts: Iterable[Attempt], seal: Seal, boot: str = _BOOT) -> Record:
     """A batch of offers; what is secret in them is encrypted at once.
 
     With the boot in which they were taken: after another, whether their programs had started is not known.
@@ -30,7 +30,7 @@ def offers_record(attempts: Iterable[Attempt], seal: Seal) -> Record:
     attempts = list(attempts)
     secret = seal.close({attempt.key: [attempt.token, attempt.secrets] for attempt in attempts})
     offers = [[attempt.key, attempt.job, attempt.inputs] for attempt in attempts]
-    return {"t": "offers", "boot": _BOOT, "o": offers, "x": secret}
+    return {"t": "offers", "boot": boot, "o": offers, "x": secret}
 
 
 def run_record(attempt: Attempt) -> Record:
@@ -38,7 +38,7 @@ def run_record(attempt: Attempt) -> Record:
     return {
         "t": "run",
         "k": attempt.key,
-        "boot": _BOOT,
+        "boot": attempt.boot or _BOOT,
         "dir": str(attempt.folder),
         "shared": [[file.path, file.sha256, file.size_bytes, file.mtime_ns] for file in attempt.shared],
         "in": attempt.staged_in_bytes,
@@ -107,8 +107,10 @@ def _recover_offers(known: Recovered, record: Record, seal: Seal) -> None:
     opened = seal.open(record["x"]) or {}
     for key, job, inputs in record["o"]:
         token, secrets = opened.get(key, ("", {}))
-        known.attempts[key] = Attempt(key=key, job=job, inputs=inputs, secrets=secrets, token=token)
+        attempt = Attempt(key=key, job=job, inputs=inputs, secrets=secrets, token=token)
+        known.attempts[key] = attempt
         if record.get("boot", _BOOT) != _BOOT:
+            attempt.boot = record["boot"]
             known.before_boot.add(key)
 
 
@@ -139,8 +141,8 @@ def live_records(attempts: Attempts, finals: Iterable[Final], seal: Seal) -> lis
     programs = {common.job.program: common.program for common in attempts.commons.values()}
     records += [program_record(digest, program) for digest, program in programs.items()]
     owned = list(attempts.by_key.values())
-    if owned:
-        records.append(offers_record(owned, seal))
+    for boot in {attempt.boot for attempt in owned}:
+        records.append(offers_record([attempt for attempt in owned if attempt.boot == boot], seal, boot or _BOOT))
     records += [run_record(attempt) for attempt in owned if attempt.handed_over and attempt.folder is not None]
     records += [said_record(attempt) for attempt in owned if attempt.said.seq]
     records += [final_record(final) for final in finals]

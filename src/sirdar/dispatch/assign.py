@@ -67,6 +67,8 @@ class Assigner:
         self._turn = 0
         self._closed = False
         self._dry = False  # the queue was seen empty, and nothing was made ready since
+        self._sessions: dict[str, str] = {}  # by resource: the only one whose calls are held
+        self._missed: set[str] = set()  # resources whose call was gone when it was to be answered with offers
 
     async def run(self, store: Store) -> None:
         """The loop: looks again when an assignment was put off, and from time to time for retries that are due."""
@@ -82,10 +84,10 @@ class Assigner:
     def park(self, claim: ParkedClaim) -> None:
         """Hold a claim. An older one of the same resource is answered empty: its caller is gone or will call again."""
         with self._lock:
-            older = self._parked.pop(claim.resource_id, None)
-            if self._closed:
-                older = claim
+            if self._closed or self._sessions.get(claim.resource_id, claim.session) != claim.session:
+                older: ParkedClaim | None = claim
             else:
+                older = self._parked.pop(claim.resource_id, None)
                 self._parked[claim.resource_id] = claim
         if older is not None:  # this is the store's thread
             older.future.get_loop().call_soon_threadsafe(_resolve, older, ClaimReply(Offers(), []))
@@ -96,7 +98,8 @@ class Assigner:
         Other servers' submissions are not known here; the loop looks now and then for those who are held.
         """
         with self._lock:
-            dry = self._dry and not self._closed
+            dry = self._dry and not self._closed and claim.resource_id not in self._missed
+            self._missed.discard(claim.resource_id)
         if dry:
             self.park(claim)
             with self._lock:  # made ready in this very moment: let the loop look
@@ -104,12 +107,28 @@ class Assigner:
                     self._again.ring()
         return dry
 
-    def drop(self, resource_id: str) -> None:
-        """Answer a held claim empty: its agent has begun another session."""
+    def begin_session(self, resource_id: str, session: str) -> None:
+        """The agent has begun another session: calls of an earlier one are answered empty, now and later."""
         with self._lock:
-            claim = self._parked.pop(resource_id, None)
-        if claim is not None:
-            _resolve(claim, ClaimReply(Offers(), []))
+            self._sessions[resource_id] = session
+            claim = self._parked.get(resource_id)
+            if claim is None or claim.session == session:
+                return
+            del self._parked[resource_id]
+        _resolve(claim, ClaimReply(Offers(), []))
+
+    def _take(self, claim: ParkedClaim) -> ParkedClaim | None:
+        """The call that gets what was meant for this one: itself, or the same agent's next one.
+
+        None where its caller has given up this very moment: the agent's next call shall ask the ledger.
+        """
+        with self._lock:
+            held = self._parked.get(claim.resource_id)
+            if held is None or held.session != claim.session:
+                self._missed.add(claim.resource_id)
+                return None
+            del self._parked[claim.resource_id]
+            return held
 
     def unpark(self, claim: ParkedClaim) -> bool:
         """Stop holding it. False: it is being answered just now, the future will get its value."""
@@ -165,12 +184,12 @@ class Assigner:
             cancels = self._wishes(tx, resource_id) if resource_id in tx.hints.resources else []
             if work is None and not cancels and not tx.hints.variables:
                 continue
-            if not self.unpark(claim):
-                # Its caller gave up this very moment: the offers expire by themselves, or go out with the next claim.
+            held = self._take(claim)
+            if held is None:
                 continue
             reply = ClaimReply(work or Offers(), cancels, list(tx.hints.variables))
-            tx.hints.after.append(lambda claim=claim, reply=reply: _resolve(claim, reply))  # type: ignore[misc]
-            tx.hints.undo.append(lambda claim=claim: self._hold_again(claim))  # type: ignore[misc]
+            tx.hints.after.append(lambda held=held, reply=reply: _resolve(held, reply))  # type: ignore[misc]
+            tx.hints.undo.append(lambda held=held: self._hold_again(held))  # type: ignore[misc]
 
     @property
     def dry(self) -> bool:

@@ -93,8 +93,9 @@ class Desk:
         settings = self._settings
 
         def greet(tx: Tx) -> attach.Greeting:
-            self._assigner.drop(resource_id)  # a call of the session before: what it were answered with would be lost
-            return attach.hello(tx, settings, resource_id, request)
+            greeting = attach.hello(tx, settings, resource_id, request)
+            self._assigner.begin_session(resource_id, request.session)
+            return greeting
 
         greeting = await self._store.write(greet)
         row = replace(greeting.row, session=request.session, capabilities=request.capabilities.model_dump())
@@ -198,6 +199,7 @@ class Desk:
             return reply, None
         parked = self._hold(row, request.session, claim.max_n, future)
         self._assigner.park(parked)
+        tx.hints.undo.append(lambda: self._assigner.unpark(parked))
         return reply, parked
 
     def _claim(self, tx: Tx, row: ResourceRow, request: SyncRequest, offered: list[AttemptKey], max_n: int) -> Offers:

@@ -51,8 +51,8 @@ class Hints:
     pending: bool = False  # there is a SUBMITTED job to advance
     notices: bool = False  # there is a notice to send
     variables: list[tuple[str, str, str]] = field(default_factory=list)
-    after: list[Callable[[], None]] = field(default_factory=list)  # called on the event loop when it is committed
-    undo: list[Callable[[], None]] = field(default_factory=list)  # called in the writer's thread when it is rolled back
+    after: list[Callable[[], object]] = field(default_factory=list)  # called on the event loop once it is committed
+    undo: list[Callable[[], object]] = field(default_factory=list)  # called in the writer's thread if it is rolled back
 
     def add(self, other: "Hints") -> None:
         self.jobs |= other.jobs
@@ -64,6 +64,12 @@ class Hints:
         self.variables += other.variables
         self.after += other.after
         self.undo += other.undo
+
+    def rolled_back(self) -> None:
+        """What was noted on the way did not happen."""
+        for call in self.undo:
+            call()
+        self.undo.clear()
 
     def __bool__(self) -> bool:
         return bool(
@@ -209,8 +215,7 @@ class Store:
                 self._transact(batch, hints, hooks=hooks)
                 break
             except BaseException as error:  # the batch as a whole was rolled back
-                for call in hints.undo:
-                    call()
+                hints.rolled_back()
                 hints = Hints()  # of what did not happen nobody is told
                 for command in batch:
                     command.error = command.result = None
@@ -269,6 +274,7 @@ class Store:
             results = merge(tx, [command.item for command in group])
             conn.exec_driver_sql("RELEASE SAVEPOINT command")
         except Exception as error:
+            tx.hints.rolled_back()
             if _breaks_transaction(error):
                 raise
             conn.exec_driver_sql("ROLLBACK TO SAVEPOINT command")
@@ -285,7 +291,11 @@ class Store:
     def _run_command(self, command: _Command, conn: Connection, now: float, hints: Hints, *, alone: bool) -> None:
         tx = Tx(conn, now)
         if alone:
-            command.result = command.run(tx)
+            try:
+                command.result = command.run(tx)
+            except BaseException:
+                tx.hints.rolled_back()
+                raise
             hints.add(tx.hints)
             return
         conn.exec_driver_sql("SAVEPOINT command")  # SQLAlchemy's own nested transactions cost several times as much
@@ -294,6 +304,7 @@ class Store:
             conn.exec_driver_sql("RELEASE SAVEPOINT command")
             hints.add(tx.hints)
         except Exception as error:
+            tx.hints.rolled_back()
             if _breaks_transaction(error):
                 raise
             conn.exec_driver_sql("ROLLBACK TO SAVEPOINT command")

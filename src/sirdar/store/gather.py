@@ -43,9 +43,8 @@ class Gatherer(Generic[C]):
         """The next batch, as soon as there is one; None when everything is done and no more will come."""
         while not self.closed or self._waiting:
             batch = self._arrived()
-            if self._waiting and self._patience_s() <= 0:
-                while self._waiting and len(batch) < self.max_batch:
-                    batch.append(self._waiting.popleft())
+            if self._waiting and self._patience_s() <= 0:  # beside a full batch too, else they might wait for ever
+                batch += [self._waiting.popleft() for _ in range(min(len(self._waiting), self.max_batch))]
             if batch:
                 return batch
         return None

@@ -1,10 +1,16 @@
 """Deaths and silences: every attempt has one true end."""
 
+import json
 import os
 import signal
+from collections.abc import Callable
+from typing import Any
 
+import pytest
 from fake_server import FakeServer, wait_for
-from harness import marked_processes
+from harness import AgentProcess, marked_processes
+
+from sirdar.agent.journal import encode, replay
 
 GATED = "echo up; while [ ! -e {gate} ]; do sleep 0.02; done; echo through; exit 5"
 
@@ -145,3 +151,52 @@ def test_a_second_agent_on_the_same_home_says_who_holds_it(server: FakeServer, m
     assert second.process is not None and first.process is not None
     assert second.process.wait(20) == 3
     assert f"process id {first.process.pid} holds" in (first.home.parent / "agent.log").read_text()
+
+
+# ---------------------------------------------------------------- the machine restarts
+
+
+def restart_machine(agent: AgentProcess, *, journal: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
+    """Leaves on the disk what another boot finds: ``journal`` says which records had come there."""
+    porter = agent.porter_pid
+    agent.kill()
+    os.kill(porter, signal.SIGKILL)
+    path = agent.home / "journal"
+    records = journal(replay(path))
+    path.write_bytes(encode([record | {"boot": "earlier"} if "boot" in record else record for record in records]))
+    log = agent.home / "porter.log"
+    facts = [json.loads(line) for line in log.read_text().splitlines()]
+    kept = [fact | {"boot": "earlier"} if fact["r"] == "boot" else fact for fact in facts if fact["r"] != "forget"]
+    log.write_text("".join(json.dumps(fact) + "\n" for fact in kept))
+
+
+@pytest.mark.parametrize("last", ["offers", "run"])
+def test_what_was_taken_before_the_machine_restarted_is_lost(
+    server: FakeServer, make_agent: Callable[..., AgentProcess], last: str
+) -> None:
+    """Also where the porter's log has an end: what the program wrote may be gone, or another task's by now."""
+    agent = make_agent(server, porter_idle_s=60).start()
+    (key,) = server.add_job({"command": ["echo", "result"]})
+    assert server.final(key).reason == "ok"
+    wait_for(lambda: b'"t":"gone"' in (agent.home / "journal").read_bytes())
+    server.finals.clear()
+
+    def up_to_last(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return records[: 1 + next(n for n, record in enumerate(records) if record["t"] == last)]
+
+    restart_machine(agent, journal=up_to_last)
+    agent.start()
+    assert server.final(key).reason == "porter_lost"
+
+
+def test_a_final_that_came_to_the_disk_is_delivered_after_a_restart(
+    server: FakeServer, make_agent: Callable[..., AgentProcess]
+) -> None:
+    agent = make_agent(server, porter_idle_s=60).start()
+    (key,) = server.add_job({"command": ["echo", "result"]})
+    assert server.final(key).reason == "ok"
+    wait_for(lambda: b'"t":"gone"' in (agent.home / "journal").read_bytes())
+    server.finals.clear()
+    restart_machine(agent, journal=lambda records: [record for record in records if record["t"] != "gone"])
+    agent.start()
+    assert server.final(key).stdout.text == "result\n"

@@ -75,6 +75,17 @@ def test_when_the_burst_is_over_they_go_at_once(commands: Commands, monkeypatch:
     assert names(gatherer.next()) == ["r"]
 
 
+def test_a_crowd_that_fills_every_batch_starves_nobody(commands: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gather, "PATIENCE_S", 0.05)
+    gatherer = Gatherer(commands, 10)
+    put(commands, "r", patient=True)
+    put(commands, *(f"s{n}" for n in range(30)))
+    deadline = time.monotonic() + 5
+    while "r" not in (batch := names(gatherer.next())):
+        assert time.monotonic() < deadline
+        put(commands, *batch)  # each of them has the next one ready
+
+
 def test_a_batch_has_its_bounds(commands: Commands) -> None:
     gatherer = Gatherer(commands, 10)
     put(commands, *(f"s{n}" for n in range(25)))

@@ -51,12 +51,13 @@ class ProcessExecutor:
 
     async def recover(self, handles: Mapping[str, Handle]) -> set[str]:
         """Connects to the porter that lives, or clears up after a dead one and starts another."""
-        self._carried = set(handles)
-        known = await self._attach()
-        # What was handed over before the machine restarted has ended with it, also where the log lost its last lines.
-        before_boot = {key for key, one in handles.items() if one.get("boot", self._boot) != self._boot} - known
+        # What was handed over before the machine restarted has ended with it. An end in the porter's log does not count: what
+        # it wrote may not have come to the disk, and its place may have been another's since.
+        before_boot = {key for key, one in handles.items() if one.get("boot", self._boot) != self._boot}
+        self._carried = set(handles) - before_boot
+        known = await self._attach() | before_boot
+        self._carried |= before_boot
         self._tell_lost(before_boot)
-        known |= before_boot
         self._carried -= set(handles) - known
         self._listener = asyncio.create_task(self._listen())
         return known & set(handles)
