@@ -104,6 +104,7 @@ def test_a_home_without_room(small: Callable[[str, int], Rig], tmp_path: Path) -
         assert not list((product.home / "blobs/tmp").iterdir())
         for path in ("/api/jobs", f"/api/jobs/{running}", "/api/apps", "/api/resources"):
             assert product.admin.get(path).status_code == 200, path
+        assert "disk has 0 KiB left" in product.admin.get(f"/api/jobs/{running}/explain").json()["summary"]
         gate.touch()
         hold(lambda: (product.server_pid, product.agent_pid, product.porter_pid) == pids, 2.0)
     assert product.await_end(running)["state"] == "DONE"
@@ -117,6 +118,18 @@ def test_a_home_without_room(small: Callable[[str, int], Rig], tmp_path: Path) -
     product.check_quiet()
     assert (product.server_pid, product.agent_pid, product.porter_pid) == pids
     assert "Traceback" not in (product.root / "up.err").read_text()
+
+
+def test_a_program_that_fills_everything(small: Callable[[str, int], Rig]) -> None:
+    """Server, agent and its directory share one small disk: what the program left makes room for the word that it failed."""
+    product = small("", 48)
+    product.start()
+    product.publish("greedy", ["sh", "-c", "head -c 60000000 /dev/zero > all"])
+    product.publish("true", "/bin/true")
+    job = product.run("me/greedy", state=None)
+    assert (job["state"], job["outcome"]["reason"]) == ("FAILED", "exit_code"), job
+    assert product.run("me/true")["state"] == "DONE"
+    product.check_quiet()
 
 
 def test_an_agents_place_without_room(small: Callable[[str, int], Rig], tmp_path: Path) -> None:

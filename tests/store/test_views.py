@@ -254,6 +254,7 @@ def test_it_is_tried_again_later(ledger: Ledger) -> None:
     agent.final(key, "start")
     assert why(ledger, job)["retry"] == "Task 0 is tried again in 2 s, after 1 fault(s)."
     assert ledger.explain(job).summary.startswith("Task 0 is tried again")
+    assert "no_room" not in why(ledger, job), "it does not wait for a slot"
 
 
 def silence(ledger: Ledger, seconds: float) -> None:

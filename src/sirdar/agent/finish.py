@@ -78,7 +78,8 @@ def examine(
     exceeded = attempt.disk_exceeded or (limits.disk_bytes is not None and directory_bytes(folder) > limits.disk_bytes)
     verdict = judge(end, limits, cancelled=wish, disk_exceeded=exceeded, stderr_tail=tail)
     ran = end.exit_code is not None
-    found = collect(common.app, folder) if ran and common.app.outputs else Collected()
+    shared = {file.path for file in attempt.shared}
+    found = collect(common.app, folder, shared) if ran and common.app.outputs else Collected()
     return Finishing(attempt, common, end, _weigh(verdict, found), found, stdout, stderr)
 
 

@@ -12,6 +12,7 @@ from sirdar.agent.executors.base import Launch
 from sirdar.agent.outcomes import Limits
 from sirdar.agent.settings import Settings
 from sirdar.agent.stage_in import Find, link_code, own_file, place, render_task, write_rendered
+from sirdar.agent.stage_out import mark_untouched
 from sirdar.agent.stage_plan import Plan
 from sirdar.domain.app import CodeKind
 
@@ -74,6 +75,7 @@ def prepare(
         attempt.staged_in_bytes = made.size_bytes
     rendered = render_task(common.app, made)
     stdin = write_rendered(rendered, folder, partial(own_file, common, find))
+    mark_untouched(common.app, folder)
     if common.app.code.kind is CodeKind.PATH:
         link_code(common.app, folder / "dir")
     limits = limits_of(common, address_space_only=False)

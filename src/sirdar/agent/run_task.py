@@ -276,11 +276,11 @@ class RunTask:
     async def _report(self, finals: list[Final]) -> None:
         """Writes the finals down, then lets them go to the server, and clears up behind them.
 
-        Where they cannot be written down, the directories are kept until the server has the finals: the next agent would
-        have to look at them again.
+        Where they cannot be written down, the directories of those that went well are kept until the server has the finals: the
+        next agent would have to look at them again.
         """
         finals = [final for final in finals if final.key in self._attempts.by_key]
-        durable = True
+        durable, failed = True, {final.key: final.reason != Reason.OK for final in finals}
         try:
             self._journal.write([final_record(final) for final in finals])
         except JournalBroken as error:
@@ -289,7 +289,8 @@ class RunTask:
         ended = [attempt for final in finals if (attempt := self._attempts.get(final.key)) is not None]
         for attempt in ended:
             attempt.state = AttemptState.ENDED
-            if durable:
+            # What a failed program has left may be what fills the disk: everything that is told of it is in the final already.
+            if durable or failed[attempt.key]:
                 self._release(attempt)
         self._outbox.add_finals(finals)
         self._capacity.changed()

@@ -51,9 +51,9 @@ def _unpack(file: Planned, blob: Path, target: Path) -> None:
     try:
         unpack(blob, target / file.path)
     except Problem as problem:
-        raise StageError(Reason.STAGE_IN, f"{file.path} cannot be unpacked: {problem.detail}") from problem
+        raise StageError(Reason.INPUT_INVALID, f"{file.path} cannot be unpacked: {problem.detail}") from problem
     except ValueError as error:
-        raise StageError(Reason.STAGE_IN, f"{file.path} cannot be unpacked there: {error}") from error
+        raise StageError(Reason.INPUT_INVALID, f"{file.path} cannot be unpacked there: {error}") from error
 
 
 # ---------------------------------------------------------------- values as files

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -25,6 +25,9 @@ COPY_BYTES = 1 << 20
 SHOWN_ENTRIES = 20
 SHOWN_LEFT_OUT = 5
 STREAMS = ("stdout", "stderr")
+UNTOUCHED_S = (
+    946_684_800  # 2000-01-01: the time of change of files that were there before the program, and match an output
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +47,28 @@ class Collected:
     directories: dict[str, Path] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     left_out: dict[Path, str] = field(default_factory=dict)  # files that matched -> why they are no output
+    untouched: frozenset[str] = frozenset()  # files that only the agent can have written
 
     @property
     def needs_upload(self) -> bool:
         return bool(self.files or self.directories)
 
 
-def collect(app: App, folder: Path) -> Collected:
-    """Looks for all declared outputs. A missing required one, or one that cannot be read, becomes a fault."""
-    found = Collected()
+def mark_untouched(app: App, folder: Path) -> None:
+    """Before the program starts: what lies there already and matches an output is none, unless the program writes it."""
+    for spec in app.outputs:
+        if spec.source not in STREAMS:
+            for path in _candidates(folder / "dir", spec.source):
+                if _is_regular(path) and not path.is_symlink() and path.stat().st_nlink == 1:
+                    os.utime(path, (UNTOUCHED_S, UNTOUCHED_S))
+
+
+def collect(app: App, folder: Path, shared: Collection[str] = ()) -> Collected:
+    """Looks for all declared outputs. A missing required one, or one that cannot be read, becomes a fault.
+
+    ``shared``: files of the directory that are links to blobs; they are no outputs.
+    """
+    found = Collected(untouched=frozenset(shared))
     for spec in app.outputs:
         if spec.type is OutputType.FILE:
             _collect_file(spec, folder, found)
@@ -154,17 +170,26 @@ def _matches(folder: Path, source: str, found: Collected) -> list[Path]:
     if source in STREAMS and not (folder / "dir" / source).exists():
         return [folder / source] if (folder / source).exists() else []
     base = folder / "dir"
-    candidates = sorted(base.glob(source)) if any(char in source for char in "*?[") else [base / source]
     kept = []
-    for path in candidates:
+    for path in _candidates(base, source):
         if not _is_regular(path):
             if path.is_symlink() and not path.exists():
                 found.left_out[path.relative_to(base)] = "it is a link to what is not there"
-        elif _is_inside(path, folder):
-            kept.append(path)
-        else:
+        elif not _is_inside(path, folder):
             found.left_out[path.relative_to(base)] = "it is a link that leads out of the task's directory"
+        elif _is_untouched(path, base, found):
+            found.left_out[path.relative_to(base)] = "it was there before the program, which did not write it"
+        else:
+            kept.append(path)
     return kept
+
+
+def _candidates(base: Path, source: str) -> list[Path]:
+    return sorted(base.glob(source)) if any(char in source for char in "*?[") else [base / source]
+
+
+def _is_untouched(path: Path, base: Path, found: Collected) -> bool:
+    return path.stat().st_mtime == UNTOUCHED_S or path.relative_to(base).as_posix() in found.untouched
 
 
 def _is_regular(path: Path) -> bool:

@@ -16,6 +16,7 @@ from sirdar.client.sse import Event
 
 SECOND_CTRL_C_S = 1.5
 PLAIN_PERIOD_S = 10.0
+ORDER = {"SUBMITTED": 0, "READY": 1, "RUNNING": 2}  # states never go back; all others are ends
 
 
 class Line(Protocol):
@@ -31,13 +32,24 @@ def follow(job: Job, session: Session) -> int | None:
         with _line(session) as line:
             line.update(document)
             for event in job.events():
-                document.update(changes(event))
+                found = changes(event)
+                if _is_past(found, document):
+                    continue
+                if found.get("state", document.get("state")) != document.get("state"):
+                    document.pop("info", None)  # it was of the state before
+                document.update(found)
                 line.update(document)
             job.refresh()
             line.update(job.document)
         return None
     except KeyboardInterrupt:
         return _interrupted(job, session)
+
+
+def _is_past(found: Mapping[str, Any], document: Mapping[str, Any]) -> bool:
+    """The events begin with the job's story; what it tells of earlier states is not what is now."""
+    state = found.get("state")
+    return state is not None and ORDER.get(state, 9) < ORDER.get(str(document.get("state")), 0)
 
 
 def changes(event: Event) -> dict[str, Any]:

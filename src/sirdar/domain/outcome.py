@@ -28,6 +28,7 @@ class Reason(StrEnum):
     CANCELLED = "cancelled"
     TASKS_FAILED = "tasks_failed"
     DEPENDENCY_FAILED = "dependency_failed"
+    INPUT_INVALID = "input_invalid"
     INPUT_UNREACHABLE = "input_unreachable"
     CODE_UNRESOLVED = "code_unresolved"
     COMMAND_NOT_FOUND = "command_not_found"
@@ -66,6 +67,7 @@ MEANING: dict[Reason, str] = {
     Reason.CANCELLED: "Somebody with the right to do so cancelled it.",
     Reason.TASKS_FAILED: "At least one task of the job failed; the job's message has the counts, its tasks say why.",
     Reason.DEPENDENCY_FAILED: "The job that it waited for did not end DONE.",
+    Reason.INPUT_INVALID: "An input file is not what the application takes, such as an archive that cannot be unpacked safely.",
     Reason.INPUT_UNREACHABLE: "A file named by address could not be fetched, or the address is not allowed.",
     Reason.CODE_UNRESOLVED: "The commit, branch, tag or artifact that holds the program could not be fetched.",
     Reason.COMMAND_NOT_FOUND: "The command's program is not on the resource, or it may not be executed.",
@@ -101,6 +103,7 @@ FAULT: dict[Reason, Fault] = {
         [
             Reason.CANCELLED,
             Reason.DEPENDENCY_FAILED,
+            Reason.INPUT_INVALID,
             Reason.INPUT_UNREACHABLE,
             Reason.CODE_UNRESOLVED,
             Reason.REFUSED,

@@ -1,5 +1,6 @@
 """Why a job waits, or why it ended so: from the scheduler's own decision, not from guesses beside it."""
 
+import shutil
 from dataclasses import dataclass, replace
 
 from sirdar.domain.ids import ResourceId
@@ -32,6 +33,10 @@ class Why:
     text: str
 
 
+ENDINGS = frozenset({"DONE", "FAILED", "CANCELLED"})
+LITTLE_BYTES = 1 << 20
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     state: str
@@ -42,9 +47,14 @@ class Explanation:
 
 async def explain(services: Services, caller: Caller | None, job_id: str, *, link: str | None = None) -> Explanation:
     """Raises Problem ``not_found``."""
-    return await services.store.read(
+    told = await services.store.read(
         lambda conn: explain_now(conn, caller, job_id, now=services.store.clock(), link=link)
     )
+    free_bytes = shutil.disk_usage(services.settings.home).free
+    if told.state in ENDINGS or free_bytes >= LITTLE_BYTES:
+        return told
+    text = f"The server's disk has {free_bytes // 1024} KiB left: nothing can be written down, so nothing goes on."
+    return replace(told, summary=text, why=(Why("disk_full", text), *told.why))
 
 
 def explain_now(conn: Conn, caller: Caller | None, job_id: str, *, now: float, link: str | None = None) -> Explanation:
@@ -95,7 +105,7 @@ def _on_its_way(conn: Conn, caller: Caller | None, job: JobView, tasks: list[Tas
     unreachable = {place.name for place in places if not place.reachable}
     why += [reason for task in tasks[:20] if (reason := _of_task(task, unreachable, now))]
     waits_on = {place.id for place in places if any(_queued(task) and task.resource == place.name for task in tasks)}
-    if job.waiting:
+    if job.waiting > sum(reason.code == "retry" for reason in why):
         fitting, reasons = _of_queue(conn, job, places)
         waits_on |= fitting
         why += reasons

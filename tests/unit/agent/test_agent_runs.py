@@ -355,6 +355,32 @@ def test_a_program_that_changes_a_shared_input_is_told_so(running: FakeServer) -
     assert running.final(again).stdout.text == "5000 big.bin\n"
 
 
+STALE = [
+    {"name": "total", "type": "number", "from": "result.json", "key": "total", "required": False},
+    {"name": "tables", "type": "files", "from": "*.csv", "required": False},
+]
+
+
+def test_what_lay_there_before_the_program_is_no_output(running: FakeServer) -> None:
+    """A result that was published with the program, or given as an input, is not what the program has found out."""
+    files = {"result.json": b'{"total": 42}', "old.csv": b"old", "changed.csv": b"old"}
+    document = {"command": ["sh", "-c", "echo new > changed.csv; echo new > made.csv"], "outputs": STALE}
+    (key,) = running.add_job(document, files=files)
+    final = running.final(key)
+    assert final.reason == "ok"
+    assert [ref["$file"]["name"] for ref in final.outputs["tables"]] == ["changed.csv", "made.csv"]
+    assert "total" not in final.outputs
+    assert "result.json was left out: it was there before the program, which did not write it" in final.message
+
+
+def test_a_required_output_that_was_there_before_is_missing(running: FakeServer) -> None:
+    outputs = [{"name": "plot", "type": "file", "from": "plot.bin"}]
+    inputs = [{"name": "given", "type": "file", "path": "plot.bin"}]
+    given = {"given": running.file("x", b"p" * 5000)}
+    (key,) = running.add_job({"command": ["true"], "inputs": inputs, "outputs": outputs}, inputs=given)
+    assert running.final(key).reason == "output_missing"
+
+
 def test_an_evil_archive_is_refused(running: FakeServer) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -362,7 +388,7 @@ def test_an_evil_archive_is_refused(running: FakeServer) -> None:
     document = {"inputs": [{"name": "tree", "type": "directory"}], "command": ["true"]}
     (key,) = running.add_job(document, inputs={"tree": running.file("t.zip", buffer.getvalue())})
     final = running.final(key)
-    assert final.reason == "stage_in" and "evil" in final.message
+    assert final.reason == "input_invalid" and "evil" in final.message
     assert not list(running.agent_home.rglob("evil"))
 
 

@@ -1,0 +1,48 @@
+"""What the live line shows while the events tell the job's story from its beginning."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from sirdar.cli import watch
+from sirdar.client.sse import Event
+
+NOW = {"state": "RUNNING", "statusMessage": "step 4", "metrics": {"loss": 0.4}, "info": ""}
+STORY = [
+    Event("1", "job", {"kind": "submitted", "state": "READY"}),
+    Event("3", "job", {"kind": "state", "state": "RUNNING"}),
+    Event("", "message", {"text": "step 5", "metrics": {"loss": 0.3}}),
+]
+
+
+class Job:
+    id = "j"
+
+    def __init__(self, document: dict[str, Any], story: list[Event]) -> None:
+        self.document, self._story = document, story
+
+    def events(self) -> Iterator[Event]:
+        return iter(self._story)
+
+    def refresh(self) -> None:
+        self.document = {**self.document, "state": "DONE"}
+
+
+def shown(document: dict[str, Any], story: list[Event], capsys: pytest.CaptureFixture[str]) -> list[str]:
+    session = SimpleNamespace(plain=True, terminal=SimpleNamespace(interactive=False))
+    assert watch.follow(cast(Any, Job(document, story)), cast(Any, session)) is None
+    return capsys.readouterr().err.splitlines()
+
+
+def test_earlier_states_are_not_shown_as_the_present(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = shown(NOW, STORY, capsys)
+    assert all("Ready" not in line for line in lines)
+    assert [line.split(" \u00b7 ")[1] for line in lines] == ["step 4", "step 5"]
+
+
+def test_a_word_of_an_earlier_state_goes_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+    document = {"state": "SUBMITTED", "info": "Being prepared: waiting for a job"}
+    first, *later = shown(document, STORY[:1], capsys)
+    assert "waiting for a job" in first and later and all("waiting for a job" not in line for line in later)
