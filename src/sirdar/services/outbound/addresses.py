@@ -281,7 +281,7 @@ def _refused(host: str, port: int) -> Problem:
         f"The server may not reach {host} at port {port}: only public addresses are open, "
         "and those that its administrator allows.",
         expected="a public http or https address",
-        hint="Upload the file instead, or ask the administrator to allow the host.",
+        hint="Ask the administrator to allow the host; a file can be uploaded instead.",
     )
 
 
