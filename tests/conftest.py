@@ -28,7 +28,7 @@ import pytest
 MARKER = "SIRDAR_TEST_ID"
 SESSION_ID = uuid.uuid4().hex
 IN_CI = os.environ.get("CI") == "true"
-LEFT_BEHIND_GRACE_S = 5.0
+LEFT_BEHIND_GRACE_S = 15.0
 # Processes that the standard library keeps until the interpreter ends.
 KEPT_BY_PYTHON = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 

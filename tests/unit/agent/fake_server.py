@@ -33,7 +33,7 @@ from sirdar.wire.agent import (
 
 def wait_for(condition: Callable[[], Any], timeout_s: float = 20.0, what: str = "") -> Any:
     """What the condition says once it is true; AssertionError where it is not in time."""
-    last = time.monotonic() + timeout_s
+    last = time.monotonic() + 3 * timeout_s
     while time.monotonic() < last:
         if value := condition():
             return value
