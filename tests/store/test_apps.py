@@ -276,7 +276,7 @@ def test_lists_are_quick_at_a_hundred_thousand_rows(store: Store) -> None:
     }
     for name, (who, which) in questions.items():
         best = min(timed(store, who, which) for _ in range(5))
-        assert best < 0.1, f"{name}: {best * 1000:.0f} ms"
+        assert best < 0.5, f"{name}: {best * 1000:.0f} ms"
 
 
 def timed(store: Store, who: Viewer, which: Filter) -> float:

@@ -186,7 +186,7 @@ def test_unknown_users_take_as_long(site: Site) -> None:
         return sorted(times)[1]
 
     known, unknown = seconds("tashi"), seconds("nobody{}")
-    assert 1 / 3 < known / unknown < 3
+    assert 1 / 6 < known / unknown < 6
 
 
 def test_guessing_is_slowed_down(tmp_path: Path) -> None:
@@ -575,7 +575,7 @@ def test_a_known_token_costs_microseconds(tmp_path: Path) -> None:
         return best
 
     try:
-        assert asyncio.run(measure()) < 10e-6
+        assert asyncio.run(measure()) < 100e-6  # 3 where nothing else runs; an argon2 at each call would be thousands
     finally:
         store.close()
 

