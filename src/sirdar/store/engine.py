@@ -33,7 +33,8 @@ Merge: TypeAlias = "Callable[[Tx, list[Any]], Sequence[Any]]"
 MAX_BATCH = 256
 READERS = 4
 POSTGRES_WRITERS = 4
-MOST_TRIES = 8  # the last waits up to 1.3 s
+MOST_TRIES = 16
+LONGEST_WAIT_S = 1.3  # between two tries
 CONFLICTS = ("40P01", "40001")  # SQLSTATE of a deadlock, and of a transaction that could not be put in order
 DISK_FULL = ("disk is full", "no space left on device", "disk full")
 
@@ -221,7 +222,7 @@ class Store:
                     command.error = command.result = None
                 tries += 1
                 if tries < MOST_TRIES and _may_pass(error):
-                    time.sleep(random.uniform(0, 0.01 * 2**tries))  # noqa: S311
+                    time.sleep(random.uniform(0, min(LONGEST_WAIT_S, 0.01 * 2**tries)))  # noqa: S311
                 elif isinstance(error, _HookFailed):
                     log.error("before_commit_failed", exc_info=error.__cause__)
                     hooks = False
