@@ -26,6 +26,7 @@ Record = dict[str, Any]
 _to_json = json.JSONEncoder(separators=(",", ":")).encode  # made once: json.dumps makes an encoder for each call
 COMPACT_OVER_BYTES = 8 << 20
 SYNC_EVERY_S = 0.05
+SYNC_AGAIN_S = 1.0  # after the disk has refused
 
 
 class JournalBroken(Exception):
@@ -110,7 +111,8 @@ class Journal:
                 if not self._unsynced and self._rewrite is None:
                     return
                 if not self._closing and self._rewrite is None:
-                    self._changed.wait_for(lambda: self._closing, SYNC_EVERY_S)  # many records share one
+                    wait_s = SYNC_EVERY_S if self._fault is None else SYNC_AGAIN_S
+                    self._changed.wait_for(lambda: self._closing, wait_s)  # many records share one
                 self._unsynced = False
             if self._rewrite is not None:
                 self._replace(self._rewrite)
@@ -120,6 +122,8 @@ class Journal:
             except OSError as error:  # a disk on the network may say only now that it is full
                 log.error("journal_not_synced", error=str(error))
                 self._fault = error
+                with self._changed:
+                    self._unsynced = not self._closing  # tried again, since nothing is written until it succeeds
 
     def _replace(self, raw: bytes) -> None:
         """Where there is no room for a shorter journal, the longer one is as good."""

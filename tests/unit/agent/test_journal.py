@@ -85,6 +85,28 @@ def test_what_is_written_comes_to_the_disk(tmp_path: Path, monkeypatch, sync_fir
     journal.close()
 
 
+def test_a_disk_that_refuses_is_tried_again(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """As a disk on the network does that is full: it says so only when it is asked to keep what was written."""
+
+    def refuse(fd: int) -> None:
+        raise OSError(122, "Disk quota exceeded")
+
+    real = journal_module._sync
+    monkeypatch.setattr(journal_module, "SYNC_AGAIN_S", 0.01)
+    monkeypatch.setattr(journal_module, "_sync", refuse)
+    journal = Journal(tmp_path / "journal")
+    journal.write([{"t": "a"}])
+    _await(lambda: journal._fault is not None)
+    with pytest.raises(JournalBroken, match="quota"):
+        journal.write([{"t": "b"}])
+    monkeypatch.setattr(journal_module, "_sync", real)
+    _await(lambda: journal._fault is None)
+    journal.write([{"t": "c"}])
+    monkeypatch.setattr(journal_module, "_sync", refuse)
+    journal.close()  # ends all the same
+    assert [record["t"] for record in replay(tmp_path / "journal")] == ["a", "c"]
+
+
 def _await(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 5
     while not holds():
