@@ -55,6 +55,7 @@ class Attempt:
     staged_in_s: float | None = None
     started_at: float | None = None
     disk_exceeded: bool = False
+    unwritten: bool = False  # its final could not be written down
     said: Said = field(default_factory=Said)
     curve: list[tuple[float, float, int]] = field(default_factory=list)
 

@@ -79,7 +79,7 @@ def examine(
     verdict = judge(end, limits, cancelled=wish, disk_exceeded=exceeded, stderr_tail=tail)
     ran = end.exit_code is not None
     shared = {file.path for file in attempt.shared}
-    found = collect(common.app, folder, shared) if ran and common.app.outputs else Collected()
+    found = collect(common.app, folder, shared, end.started_at) if ran and common.app.outputs else Collected()
     return Finishing(attempt, common, end, _weigh(verdict, found), found, stdout, stderr)
 
 

@@ -280,7 +280,7 @@ class RunTask:
         next agent would have to look at them again.
         """
         finals = [final for final in finals if final.key in self._attempts.by_key]
-        durable, failed = True, {final.key: final.reason != Reason.OK for final in finals}
+        durable, failed = True, {final.key for final in finals if final.reason != Reason.OK}
         try:
             self._journal.write([final_record(final) for final in finals])
         except JournalBroken as error:
@@ -290,7 +290,8 @@ class RunTask:
         for attempt in ended:
             attempt.state = AttemptState.ENDED
             # What a failed program has left may be what fills the disk: everything that is told of it is in the final already.
-            if durable or failed[attempt.key]:
+            attempt.unwritten = not durable
+            if durable or attempt.key in failed:
                 self._release(attempt)
         self._outbox.add_finals(finals)
         self._capacity.changed()
@@ -304,11 +305,11 @@ class RunTask:
         gone = self._attempts.drop(keys)
         if gone:
             self._journal.note([gone_record([attempt.key for attempt in gone])])
-        kept = [attempt for attempt in gone if attempt.folder is not None]
-        for attempt in kept:
+        unwritten = [attempt for attempt in gone if attempt.unwritten]
+        for attempt in unwritten:
             self._release(attempt)
-        if kept:
-            await self._executor.destroy([attempt.key for attempt in kept if attempt.handed_over])
+        if unwritten:
+            await self._executor.destroy([attempt.key for attempt in unwritten if attempt.handed_over])
 
     async def _drop(self, keys: Sequence[str]) -> None:
         """Nobody wants to hear of these any more."""

@@ -25,9 +25,8 @@ COPY_BYTES = 1 << 20
 SHOWN_ENTRIES = 20
 SHOWN_LEFT_OUT = 5
 STREAMS = ("stdout", "stderr")
-UNTOUCHED_S = (
-    946_684_800  # 2000-01-01: the time of change of files that were there before the program, and match an output
-)
+# 2000-01-01: the time of change of files that were there before the program, and match an output.
+UNTOUCHED_S = 946_684_800
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +47,7 @@ class Collected:
     faults: list[Fault] = field(default_factory=list)
     left_out: dict[Path, str] = field(default_factory=dict)  # files that matched -> why they are no output
     untouched: frozenset[str] = frozenset()  # files that only the agent can have written
+    started_at: float | None = None
 
     @property
     def needs_upload(self) -> bool:
@@ -63,12 +63,13 @@ def mark_untouched(app: App, folder: Path) -> None:
                     os.utime(path, (UNTOUCHED_S, UNTOUCHED_S))
 
 
-def collect(app: App, folder: Path, shared: Collection[str] = ()) -> Collected:
+def collect(app: App, folder: Path, shared: Collection[str] = (), started_at: float | None = None) -> Collected:
     """Looks for all declared outputs. A missing required one, or one that cannot be read, becomes a fault.
 
-    ``shared``: files of the directory that are links to blobs; they are no outputs.
+    ``shared``: files of the directory that are links to blobs; they are no outputs. ``started_at``: when the program started, in
+    seconds since 1970.
     """
-    found = Collected(untouched=frozenset(shared))
+    found = Collected(untouched=frozenset(shared), started_at=started_at)
     for spec in app.outputs:
         if spec.type is OutputType.FILE:
             _collect_file(spec, folder, found)
@@ -189,7 +190,11 @@ def _candidates(base: Path, source: str) -> list[Path]:
 
 
 def _is_untouched(path: Path, base: Path, found: Collected) -> bool:
-    return path.stat().st_mtime == UNTOUCHED_S or path.relative_to(base).as_posix() in found.untouched
+    """The mark is the agent's. A copy or another name that keeps the time is the program's: the inode changed after its start."""
+    if path.relative_to(base).as_posix() in found.untouched:
+        return True
+    status = path.stat()
+    return status.st_mtime == UNTOUCHED_S and (found.started_at is None or status.st_ctime <= found.started_at)
 
 
 def _is_regular(path: Path) -> bool:

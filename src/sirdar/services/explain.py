@@ -7,6 +7,7 @@ from sirdar.domain.ids import ResourceId
 from sirdar.domain.outcome import MEANING, Fault, Reason
 from sirdar.domain.people import Caller
 from sirdar.domain.placement import Place, plan
+from sirdar.domain.states import STATES
 from sirdar.services.context import Services
 from sirdar.services.holders import words_of_holders
 from sirdar.services.jobs import find_seen
@@ -33,7 +34,6 @@ class Why:
     text: str
 
 
-ENDINGS = frozenset({"DONE", "FAILED", "CANCELLED"})
 LITTLE_BYTES = 1 << 20
 
 
@@ -51,7 +51,7 @@ async def explain(services: Services, caller: Caller | None, job_id: str, *, lin
         lambda conn: explain_now(conn, caller, job_id, now=services.store.clock(), link=link)
     )
     free_bytes = shutil.disk_usage(services.settings.home).free
-    if told.state in ENDINGS or free_bytes >= LITTLE_BYTES:
+    if STATES[told.state].ended or free_bytes >= LITTLE_BYTES:
         return told
     text = f"The server's disk has {free_bytes // 1024} KiB left: nothing can be written down, so nothing goes on."
     return replace(told, summary=text, why=(Why("disk_full", text), *told.why))

@@ -31,6 +31,7 @@ class Hot:
         clauses = sqlite, sqlite if postgres is None else postgres
         self._clauses: list[Any] = [sa.text(clause) if isinstance(clause, str) else clause for clause in clauses]
         self._columns = columns
+        self._names: tuple[str, ...] = ()
         self._compiled: dict[str, tuple[str, tuple[str, ...] | None, dict[str, Any]]] = {}
 
     def run(self, conn: Connection, rows: Sequence[Params]) -> None:
@@ -59,8 +60,9 @@ class Hot:
 
     def mapped(self, conn: Connection, **params: Any) -> list[dict[str, Any]]:
         """Every row of a query that is no text, by the names of its columns. Raises DBAPIError."""
-        names = [column.name for column in self._clauses[0].selected_columns]
-        return [dict(zip(names, row, strict=True)) for row in self.all(conn, **params)]
+        if not self._names:
+            self._names = tuple(column.name for column in self._clauses[0].selected_columns)
+        return [dict(zip(self._names, row, strict=True)) for row in self.all(conn, **params)]
 
     def _compile(self, conn: Connection) -> tuple[str, tuple[str, ...] | None, dict[str, Any]]:
         dialect = conn.dialect

@@ -363,12 +363,16 @@ STALE = [
 
 def test_what_lay_there_before_the_program_is_no_output(running: FakeServer) -> None:
     """A result that was published with the program, or given as an input, is not what the program has found out."""
-    files = {"result.json": b'{"total": 42}', "old.csv": b"old", "changed.csv": b"old"}
-    document = {"command": ["sh", "-c", "echo new > changed.csv; echo new > made.csv"], "outputs": STALE}
+    files = {"result.json": b'{"total": 42}', "old.csv": b"old", "changed.csv": b"old", "moved.csv": b"old"}
+    # A copy or a new name is the program's work, though it keeps the time of change.
+    script = "sleep 0.1; echo new > changed.csv; echo new > made.csv; cp -p old.csv copied.csv; mv moved.csv named.csv"
+    document = {"command": ["sh", "-c", script], "outputs": STALE}
     (key,) = running.add_job(document, files=files)
     final = running.final(key)
     assert final.reason == "ok"
-    assert [ref["$file"]["name"] for ref in final.outputs["tables"]] == ["changed.csv", "made.csv"]
+    assert [ref["$file"]["name"] for ref in final.outputs["tables"]] == [
+        "changed.csv", "copied.csv", "made.csv", "named.csv",
+    ]  # fmt: skip
     assert "total" not in final.outputs
     assert "result.json was left out: it was there before the program, which did not write it" in final.message
 
