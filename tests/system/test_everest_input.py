@@ -52,14 +52,12 @@ def test_any_file_name(everest: PythonClient, name: str) -> None:
     assert body["name"] == body["inputs"]["s"] == name
     assert job.fetch(body["inputs"]["f"]) == content
     assert job.fetch(f"/api/files/jobs/{job.id}/{uri.rsplit('/', 1)[1]}") == content
-    assert name in job.log() or "DONE" in job.log()
 
 
 def test_a_name_in_the_way_of_older_libraries(everest: PythonClient) -> None:
     """``filename*=utf-8''...``, as requests wrote other alphabets before 2019."""
-    body = (
-        "--b\r\nContent-Disposition: form-data; name=\"file\"; filename*=utf-8''%D0%B4%D0%B0%20%D0%B4%D0%B0.txt\r\n\r\nyes\r\n--b--\r\n"
-    ).encode()
+    disposition = b"form-data; name=\"file\"; filename*=utf-8''%D0%B4%D0%B0%20%D0%B4%D0%B0.txt"
+    body = b"--b\r\nContent-Disposition: " + disposition + b"\r\n\r\nyes\r\n--b--\r\n"
     kind = {"content-type": "multipart/form-data; boundary=b"}
     answer = everest.read(everest.http.post("/api/files/temp", content=body, headers=everest.headers() | kind))
     assert answer["filename"] == "да да.txt"
@@ -209,7 +207,7 @@ def test_an_application_comes_as_a_zip_and_goes_back_as_one(everest: PythonClien
         entry = zipfile.ZipInfo("ApplicationFiles/run.sh")
         entry.external_attr = 0o755 << 16
         archive.writestr(entry, script)
-    made = sirdar.admin.post("/api/apps/import", content=packed.getvalue(), headers={"content-type": "application/zip"})
+    made = sirdar.admin.post("/api/apps/import", files={"file": ("из everest.zip", packed.getvalue())})
     assert made.status_code == 201, made.text
 
     inputs = {"mng": everest.upload("задание 1.mng", b"12345"), "data": [everest.upload("given.zip", given.getvalue())]}
