@@ -95,7 +95,7 @@ class Pair:
 
     def __init__(self, root: Path) -> None:
         (root / "up").mkdir()
-        self.server = Product(root / "up", slots=0)
+        self.server = Product(root / "up", {"heartbeat_s": 15}, slots=0)  # nothing here may wait for a heartbeat
         self.server.start()
         self.network = Proxy(self.server.port)
         self.agents = [
@@ -183,3 +183,12 @@ def test_what_was_set_while_the_network_was_cut_is_told_when_it_is_back(pair: Pa
     await_that(lambda: Path(f"{gate}.set").exists(), what="the variable's change")
     pair.network.clear()
     assert pair.done(job) == ["last"]
+
+
+def test_a_full_agent_hears_of_a_cancel_at_once(pair: Pair) -> None:
+    pair.server.publish("naps", "sleep 100", inputs={"n": {"type": "integer"}}, retries=0)
+    job = pair.server.submit("me/naps", foreach=[{"n": n} for n in range(4)])["id"]
+    await_that(lambda: pair.server.job(job)["tasks"]["running"] == 2, what="the start on both agents")
+    assert pair.server.admin.post(f"/api/jobs/{job}/cancel").status_code == 200
+    ended = await_that(lambda: (found := pair.server.job(job))["endedAt"] and found, within_s=5, what="the end")
+    assert ended["state"] == "CANCELLED"
