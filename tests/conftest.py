@@ -35,6 +35,8 @@ KEPT_BY_PYTHON = ("multiprocessing.resource_tracker", "multiprocessing.forkserve
 # Components that `needs` knows: what shows that one is there (a command, or a pattern of its path).
 COMPONENTS = {
     "cc": "cc",
+    "c++": "c++",
+    "libcurl": "/usr/include/*/curl/curl.h",
     "git": "git",
     "make": "make",
     "wrk": "wrk",

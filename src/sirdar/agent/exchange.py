@@ -3,7 +3,7 @@
 import asyncio
 import platform
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import sirdar
@@ -42,9 +42,10 @@ class OffersNotKept(LinkError):
 
 
 class VarsSink(Protocol):
-    """Takes shared variables that changed on the server."""
+    """Takes shared variables that changed on the server, and asks for all of them where some news may have been lost."""
 
-    def push(self, changes: list[tuple[str, str, str]]) -> None: ...
+    def push(self, changes: Iterable[tuple[str, str, str, int]]) -> None: ...
+    def catch_up(self) -> None: ...
 
 
 class Exchange:
@@ -78,6 +79,7 @@ class Exchange:
         self.session = secrets.token_hex(8)
         self.hello_reply: HelloReply | None = None
         self.mode = "active"
+        self._cut_off = False  # an answer may have been lost, and with it the news of shared variables
         self.vars_sink: VarsSink | None = None
 
     # ------------------------------------------------------------ hello
@@ -106,6 +108,7 @@ class Exchange:
                 self.mode = reply.mode
                 self._blobs.share(reply.blob_dir, reply.blob_marker)
                 await self.carry_out(reply.desired)
+                self._cut_off = True
             return self.hello_reply
 
     async def carry_out(self, desired: Mapping[str, str]) -> None:
@@ -128,7 +131,13 @@ class Exchange:
         except UnknownSession:
             await self.hello()
             reply = await self._link.sync(request.model_copy(update={"session": self.session}))
+        except Unreachable:
+            self._cut_off = True
+            raise
         await self._take(request, reply)
+        if self._cut_off and self.vars_sink is not None:
+            self._cut_off = False
+            self.vars_sink.catch_up()
         return reply
 
     async def _take(self, request: SyncRequest, reply: SyncReply) -> None:

@@ -6,7 +6,7 @@ VALUE``; any other text is the task's status message.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Literal
 
 from sirdar.agent.attempts import Attempt, Attempts
@@ -59,6 +59,8 @@ class TaskPort:
         self._ask = ask
         self._on_message = on_message
         self._clients: dict[str, set[Client]] = {}
+        self._latest: dict[str, dict[str, tuple[int, str]]] = {}  # by job and name: the latest change that was heard of
+        self._catching_up: asyncio.Task[None] | None = None
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self.port = 0
@@ -81,15 +83,35 @@ class TaskPort:
     async def close(self) -> None:
         if self._server is not None:
             self._server.close()
-        for task in list(self._connections):
+        tasks = [*self._connections, *([self._catching_up] if self._catching_up else ())]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
-    def push(self, changes: list[tuple[str, str, str]]) -> None:
-        """Announces variables that other agents' tasks have changed."""
-        for job, name, value in changes:
-            for client in self._clients.get(job, ()):
-                client.tell(name, value)
+    def push(self, changes: Iterable[tuple[str, str, str, int]]) -> None:
+        """Announces variables that other agents' tasks have changed. One that is older than what is known here is dropped."""
+        for job, name, value, version in changes:
+            if job in self._clients and self._is_news(job, name, value, version):
+                for client in self._clients[job]:
+                    client.tell(name, value)
+
+    def catch_up(self) -> None:
+        """News may have been lost: asks for all variables of the jobs whose tasks are connected."""
+        if self._clients and (self._catching_up is None or self._catching_up.done()):
+            self._catching_up = asyncio.create_task(self._ask_for_all(list(self._clients)))
+
+    async def _ask_for_all(self, jobs: list[str]) -> None:
+        for job in jobs:
+            reply = await self._ask(VarsRequest(job=job, ops=[], all=True))
+            self.push((job, name, value, version) for name, value, version in reply.all)
+
+    def _is_news(self, job: str, name: str, value: str, version: int) -> bool:
+        """Notes the change, unless a later one is known."""
+        latest = self._latest.setdefault(job, {})
+        if version <= latest.get(name, (0, ""))[0]:
+            return False
+        latest[name] = (version, value)
+        return True
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -141,6 +163,7 @@ class TaskPort:
             clients.discard(client)
             if not clients:
                 self._clients.pop(client.attempt.job, None)
+                self._latest.pop(client.attempt.job, None)
 
     async def _take(self, client: Client, text: str) -> None:
         verb, _, rest = text.partition(" ")
@@ -168,5 +191,10 @@ class TaskPort:
                 other.tell(name, value)
 
     async def _operate(self, client: Client, operation: Operation) -> str | None:
-        reply = await self._ask(VarsRequest(job=client.attempt.job, ops=[operation]))
-        return reply.values[0] if reply.values else None
+        """The variable's value afterwards: the server's, or a later one that was announced meanwhile. None where it is unset."""
+        job, (_, name, _) = client.attempt.job, operation
+        reply = await self._ask(VarsRequest(job=job, ops=[operation]))
+        value = reply.values[0] if reply.values else None
+        if value is None or self._is_news(job, name, value, reply.versions[0]):
+            return value
+        return self._latest[job][name][1]

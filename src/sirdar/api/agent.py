@@ -72,8 +72,15 @@ async def sync(request: Request) -> Response:
 async def shared_variables(request: Request, services: ServicesDep) -> Response:
     row = await resource_of(request)
     body = await read_body(request, VarsRequest)
-    values = await services.store.write(lambda tx: variables.apply(tx, row.id, body.job, body.ops))
-    return _reply({"values": values})
+    values = await services.store.write(lambda tx: variables.apply(tx, row.id, body.job, body.ops)) if body.ops else []
+    reply: dict[str, Any] = {
+        "values": [value.text for value in values],
+        "versions": [value.version for value in values],
+    }
+    if body.all:
+        found = await services.store.read(lambda conn: variables.read_all(conn, row.id, body.job))
+        reply["all"] = [(name, value.text, value.version) for name, value in found.items()]
+    return _reply(reply)
 
 
 @router.put("/attempts/{key}/log/{stream}")

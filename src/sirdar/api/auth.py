@@ -6,10 +6,11 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from sirdar.api import shapes
-from sirdar.api.deps import CallerDep, ServicesDep
+from sirdar.api.deps import COOKIE, CallerDep, ServicesDep
 from sirdar.api.paging import DEFAULT_LIMIT, After, Limit, iso, page
 from sirdar.domain.people import Caller, Scope
 from sirdar.services import sessions, tokens
+from sirdar.services.context import Services
 from sirdar.services.tokens import LONGEST_LABEL, LONGEST_LIFETIME_S, TokenRequest
 from sirdar.store.tokens import Token
 
@@ -44,9 +45,11 @@ class TokenWanted(BaseModel):
 
 @router.post("/api/auth/access_token", summary="Sign in by password", responses={200: {"model": shapes.NewToken}})
 @router.post("/auth/access_token", include_in_schema=False)
-async def sign_in(body: SignIn, request: Request, services: ServicesDep) -> dict[str, Any]:
+async def sign_in(body: SignIn, request: Request, response: Response, services: ServicesDep) -> dict[str, Any]:
+    """The token is also set as the cookie `access_token`: Everest's C++ client signs in and trusts its cookies from then on."""
     wanted = TokenRequest(body.label, body.lifetime, body.scopes)
     issued = await sessions.sign_in(services, body.username, body.password, wanted, address=address_of(request))
+    keep_token(request, response, issued)
     return {"access_token": issued.text, **_token(issued.token)}
 
 
@@ -58,11 +61,13 @@ async def show(caller: CallerDep, services: ServicesDep) -> dict[str, Any]:
     return {"user": caller.name, **_token(await tokens.in_use(services, caller))}
 
 
-@router.delete("/api/auth/access_token", status_code=204, summary="Revoke the token in use")
-@router.delete("/auth/access_token", status_code=204, include_in_schema=False)
-async def sign_out(caller: CallerDep, services: ServicesDep) -> Response:
+@router.delete("/api/auth/access_token", summary="Revoke the token in use")
+@router.delete("/auth/access_token", include_in_schema=False)
+async def sign_out(request: Request, response: Response, caller: CallerDep, services: ServicesDep) -> dict[str, bool]:
+    """Everest's clients take 200 alone for a success."""
     await tokens.revoke_in_use(services, caller)
-    return Response(status_code=204)
+    forget_token(request, response)
+    return {"revoked": True}
 
 
 @router.get("/api/tokens", summary="Your tokens", responses={200: {"model": list[shapes.Token]}})
@@ -84,6 +89,24 @@ async def create(body: TokenWanted, caller: CallerDep, services: ServicesDep) ->
 async def revoke(token_id: str, caller: CallerDep, services: ServicesDep) -> Response:
     await tokens.revoke(services, caller, token_id)
     return Response(status_code=204)
+
+
+def keep_token(request: Request, response: Response, issued: tokens.Issued) -> None:
+    """Set the cookie by which programs without an Authorization header, and browsers, carry the token."""
+    until = issued.token.expires_at
+    life_s = None if until is None else max(1, int(until - issued.token.created_at))
+    response.set_cookie(
+        COOKIE, issued.text, max_age=life_s, path="/", httponly=True, samesite="lax", secure=_is_secure(request)
+    )
+
+
+def forget_token(request: Request, response: Response) -> None:
+    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax", secure=_is_secure(request))
+
+
+def _is_secure(request: Request) -> bool:
+    services: Services = request.app.state.services
+    return request.url.scheme == "https" or services.settings.url.startswith("https:")
 
 
 def address_of(request: Request) -> str:

@@ -8,6 +8,8 @@ from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
 from sirdar.services.context import Services
 
+COOKIE = "access_token"
+
 
 def get_services(request: Request) -> Services:
     services: Services = request.app.state.services
@@ -19,7 +21,7 @@ def bearer(request: Request) -> str | None:
     header = request.headers.get("authorization", "")
     if header[:7].lower() == "bearer ":
         return header[7:].strip()
-    return request.cookies.get("access_token")
+    return request.cookies.get(COOKIE)
 
 
 async def get_caller(request: Request, services: Annotated[Services, Depends(get_services)]) -> Caller:

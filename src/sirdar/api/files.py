@@ -135,9 +135,11 @@ async def download(
     return await _listing(services, ref) if listing else blob_response(request, services.blobs, ref)
 
 
-@router.delete("/api/files/temp/{file_id}/{name:path}", status_code=204, summary="Remove a temporary file")
-async def delete(file_id: str, name: str, services: ServicesDep, caller: CallerDep) -> None:
+@router.delete("/api/files/temp/{file_id}/{name:path}", summary="Remove a temporary file")
+async def delete(file_id: str, name: str, services: ServicesDep, caller: CallerDep) -> dict[str, bool]:
+    """Everest's clients take 200 alone for a success."""
     await files.delete_file(services, caller, file_id, name)
+    return {"deleted": True}
 
 
 # ---------------------------------------------------------------- uploads in pieces

@@ -90,7 +90,7 @@ async def list_jobs(
 
 @router.delete("/api/jobs")
 async def delete_by_name(services: ServicesDep, caller: CallerDep, name: str) -> dict[str, int]:
-    """Delete your jobs of that name (at most a thousand in one call)."""
+    """Delete your jobs of that name, all of them; those that run are cancelled first, and go when they have ended."""
     return {"deleted": await job_service.delete_by_name(services, caller, name)}
 
 

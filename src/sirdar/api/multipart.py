@@ -1,8 +1,10 @@
 """The one file of a multipart form, streamed: nothing is spooled, and text parts are kept within limits."""
 
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -11,6 +13,8 @@ from starlette.requests import Request
 from sirdar.domain.problems import Problem
 
 FILE_PARTS = frozenset({"file", "sendfile"})  # Everest's Python client, and its C++ client
+# The name in another alphabet as older HTTP libraries write it, against the standard of forms: filename*=utf-8''%D0%B0.txt
+EXTENDED_NAME = re.compile(rb""";\s*filename\*=["']?utf-8'[\w-]*'([^;"'\s]+)""", re.IGNORECASE)
 MAX_PARTS = 32
 MAX_TEXT_BYTES = 4096
 MAX_HEADER_BYTES = 16384
@@ -112,12 +116,15 @@ class FormFile:
 
     def _end_headers(self) -> None:
         part = self._part
-        _, options = parse_options_header(part.headers.get(b"content-disposition"))
+        disposition = part.headers.get(b"content-disposition", b"")
+        _, options = parse_options_header(disposition)
         part.name = _text(options.get(b"name", b""))
         part.is_file = part.name in FILE_PARTS
         if b"filename" in options:
             # Browsers write a quote in a name as %22, so that it cannot end the name.
             part.filename = _text(options[b"filename"]).replace("%22", '"')
+        elif extended := EXTENDED_NAME.search(disposition):
+            part.filename = _text(unquote_to_bytes(extended[1]))
         if part.is_file and self._file is not None:
             raise _broken("it has more than one file", field=part.name)
         if part.is_file:

@@ -60,6 +60,7 @@ class JobSummary(Shape):
     info: str | None
     app_id: str
     app_alias: str
+    app_name: str
     app: str
     app_version: int
     code_version: str | None

@@ -50,7 +50,7 @@ class ClaimReply:
 
     offers: Offers
     cancels: list[str]
-    variables: list[tuple[str, str, str]] = field(default_factory=list)  # shared ones that changed: (job, name, value)
+    variables: list[tuple[str, str, str, int]] = field(default_factory=list)  # shared ones: job, name, value, version
 
 
 class Assigner:
@@ -161,7 +161,7 @@ class Assigner:
         if tx.hints.queue:
             with self._lock:
                 self._dry = False
-        if not self._parked or not (tx.hints.queue or tx.hints.resources or tx.hints.variables):
+        if not self._parked or not (tx.hints.queue or tx.hints.resources):
             return
         if not self._busy.acquire(blocking=False):  # waiting here could deadlock with the other's row locks
             tx.hints.after.append(self._again.ring)
@@ -182,12 +182,12 @@ class Assigner:
         for resource_id, claim in claims.items():
             work = offers.get(resource_id)
             cancels = self._wishes(tx, resource_id) if resource_id in tx.hints.resources else []
-            if work is None and not cancels and not tx.hints.variables:
+            if work is None and not cancels:
                 continue
             held = self._take(claim)
             if held is None:
                 continue
-            reply = ClaimReply(work or Offers(), cancels, list(tx.hints.variables))
+            reply = ClaimReply(work or Offers(), cancels)
             tx.hints.after.append(lambda held=held, reply=reply: _resolve(held, reply))  # type: ignore[misc]
             tx.hints.undo.append(lambda held=held: self._hold_again(held))  # type: ignore[misc]
 
@@ -207,6 +207,14 @@ class Assigner:
         if claim is not None and cancels and self.unpark(claim):
             tx.hints.after.append(lambda: _resolve(claim, ClaimReply(Offers(), cancels)))
             tx.hints.undo.append(lambda: self._hold_again(claim))
+
+    def answer_with_news(self, resource_id: str, news: list[tuple[str, str, str, int]]) -> bool:
+        """Answer the resource's held claim with shared variables that changed. False: none is held."""
+        with self._lock:
+            claim = self._parked.pop(resource_id, None)
+        if claim is not None:
+            _resolve(claim, ClaimReply(Offers(), [], news))
+        return claim is not None
 
     def _wishes(self, tx: Tx, resource_id: str) -> list[str]:
         return [key.text for key in task_store.open_of_resource(tx.conn, resource_id)[1]]

@@ -10,6 +10,7 @@ from typing import Any
 
 from sirdar.blobs.local import LocalBlobs
 from sirdar.dispatch.assign import Assigner, ClaimReply, ParkedClaim
+from sirdar.dispatch.variable_news import VariableNews
 from sirdar.domain.ids import AttemptKey
 from sirdar.domain.problems import Problem
 from sirdar.services import attach
@@ -47,6 +48,7 @@ class Desk:
         self._keys = keys
         self._assigner = assigner
         self._blobs = blobs
+        self._news = VariableNews(store, assigner)
         self._known: dict[str, _Known] = {}
         self._telling: set[asyncio.Future[None]] = set()
         self._tokens: dict[str, tuple[str, float]] = {}  # agents' tokens that were checked, and until when they hold
@@ -79,6 +81,7 @@ class Desk:
 
     def on_commit(self, hints: Hints) -> None:
         """A wish for an agent may have been written while its next claim was on the way: it is not settled any more."""
+        self._news.on_commit(hints)
         for resource_id in hints.resources:
             if (known := self._known.get(resource_id)) is not None:
                 known.settled = False
@@ -98,6 +101,7 @@ class Desk:
             return greeting
 
         greeting = await self._store.write(greet)
+        self._news.forget(resource_id)
         row = replace(greeting.row, session=request.session, capabilities=request.capabilities.model_dump())
         self._known[resource_id] = _Known(row)
         shared = row.embedded
@@ -141,7 +145,8 @@ class Desk:
         known = self._checked(resource_id, request.session)
         waits = request.claim is not None and request.claim.wait_s > 0
         future: asyncio.Future[ClaimReply] | None = asyncio.get_running_loop().create_future() if waits else None
-        if future is not None and request.claim is not None and known.settled and not _says_something(request):
+        settled = known.settled and not self._news.owes(resource_id)
+        if future is not None and request.claim is not None and settled and not _says_something(request):
             held = self._hold(known.row, request.session, request.claim.max_n, future)
             if self._assigner.park_if_dry(held):
                 claimed = await self._await(held, min(request.claim.wait_s, self._settings.claim_wait_s))
@@ -149,6 +154,8 @@ class Desk:
                     self._answer(known, claimed) if claimed is not None else _render(known.row, Report(), Offers(), [])
                 )
         reply, parked = await self._store.write(lambda tx: self._serve(tx, known, request, future), patient=True)
+        if self._news.owes(resource_id) and (parked is None or self._assigner.unpark(parked)):
+            return reply | {"vars": await self._news.collect(resource_id)}
         if parked is None or request.claim is None:
             return reply
         claimed = await self._await(parked, min(request.claim.wait_s, self._settings.claim_wait_s))

@@ -1,6 +1,7 @@
 """The files of a job, by the paths that its URIs have below ``/api/files/jobs/{job}/``.
 
-``inputs/{input}/{name}`` and, for lists, ``inputs/{input}/{index}/{name}``; an output by its file's name, or, where two outputs
+``inputs/{input}/{name}`` and, for lists, ``inputs/{input}/{index}/{name}``, or, as Everest's clients have it, by the bare name
+where no output is called so; an output by its file's name, or, where two outputs
 have files of one name, by ``outputs/{output}/{name}`` and ``outputs/{output}/{index}/{name}``; ``stdout``, ``stderr`` and the
 debug archive by its name. All of these also below ``tasks/{no}/``, which a job of many tasks needs.
 """
@@ -99,8 +100,13 @@ def find_job_file(inputs: Mapping[str, Any], task: TaskOfFiles | None, parts: li
     """The file at a path below a task (or below a job of one), split at slashes. ``task``: None while it has no row."""
     if parts[0] == "inputs" and len(parts) > 1:
         return _at(inputs, parts[1:])
-    if task is None:
-        return None
+    found = None if task is None else _of_task(task, parts)
+    if found is None and len(parts) == 1:
+        found = next((ref for ref in _files_of(inputs) if ref.name == parts[0]), None)
+    return found
+
+
+def _of_task(task: TaskOfFiles, parts: list[str]) -> FileRef | InlineFile | None:
     if parts[0] == "outputs" and len(parts) > 2:
         return _at(task.result, parts[1:])
     if len(parts) != 1:

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from sirdar.domain.people import Caller, Scope
 from sirdar.domain.problems import Problem
@@ -22,7 +23,7 @@ from sirdar.store.task_views import TaskView
 
 ID_CHARS = 16
 PREFIX_CHARS = 4
-DELETE_AT_ONCE = 1000
+DELETE_AT_ONCE = 200  # in one transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,21 +141,29 @@ async def delete_job(services: Services, caller: Caller, job_id: str) -> bool:
 
 
 async def delete_by_name(services: Services, caller: Caller, name: str) -> int:
-    """Remove the caller's jobs of that name; how many there were."""
+    """Remove the caller's jobs of that name, however many; how many there were. Other writers get their turn in between."""
     if not name:
         raise Problem("invalid_field", "Which jobs? Give their name.", field="name")
+    require_scope(caller, Scope.RUN)
     wanted = JobFilter(visible_to=visible_to(caller), owner=caller.name, name=name, apps=caller.apps)
+    deleted, before = 0, None
+    while True:
+        n, before = await services.store.write(
+            partial(_delete_some, services=services, caller=caller, wanted=replace(wanted, before_seq=before))
+        )
+        deleted += n
+        if n < DELETE_AT_ONCE:
+            return deleted
 
-    def run(tx: Tx) -> int:
-        require_scope(caller, Scope.RUN)
-        found = job_lists.list_jobs(tx.conn, wanted, DELETE_AT_ONCE)
-        for job in found:
-            _delete(tx, services, job, caller)
-        if found:
-            audit.record(tx, caller, "job.delete", f"name:{name}", jobs=len(found))
-        return len(found)
 
-    return await services.store.write(run)
+def _delete_some(tx: Tx, services: Services, caller: Caller, wanted: JobFilter) -> tuple[int, int | None]:
+    """Some of the jobs, the newest first: how many, and where the next ones begin. Those that run stay until they end."""
+    found = job_lists.list_jobs(tx.conn, wanted, DELETE_AT_ONCE)
+    for job in found:
+        _delete(tx, services, job, caller)
+    if found:
+        audit.record(tx, caller, "job.delete", f"name:{wanted.name}", jobs=len(found))
+    return len(found), found[-1].seq if found else None
 
 
 def _delete(tx: Tx, services: Services, job: JobView, caller: Caller) -> bool:

@@ -51,7 +51,7 @@ class Hints:
     queue: bool = False  # there may be something to place
     pending: bool = False  # there is a SUBMITTED job to advance
     notices: bool = False  # there is a notice to send
-    variables: list[tuple[str, str, str]] = field(default_factory=list)
+    variables: list[Any] = field(default_factory=list)  # store.variables.Change: shared variables that were set
     after: list[Callable[[], object]] = field(default_factory=list)  # called on the event loop once it is committed
     undo: list[Callable[[], object]] = field(default_factory=list)  # called in the writer's thread if it is rolled back
 

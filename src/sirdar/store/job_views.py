@@ -23,6 +23,7 @@ class JobView:
     app_id: str
     app_owner: str
     app_alias: str
+    app_name: str
     version_id: str
     version: int
     name: str
@@ -80,6 +81,7 @@ JOB = sa.select(
     sa.case((jobs.c.leased > 0, _RUNNING_TASKS), else_=0).label("running"),
     users.c.name.label("owner"),
     apps.c.alias.label("app_alias"),
+    apps.c.name.label("app_name"),
     _app_owner.c.name.label("app_owner"),
     versions.c.number.label("version"),
 ).select_from(
@@ -125,6 +127,7 @@ def job_of(m: Mapping[Any, Any]) -> JobView:
         app_id=m["app_id"],
         app_owner=m["app_owner"],
         app_alias=m["app_alias"],
+        app_name=m["app_name"],
         version_id=m["version_id"],
         version=m["version"],
         name=m["name"],

@@ -240,8 +240,8 @@ class SyncReply(Wire):
     programs: dict[str, Program] = Field(default_factory=dict)
     desired: dict[str, str] = Field(default_factory=dict, description="key -> cancel | forget")
     mode: Literal["active", "drain"] = "active"
-    vars: list[tuple[str, str, str]] = Field(
-        default_factory=list, description="shared variables that changed: (job, name, value)"
+    vars: list[tuple[str, str, str, int]] = Field(
+        default_factory=list, description="shared variables that changed: (job, name, value, number of the change)"
     )
 
 
@@ -271,10 +271,15 @@ class VarsRequest(Wire):
 
     job: str
     ops: list[tuple[Literal["get", "set", "set_md"], str, str | None]]
+    all: bool = Field(False, description="tell all variables of the job, too: something may have been missed")
 
 
 class VarsReply(Wire):
     values: list[str | None] = Field(description="one for each operation: the value after it")
+    versions: list[int] = Field(
+        default_factory=list, description="beside each: the number of its latest change, from 1"
+    )
+    all: list[tuple[str, str, int]] = Field(default_factory=list, description="where asked for: (name, value, version)")
 
 
 class LogReply(Wire):

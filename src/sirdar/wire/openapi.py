@@ -218,6 +218,7 @@ def _job() -> Schema:
             "state": {"type": "string", "enum": [state.value for state in State]},
             "appId": {"type": "string"},
             "appAlias": {"type": "string"},
+            "appName": {"type": "string"},
             "inputs": {"type": "object"},
             "result": {**_ref("Result"), "description": "The outputs, from the job's end on"},
             "info": {"type": ["string", "null"], "description": "Why it failed, in words"},

@@ -60,6 +60,7 @@ class FakeServer:
         self.blobs: dict[str, bytes] = {}
         self.logs: dict[tuple[str, str], bytes] = {}
         self.vars: dict[tuple[str, str], str] = {}
+        self.versions: dict[tuple[str, str], int] = {}
         self.pushed: list[tuple[str, str, str]] = []
         self.wishes: dict[str, str] = {}
         self.hellos: list[HelloRequest] = []
@@ -129,7 +130,7 @@ class FakeServer:
         return wait_for(lambda: self.finals.get(key), timeout_s, f"final of {key}")
 
     def push(self, job: str, name: str, value: str) -> None:
-        self._do(lambda: self.pushed.append((job, name, value)))
+        self._do(lambda: self.pushed.append((job, name, value, self._set_var(job, name, value))))
 
     def _do(self, change: Callable[[], Any]) -> None:
         def run() -> None:
@@ -288,13 +289,22 @@ class FakeServer:
         for op, name, value in asked.ops:
             key = (asked.job, name)
             if op == "set" and value is not None:
-                self.vars[key] = value
+                self._set_var(*key, value)
             if op == "set_md" and value is not None:
                 old = self.vars.get(key)
                 if old is None or float(value.partition(":")[0]) < float(old.partition(":")[0]):
-                    self.vars[key] = value
+                    self._set_var(*key, value)
             values.append(self.vars.get(key))
-        return self._answer(VarsReply(values=values))
+        versions = [self.versions.get((asked.job, name), 0) for _, name, _ in asked.ops]
+        found = [
+            (name, value, self.versions[job, name]) for (job, name), value in self.vars.items() if job == asked.job
+        ]
+        return self._answer(VarsReply(values=values, versions=versions, all=found if asked.all else []))
+
+    def _set_var(self, job: str, name: str, value: str) -> int:
+        self.vars[job, name] = value
+        self.versions[job, name] = max(self.versions.values(), default=0) + 1
+        return self.versions[job, name]
 
     async def _get_blob(self, request: web.Request) -> web.Response:
         raw = self.blobs.get(request.match_info["sha"])

@@ -11,6 +11,7 @@ from sirdar.agent.settings import Settings
 from sirdar.wire.agent import Claim, SyncRequest
 
 log = get_logger(__name__)
+FULL_AFTER_S = 0.1  # a shorter want of room is not worth a call
 
 
 class ClaimLoop:
@@ -24,8 +25,16 @@ class ClaimLoop:
         self.reporting = asyncio.Event()  # set by the report loop while it has nothing to say
         self.reporting.set()
         self.hungry = True  # the last claim without waiting brought nothing
+        self._ear: asyncio.Task[None] | None = None  # a held call of a full agent, which claims nothing
 
     async def run(self) -> None:
+        try:
+            await self._run()
+        finally:
+            if self._ear is not None:
+                self._ear.cancel()
+
+    async def _run(self) -> None:
         backoff = Backoff(self._settings)
         while True:
             await asyncio.sleep(0)  # what the last answer brought is accepted first: the report loop gets its turn
@@ -50,8 +59,31 @@ class ClaimLoop:
             self.parked = False
 
     async def _wait_for_room(self) -> None:
-        """A drained agent stays connected, so that wishes reach it at once: it parks a claim of nothing."""
-        if self._exchange.mode == "active":
-            await self._capacity.wait()
-        else:
+        """An agent that takes nothing stays connected, so that wishes and news reach it at once: it parks a claim of nothing."""
+        if self._exchange.mode != "active":
             await self._park(0)
+            return
+        room = asyncio.create_task(self._capacity.wait())
+        try:
+            if self._ear is None:
+                await asyncio.wait([room], timeout=FULL_AFTER_S)
+            if not room.done():
+                await self._listen(room)
+        finally:
+            room.cancel()
+
+    async def _listen(self, room: "asyncio.Task[None]") -> None:
+        """Until the server has said something or there is room. Raises LinkError.
+
+        When there is room the held call is left to itself: the server answers it as soon as the next one is parked.
+        """
+        if self._ear is None:
+            claim = Claim(max_n=0, wait_s=self._settings.claim_wait_s * self._settings.period_scale)
+            self._ear = asyncio.create_task(self._hear(SyncRequest(session=self._exchange.session, claim=claim)))
+        await asyncio.wait([room, self._ear], return_when=asyncio.FIRST_COMPLETED)
+        if self._ear.done():
+            ear, self._ear = self._ear, None
+            ear.result()
+
+    async def _hear(self, request: SyncRequest) -> None:
+        await self._exchange.sync(request)

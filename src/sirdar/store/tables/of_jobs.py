@@ -128,6 +128,7 @@ variables = Table(
     Column("job_id", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("value", Text, nullable=False),
+    Column("version", Integer, nullable=False),  # number of the change among those of the job's variables
     PrimaryKeyConstraint("job_id", "name"),
 )
 
