@@ -7,11 +7,11 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import TypeVar
 
-from sirdar.agent.http_calls import BadAnswer, FileFault, HttpCalls
+from sirdar.agent.http_calls import BadAnswer, FileFault, FilePart, HttpCalls
 from sirdar.agent.identity import Identity
 from sirdar.agent.settings import Settings
 from sirdar.wire.agent import (
@@ -25,6 +25,8 @@ from sirdar.wire.agent import (
     SyncReply,
     SyncRequest,
     TokenReply,
+    UploadReply,
+    UploadRequest,
     VarsReply,
     VarsRequest,
     Wire,
@@ -32,6 +34,8 @@ from sirdar.wire.agent import (
 
 Reply = TypeVar("Reply", bound=Wire)
 PREFIX = "/agent/v1"
+PATIENCE_S = 60.0  # for what the server does with large blobs
+CHECKED_BYTES_PER_S = 20e6  # so slowly may it read them
 BUSY = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
 
 
@@ -109,7 +113,22 @@ class Link:
 
     async def put_blob(self, sha256: str, path: Path) -> None:
         """Uploads a file; it is read anew for each try. Raises OSError where it cannot be read."""
-        await self._request("PUT", f"/blobs/{sha256}", path)
+        await self._request("PUT", f"/blobs/{sha256}", FilePart(path))
+
+    async def begin_upload(self, sha256: str, size_bytes: int) -> UploadReply:
+        """What of a large blob the server has; an upload continues where an earlier one broke off."""
+        request = UploadRequest(size=size_bytes)
+        return await self._call(f"/blobs/{sha256}/upload", request, UploadReply, patience_s=PATIENCE_S)
+
+    async def continue_upload(self, sha256: str, part: FilePart, size_bytes: int) -> None:
+        """Sends the bytes from ``part.start`` on. Raises OSError where the file cannot be read."""
+        await self._request("PATCH", f"/blobs/{sha256}/upload?offset={part.start}&size={size_bytes}", part)
+
+    async def complete_upload(self, sha256: str, size_bytes: int) -> None:
+        """The server looks through all bytes, for which it takes its time."""
+        raw = UploadRequest(size=size_bytes).model_dump_json().encode()
+        patience_s = PATIENCE_S + size_bytes / CHECKED_BYTES_PER_S
+        await self._request("POST", f"/blobs/{sha256}/complete", raw, patience_s=patience_s)
 
     async def register_blob(self, sha256: str, size_bytes: int) -> None:
         """Tells the server that the blob lies in its directory, which this machine shares."""
@@ -119,15 +138,20 @@ class Link:
         """Tells the server that the blob in its directory, which this machine shares, may have other bytes by now."""
         await self._request("POST", f"/blobs/{sha256}/spoiled", b"")
 
-    async def get_blob(self, sha256: str) -> AsyncIterator[bytes]:
-        """The blob's bytes, piece by piece. An incomplete answer raises Unreachable."""
+    async def get_blob(self, sha256: str, *, start: int, size_bytes: int) -> AsyncGenerator[bytes]:
+        """The blob's bytes from ``start`` on, piece by piece. An incomplete answer raises Unreachable."""
         headers = await self._authorization()
+        if start:
+            headers["Range"] = f"bytes={start}-{size_bytes - 1}"
         try:
             async with self._http.stream(f"{PREFIX}/blobs/{sha256}", headers) as (status, pieces):
-                if status != 200:
+                if status not in {200, 206}:
                     self._raise_for(status, b"".join([piece async for piece in pieces]))
+                skip = start if status == 200 else 0  # a server, or somebody on the way, that gives no parts
                 async for piece in pieces:
-                    yield piece
+                    if skip < len(piece):
+                        yield piece[skip:]
+                    skip = max(0, skip - len(piece))
         except (OSError, BadAnswer) as error:
             raise Unreachable(_say(error)) from error
 
@@ -147,7 +171,7 @@ class Link:
         self,
         method: str,
         path: str,
-        body: bytes | Path,
+        body: bytes | FilePart,
         *,
         patience_s: float = 0.0,
         signed: bool = True,

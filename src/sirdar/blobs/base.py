@@ -13,6 +13,7 @@ from typing import Protocol
 
 from sirdar.domain.problems import Problem
 
+AGENT_UPLOAD = "agent-"  # how ids of uploads begin that have no row
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 

@@ -7,7 +7,7 @@ else it is computed anew at the end.
 import contextlib
 import hashlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ MAX_HASHES = 256
 
 
 class Uploads:
-    """The unfinished uploads of a blob directory. Ids come from the store, never from outside."""
+    """The unfinished uploads of a blob directory. Ids come from the store, or are made of checked parts; never from outside."""
 
     def __init__(self, root: Path, in_thread: Callable[..., Awaitable[Any]], hashers: Executor) -> None:
         self._root = root
@@ -33,8 +33,8 @@ class Uploads:
     def path(self, upload_id: str) -> Path:
         return self._root / "uploads" / upload_id
 
-    def offset(self, upload_id: str) -> int:
-        """How many bytes have arrived."""
+    async def offset(self, upload_id: str) -> int:
+        """How many bytes have arrived. A stat, too quick to be worth a thread."""
         try:
             return self.path(upload_id).stat().st_size
         except FileNotFoundError:
@@ -68,9 +68,13 @@ class Uploads:
         self._hashes.pop(upload_id, None)
         await self._in_thread(self.path(upload_id).unlink, missing_ok=True)
 
-    def listing(self) -> list[str]:
-        """Ids of all uploads that have a file. Blocks."""
-        return [entry.name for entry in os.scandir(self._root / "uploads")]
+    def listing(self) -> Mapping[str, float]:
+        """Ids of all uploads that have a file, and when it last grew (seconds since 1970). Blocks."""
+        found = {}
+        for entry in os.scandir(self._root / "uploads"):
+            with contextlib.suppress(FileNotFoundError):
+                found[entry.name] = entry.stat().st_mtime
+        return found
 
     # ------------------------------------------------------------ in threads
 

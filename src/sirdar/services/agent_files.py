@@ -1,12 +1,17 @@
 """Blobs that agents fetch, send, or put into the shared directory themselves."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
-from sirdar.blobs.base import too_large
+from sirdar.blobs.base import AGENT_UPLOAD, too_large
 from sirdar.blobs.draft import digest_of
 from sirdar.domain.problems import Problem
 from sirdar.services.context import Services
 from sirdar.store import blobs as blobs_store
+from sirdar.wire.agent import UploadReply
+
+STALLED_S = 30.0
 
 
 async def find(services: Services, sha256: str, *, renew: bool) -> int | None:
@@ -21,10 +26,8 @@ async def find(services: Services, sha256: str, *, renew: bool) -> int | None:
 
 async def put(services: Services, sha256: str, chunks: AsyncIterator[bytes], *, announced: int | None) -> None:
     """Keep a blob as it arrives. Raises Problem ``invalid_field`` (the digest), ``too_large``, ``disk_full``."""
-    most = services.settings.file_bytes
-    if announced is not None and announced > most:
-        raise too_large(most)
-    async with services.blobs.writer(max_bytes=most, expected_sha=sha256) as writer:
+    _check_size(services, announced or 0)
+    async with services.blobs.writer(max_bytes=services.settings.file_bytes, expected_sha=sha256) as writer:
         async for chunk in chunks:
             if chunk:
                 await writer.write(chunk)
@@ -32,6 +35,81 @@ async def put(services: Services, sha256: str, chunks: AsyncIterator[bytes], *, 
             raise Problem("invalid_request", f"{writer.size_bytes} bytes arrived of {announced}.")
         blob = await writer.finish()
     await services.store.write(lambda tx: blobs_store.register(tx, blob.sha256, blob.size_bytes))
+
+
+# ---------------------------------------------------------------- large blobs, in parts
+
+
+async def begin_upload(services: Services, upload: "AgentUpload") -> UploadReply:
+    """How far the agent's upload of a blob is. Raises Problem ``too_large``, ``conflict`` while another call writes to it."""
+    _check_size(services, upload.size_bytes)
+    if await find(services, upload.sha256, renew=True) is not None:
+        return UploadReply(here=True)
+    offset = await services.blobs.uploads.offset(upload.id)
+    async with services.blobs.uploads.append(upload.id, offset=offset, length=upload.size_bytes):
+        pass  # a call of before the cut may still be writing: better to say so now than after many bytes were sent again
+    return UploadReply(offset=offset)
+
+
+async def continue_upload(services: Services, upload: "AgentUpload", offset: int, chunks: AsyncIterator[bytes]) -> None:
+    """Append what arrives, which stays also where the line breaks.
+
+    Raises Problem ``offset_mismatch``, ``conflict``, ``too_large``, ``disk_full``.
+    """
+    _check_size(services, upload.size_bytes)
+    async with services.blobs.uploads.append(upload.id, offset=offset, length=upload.size_bytes) as writer:
+        async for chunk in _flowing(chunks):
+            if chunk:
+                await writer.write(chunk)
+
+
+async def complete_upload(services: Services, upload: "AgentUpload") -> None:
+    """Make the upload a blob. Raises ``offset_mismatch``, ``conflict``; ``invalid_field``: other bytes arrived, none is kept."""
+    if await find(services, upload.sha256, renew=True) is not None:  # the answer was lost, or another was quicker
+        await services.blobs.uploads.discard(upload.id)
+        return
+    try:
+        blob = await services.blobs.uploads.complete(upload.id, length=upload.size_bytes, sha256=upload.sha256)
+    except Problem as problem:
+        if problem.field == "sha256":
+            await services.blobs.uploads.discard(upload.id)
+        raise
+    await services.store.write(lambda tx: blobs_store.register(tx, blob.sha256, blob.size_bytes))
+    await services.blobs.uploads.discard(upload.id)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentUpload:
+    """An agent's upload has no row: whose it is and of which blob is its id. What is given up is removed with ``upload_s``."""
+
+    resource_id: str
+    sha256: str
+    size_bytes: int
+
+    @property
+    def id(self) -> str:
+        return f"{AGENT_UPLOAD}{self.resource_id}-{self.sha256}"
+
+
+async def _flowing(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """A line that died without a word must not keep the upload from the agent's next call."""
+    while True:
+        try:
+            async with asyncio.timeout(STALLED_S):
+                chunk = await anext(chunks, None)
+        except TimeoutError:
+            raise Problem("invalid_request", f"No bytes came for {STALLED_S:g} s.", hint="Continue.") from None
+        if chunk is None:
+            return
+        yield chunk
+
+
+def _check_size(services: Services, size_bytes: int) -> None:
+    if size_bytes > (most := services.settings.file_bytes):
+        raise too_large(most)
+
+
+# ---------------------------------------------------------------- a directory that agent and server share
 
 
 async def adopt(services: Services, sha256: str, size_bytes: int) -> None:
