@@ -17,6 +17,7 @@ log = get_logger(__name__)
 
 TRIES = 3  # where the bytes are not those of the digest
 BATCH_BYTES = 1 << 20
+DIRECT_FROM_BYTES = 1 << 20  # worth the question where the blob store gives it itself
 
 
 class BlobMissing(Exception):
@@ -75,15 +76,21 @@ class Fetches:
 
     async def _fetch_for_ever(self, sha256: str, size_bytes: int) -> Path:
         backoff, spoiled, partial = Backoff(self._settings), 0, self._cache.partial(sha256)
+        failed = 0  # one after the other, without a byte
         while True:
             before = _length(partial)
             try:
-                await self._fill(sha256, size_bytes, partial)
+                address = (
+                    await self._link.blob_address(sha256) if size_bytes >= DIRECT_FROM_BYTES and failed < 2 else None
+                )
+                await self._fill(sha256, size_bytes, partial, address)
                 return await asyncio.to_thread(self._check_and_keep, sha256, partial)
             except Unreachable as error:
                 log.warning("blob_fetch_waits", sha256=sha256, error=str(error), arrived=_length(partial))
+                failed += 1
                 if _length(partial) > before:
                     backoff.reset()
+                    failed = 0
                 await backoff.wait()
             except _Spoiled:
                 spoiled += 1
@@ -94,12 +101,15 @@ class Fetches:
                 partial.unlink(missing_ok=True)
                 raise BlobMissing(f"the server does not give the file {sha256[:12]}: {error.detail}") from error
 
-    async def _fill(self, sha256: str, size_bytes: int, partial: Path) -> None:
-        """Appends what is missing. Raises Unreachable where the line broke; what has arrived stays."""
+    async def _fill(self, sha256: str, size_bytes: int, partial: Path, address: str | None) -> None:
+        """Appends what is missing, from the server or, with ``address``, from its blob store. What has arrived stays.
+
+        Raises Unreachable where the line broke.
+        """
         with partial.open("ab", buffering=0) as file:
             start = file.tell()
             if start < size_bytes:
-                pieces = self._link.get_blob(sha256, start=start, size_bytes=size_bytes)
+                pieces = self._link.get_blob(sha256, start=start, size_bytes=size_bytes, address=address)
                 async with contextlib.aclosing(pieces):
                     await _append(file, pieces)
 

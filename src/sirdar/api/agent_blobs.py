@@ -43,6 +43,12 @@ async def get_blob(sha256: str, request: Request, services: ServicesDep) -> Resp
     return blob_response(request, services.blobs, FileRef(sha256, sha256, size))
 
 
+@router.get("/{sha256}/address")
+async def blob_address(sha256: str, services: ServicesDep) -> dict[str, str | None]:
+    """Where the agent may fetch the blob without us: a signed address; null where it comes from here."""
+    return {"url": await services.blobs.address(check_sha256(sha256))}
+
+
 @router.put("/{sha256}", status_code=204)
 async def put_blob(sha256: str, request: Request, services: ServicesDep) -> None:
     check_sha256(sha256)
@@ -55,7 +61,7 @@ async def begin_upload(
 ) -> dict[str, Any]:
     """How far the upload of a large blob is, and how it goes on."""
     upload = agent_files.AgentUpload(resource.id, check_sha256(sha256), body.size)
-    return (await agent_files.begin_upload(services, upload)).model_dump()
+    return (await agent_files.begin_upload(services, upload, direct=body.direct)).model_dump()
 
 
 @router.patch("/{sha256}/upload", status_code=204)

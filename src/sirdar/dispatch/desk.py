@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from sirdar.blobs.local import LocalBlobs
+from sirdar.blobs.base import BlobStore
 from sirdar.dispatch.assign import Assigner, ClaimReply, ParkedClaim
 from sirdar.domain.ids import AttemptKey
 from sirdar.domain.problems import Problem
@@ -41,7 +41,7 @@ class _Known:
 class Desk:
     """See the module."""
 
-    def __init__(self, settings: Settings, store: Store, keys: Keys, assigner: Assigner, blobs: LocalBlobs) -> None:
+    def __init__(self, settings: Settings, store: Store, keys: Keys, assigner: Assigner, blobs: BlobStore) -> None:
         self._settings = settings
         self._store = store
         self._keys = keys
@@ -99,7 +99,7 @@ class Desk:
         greeting = await self._store.write(greet)
         row = replace(greeting.row, session=request.session, capabilities=request.capabilities.model_dump())
         self._known[resource_id] = _Known(row)
-        shared = row.embedded
+        shared = self._blobs.shared if row.embedded else None
         return HelloReply(
             protocol=greeting.protocol,
             mode="drain" if row.mode == "drain" else "active",
@@ -110,8 +110,8 @@ class Desk:
             accept_s=settings.accept_s,
             server_time=self._store.clock(),
             desired=greeting.desired,
-            blob_dir=str(self._blobs.root) if shared else None,
-            blob_marker=self._blobs.marker if shared else None,
+            blob_dir=str(shared.path) if shared else None,
+            blob_marker=shared.marker if shared else None,
         )
 
     async def heartbeat(self, resource_id: str, request: HeartbeatRequest) -> dict[str, Any]:

@@ -1,15 +1,17 @@
 """Blobs that agents fetch, send, or put into the shared directory themselves."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from sirdar.blobs.base import AGENT_UPLOAD, too_large
 from sirdar.blobs.draft import digest_of
+from sirdar.blobs.local import LocalBlobs
 from sirdar.domain.problems import Problem
 from sirdar.services.context import Services
 from sirdar.store import blobs as blobs_store
-from sirdar.wire.agent import UploadReply
+from sirdar.wire.agent import UploadPiece, UploadReply
 
 STALLED_S = 30.0
 
@@ -17,7 +19,7 @@ STALLED_S = 30.0
 async def find(services: Services, sha256: str, *, renew: bool) -> int | None:
     """The size of a blob, None where it is not here. ``renew``: keep it for the grace, the agent is about to name it."""
     known = await services.store.read(lambda conn: blobs_store.known(conn, [sha256]))
-    if sha256 not in known or not services.blobs.exists(sha256):
+    if sha256 not in known or await services.blobs.size(sha256) is None:
         return None
     if renew and sha256 not in await services.store.write(lambda tx: blobs_store.touch(tx, [sha256])):
         return None
@@ -40,12 +42,15 @@ async def put(services: Services, sha256: str, chunks: AsyncIterator[bytes], *, 
 # ---------------------------------------------------------------- large blobs, in parts
 
 
-async def begin_upload(services: Services, upload: "AgentUpload") -> UploadReply:
+async def begin_upload(services: Services, upload: "AgentUpload", *, direct: bool = False) -> UploadReply:
     """How far the agent's upload of a blob is. Raises Problem ``too_large``, ``conflict`` while another call writes to it."""
     _check_size(services, upload.size_bytes)
     if await find(services, upload.sha256, renew=True) is not None:
         return UploadReply(here=True)
     offset = await services.blobs.uploads.offset(upload.id)
+    if direct and (addresses := await services.blobs.uploads.addresses(upload.id, length=upload.size_bytes)):
+        pieces = [UploadPiece(offset=one.offset, size=one.size_bytes, url=one.url) for one in addresses]
+        return UploadReply(offset=offset, pieces=pieces)
     async with services.blobs.uploads.append(upload.id, offset=offset, length=upload.size_bytes):
         pass  # a call of before the cut may still be writing: better to say so now than after many bytes were sent again
     return UploadReply(offset=offset)
@@ -116,11 +121,14 @@ async def adopt(services: Services, sha256: str, size_bytes: int) -> None:
     """Register what the agent of this machine has put into the blob directory. Only its name and size are checked:
     whoever may write there could write anything. Raises ``not_found``, ``invalid_field``.
     """
+    blobs = services.blobs
+    if not isinstance(blobs, LocalBlobs):
+        raise Problem("not_found", "This server shares no directory with agents.", hint="Send the bytes.")
     known = sha256 in await services.store.write(lambda tx: blobs_store.touch(tx, [sha256]))
     if not known:
         # The file is new, or a sweep is about to remove it. Made young it is passed by; where it is gone, the agent sends it.
-        await services.blobs.in_thread(services.blobs.renew, sha256)
-    blob = await services.blobs.adopt(sha256, size_bytes)
+        await blobs.in_thread(blobs.renew, sha256)
+    blob = await blobs.adopt(sha256, size_bytes)
     if not known:
         await services.store.write(lambda tx: blobs_store.register(tx, blob.sha256, blob.size_bytes))
 
@@ -131,10 +139,11 @@ async def doubt(services: Services, sha256: str) -> None:
     An upload of the same bytes makes it whole again.
     """
     try:
-        found = await services.blobs.in_thread(digest_of, services.blobs.path(sha256))
-    except FileNotFoundError:
+        async with services.blobs.file(sha256) as path:
+            found = await services.blobs.in_thread(digest_of, path)
+    except (Problem, FileNotFoundError):
         found = ""
     if found == sha256:
         return
     await services.store.write(lambda tx: blobs_store.quarantine(tx, sha256))
-    await services.blobs.delete(sha256)
+    await services.blobs.in_thread(services.blobs.discard, [sha256], older_than=math.inf)

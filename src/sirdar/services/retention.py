@@ -7,8 +7,7 @@ finds: it looks at the whole directory, so it runs once at the start and once a 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from sirdar.blobs.base import AGENT_UPLOAD
-from sirdar.blobs.local import PARTS
+from sirdar.blobs.base import AGENT_UPLOAD, PARTS
 from sirdar.services.context import Services
 from sirdar.store import blobs as blobs_store
 from sirdar.store import files as files_store

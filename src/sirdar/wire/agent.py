@@ -111,6 +111,7 @@ class UploadRequest(Wire):
     """``POST /blobs/{sha256}/upload`` and ``/complete``: a large blob that an agent sends in parts."""
 
     size: int = Field(ge=0)
+    direct: bool = Field(False, description="the agent can PUT pieces to the blob store itself")
 
 
 class UploadPiece(Wire):
