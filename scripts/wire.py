@@ -27,6 +27,7 @@ class Wire:
         self.connections = 0
         self.faults: list[Fault] = []
         self._target = (host, port)
+        self._blocked = False
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -48,13 +49,24 @@ class Wire:
             self.faults.append(fault)
         return fault
 
+    def block(self) -> None:
+        """Nothing passes: connections break, and new ones are closed at once."""
+        self._blocked = True
+        self._break()
+
+    def unblock(self) -> None:
+        self._blocked = False
+
+    def _break(self) -> None:
+        with self._lock:
+            for connection in self._open:
+                _shut(connection)
+
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        with self._lock:
-            for connection in self._open:
-                _shut(connection)
+        self._break()
         for thread in self._threads:
             thread.join(10)
 
@@ -66,6 +78,9 @@ class Wire:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            if self._blocked:
+                client.close()
+                continue
             try:
                 server = socket.create_connection(self._target, timeout=10)
             except OSError:

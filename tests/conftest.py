@@ -381,7 +381,7 @@ def s3_server() -> Iterator[S3Server]:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    quiet: Any = {name: subprocess.DEVNULL for name in ("stdin", "stdout", "stderr")}
+    quiet: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     process = subprocess.Popen(
         words, env={**os.environ, MARKER: SESSION_ID}, **quiet
     )  # the session's, not the first test's

@@ -19,6 +19,8 @@ from sirdar.domain.problems import Problem
 PIECE_BYTES = 1 << 20
 PART_BYTES = 16 << 20  # of a multipart upload, which has 10,000 at most: 160 GB
 PARTS_AT_ONCE = 3
+RETRIES = 4  # of one request; whoever asked comes again by himself
+RETRY_WITHIN = timedelta(seconds=20)
 COPY_MOST_BYTES = 5 << 30  # the service copies no more by itself
 
 
@@ -156,6 +158,7 @@ def _store(place: S3Place, endpoint: str) -> S3Store:
     return S3Store(
         place.bucket,
         prefix=place.prefix or None,
+        retry_config={"max_retries": RETRIES, "retry_timeout": RETRY_WITHIN},
         client_options={"allow_http": endpoint.startswith("http://")},
         **given,
     )

@@ -105,14 +105,11 @@ def test_what_is_too_large_to_be_copied_by_the_service(blobs: S3Blobs, monkeypat
     assert [found.size_bytes for found in blobs._bucket.listing_now("")] == [5]
 
 
-def test_a_service_that_is_away_is_a_problem_that_passes(tmp_path: Path, bucket: str, free_port: Any) -> None:
+def test_a_service_that_is_away_is_a_problem_that_passes(
+    tmp_path: Path, bucket: str, free_port: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_bucket, "RETRIES", 0)
     blobs = S3Blobs(S3Place(bucket, endpoint=f"http://127.0.0.1:{free_port()}"), tmp_path)
-    blobs._bucket._store = type(blobs._bucket._store)(
-        bucket,
-        endpoint=f"http://127.0.0.1:{free_port()}",
-        client_options={"allow_http": True},
-        retry_config={"max_retries": 0},
-    )
     for content in (b"small", b"l" * (20 << 20)):
         with pytest.raises(Problem) as away:
             asyncio.run(_put(blobs, content))
