@@ -59,7 +59,7 @@ def test_a_fetch_goes_on_after_the_agent_was_killed(remote: Remote) -> None:
     remote.agent.kill()
     remote.agent.start()
     remote.done(job)
-    assert remote.wire.down - before < 48 * MIB
+    assert remote.wire.down - before < 60 * MIB  # from its beginning it would be 65; what was in flight comes twice
 
 
 def test_an_output_goes_on_where_it_was_cut(remote: Remote) -> None:

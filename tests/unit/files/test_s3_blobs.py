@@ -123,5 +123,6 @@ def test_a_store_is_named_by_its_address(tmp_path: Path) -> None:
     assert isinstance(local, LocalBlobs) and local.root == tmp_path / "blobs"
     local.close()
     for url in ("s3:bucket", "http://x/y", "s3:///prefix", "s3://bucket/p?x=1"):
-        with pytest.raises(ValueError, match="s3://BUCKET/PREFIX"):
+        with pytest.raises(Problem) as refused:
             open_blobs(url, tmp_path)
+        assert "s3://BUCKET/PREFIX" in str(refused.value.expected) and url in refused.value.detail
