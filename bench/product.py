@@ -35,11 +35,11 @@ class Http:
         self.url = url
         split = urlsplit(url)
         self._connection = http.client.HTTPConnection(split.hostname or "127.0.0.1", split.port, timeout=300)
-        self._headers = {"authorization": f"Bearer {token}"} if token else {}
+        self.headers = {"authorization": f"Bearer {token}"} if token else {}
 
     def call(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
         """The status and the body of the reply."""
-        self._connection.request(method, path, body, {**self._headers, **headers})
+        self._connection.request(method, path, body, {**self.headers, **headers})
         reply = self._connection.getresponse()
         return reply.status, reply.read()
 
@@ -54,7 +54,7 @@ class Http:
     def pages(self, path: str) -> Iterator[dict[str, Any]]:
         """All entries of a list, page after page as the ``Link`` header says."""
         while path:
-            self._connection.request("GET", path, headers=self._headers)
+            self._connection.request("GET", path, headers=self.headers)
             reply = self._connection.getresponse()
             content = reply.read()
             if reply.status != 200:
@@ -65,7 +65,7 @@ class Http:
 
     def stream(self, path: str) -> http.client.HTTPResponse:
         """A reply whose lines are read as they come (server-sent events); close it."""
-        self._connection.request("GET", path, headers=self._headers)
+        self._connection.request("GET", path, headers=self.headers)
         return self._connection.getresponse()
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ import glob
 import itertools
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -18,10 +19,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Generator, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,6 +48,8 @@ COMPONENTS = {
     "chromium": "chromium",
     "postgres": "/usr/lib/postgresql/*/bin/initdb",
     "matplotlib": "python:matplotlib",
+    "moto": "python:moto",
+    "obstore": "python:obstore",
 }
 
 
@@ -340,6 +346,61 @@ def postgres_url(postgres_cluster: PostgresCluster) -> Iterator[str]:
     name = postgres_cluster.create_database()
     yield postgres_cluster.url(name)
     postgres_cluster.drop_database(name)
+
+
+# ---------------------------------------------------------------- S3
+
+
+@dataclass
+class S3Server:
+    """An S3 service on loopback (moto's), a process of the session's own. Whoever uses it makes a bucket."""
+
+    url: str
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Credentials, which it does not check."""
+        return {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
+
+    def new_bucket(self) -> str:
+        name = f"bucket-{next(self.numbers)}"
+        urllib.request.urlopen(urllib.request.Request(f"{self.url}/{name}", method="PUT")).close()
+        return name
+
+    def keys(self, bucket: str) -> list[str]:
+        """All objects' keys."""
+        with urllib.request.urlopen(f"{self.url}/{bucket}") as reply:
+            return re.findall("<Key>(.*?)</Key>", reply.read().decode())
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """An S3 service; its buckets end with the session."""
+    for name in ("moto", "obstore"):
+        require(name)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    quiet: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    process = subprocess.Popen(
+        words, env={**os.environ, MARKER: SESSION_ID}, **quiet
+    )  # the session's, not the first test's
+    server = S3Server(f"http://127.0.0.1:{port}")
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                urllib.request.urlopen(f"{server.url}/moto-api/").close()
+                break
+            except OSError:
+                assert process.poll() is None and time.monotonic() < deadline, "the S3 service did not start"
+                time.sleep(0.05)
+        yield server
+    finally:
+        process.terminate()
+        process.wait()
 
 
 # ---------------------------------------------------------------- the summary

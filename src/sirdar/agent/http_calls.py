@@ -24,6 +24,15 @@ class BadAnswer(Exception):
     """What came back is not HTTP, or more than anybody should send."""
 
 
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """Bytes of a file, to be sent as a body. ``stop`` None: up to its end."""
+
+    path: Path
+    start: int = 0
+    stop: int | None = None
+
+
 class FileFault(Exception):
     """The file that was to be sent cannot be read, for this ``error``."""
 
@@ -81,10 +90,10 @@ class HttpCalls:
                     await connection.writer.wait_closed()
 
     async def call(
-        self, method: str, path: str, body: bytes | Path, headers: Mapping[str, str], *, patience_s: float = 0.0
+        self, method: str, path: str, body: bytes | FilePart, headers: Mapping[str, str], *, patience_s: float = 0.0
     ) -> tuple[int, bytes]:
         """One call: its status and whole answer, for which the server may take ``patience_s`` longer. A file is sent in pieces."""
-        if isinstance(body, Path):
+        if isinstance(body, FilePart):
             connection, head = await self._begin(method, path, body, headers)
             async with asyncio.timeout(self._timeout_s):
                 return head.status, await self._finish(connection, head)
@@ -129,13 +138,13 @@ class HttpCalls:
     # ------------------------------------------------------------ the request
 
     async def _begin(
-        self, method: str, path: str, body: bytes | Path, headers: Mapping[str, str]
+        self, method: str, path: str, body: bytes | FilePart, headers: Mapping[str, str]
     ) -> tuple[Connection, Head]:
         """Sends the request; once more where a connection that was used before turns out to be closed."""
         while True:
             connection = await self._connection()
             try:
-                if isinstance(body, Path):
+                if isinstance(body, FilePart):
                     head = await self._send_file(connection, self._request(method, path, headers), body)
                 else:
                     connection.writer.write(
@@ -156,13 +165,13 @@ class HttpCalls:
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         return f"{method} {self._path}{path} HTTP/1.1\r\n{self._common}{lines}"
 
-    async def _send_file(self, connection: Connection, request: str, path: Path) -> Head:
+    async def _send_file(self, connection: Connection, request: str, part: FilePart) -> Head:
         """A server that does not want the file says so before its end: then the rest is not sent."""
-        file = await asyncio.to_thread(_open, path)
+        file = await asyncio.to_thread(_open, part.path)
         answer = asyncio.create_task(_read_head(connection.reader, "PUT"))
         try:
-            left = file.seek(0, 2)
-            file.seek(0)
+            left = (file.seek(0, 2) if part.stop is None else part.stop) - part.start
+            file.seek(part.start)
             connection.writer.write(f"{request}Content-Length: {left}\r\n\r\n".encode())
             with contextlib.suppress(ConnectionError):  # the answer says why; without one it raises the same
                 while left and not answer.done():
@@ -171,6 +180,8 @@ class HttpCalls:
                     connection.writer.write(piece)
                     async with asyncio.timeout(self._timeout_s):
                         await connection.writer.drain()
+                    if file.tell() - part.start > PIECE_BYTES:
+                        connection.used = False  # it was open: what breaks now is no reason to send all of this again
             connection.whole = not left
             async with asyncio.timeout(self._timeout_s):
                 return await answer

@@ -7,11 +7,12 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
-from sirdar.agent.http_calls import BadAnswer, FileFault, HttpCalls
+from sirdar.agent.http_calls import BadAnswer, FileFault, FilePart, HttpCalls
 from sirdar.agent.identity import Identity
 from sirdar.agent.settings import Settings
 from sirdar.wire.agent import (
@@ -25,6 +26,8 @@ from sirdar.wire.agent import (
     SyncReply,
     SyncRequest,
     TokenReply,
+    UploadReply,
+    UploadRequest,
     VarsReply,
     VarsRequest,
     Wire,
@@ -32,6 +35,8 @@ from sirdar.wire.agent import (
 
 Reply = TypeVar("Reply", bound=Wire)
 PREFIX = "/agent/v1"
+PATIENCE_S = 60.0  # for what the server does with large blobs
+CHECKED_BYTES_PER_S = 20e6  # so slowly may it read them
 BUSY = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
 
 
@@ -68,12 +73,16 @@ class Link:
         self._clock_ahead_s = 0.0
         self._http = HttpCalls(settings.server, timeout_s=settings.request_timeout_s, agent="sirdar-agent")
 
+        self._others: dict[str, HttpCalls] = {}
+        self._direct = True  # the server may give addresses of its blob store
+
     @property
     def server(self) -> str:
         return self._settings.server.rstrip("/")
 
     async def close(self) -> None:
-        await self._http.close()
+        for calls in (self._http, *self._others.values()):
+            await calls.close()
 
     # ------------------------------------------------------------ calls
 
@@ -85,6 +94,7 @@ class Link:
         self._identity = identity
 
     async def hello(self, request: HelloRequest) -> HelloReply:
+        self._direct = True  # this may be another server
         return await self._call("/hello", request, HelloReply)
 
     async def sync(self, request: SyncRequest) -> SyncReply:
@@ -109,7 +119,34 @@ class Link:
 
     async def put_blob(self, sha256: str, path: Path) -> None:
         """Uploads a file; it is read anew for each try. Raises OSError where it cannot be read."""
-        await self._request("PUT", f"/blobs/{sha256}", path)
+        await self._request("PUT", f"/blobs/{sha256}", FilePart(path))
+
+    async def begin_upload(self, sha256: str, size_bytes: int, *, direct: bool = False) -> UploadReply:
+        """What of a large blob the server has; an upload continues where an earlier one broke off."""
+        request = UploadRequest(size=size_bytes, direct=direct)
+        return await self._call(f"/blobs/{sha256}/upload", request, UploadReply, patience_s=PATIENCE_S)
+
+    async def continue_upload(self, sha256: str, part: FilePart, size_bytes: int) -> None:
+        """Sends the bytes from ``part.start`` on. Raises OSError where the file cannot be read."""
+        await self._request("PATCH", f"/blobs/{sha256}/upload?offset={part.start}&size={size_bytes}", part)
+
+    async def put_piece(self, url: str, part: FilePart) -> None:
+        """Sends a piece to a signed address of the blob store. Raises Unreachable, OSError where the file cannot be read."""
+        calls, path = self._elsewhere(url)
+        try:
+            status, answer = await calls.call("PUT", path, part, {})
+        except (OSError, BadAnswer) as error:
+            raise Unreachable(_say(error)) from error
+        except FileFault as fault:
+            raise fault.error from None
+        if status not in {200, 201, 204}:
+            raise Unreachable(f"the blob store answers {status}: {answer[:200].decode(errors='replace')}")
+
+    async def complete_upload(self, sha256: str, size_bytes: int) -> None:
+        """The server looks through all bytes, for which it takes its time."""
+        raw = UploadRequest(size=size_bytes).model_dump_json().encode()
+        patience_s = PATIENCE_S + size_bytes / CHECKED_BYTES_PER_S
+        await self._request("POST", f"/blobs/{sha256}/complete", raw, patience_s=patience_s)
 
     async def register_blob(self, sha256: str, size_bytes: int) -> None:
         """Tells the server that the blob lies in its directory, which this machine shares."""
@@ -119,17 +156,50 @@ class Link:
         """Tells the server that the blob in its directory, which this machine shares, may have other bytes by now."""
         await self._request("POST", f"/blobs/{sha256}/spoiled", b"")
 
-    async def get_blob(self, sha256: str) -> AsyncIterator[bytes]:
-        """The blob's bytes, piece by piece. An incomplete answer raises Unreachable."""
-        headers = await self._authorization()
+    async def blob_address(self, sha256: str) -> str | None:
+        """A signed address of the blob store; None where blobs come from the server."""
+        if not self._direct:
+            return None
+        status, body = await self._request("GET", f"/blobs/{sha256}/address", b"", accept=(404, 405))
+        url: str | None = json.loads(body).get("url") if status == 200 else None
+        self._direct = url is not None
+        return url
+
+    async def get_blob(
+        self, sha256: str, *, start: int, size_bytes: int, address: str | None = None
+    ) -> AsyncGenerator[bytes]:
+        """The blob's bytes from ``start`` on, piece by piece, from the server or a signed address of the blob store.
+
+        An incomplete answer raises Unreachable.
+        """
+        calls, path, headers = self._http, f"{PREFIX}/blobs/{sha256}", {}
+        if address is None:
+            headers = await self._authorization()
+        else:
+            calls, path = self._elsewhere(address)
+        if start:
+            headers["Range"] = f"bytes={start}-{size_bytes - 1}"
         try:
-            async with self._http.stream(f"{PREFIX}/blobs/{sha256}", headers) as (status, pieces):
-                if status != 200:
+            async with calls.stream(path, headers) as (status, pieces):
+                if status not in {200, 206}:
+                    if address is not None:
+                        raise Unreachable(f"the blob store answers {status}")
                     self._raise_for(status, b"".join([piece async for piece in pieces]))
+                skip = start if status == 200 else 0  # a server, or somebody on the way, that gives no parts
                 async for piece in pieces:
-                    yield piece
+                    if skip < len(piece):
+                        yield piece[skip:]
+                    skip = max(0, skip - len(piece))
         except (OSError, BadAnswer) as error:
             raise Unreachable(_say(error)) from error
+
+    def _elsewhere(self, url: str) -> tuple[HttpCalls, str]:
+        """Calls to a host that is not the server, without its token; and the path there."""
+        parts = urlsplit(url)
+        origin = f"{parts.scheme}://{parts.netloc}"
+        if origin not in self._others:
+            self._others[origin] = HttpCalls(origin, timeout_s=self._settings.request_timeout_s, agent="sirdar-agent")
+        return self._others[origin], urlunsplit(("", "", parts.path, parts.query, ""))
 
     # ------------------------------------------------------------ requests
 
@@ -147,7 +217,7 @@ class Link:
         self,
         method: str,
         path: str,
-        body: bytes | Path,
+        body: bytes | FilePart,
         *,
         patience_s: float = 0.0,
         signed: bool = True,

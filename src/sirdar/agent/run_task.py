@@ -10,12 +10,13 @@ from collections.abc import Collection, Coroutine, Iterable, Sequence
 from typing import Any
 
 from sirdar.agent.attempts import Attempt, Attempts, Common
-from sirdar.agent.blobs import BlobMissing, Blobs
+from sirdar.agent.blobs import Blobs
 from sirdar.agent.capacity import Capacity
 from sirdar.agent.code_version import CodeVersions
 from sirdar.agent.directories import Directories
 from sirdar.agent.events import get_logger
 from sirdar.agent.executors.base import Executor, Launch, ProgramEnd
+from sirdar.agent.fetch import BlobMissing
 from sirdar.agent.finish import Finishing, compose, examine, is_slow_to_examine, transfer, without_program
 from sirdar.agent.journal import Journal, JournalBroken
 from sirdar.agent.outbox import Outbox
@@ -108,7 +109,11 @@ class RunTask:
         for begin in range(0, len(quick), BATCH):
             launches, failed = [], []
             for attempt, made in quick[begin : begin + BATCH]:
-                result = self._prepare(attempt, made)
+                with self._blobs.hold([file.sha256 for file in made.files]):
+                    if not self._is_quick(made):  # the cache has given a file up meanwhile
+                        self._spawn(self._stage_slowly(attempt, made))
+                        continue
+                    result = self._prepare(attempt, made)
                 if isinstance(result, Launch):
                     launches.append(result)
                 else:
@@ -123,12 +128,14 @@ class RunTask:
             attempt.state = AttemptState.STAGING_IN
             attempt.staging_at = time.time()
             self._outbox.add_started(Started(key=attempt.key, state="STAGING_IN", at=attempt.staging_at))
-            try:
-                await self._blobs.fetch_all({file.sha256: file.size_bytes for file in made.files})
-            except (BlobMissing, OSError) as error:
-                await self._report([without_program(attempt, Reason.STAGE_IN, _say(error))])
-                return
-            result = await asyncio.to_thread(self._prepare, attempt, made)
+            sizes = {file.sha256: file.size_bytes for file in made.files}
+            with self._blobs.hold(sizes.keys()):
+                try:
+                    await self._blobs.fetch_all(sizes)
+                except (BlobMissing, OSError) as error:
+                    await self._report([without_program(attempt, Reason.STAGE_IN, _say(error))])
+                    return
+                result = await asyncio.to_thread(self._prepare, attempt, made)
         if isinstance(result, Launch):
             await self._hand_over([result])
         else:

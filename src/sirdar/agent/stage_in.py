@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sirdar.agent.attempts import Common, SharedFile
-from sirdar.agent.blobs import digest_of
+from sirdar.agent.digests import digest_of
 from sirdar.agent.stage_plan import Plan, Planned, StageError, entries_of
 from sirdar.domain.app import App, CodeKind
 from sirdar.domain.command import Rendered, fill_template, render

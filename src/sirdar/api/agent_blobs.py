@@ -2,7 +2,9 @@
 be repeated; a download continues by ``Range``.
 """
 
-from fastapi import APIRouter, Depends, Request, Response
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from sirdar.api.agent_auth import resource_of
@@ -13,10 +15,15 @@ from sirdar.blobs.base import check_sha256
 from sirdar.domain.app import FileRef
 from sirdar.domain.problems import Problem
 from sirdar.services import agent_files
+from sirdar.store.resources import ResourceRow
+from sirdar.wire.agent import UploadRequest
 
 router = APIRouter(
     prefix="/agent/v1/blobs", tags=["agent"], include_in_schema=False, dependencies=[Depends(resource_of)]
 )
+
+
+ResourceDep = Annotated[ResourceRow, Depends(resource_of)]
 
 
 class LocalBlob(BaseModel):
@@ -36,10 +43,43 @@ async def get_blob(sha256: str, request: Request, services: ServicesDep) -> Resp
     return blob_response(request, services.blobs, FileRef(sha256, sha256, size))
 
 
+@router.get("/{sha256}/address")
+async def blob_address(sha256: str, services: ServicesDep) -> dict[str, str | None]:
+    """Where the agent may fetch the blob without us: a signed address; null where it comes from here."""
+    return {"url": await services.blobs.address(check_sha256(sha256))}
+
+
 @router.put("/{sha256}", status_code=204)
 async def put_blob(sha256: str, request: Request, services: ServicesDep) -> None:
     check_sha256(sha256)
     await agent_files.put(services, sha256, request.stream(), announced=announced_length(request))
+
+
+@router.post("/{sha256}/upload")
+async def begin_upload(
+    sha256: str, body: UploadRequest, resource: ResourceDep, services: ServicesDep
+) -> dict[str, Any]:
+    """How far the upload of a large blob is, and how it goes on."""
+    upload = agent_files.AgentUpload(resource.id, check_sha256(sha256), body.size)
+    return (await agent_files.begin_upload(services, upload, direct=body.direct)).model_dump()
+
+
+@router.patch("/{sha256}/upload", status_code=204)
+async def continue_upload(
+    sha256: str,
+    request: Request,
+    resource: ResourceDep,
+    services: ServicesDep,
+    offset: Annotated[int, Query(ge=0, le=2**53)],
+    size: Annotated[int, Query(ge=0, le=2**53)],
+) -> None:
+    upload = agent_files.AgentUpload(resource.id, check_sha256(sha256), size)
+    await agent_files.continue_upload(services, upload, offset, request.stream())
+
+
+@router.post("/{sha256}/complete", status_code=204)
+async def complete_upload(sha256: str, body: UploadRequest, resource: ResourceDep, services: ServicesDep) -> None:
+    await agent_files.complete_upload(services, agent_files.AgentUpload(resource.id, check_sha256(sha256), body.size))
 
 
 @router.post("/{sha256}/spoiled", status_code=204)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import mimetypes
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from sirdar.api.ranges import Span, is_unchanged, span_of
+from sirdar.blobs.base import BlobStore
 from sirdar.blobs.local import LocalBlobs
 from sirdar.domain.app import FileRef
 from sirdar.domain.problems import Problem
@@ -29,7 +30,7 @@ _KEPT_TEXT = frozenset({"text/plain", "text/csv", "text/tab-separated-values", "
 _SANDBOX = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; media-src 'self'"
 
 
-def blob_response(request: Request, blobs: LocalBlobs, ref: FileRef) -> Response:
+def blob_response(request: Request, blobs: BlobStore, ref: FileRef) -> Response:
     """A reply with the blob (or a part of it, or 304). Raises Problem ``range_not_satisfiable``, ``not_found``.
 
     ``?download=1`` makes a browser save it.
@@ -37,11 +38,12 @@ def blob_response(request: Request, blobs: LocalBlobs, ref: FileRef) -> Response
     etag = f'"{ref.sha256}"'
     if is_unchanged(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers={"etag": etag, "cache-control": "private, no-cache"})
-    file = blobs.open(ref.sha256)
-    size = os.fstat(file.fileno()).st_size
+    file = blobs.open(ref.sha256) if isinstance(blobs, LocalBlobs) else None
+    size = os.fstat(file.fileno()).st_size if file is not None else ref.size_bytes
     span = span_of(size, etag, request.headers.get("range"), request.headers.get("if-range"))
     if span is None:
-        file.close()
+        if file is not None:
+            file.close()
         raise Problem(
             "range_not_satisfiable",
             f"The range {request.headers.get('range', '')[:80]!r} lies outside the file.",
@@ -57,7 +59,9 @@ def blob_response(request: Request, blobs: LocalBlobs, ref: FileRef) -> Response
     }
     if span.partial:
         headers["content-range"] = span.content_range
-    return BlobResponse(file, span, headers, blobs.in_thread)
+    if file is not None:
+        return FileResponse(file, span, headers, blobs.in_thread)
+    return PiecesResponse(blobs.read(ref.sha256, span.start, span.stop), span, headers)
 
 
 def inline_response(request: Request, name: str, content: bytes) -> Response:
@@ -96,7 +100,36 @@ def _filename(name: str) -> str:
     return f'filename="{plain}"{exact}'
 
 
-class BlobResponse(Response):
+class PiecesResponse(Response):
+    """Passes on what a blob store gives. It begins with the first piece: an error before that is still told as one."""
+
+    def __init__(self, pieces: AsyncIterator[bytes], span: Span, headers: dict[str, str]) -> None:
+        self.status_code = 206 if span.partial else 200
+        self.background = None
+        self.body = b""
+        self.init_headers(headers)
+        self._pieces = pieces
+        self._length = span.length
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        left = self._length if scope["method"] != "HEAD" else 0
+        piece = await anext(self._pieces, b"") if left else b""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if not left:
+            await send({"type": "http.response.body", "body": b""})
+        cut = asyncio.ensure_future(_disconnected(receive))
+        try:
+            while left and not cut.done():
+                left -= len(piece)
+                if not piece or left < 0:
+                    raise OSError("the blob has another length than it should have")
+                await send({"type": "http.response.body", "body": piece, "more_body": bool(left)})
+                piece = await anext(self._pieces, b"") if left else b""
+        finally:
+            cut.cancel()
+
+
+class FileResponse(Response):
     """Reads in a thread, a piece ahead of what is being sent; stops where the client hangs up."""
 
     def __init__(

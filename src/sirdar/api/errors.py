@@ -34,7 +34,7 @@ AS_JSON = "Send it as JSON with the header 'Content-Type: application/json'."
 STREAMED: Mapping[str, tuple[str, ...]] = {
     "POST": ("/api/files/temp", "/api/apps/import"),
     "PUT": ("/api/files/temp/", "/api/apps/publish/blobs/", "/agent/v1/attempts/", "/agent/v1/blobs/"),
-    "PATCH": ("/api/files/uploads/",),
+    "PATCH": ("/api/files/uploads/", "/agent/v1/blobs/"),
 }
 
 # What a client may have meant by a status that the framework raised by itself.

@@ -217,7 +217,8 @@ async def download_of_job(
 
 
 async def _listing(services: Services, ref: FileRef) -> Response:
-    members = await services.blobs.in_thread(list_archive, services.blobs.path(ref.sha256))
+    async with services.blobs.file(ref.sha256) as path:
+        members = await services.blobs.in_thread(list_archive, path)
     body = [ArchiveMember(name=m.name, size=m.size_bytes, isDir=m.is_dir).model_dump() for m in members]
     return JSONResponse(body)
 

@@ -5,14 +5,19 @@ registers it in the tables afterwards, so a blob without a row is garbage, never
 """
 
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ParamSpec, Protocol, TypeVar
 
 from sirdar.domain.problems import Problem
 
+T = TypeVar("T")
+P = ParamSpec("P")
+
+PARTS = tuple(f"{number:02x}" for number in range(256))  # how digests begin
+AGENT_UPLOAD = "agent-"  # how ids of uploads begin that have no row
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -24,8 +29,37 @@ class Blob:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class SharedDirectory:
+    """A blob directory, and the content of its file ``.marker``, by which an agent of this machine knows that it sees the same."""
+
+    path: Path
+    marker: str
+
+
+@dataclass(frozen=True, slots=True)
+class PieceAddress:
+    """A piece of an upload that is missing, and the signed address that takes it by PUT."""
+
+    offset: int
+    size_bytes: int
+    url: str
+
+
+class Appender(Protocol):
+    """Takes bytes in order."""
+
+    async def write(self, chunk: bytes) -> None:
+        """Take a chunk of any size. Memory stays bounded: waits where the store is slower than the sender.
+
+        Raises Problem ``too_large`` beyond the limit, ``disk_full`` where the bytes do not fit.
+        """
+
+
 class BlobWriter(Protocol):
     """Takes the bytes of one blob in order. Made by ``BlobStore.writer``."""
+
+    size_bytes: int  # taken so far
 
     async def write(self, chunk: bytes) -> None:
         """Take a chunk of any size. Memory stays bounded: waits where the disk is slower than the sender.
@@ -40,8 +74,44 @@ class BlobWriter(Protocol):
         """
 
 
+class UploadStore(Protocol):
+    """Unfinished uploads. Their ids come from the store's tables, or are made of checked parts."""
+
+    async def offset(self, upload_id: str) -> int:
+        """How many bytes have arrived without a gap; 0 where there is no such upload."""
+
+    def append(self, upload_id: str, *, offset: int, length: int) -> AbstractAsyncContextManager[Appender]:
+        """Continue at ``offset``; what was written stays, also where the sender hangs up, and is durable when the block ends.
+
+        Raises Problem ``offset_mismatch`` (``expected``: the right one), ``conflict`` where another request is writing,
+        ``too_large`` beyond ``length``, ``disk_full``.
+        """
+
+    async def addresses(self, upload_id: str, *, length: int) -> Sequence[PieceAddress]:
+        """Where an agent may put what is missing itself. Empty: nothing is missing, or bytes come through the server only."""
+
+    async def complete(self, upload_id: str, *, length: int, sha256: str | None) -> Blob:
+        """The whole upload as a blob. It stays until ``discard``, so that a crash in between costs nothing.
+
+        Raises Problem ``offset_mismatch`` where bytes are missing, ``conflict``, ``invalid_field`` (the digest).
+        """
+
+    async def discard(self, upload_id: str) -> None:
+        """Remove an upload. Harmless where there is none."""
+
+    def listing(self) -> Mapping[str, float]:
+        """Ids of all uploads that have bytes, and when they last grew (seconds since 1970). Blocks."""
+
+
 class BlobStore(Protocol):
     """Bytes by digest. Every method may be called from any coroutine of the process; several processes may share a store."""
+
+    @property
+    def uploads(self) -> UploadStore: ...
+
+    @property
+    def shared(self) -> SharedDirectory | None:
+        """A directory into which an agent of this machine may look itself; None where there is none."""
 
     def writer(
         self, *, max_bytes: int | None = None, expected_sha: str | None = None
@@ -52,6 +122,9 @@ class BlobStore(Protocol):
         replaces it by the same bytes, and makes it young again for ``discard``.
         """
 
+    async def put_bytes(self, content: bytes) -> Blob:
+        """A blob of bytes that are in memory anyway."""
+
     async def put_path(self, path: Path, *, move: bool = False, expected_sha: str | None = None) -> Blob:
         """Take over a file's bytes as ``writer`` would; with ``move`` the file itself, which must not be written any more."""
 
@@ -61,6 +134,12 @@ class BlobStore(Protocol):
     def read(self, sha256: str, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         """The bytes from ``start`` up to ``stop``, in pieces of at most 1 MiB. Raises Problem ``not_found`` at the first."""
 
+    def file(self, sha256: str) -> AbstractAsyncContextManager[Path]:
+        """A file with the blob's bytes, to be read within the block. Raises Problem ``not_found``."""
+
+    async def address(self, sha256: str) -> str | None:
+        """Where an agent may fetch the blob itself, for a while and without credentials; None: from the server only."""
+
     def discard(self, digests: Iterable[str], *, older_than: float) -> int:
         """Remove blobs that were last put before ``older_than`` (seconds since 1970); younger ones stay: somebody is about to
         name them. Blocks: call it in a thread. Gives the number of blobs removed; those that are gone already are passed by.
@@ -68,6 +147,15 @@ class BlobStore(Protocol):
 
     def listing(self, part: str) -> Sequence[str]:
         """Digests of the blobs that begin with ``part`` (two hexadecimal digits). Blocks: call it in a thread."""
+
+    def clean_drafts(self) -> int:
+        """Remove what is left of writers that died; gives the number. Blocks."""
+
+    async def in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a blocking call in one of the store's own threads."""
+
+    def close(self) -> None:
+        """Wait for what is being done. Blocks."""
 
 
 def check_sha256(sha256: str, *, field: str = "sha256") -> str:
@@ -80,6 +168,28 @@ def check_sha256(sha256: str, *, field: str = "sha256") -> str:
             expected="64 lower-case hexadecimal digits",
         )
     return sha256
+
+
+def missing(sha256: str) -> Problem:
+    return Problem("not_found", f"There is no blob {sha256}.")
+
+
+def wrong_offset(right: int, given: int) -> Problem:
+    return Problem(
+        "offset_mismatch",
+        f"{right} bytes of this upload have arrived, so it continues at offset {right}, not {given}.",
+        field="offset",
+        expected=str(right),
+        hint=f"Send the rest with ?offset={right}.",
+    )
+
+
+def busy_upload() -> Problem:
+    return Problem(
+        "conflict",
+        "Another request is writing to this upload.",
+        hint="Wait until it has ended, ask for the offset (GET) and continue there.",
+    )
 
 
 def wrong_digest(expected: str, found: str) -> Problem:

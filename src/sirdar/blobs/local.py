@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
 
-from sirdar.blobs.base import Blob, check_sha256, wrong_digest
+from sirdar.blobs.base import PARTS, Blob, SharedDirectory, check_sha256, missing, wrong_digest
 from sirdar.blobs.disk import read_ahead
 from sirdar.blobs.draft import (
     MODE,
@@ -37,7 +37,6 @@ P = ParamSpec("P")
 PIECE_BYTES = 1 << 20
 THREADS = 4
 HASHERS = 2
-PARTS = tuple(f"{number:02x}" for number in range(256))
 
 
 class LocalBlobs:
@@ -55,6 +54,11 @@ class LocalBlobs:
         clean(root)
         self._restore_trash()
         self.uploads = Uploads(root, self.in_thread, self._hashers)
+
+    @property
+    def shared(self) -> SharedDirectory | None:
+        """See ``BlobStore.shared``."""
+        return SharedDirectory(self.root, self.marker)
 
     def close(self) -> None:
         """Wait for what is being written."""
@@ -79,7 +83,7 @@ class LocalBlobs:
             await asyncio.shield(writer.close())
 
     async def put_bytes(self, content: bytes) -> Blob:
-        """A blob of bytes that are in memory anyway."""
+        """See ``BlobStore.put_bytes``."""
         async with self.writer() as writer:
             await writer.write(content)
             return await writer.finish()
@@ -125,7 +129,7 @@ class LocalBlobs:
         try:
             file = self.path(sha256).open("rb", buffering=0)
         except FileNotFoundError:
-            raise _missing(sha256) from None
+            raise missing(sha256) from None
         read_ahead(file.fileno())
         return file
 
@@ -149,6 +153,17 @@ class LocalBlobs:
                     return
                 start += len(chunk)
                 yield chunk
+
+    @contextlib.asynccontextmanager
+    async def file(self, sha256: str) -> AsyncIterator[Path]:
+        """See ``BlobStore.file``: the very blob."""
+        if not self.exists(sha256):
+            raise missing(sha256)
+        yield self.path(sha256)
+
+    async def address(self, sha256: str) -> str | None:
+        """See ``BlobStore.address``: agents fetch from the server."""
+        return None
 
     # ------------------------------------------------------------ remove
 
@@ -184,7 +199,7 @@ class LocalBlobs:
             return []
 
     def clean_drafts(self) -> int:
-        """Remove the drafts of dead processes; gives their number."""
+        """See ``BlobStore.clean_drafts``."""
         return clean(self.root)
 
     # ------------------------------------------------------------ within
@@ -209,7 +224,7 @@ class LocalBlobs:
         try:
             found = path.lstat()
         except FileNotFoundError:
-            raise _missing(sha256) from None
+            raise missing(sha256) from None
         if not stat.S_ISREG(found.st_mode) or found.st_size != size_bytes:
             raise Problem(
                 "invalid_field",
@@ -232,7 +247,7 @@ class LocalBlobs:
         try:
             os.utime(blob_path(self.root, sha256))
         except FileNotFoundError:
-            raise _missing(sha256) from None
+            raise missing(sha256) from None
 
     def _restore_trash(self) -> None:
         """After a crash in ``discard``: what lies aside goes back; the next sweep removes it again if it should."""
@@ -259,7 +274,3 @@ def _put_back(aside: Path, place: Path) -> None:
         aside.unlink()
     else:
         aside.rename(place)
-
-
-def _missing(sha256: str) -> Problem:
-    return Problem("not_found", f"There is no blob {sha256}.")

@@ -7,22 +7,21 @@ else it is computed anew at the end.
 import contextlib
 import hashlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-from sirdar.blobs.base import Blob, wrong_digest
+from sirdar.blobs.base import Blob, PieceAddress, busy_upload, wrong_digest, wrong_offset
 from sirdar.blobs.disk import GrowingFile
 from sirdar.blobs.draft import digest_of, full_disk_is_a_problem, keep, lock
 from sirdar.blobs.writer import BatchWriter
-from sirdar.domain.problems import Problem
 
 MAX_HASHES = 256
 
 
 class Uploads:
-    """The unfinished uploads of a blob directory. Ids come from the store, never from outside."""
+    """The unfinished uploads of a blob directory. Ids come from the store, or are made of checked parts; never from outside."""
 
     def __init__(self, root: Path, in_thread: Callable[..., Awaitable[Any]], hashers: Executor) -> None:
         self._root = root
@@ -33,8 +32,8 @@ class Uploads:
     def path(self, upload_id: str) -> Path:
         return self._root / "uploads" / upload_id
 
-    def offset(self, upload_id: str) -> int:
-        """How many bytes have arrived."""
+    async def offset(self, upload_id: str) -> int:
+        """See ``UploadStore.offset``. A stat, too quick to be worth a thread."""
         try:
             return self.path(upload_id).stat().st_size
         except FileNotFoundError:
@@ -42,11 +41,7 @@ class Uploads:
 
     @contextlib.asynccontextmanager
     async def append(self, upload_id: str, *, offset: int, length: int) -> AsyncIterator[BatchWriter]:
-        """Continue at ``offset``; what was written stays, also where the sender hangs up, and is durable when the block ends.
-
-        Raises Problem ``offset_mismatch`` (``expected``: the right one), ``conflict`` where another request is writing,
-        ``too_large`` beyond ``length``, ``disk_full``.
-        """
+        """See ``UploadStore.append``."""
         piece: _Piece = await self._in_thread(self._open, upload_id, offset)
         writer = BatchWriter(piece, self._in_thread, max_bytes=length - offset)
         try:
@@ -56,11 +51,12 @@ class Uploads:
             await writer.quiesce()
             await self._in_thread(self._close, upload_id, piece, writer.take())
 
-    async def complete(self, upload_id: str, *, length: int, sha256: str | None) -> Blob:
-        """The whole upload as a blob. The file stays until ``discard``, so that a crash in between costs nothing.
+    async def addresses(self, upload_id: str, *, length: int) -> Sequence[PieceAddress]:
+        """See ``UploadStore.addresses``: here everything comes through the server."""
+        return ()
 
-        Raises Problem ``offset_mismatch`` where bytes are missing, ``conflict``, ``invalid_field`` (the digest).
-        """
+    async def complete(self, upload_id: str, *, length: int, sha256: str | None) -> Blob:
+        """See ``UploadStore.complete``."""
         blob: Blob = await self._in_thread(self._complete, upload_id, length, sha256)
         return blob
 
@@ -68,9 +64,13 @@ class Uploads:
         self._hashes.pop(upload_id, None)
         await self._in_thread(self.path(upload_id).unlink, missing_ok=True)
 
-    def listing(self) -> list[str]:
-        """Ids of all uploads that have a file. Blocks."""
-        return [entry.name for entry in os.scandir(self._root / "uploads")]
+    def listing(self) -> Mapping[str, float]:
+        """See ``UploadStore.listing``."""
+        found = {}
+        for entry in os.scandir(self._root / "uploads"):
+            with contextlib.suppress(FileNotFoundError):
+                found[entry.name] = entry.stat().st_mtime
+        return found
 
     # ------------------------------------------------------------ in threads
 
@@ -79,10 +79,10 @@ class Uploads:
             handle = os.open(self.path(upload_id), os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
         try:
             if not lock(handle):
-                raise _busy()
+                raise busy_upload()
             size = os.lseek(handle, 0, os.SEEK_END)
             if size != offset:
-                raise _mismatch(size, offset)
+                raise wrong_offset(size, offset)
         except BaseException:
             os.close(handle)
             raise
@@ -110,9 +110,9 @@ class Uploads:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         try:
             if not lock(handle):
-                raise _busy()
+                raise busy_upload()
             if (size := os.fstat(handle).st_size) != length:
-                raise _mismatch(size, length)
+                raise wrong_offset(size, length)
             hashed, state = self._hashes.get(upload_id, (-1, None))
             found = state.hexdigest() if hashed == length else digest_of(path)
             if sha256 is not None and found != sha256:
@@ -145,21 +145,3 @@ class _Piece:
         except BaseException:
             self.broken = True
             raise
-
-
-def _mismatch(size: int, offset: int) -> Problem:
-    return Problem(
-        "offset_mismatch",
-        f"{size} bytes of this upload have arrived, so it continues at offset {size}, not {offset}.",
-        field="offset",
-        expected=str(size),
-        hint=f"Send the rest with ?offset={size}.",
-    )
-
-
-def _busy() -> Problem:
-    return Problem(
-        "conflict",
-        "Another request is writing to this upload.",
-        hint="Wait until it has ended, ask for the offset (GET) and continue there.",
-    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from sirdar.blobs.local import LocalBlobs
+from sirdar.blobs.base import BlobStore
 from sirdar.dispatch.assign import Assigner, ClaimReply, ParkedClaim
 from sirdar.dispatch.variable_news import VariableNews
 from sirdar.domain.ids import AttemptKey
@@ -42,7 +42,7 @@ class _Known:
 class Desk:
     """See the module."""
 
-    def __init__(self, settings: Settings, store: Store, keys: Keys, assigner: Assigner, blobs: LocalBlobs) -> None:
+    def __init__(self, settings: Settings, store: Store, keys: Keys, assigner: Assigner, blobs: BlobStore) -> None:
         self._settings = settings
         self._store = store
         self._keys = keys
@@ -104,7 +104,7 @@ class Desk:
         self._news.forget(resource_id)
         row = replace(greeting.row, session=request.session, capabilities=request.capabilities.model_dump())
         self._known[resource_id] = _Known(row)
-        shared = row.embedded
+        shared = self._blobs.shared if row.embedded else None
         return HelloReply(
             protocol=greeting.protocol,
             mode="drain" if row.mode == "drain" else "active",
@@ -115,8 +115,8 @@ class Desk:
             accept_s=settings.accept_s,
             server_time=self._store.clock(),
             desired=greeting.desired,
-            blob_dir=str(self._blobs.root) if shared else None,
-            blob_marker=self._blobs.marker if shared else None,
+            blob_dir=str(shared.path) if shared else None,
+            blob_marker=shared.marker if shared else None,
         )
 
     async def heartbeat(self, resource_id: str, request: HeartbeatRequest) -> dict[str, Any]:

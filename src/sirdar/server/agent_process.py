@@ -143,7 +143,7 @@ class AgentProcess:
         environment = {
             key: value
             for key, value in os.environ.items()
-            if key.startswith("SIRDAR_AGENT_") or not (key.startswith("SIRDAR_") or key == "EVEREST_TOKEN")
+            if key.startswith("SIRDAR_AGENT_") or not (key.startswith(("SIRDAR_", "AWS_")) or key == "EVEREST_TOKEN")
         }
         if self._join:
             environment["SIRDAR_JOIN"] = self._join  # not on the command line, which others on the machine may read

@@ -26,8 +26,8 @@ from sirdar.api import (
     submit,
 )
 from sirdar.api.hot import HotRoutes
-from sirdar.blobs.local import LocalBlobs
 from sirdar.blobs.logs import LogStore
+from sirdar.blobs.opening import open_blobs
 from sirdar.dispatch import advance, expire, notify, sweep
 from sirdar.dispatch.assign import Assigner
 from sirdar.dispatch.desk import Desk
@@ -56,7 +56,15 @@ def build_services(settings: Settings) -> Services:
         store=store,
         keys=keys,
         hub=Hub(),
-        blobs=LocalBlobs(settings.home / "blobs"),
+        blobs=open_blobs(
+            settings.blobs,
+            settings.home,
+            endpoint=settings.s3_endpoint,
+            agent_endpoint=settings.s3_agent_endpoint,
+            region=settings.s3_region,
+            direct=settings.s3_direct,
+            address_s=settings.s3_address_s,
+        ),
         auth=Authenticator(store, keys, settings),
         logs=LogStore(settings.home / "logs"),
     )

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,18 +58,24 @@ def workplace(services: Services) -> AbstractContextManager[str]:
 async def export_archive(services: Services, caller: Caller, reference: str, target: Path) -> LoadedVersion:
     """Write the version's zip to a new file."""
     loaded = await resolve_app(services, caller, reference, need=VIEW)
-    await run_sync(_pack, services, loaded, target)
+    async with AsyncExitStack() as stack:
+        paths = {sha: await stack.enter_async_context(services.blobs.file(sha)) for sha in _digests(loaded)}
+        await run_sync(_pack, loaded, paths, target)
     return loaded
 
 
-def _pack(services: Services, loaded: LoadedVersion, target: Path) -> None:
+def _digests(loaded: LoadedVersion) -> set[str]:
+    return {file.sha256 for file in loaded.version.files}
+
+
+def _pack(loaded: LoadedVersion, paths: Mapping[str, Path], target: Path) -> None:
     version, app = loaded.version, loaded.app
     everests, _ = export_everest(app, version.number)
     everests["codeVersion"] = version.code_version
     entries = [
         ZipEntry(OWN, canonical_yaml(version.document).encode()),
         ZipEntry(EVERESTS, json.dumps(everests, ensure_ascii=False, indent=2).encode()),
-        *(ZipEntry(FILES + file.path, services.blobs.path(file.sha256), file.mode) for file in version.files),
+        *(ZipEntry(FILES + file.path, paths[file.sha256], file.mode) for file in version.files),
     ]
     with target.open("wb") as sink:
         pack_zip(entries, sink)
@@ -176,16 +182,16 @@ async def _keep(services: Services, opened: _Opened) -> tuple[FileEntry, ...]:
     """Move the files into the blob store and write down that they are there."""
     if not opened.files:
         return ()
-    found = await services.blobs.in_thread(_put_all, services, opened.files)
+    found = await _put_all(services, opened.files)
     await register_blobs(services, found)
     return tuple(found)
 
 
-def _put_all(services: Services, files: Sequence[tuple[ZipEntry, Path]]) -> list[FileEntry]:
+async def _put_all(services: Services, files: Sequence[tuple[ZipEntry, Path]]) -> list[FileEntry]:
     """Blobs by moving, except where links name one file twice."""
     times = Counter(path for _, path in files)
     found = []
     for entry, path in files:
-        blob = services.blobs.put_path_now(path, move=times[path] == 1)
+        blob = await services.blobs.put_path(path, move=times[path] == 1)
         found.append(FileEntry(entry.name, blob.sha256, blob.size_bytes, entry.mode))
     return found

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sirdar.blobs.local import LocalBlobs
+from sirdar.blobs.base import BlobStore
 from sirdar.blobs.logs import LogStore
 from sirdar.services.hub import Hub
 from sirdar.services.keys import Keys
@@ -17,6 +17,6 @@ class Services:
     store: Store
     keys: Keys
     hub: Hub
-    blobs: LocalBlobs
+    blobs: BlobStore
     auth: Authenticator
     logs: LogStore

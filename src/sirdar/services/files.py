@@ -173,7 +173,7 @@ async def find_upload(services: Services, caller: Caller, upload_id: str) -> Pro
             f"There is no upload {upload_id[:80]}: it is complete, was removed, or has expired.",
             hint="Begin another: POST /api/files/uploads.",
         )
-    return Progress(upload, services.blobs.uploads.offset(upload.id))
+    return Progress(upload, await services.blobs.uploads.offset(upload.id))
 
 
 async def continue_upload(
@@ -186,7 +186,7 @@ async def continue_upload(
         async for chunk in chunks:
             if chunk:
                 await writer.write(chunk)
-    return uploads.offset(upload_id)
+    return await uploads.offset(upload_id)
 
 
 async def complete_upload(services: Services, caller: Caller, upload_id: str) -> File:

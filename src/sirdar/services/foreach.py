@@ -25,8 +25,8 @@ async def read_items(
             ) from None
         if ref.size_bytes > FILE_BYTES:
             raise Problem("too_large", f"{ref.name} is over {FILE_BYTES} bytes.", field="foreach.uri")
-        path = services.blobs.path(ref.sha256)
-        foreach = await services.blobs.in_thread(lambda: _parse(path.read_bytes(), services.settings.foreach_items))
+        content = b"".join([piece async for piece in services.blobs.read(ref.sha256)])
+        foreach = await services.blobs.in_thread(_parse, content, services.settings.foreach_items)
     if foreach is not None and len(foreach) > services.settings.foreach_items:
         raise Problem(
             "too_large",

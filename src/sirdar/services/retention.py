@@ -7,7 +7,7 @@ finds: it looks at the whole directory, so it runs once at the start and once a 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from sirdar.blobs.local import PARTS
+from sirdar.blobs.base import AGENT_UPLOAD, PARTS
 from sirdar.services.context import Services
 from sirdar.store import blobs as blobs_store
 from sirdar.store import files as files_store
@@ -97,10 +97,15 @@ async def _discard_unknown(services: Services, names: Sequence[str], older_than:
 
 
 async def _discard_lost_uploads(services: Services) -> int:
-    """Files of uploads whose row is gone: of a crash after the row's removal."""
+    """Files of uploads whose row is gone: of a crash after the row's removal. Agents' uploads have none, and go with their age."""
     names = await services.blobs.in_thread(services.blobs.uploads.listing)
-    known = await services.store.read(lambda conn: files_store.uploads_known(conn, names))
-    lost = [name for name in names if name not in known]
+    given_up = services.store.clock() - services.settings.upload_s
+    known = await services.store.read(lambda conn: files_store.uploads_known(conn, list(names)))
+    lost = [
+        name
+        for name, grown_at in names.items()
+        if name not in known and (grown_at < given_up or not name.startswith(AGENT_UPLOAD))
+    ]
     for name in lost:
         await services.blobs.uploads.discard(name)
     return len(lost)

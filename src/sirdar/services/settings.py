@@ -13,6 +13,12 @@ class Settings:
 
     home: Path  # the directory that holds everything: database, blobs, keys, agent
     database: str = ""  # URL; empty: SQLite in the home
+    blobs: str = ""  # s3://BUCKET/PREFIX; empty: the directory blobs in the home
+    s3_endpoint: str = ""  # URL of an S3 service that is not Amazon's; credentials come from AWS_* variables
+    s3_region: str = ""
+    s3_agent_endpoint: str = ""  # the same service as agents reach it; empty: s3_endpoint
+    s3_direct: bool = True  # agents transfer large blobs to and from the S3 service itself, by signed addresses
+    s3_address_s: float = 3600.0  # for how long such an address holds
     host: str = "127.0.0.1"
     port: int = 8200
     public_url: str = ""  # as users see it; empty: http://host:port

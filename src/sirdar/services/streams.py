@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from sirdar.blobs.local import LocalBlobs
+from sirdar.blobs.base import BlobStore, missing
 from sirdar.domain.ids import AttemptKey, JobId
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
@@ -50,7 +50,7 @@ async def read_stream(
         raise Problem("not_found", f"Job {job.id} has no task {task}; it has {job.total}.", field="task")
     if row.reason is not None:
         kept = row.stdout if stream == "stdout" else row.stderr
-        return await asyncio.to_thread(_kept, services.blobs, kept, offset, limit)
+        return await _kept(services.blobs, kept, offset, limit)
     key = AttemptKey(JobId(job.id), task, row.attempt or row.last_attempt)
     if offset < 0:
         _, size = await asyncio.to_thread(services.logs.read, key, stream, 0, 0)
@@ -59,15 +59,16 @@ async def read_stream(
     return Piece(content, offset, size, complete=False)
 
 
-def _kept(blobs: LocalBlobs, kept: dict[str, object], offset: int, limit: int) -> Piece:
+async def _kept(blobs: BlobStore, kept: dict[str, object], offset: int, limit: int) -> Piece:
     omitted = int(str(kept.get("omitted", 0)))
     sha256 = kept.get("sha256")
     if isinstance(sha256, str):
-        with blobs.path(sha256).open("rb") as file:
-            size = file.seek(0, 2)
-            start = offset if offset >= 0 else max(0, size + offset)
-            file.seek(start)
-            return Piece(file.read(limit), start, size, True, omitted)
+        size = await blobs.size(sha256)
+        if size is None:
+            raise missing(sha256)
+        start = offset if offset >= 0 else max(0, size + offset)
+        pieces = [piece async for piece in blobs.read(sha256, start, start + limit)]
+        return Piece(b"".join(pieces), start, size, True, omitted)
     content = str(kept.get("text") or "").encode()
     start = offset if offset >= 0 else max(0, len(content) + offset)
     return Piece(content[start : start + limit], start, len(content), True, omitted)

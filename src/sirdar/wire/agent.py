@@ -104,6 +104,34 @@ class HelloReply(Wire):
     )
 
 
+# ---------------------------------------------------------------- large blobs
+
+
+class UploadRequest(Wire):
+    """``POST /blobs/{sha256}/upload`` and ``/complete``: a large blob that an agent sends in parts."""
+
+    size: int = Field(ge=0)
+    direct: bool = Field(False, description="the agent can PUT pieces to the blob store itself")
+
+
+class UploadPiece(Wire):
+    """A part that is missing, and the signed address that it may be PUT to."""
+
+    offset: int
+    size: int
+    url: str
+
+
+class UploadReply(Wire):
+    """How far a blob is. ``here``: it is there, nothing is to be sent."""
+
+    here: bool = False
+    offset: int = Field(0, description="PATCH the bytes from here on")
+    pieces: list[UploadPiece] = Field(
+        default_factory=list, description="where the blob store takes bytes itself: PUT these, then complete"
+    )
+
+
 # ---------------------------------------------------------------- sync: accepts, facts, claims
 
 

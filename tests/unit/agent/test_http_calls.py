@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sirdar.agent.http_calls import BadAnswer, FileFault, HttpCalls
+from sirdar.agent.http_calls import BadAnswer, FileFault, FilePart, HttpCalls
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -132,7 +132,7 @@ def test_a_file_is_sent_and_a_server_that_does_not_want_it_is_heard(tmp_path: Pa
     path.write_bytes(b"x" * (8 << 20))
 
     async def send(calls: HttpCalls) -> tuple[int, bytes]:
-        return await calls.call("PUT", "/x", path, {})
+        return await calls.call("PUT", "/x", FilePart(path), {})
 
     assert with_server(always(OK), send)[0] == (200, b"ok")
     refusal = b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig"

@@ -274,7 +274,7 @@ def test_an_upload_grows_and_becomes_a_blob(blobs: LocalBlobs) -> None:
         for start, stop in itertools.pairwise(cuts):
             async with uploads.append("u", offset=start, length=len(content)) as writer:
                 await writer.write(content[start:stop])
-            assert uploads.offset("u") == stop
+            assert await uploads.offset("u") == stop
             if stop == 1 << 20:
                 uploads._hashes.clear()  # as after a restart
         assert await uploads.complete("u", length=len(content), sha256=_sha(content)) == Blob(
@@ -301,7 +301,7 @@ def test_an_upload_refuses_what_does_not_fit(blobs: LocalBlobs) -> None:
         assert await append(4, b"567") == "offset_mismatch 5"
         assert await append(0, b"1") == "offset_mismatch 5"
         assert (await append(5, b"678901")).startswith("too_large")
-        assert blobs.uploads.offset("u") == 5
+        assert await blobs.uploads.offset("u") == 5
         async with blobs.uploads.append("u", offset=5, length=10) as writer:
             await writer.write(b"67")
             assert await append(5, b"67") == "conflict None"
@@ -323,7 +323,7 @@ def test_what_arrived_before_a_cut_stays(blobs: LocalBlobs) -> None:
             async with blobs.uploads.append("u", offset=0, length=100) as writer:
                 await writer.write(b"half")
                 raise ConnectionError
-        assert blobs.uploads.offset("u") == 4
+        assert await blobs.uploads.offset("u") == 4
         await blobs.uploads.discard("u")
 
     asyncio.run(run())
