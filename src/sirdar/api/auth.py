@@ -9,7 +9,8 @@ from sirdar.api import shapes
 from sirdar.api.deps import CallerDep, ServicesDep
 from sirdar.api.paging import DEFAULT_LIMIT, After, Limit, iso, page
 from sirdar.domain.people import Caller, Scope
-from sirdar.services import sessions, tokens
+from sirdar.services import cli_sign_in, sessions, tokens
+from sirdar.services.sessions import Way
 from sirdar.services.tokens import LONGEST_LABEL, LONGEST_LIFETIME_S, TokenRequest
 from sirdar.store.tokens import Token
 
@@ -29,6 +30,18 @@ class SignIn(BaseModel):
     label: Label = "API"
     lifetime: Lifetime | None = None
     scopes: list[Scope] = [Scope.ALL]
+    way: Annotated[Way | None, Field(description="Whose password it is; null: this server's where it has the name")] = (
+        None
+    )
+
+
+class GrantCode(BaseModel):
+    """What a browser allowed a command line, and what only that command line knows."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    code: Annotated[str, Field(max_length=200)]
+    secret: Annotated[str, Field(max_length=200)]
 
 
 class TokenWanted(BaseModel):
@@ -46,7 +59,9 @@ class TokenWanted(BaseModel):
 @router.post("/auth/access_token", include_in_schema=False)
 async def sign_in(body: SignIn, request: Request, services: ServicesDep) -> dict[str, Any]:
     wanted = TokenRequest(body.label, body.lifetime, body.scopes)
-    issued = await sessions.sign_in(services, body.username, body.password, wanted, address=address_of(request))
+    issued = await sessions.sign_in(
+        services, body.username, body.password, wanted, address=address_of(request), way=body.way
+    )
     return {"access_token": issued.text, **_token(issued.token)}
 
 
@@ -63,6 +78,24 @@ async def show(caller: CallerDep, services: ServicesDep) -> dict[str, Any]:
 async def sign_out(caller: CallerDep, services: ServicesDep) -> Response:
     await tokens.revoke_in_use(services, caller)
     return Response(status_code=204)
+
+
+@router.get("/api/auth/ways", summary="How one can sign in", responses={200: {"model": shapes.Ways}})
+async def show_ways(services: ServicesDep) -> dict[str, Any]:
+    """``local``: accounts of this server. The others stand beside them where they are set up."""
+    ways = services.auth.ways
+    return {
+        "local": True,
+        "ldap": {"title": ways.ldap.title} if ways.ldap else None,
+        "oidc": {"title": ways.oidc.title} if ways.oidc else None,
+    }
+
+
+@router.post("/api/auth/grant", summary="A token that a browser allowed", responses={200: {"model": shapes.NewToken}})
+async def redeem(body: GrantCode, request: Request, services: ServicesDep) -> dict[str, Any]:
+    """The last step of ``sirdar login`` through a browser."""
+    issued = await cli_sign_in.redeem(services, body.code, body.secret, address=address_of(request))
+    return {"access_token": issued.text, **_token(issued.token)}
 
 
 @router.get("/api/tokens", summary="Your tokens", responses={200: {"model": list[shapes.Token]}})
