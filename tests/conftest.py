@@ -41,6 +41,7 @@ COMPONENTS = {
     "xz": "xz",
     "chromium": "chromium",
     "postgres": "/usr/lib/postgresql/*/bin/initdb",
+    "slapd": "/usr/sbin/slapd",
     "matplotlib": "python:matplotlib",
 }
 

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+class InvalidSettings(ValueError):
+    """A setting is wrong; the text names its variable."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Names end in their unit: ``_s`` seconds, ``_bytes`` bytes."""
@@ -107,7 +111,7 @@ class Settings:
 
 
 def from_environment(home: Path, environment: Mapping[str, str] = os.environ, **given: object) -> Settings:
-    """Settings of a home: what is given, over ``SIRDAR_*`` variables, over the defaults. Raises ValueError with the name."""
+    """Settings of a home: what is given, over ``SIRDAR_*`` variables, over the defaults. Raises InvalidSettings."""
     values: dict[str, object] = {}
     for field in dataclasses.fields(Settings):
         text = environment.get(f"SIRDAR_{field.name.upper()}")
@@ -126,4 +130,4 @@ def _convert(name: str, kind: str, text: str) -> object:
             return None if text.lower() == "none" else float(text)
         return int(text) if "int" in kind else text
     except ValueError:
-        raise ValueError(f"SIRDAR_{name.upper()}={text!r} is not of type {kind}") from None
+        raise InvalidSettings(f"SIRDAR_{name.upper()}={text!r} is not of type {kind}") from None

@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 import ldap3
 import structlog
-from ldap3.core.exceptions import LDAPException
+from ldap3.core.exceptions import LDAPException, LDAPSASLPrepError
 from ldap3.utils.conv import escape_filter_chars
 
 from sirdar.domain.problems import Problem
@@ -75,7 +75,7 @@ class Directory:
             self._limiter = anyio.CapacityLimiter(AT_ONCE)
         try:
             return await anyio.to_thread.run_sync(partial(self._identify, name, password), limiter=self._limiter)
-        except (LDAPException, OSError) as error:
+        except Exception as error:  # what a directory sends can make ldap3 raise anything
             log.error("ldap_unavailable", url=self._settings.ldap_url, error=f"{type(error).__name__}: {error}"[:500])
             hint = "Try again in a minute. Accounts of this server work meanwhile."
             raise Problem(
@@ -142,7 +142,7 @@ class Directory:
     def _bound(self, dn: str, password: str) -> Iterator[ldap3.Connection | None]:
         """A connection as that entry (empty: as nobody), None where the directory does not take the password."""
         settings = self._settings
-        tls = ldap3.Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=settings.ldap_ca_file or None, sni=self._host)
+        tls = _VerifiedTls(self._host, settings.ldap_ca_file)
         server = ldap3.Server(
             self._host,
             self._port,
@@ -159,20 +159,30 @@ class Directory:
             auto_referrals=False,
             check_names=False,
             read_only=True,
-            receive_timeout=settings.outside_call_s,
+            receive_timeout=max(1, round(settings.outside_call_s)),  # ldap3 takes whole seconds only
         )
         try:
             connection.open()
             if not self._ssl and not settings.ldap_plain and not connection.start_tls():
                 raise LDAPException("it does not secure the connection (StartTLS)")
-            accepted = connection.bind()
-            code = int(connection.result["result"])
+            accepted, code = self._bind(connection)
             if not accepted and code in NOT_THE_USERS:
                 raise LDAPException(f"it answers the bind with {NOT_THE_USERS[code]}")
             yield connection if accepted else None
         finally:
             with contextlib.suppress(LDAPException, OSError):
                 connection.unbind()
+            if connection.socket is not None:  # ldap3 forgets one that it could not finish opening
+                connection.socket.close()
+
+    @staticmethod
+    def _bind(connection: ldap3.Connection) -> tuple[bool, int]:
+        """Whether the password was taken, and the directory's result code."""
+        try:
+            accepted = connection.bind()
+        except LDAPSASLPrepError:  # nothing that anybody could have as a password
+            return False, 0
+        return bool(accepted), int(connection.result["result"])
 
     def _search(
         self, connection: ldap3.Connection, base: str, text: str, attributes: Sequence[str], *, most: int
@@ -194,6 +204,19 @@ class Directory:
             for item in connection.response or ()
             if item["type"] == "searchResEntry"
         ]
+
+
+class _VerifiedTls(ldap3.Tls):
+    """TLS by Python's own rules. ldap3 compares names by functions of its own, which Python has long given up."""
+
+    def __init__(self, host: str, ca_file: str) -> None:
+        super().__init__(validate=ssl.CERT_REQUIRED)
+        self._host = host
+        self._context = ssl.create_default_context(cafile=ca_file or None)
+
+    def wrap_socket(self, connection: ldap3.Connection, do_handshake: bool = False) -> None:
+        """What ldap3 calls for ldaps, and after StartTLS was agreed. The handshake is always made here."""
+        connection.socket = self._context.wrap_socket(connection.socket, server_hostname=self._host)
 
 
 def is_login_name(name: str) -> bool:

@@ -4,7 +4,7 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sirdar.services.settings import Settings
+from sirdar.services.settings import InvalidSettings, Settings
 
 if TYPE_CHECKING:
     from sirdar.services.outside.ldap import Directory
@@ -20,7 +20,7 @@ class Ways:
 
     @classmethod
     def of(cls, settings: Settings) -> "Ways":
-        """Raises ValueError where a setting is wrong, or the extra with the libraries is missing."""
+        """Raises InvalidSettings where a setting is wrong, or the extra with the libraries is missing."""
         return cls(
             oidc=_made("oidc", "OidcProvider", settings) if settings.oidc_issuer else None,
             ldap=_made("ldap", "Directory", settings) if settings.ldap_url else None,
@@ -32,7 +32,10 @@ def _made(module: str, name: str, settings: Settings) -> Any:
     try:
         loaded = importlib.import_module(f"sirdar.services.outside.{module}")
     except ModuleNotFoundError as error:
-        raise ValueError(
+        raise InvalidSettings(
             f"SIRDAR_{module.upper()}_* are set, and {error.name} is missing: pip install 'sirdar[sso]'"
         ) from error
-    return getattr(loaded, name)(settings)
+    try:
+        return getattr(loaded, name)(settings)
+    except ValueError as error:
+        raise InvalidSettings(str(error)) from error
