@@ -47,6 +47,7 @@ COMPONENTS = {
     "xz": "xz",
     "chromium": "chromium",
     "postgres": "/usr/lib/postgresql/*/bin/initdb",
+    "slapd": "/usr/sbin/slapd",
     "matplotlib": "python:matplotlib",
     "moto": "python:moto",
     "obstore": "python:obstore",

@@ -13,14 +13,17 @@ from sirdar.domain.ids import AttemptKey, JobId, UserId
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
 from sirdar.services import access, audit, quotas
+from sirdar.services.outside.accounts import admit
+from sirdar.services.outside.identity import GroupRules, Identity
 from sirdar.services.people import ensure_admin, make_login_link
 from sirdar.services.settings import Settings
 from sirdar.services.signin import token_hash
 from sirdar.services.tokens import TokenRequest, issue
 from sirdar.store import access as facts
-from sirdar.store import people, tokens, usage
+from sirdar.store import grants, people, tokens, usage
 from sirdar.store import tables as t
 from sirdar.store.engine import Store, Tx
+from sirdar.store.grants import Grant
 from sirdar.store.people import User
 from sirdar.store.tables import metadata
 
@@ -333,3 +336,62 @@ def test_the_audit_log(store: Store) -> None:
     )
     assert store.read_now(lambda conn: audit.entries(conn, limit=1, before=newest.id)) == [middle]
     assert store.read_now(lambda conn: audit.entries(conn, limit=9, actor="anna", action="app.share")) == [oldest]
+
+
+# ---------------------------------------------------------------- from outside
+
+
+def came(subject: str, name: str, *groups: str) -> Identity:
+    return Identity("https://p.example.org", subject, name, f"{name}@example.org", frozenset(groups))
+
+
+def test_an_account_from_outside_is_made_once_and_kept_in_step(store: Store) -> None:
+    rules = GroupRules.parse("oidc", "*", "chiefs", "lab; chiefs")
+    store.write_now(lambda tx: people.insert_user(tx, user("anna", password_hash="x", is_admin=True)))
+    first = store.write_now(lambda tx: admit(tx, came("1", "anna", "lab", "chiefs"), rules))
+    assert first is not None
+    assert (first.name, first.is_admin, first.confirmed_at, first.provider) == (
+        "anna-2",
+        True,
+        NOW,
+        came("", "").provider,
+    )
+    again = store.write_now(lambda tx: admit(tx, came("1", "renamed", "lab"), rules))
+    assert again is not None and (again.id, again.name, again.is_admin) == (first.id, "anna-2", False)
+    assert store.read_now(lambda conn: people.groups_of(conn, first.id)) == {"lab"}
+    assert store.write_now(lambda tx: admit(tx, came("1", "anna"), rules)) is None
+    kept = store.read_now(lambda conn: people.user_by_id(conn, first.id))
+    assert kept is not None and kept.confirmed_at == 0
+
+
+def test_the_last_administrator_stays_one(store: Store) -> None:
+    rules = GroupRules.parse("oidc", "", "chiefs", "")
+    assert (made := store.write_now(lambda tx: admit(tx, came("1", "anna", "chiefs"), rules))) and made.is_admin
+    assert (kept := store.write_now(lambda tx: admit(tx, came("1", "anna"), rules))) and kept.is_admin
+    store.write_now(lambda tx: people.insert_user(tx, user("boris", is_admin=True)))
+    assert (now := store.write_now(lambda tx: admit(tx, came("1", "anna"), rules))) and not now.is_admin
+
+
+def test_an_account_from_outside_has_no_password(store: Store) -> None:
+    made = store.write_now(lambda tx: admit(tx, came("1", "anna"), GroupRules.parse("oidc", "", "", "")))
+    assert made is not None
+    with pytest.raises(IntegrityError):
+        store.write_now(lambda tx: people.update_user(tx, made.id, password_hash="x"))
+    with pytest.raises(IntegrityError):
+        store.write_now(lambda tx: people.insert_user(tx, user("half", provider="p")))
+
+
+def test_grants_and_ways_back_work_once(store: Store) -> None:
+    store.write_now(lambda tx: people.insert_user(tx, user("anna")))
+    for code, expires_at in (("good", NOW + 1), ("old", NOW - 1)):
+        grant = Grant(code, "id-anna", "challenge", "laptop", None, expires_at)
+        store.write_now(lambda tx, grant=grant: grants.insert_grant(tx, grant))  # type: ignore[misc]
+    assert store.write_now(lambda tx: grants.take_grant(tx, "good", "another")) is None
+    assert store.write_now(lambda tx: grants.take_grant(tx, "old", "challenge")) is None
+    taken = store.write_now(lambda tx: grants.take_grant(tx, "good", "challenge"))
+    assert taken and taken[1].name == "anna"
+    assert store.write_now(lambda tx: grants.take_grant(tx, "good", "challenge")) is None
+    assert store.write_now(lambda tx: grants.spend_state(tx, "state", NOW - 1))
+    assert not store.write_now(lambda tx: grants.spend_state(tx, "state", NOW - 1))
+    store.write_now(grants.remove_expired)
+    assert store.write_now(lambda tx: grants.spend_state(tx, "state", NOW))

@@ -9,8 +9,9 @@ from sirdar.api import shapes
 from sirdar.api.deps import COOKIE, CallerDep, ServicesDep
 from sirdar.api.paging import DEFAULT_LIMIT, After, Limit, iso, page
 from sirdar.domain.people import Caller, Scope
-from sirdar.services import sessions, tokens
+from sirdar.services import cli_sign_in, sessions, tokens
 from sirdar.services.context import Services
+from sirdar.services.sessions import Way
 from sirdar.services.tokens import LONGEST_LABEL, LONGEST_LIFETIME_S, TokenRequest
 from sirdar.store.tokens import Token
 
@@ -30,6 +31,18 @@ class SignIn(BaseModel):
     label: Label = "API"
     lifetime: Lifetime | None = None
     scopes: list[Scope] = [Scope.ALL]
+    way: Annotated[Way | None, Field(description="Whose password it is; null: this server's where it has the name")] = (
+        None
+    )
+
+
+class GrantCode(BaseModel):
+    """What a browser allowed a command line, and what only that command line knows."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    code: Annotated[str, Field(max_length=200)]
+    secret: Annotated[str, Field(max_length=200)]
 
 
 class TokenWanted(BaseModel):
@@ -48,7 +61,9 @@ class TokenWanted(BaseModel):
 async def sign_in(body: SignIn, request: Request, response: Response, services: ServicesDep) -> dict[str, Any]:
     """The token is also set as the cookie `access_token`: Everest's C++ client signs in and trusts its cookies from then on."""
     wanted = TokenRequest(body.label, body.lifetime, body.scopes)
-    issued = await sessions.sign_in(services, body.username, body.password, wanted, address=address_of(request))
+    issued = await sessions.sign_in(
+        services, body.username, body.password, wanted, address=address_of(request), way=body.way
+    )
     keep_token(request, response, issued)
     return {"access_token": issued.text, **_token(issued.token)}
 
@@ -68,6 +83,24 @@ async def sign_out(request: Request, response: Response, caller: CallerDep, serv
     await tokens.revoke_in_use(services, caller)
     forget_token(request, response)
     return {"revoked": True}
+
+
+@router.get("/api/auth/ways", summary="How one can sign in", responses={200: {"model": shapes.Ways}})
+async def show_ways(services: ServicesDep) -> dict[str, Any]:
+    """``local``: accounts of this server. The others stand beside them where they are set up."""
+    ways = services.auth.ways
+    return {
+        "local": True,
+        "ldap": {"title": ways.ldap.title} if ways.ldap else None,
+        "oidc": {"title": ways.oidc.title} if ways.oidc else None,
+    }
+
+
+@router.post("/api/auth/grant", summary="A token that a browser allowed", responses={200: {"model": shapes.NewToken}})
+async def redeem(body: GrantCode, request: Request, services: ServicesDep) -> dict[str, Any]:
+    """The last step of ``sirdar login`` through a browser."""
+    issued = await cli_sign_in.redeem(services, body.code, body.secret, address=address_of(request))
+    return {"access_token": issued.text, **_token(issued.token)}
 
 
 @router.get("/api/tokens", summary="Your tokens", responses={200: {"model": list[shapes.Token]}})

@@ -261,6 +261,7 @@ def _user(user: User, settings: Settings) -> dict[str, Any]:
         "disabled": user.disabled_at is not None,
         "disabledAt": iso(user.disabled_at),
         "hasPassword": user.password_hash is not None,
+        "provider": user.provider,
         "quotas": _quotas(limits_of(user, settings)),
         "retentionS": user.retention_s,
         "jobsEnded": user.jobs_ended,

@@ -169,6 +169,16 @@ class NewToken(Token):
     access_token: str = Field(alias="access_token", description="It is shown this once")
 
 
+class Elsewhere(Shape):
+    title: str
+
+
+class Ways(Shape):
+    local: bool
+    ldap: Elsewhere | None
+    oidc: Elsewhere | None
+
+
 class User(Shape):
     id: str
     name: str

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -24,10 +24,19 @@ def login(
     ] = None,
     label: Annotated[str | None, Parameter(help="how the token is called on the server")] = None,
     lifetime: Annotated[str | None, Parameter(help="of the token: 90d, 12h; the server's choice without it")] = None,
+    way: Annotated[
+        Literal["local", "ldap"] | None, Parameter(help="whose the name is: this server's, or the directory's")
+    ] = None,
+    browser: Annotated[
+        bool | None,
+        Parameter(help="sign in by a browser here; --no-browser by one elsewhere, with a code to copy back"),
+    ] = None,
     insecure: Annotated[bool, Parameter(help="let the token travel over plain HTTP", negative="")] = False,
     keep_default: Annotated[bool, Parameter(help="do not make this server the default one", negative="")] = False,
 ) -> Reply:
     """Sign in and keep the token in the profile, readable by you alone.
+
+    Where the server has a single sign-on, and neither --user nor SIRDAR_PASSWORD is given, a browser is used.
 
     Parameters
     ----------
@@ -37,7 +46,7 @@ def login(
     address = profile.normal_url(url) if url else profile.resolve(current().options.server).url
     if not insecure:
         profile.refuse_plain_http(address)
-    kept = _given_token(token) if token else _new_token(address, user, label, lifetime)
+    kept = _given_token(token) if token else _new_token(address, user, label, lifetime, way, browser)
     with Client(address, kept) as client:
         name = str(client.call(people.me())["name"])
     path = profile.keep_login(address, profile.Login(kept, name, insecure), default=not keep_default)
@@ -105,18 +114,33 @@ def _given_token(token: str) -> str:
     return found
 
 
-def _new_token(address: str, user: str | None, label: str | None, lifetime: str | None) -> str:
+def _new_token(
+    address: str, user: str | None, label: str | None, lifetime: str | None, way: str | None, browser: bool | None
+) -> str:
     import getpass
     import socket
 
+    from sirdar.cli.browser_login import sign_in_by_browser
     from sirdar.cli.numbers import parse_duration
 
     seconds = round(parse_duration(lifetime)) if lifetime else None
+    label = label or f"sirdar on {socket.gethostname()}"
+    by_password = user or way or os.environ.get("SIRDAR_PASSWORD")
+    if browser is not None or (not by_password and _has_single_sign_on(address)):
+        return sign_in_by_browser(address, label, seconds, here=browser)
     name = user or _asked("User: ")
     password = os.environ.get("SIRDAR_PASSWORD") or getpass.getpass(f"Password of {name} at {address}: ")
     with Client(address) as client:
-        reply = client.call(people.sign_in(name, password, label or f"sirdar on {socket.gethostname()}", seconds))
+        reply = client.call(people.sign_in(name, password, label, seconds, way))
     return str(reply["access_token"])
+
+
+def _has_single_sign_on(address: str) -> bool:
+    try:
+        with Client(address) as client:
+            return bool(client.call(people.ways())["oidc"])
+    except ApiError:  # an older server
+        return False
 
 
 def _asked(question: str) -> str:

@@ -15,6 +15,7 @@ CODES: dict[str, tuple[int, str]] = {
     "invalid_archive": (422, "The archive cannot be accepted"),
     "unauthenticated": (401, "Sign in first"),
     "wrong_credentials": (401, "Wrong user name or password"),
+    "sign_in_failed": (401, "Whoever was asked to vouch for you did not"),
     "token_expired": (401, "The token has expired or was revoked"),
     "forbidden": (403, "You may not do this"),
     "csrf": (403, "The form is not from this site, or too old"),

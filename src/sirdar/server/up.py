@@ -25,7 +25,7 @@ from sirdar.server.http import Http
 from sirdar.server.logs import configure_logs
 from sirdar.services import attach, people, tokens
 from sirdar.services.context import Services
-from sirdar.services.settings import Settings, from_environment
+from sirdar.services.settings import InvalidSettings, Settings, from_environment
 from sirdar.services.tokens import TokenRequest
 from sirdar.store import people as people_store
 from sirdar.store import resources as resource_store
@@ -74,6 +74,12 @@ def main(
     except HomeHeld as held:
         print(f"error[home_held]: {held}\n  try: use that one, or give another --home", file=sys.stderr)
         return EXIT_HELD
+    except InvalidSettings as error:
+        print(
+            f"error[invalid_settings]: {error}\n  try: correct the variable; docs/reference/settings.md",
+            file=sys.stderr,
+        )
+        return 2
     except Exception as error:
         if is_disk_full(error):
             print(f"error[disk_full]: there is no room on the disk of {home}\n  try: make some", file=sys.stderr)

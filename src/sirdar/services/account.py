@@ -11,7 +11,7 @@ from sirdar.domain.problems import Problem
 from sirdar.services import access, audit, passwords, quotas
 from sirdar.services.context import Services
 from sirdar.services.notify.targets import checked_targets
-from sirdar.services.people import check_email
+from sirdar.services.people import check_email, refuse_outside
 from sirdar.services.quotas import Quotas, Usage
 from sirdar.store import people as store
 from sirdar.store import tokens
@@ -72,6 +72,8 @@ async def change_password(services: Services, caller: Caller, *, old: str | None
     passwords.check_new(new, field="password.new")
     auth = services.auth
     user = await services.store.read(lambda conn: store.user_by_id(conn, caller.user_id))
+    if user is not None:
+        refuse_outside(user)
     if user is not None and user.password_hash is not None:
         auth.throttle.enter(user.name, address)
         if not await auth.passwords.verify(user.password_hash, old or ""):

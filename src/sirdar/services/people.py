@@ -13,6 +13,7 @@ from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
 from sirdar.services import access, audit, passwords, quotas
 from sirdar.services.context import Services
+from sirdar.services.outside import identity
 from sirdar.services.settings import Settings
 from sirdar.services.signin import token_hash
 from sirdar.store import people as store
@@ -22,9 +23,9 @@ from sirdar.store.ids import new_id
 from sirdar.store.people import User
 
 ADMIN = "admin"
-USER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+USER_NAME = identity.NAME
 LARGEST_QUOTA = 2**62
-RESERVED = frozenset({"sirdar", "me", "everyone", "system"})
+RESERVED = identity.RESERVED
 _EMAIL = re.compile(r"[^\s@<>\x00-\x1f\x7f]+@[^\s@<>\x00-\x1f\x7f]+")
 
 
@@ -136,6 +137,8 @@ def _change(tx: Tx, *, caller: Caller, name: str, values: dict[str, Any]) -> Use
     if "disabled" in values:
         disabled = values.pop("disabled")
         values["disabled_at"] = (user.disabled_at or tx.now) if disabled else None
+    if "password_hash" in values:
+        refuse_outside(user)
     after = replace(user, **values)
     if user.is_admin and not user.disabled_at and (not after.is_admin or after.disabled_at):
         _keep_an_admin(tx)
@@ -180,6 +183,7 @@ def named(conn: store.Conn, name: str) -> User:
 def make_login_link(tx: Tx, name: str, settings: Settings, *, caller: Caller | None = None) -> str:
     """Address of a page that signs that user in, once, within ``login_link_s``. ``caller`` None: the server itself."""
     user = named(tx.conn, name)
+    refuse_outside(user)
     if user.disabled_at is not None:
         raise Problem("conflict", f"User {name} is disabled.", hint="Enable the user first.")
     code = secrets.token_urlsafe(32)
@@ -213,12 +217,26 @@ def check_email(email: str | None) -> None:
         raise Problem("invalid_field", "That is no e-mail address.", field="email", expected="name@example.org")
 
 
+def refuse_outside(user: User) -> None:
+    """Raises ``conflict`` for a user from outside: who is shut out there must have no other way in here."""
+    if user.provider is not None:
+        raise Problem(
+            "conflict",
+            f"User {user.name} comes from {user.provider} and has no other way to sign in.",
+            hint="Sign in there. An administrator makes a local account with: sirdar user create NAME",
+        )
+
+
 def _check_quotas(values: Mapping[str, Any]) -> None:
     for name, field in (("quota_jobs", "quotas.jobsInFlight"), ("quota_bytes", "quotas.bytes")):
         value = values.get(name)
         if value is not None and not 0 <= value <= LARGEST_QUOTA:
             expected = f"0 to {LARGEST_QUOTA}, or null for the server's setting"
             raise Problem("invalid_field", f"A quota cannot be {value}.", field=field, expected=expected)
+
+
+def is_last_admin(tx: Tx, user: User) -> bool:
+    return user.is_admin and user.disabled_at is None and store.count_admins(tx.conn) <= 1
 
 
 def _keep_an_admin(tx: Tx) -> None:

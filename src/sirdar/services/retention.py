@@ -11,7 +11,7 @@ from sirdar.blobs.base import AGENT_UPLOAD, PARTS
 from sirdar.services.context import Services
 from sirdar.store import blobs as blobs_store
 from sirdar.store import files as files_store
-from sirdar.store import idempotency, tokens
+from sirdar.store import grants, idempotency, tokens
 from sirdar.store.engine import Tx
 
 BATCH = 500
@@ -41,6 +41,7 @@ async def sweep(services: Services, delete_jobs: DeleteJobs) -> Removed:
     blobs = await _in_batches(lambda: _remove_blobs(services))
     dead_before = services.store.clock() - DEAD_TOKENS_S
     await services.store.write(lambda tx: tokens.remove_dead(tx, before=dead_before))
+    await services.store.write(grants.remove_expired)
     await services.store.write(lambda tx: idempotency.forget_before(tx, tx.now - services.settings.idempotency_s))
     return Removed(files=files, uploads=uploads, blobs=blobs, jobs=jobs)
 

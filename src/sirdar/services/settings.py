@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+class InvalidSettings(ValueError):
+    """A setting is wrong; the text names its variable."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Names end in their unit: ``_s`` seconds, ``_bytes`` bytes."""
@@ -69,6 +73,40 @@ class Settings:
     smtp_tls: str = "auto"  # auto, starttls, tls or none
     mail_from: str = "sirdar@localhost"
 
+    oidc_issuer: str = ""  # address of an OpenID Connect provider; empty: none
+    oidc_client_id: str = ""
+    oidc_client_secret: str = ""  # empty: a public client
+    oidc_title: str = "Single sign-on"  # what the sign-in page calls it
+    oidc_scopes: str = "openid profile email"
+    oidc_name_claim: str = "preferred_username"  # what a new account is named after
+    oidc_groups_claim: str = "groups"  # dots lead into objects: realm_access.roles
+    oidc_groups: str = ""  # outside = inside; ..  of groups; * takes each as it is named
+    oidc_admins: str = ""  # outside groups, joined by ;, whose members are the administrators among its users
+    oidc_allow: str = ""  # outside groups, joined by ;, of which a user must be in one; empty: all may sign in
+
+    ldap_url: str = ""  # ldaps://host, or ldap://host, which is secured by StartTLS; empty: none
+    ldap_plain: bool = False  # allow ldap:// without TLS
+    ldap_ca_file: str = ""  # authorities for the directory's certificate; empty: the system's
+    ldap_title: str = "Directory"  # what the sign-in page calls it
+    ldap_bind_dn: str = ""  # who searches; empty: anonymous
+    ldap_bind_password: str = ""
+    ldap_base: str = ""  # where people are searched
+    ldap_filter: str = "(uid={name})"  # {name}: what was typed, escaped
+    ldap_id_attribute: str = "entryUUID"  # what tells people apart for good; objectGUID in Active Directory
+    ldap_name_attribute: str = "uid"  # what a new account is named after
+    ldap_email_attribute: str = "mail"
+    ldap_group_base: str = ""  # where groups are searched; empty: nowhere
+    ldap_group_filter: str = "(|(member={dn})(uniqueMember={dn})(memberUid={name}))"
+    ldap_group_attribute: str = "cn"
+    ldap_groups: str = ""  # as oidc_groups
+    ldap_admins: str = ""  # as oidc_admins
+    ldap_allow: str = ""  # as oidc_allow
+
+    outside_s: float = (
+        30 * 86400.0
+    )  # users from outside sign in anew after this, also those with tokens that live longer
+    outside_call_s: float = 10.0  # how long the provider or directory has for each answer
+
     @property
     def database_url(self) -> str:
         return self.database or f"sqlite:///{self.home / 'sirdar.db'}"
@@ -79,7 +117,7 @@ class Settings:
 
 
 def from_environment(home: Path, environment: Mapping[str, str] = os.environ, **given: object) -> Settings:
-    """Settings of a home: what is given, over ``SIRDAR_*`` variables, over the defaults. Raises ValueError with the name."""
+    """Settings of a home: what is given, over ``SIRDAR_*`` variables, over the defaults. Raises InvalidSettings."""
     values: dict[str, object] = {}
     for field in dataclasses.fields(Settings):
         text = environment.get(f"SIRDAR_{field.name.upper()}")
@@ -98,4 +136,4 @@ def _convert(name: str, kind: str, text: str) -> object:
             return None if text.lower() == "none" else float(text)
         return int(text) if "int" in kind else text
     except ValueError:
-        raise ValueError(f"SIRDAR_{name.upper()}={text!r} is not of type {kind}") from None
+        raise InvalidSettings(f"SIRDAR_{name.upper()}={text!r} is not of type {kind}") from None

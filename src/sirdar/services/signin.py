@@ -13,6 +13,7 @@ from sirdar.domain.ids import AttemptKey
 from sirdar.domain.people import Caller, Scope
 from sirdar.domain.problems import Problem
 from sirdar.services.keys import ATTEMPT_TOKEN_PREFIX, Keys
+from sirdar.services.outside.ways import Ways
 from sirdar.services.passwords import Passwords
 from sirdar.services.settings import Settings
 from sirdar.services.throttle import Throttle
@@ -51,7 +52,8 @@ class _Seen:
 class Authenticator:
     """Callers by token. ``caller`` costs a few microseconds for a token seen within the last seconds.
 
-    It also keeps what signing in by password needs in memory: the threads that hash, and the record of failures.
+    It also keeps what signing in needs in memory: the threads that hash, the record of failures, and what is known of the
+    provider and the directory.
     """
 
     def __init__(self, store: Store, keys: Keys, settings: Settings) -> None:
@@ -64,6 +66,7 @@ class Authenticator:
         self._noting: asyncio.Task[None] | None = None
         self.passwords = Passwords()
         self.throttle = Throttle()
+        self.ways = Ways.of(settings)
 
     async def caller(self, token: str) -> Caller:
         """Who the token stands for. Raises Problem ``unauthenticated`` or ``token_expired``."""
@@ -114,10 +117,20 @@ class Authenticator:
             raise Problem("token_expired", "The token was revoked.", hint="Sign in again to get a token.")
         if token.expires_at is not None and token.expires_at <= now:
             raise Problem("token_expired", "The token has expired.", hint="Sign in again to get a token.")
-        left_s = float("inf") if token.expires_at is None else token.expires_at - now
+        left_s = min(_left_s(token.expires_at, now), self._trusted_s(holder.user.confirmed_at, now))
         unnoted_s = USE_NOTED_EVERY_S if token.last_used_at is None else now - token.last_used_at
         moment = time.monotonic()
         return _Seen(_caller_of(token, holder), moment + left_s, moment + max(0.0, USE_NOTED_EVERY_S - unnoted_s))
+
+    def _trusted_s(self, confirmed_at: float | None, now: float) -> float:
+        """How long a user from outside still counts without signing in there anew. Raises ``token_expired``."""
+        if confirmed_at is None:
+            return float("inf")
+        left_s = confirmed_at + self._settings.outside_s - now
+        if left_s <= 0:
+            hint = "Sign in anew, there: tokens that have not expired work again then."
+            raise Problem("token_expired", "It is too long ago that you signed in where you come from.", hint=hint)
+        return left_s
 
     async def _of_attempt(self, token: str) -> _Seen:
         key = self._keys.attempt_of_token(token) if token.isascii() else None
@@ -147,6 +160,10 @@ class Authenticator:
                 await self._store.write(partial(tokens.note_use, used_at=used))
             except Exception as error:  # a full disk, say: nobody may be kept out because a time was not written down
                 log.warning("token_use_not_noted", error=str(error))
+
+
+def _left_s(expires_at: float | None, now: float) -> float:
+    return float("inf") if expires_at is None else expires_at - now
 
 
 def _caller_of(token: tokens.Token, holder: tokens.Holder) -> Caller:

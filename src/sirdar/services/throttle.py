@@ -68,6 +68,13 @@ class Throttle:
             failures.count -= 1
             failures.wait_until = min(failures.wait_until, self._clock())
 
+    def undone(self, name: str, address: str) -> None:
+        """It was not a guess, for nobody could look at it: take back what ``enter`` counted."""
+        for key, _ in _keys(name, address):
+            if (failures := self._failures.get(key)) is not None:
+                failures.count -= 1
+                failures.wait_until = min(failures.wait_until, self._clock())
+
     def _wait_s(self, key: tuple[str, ...], pace: Pace) -> float:
         failures = self._failures.get(key)
         if failures is None:

@@ -16,7 +16,11 @@ Conn: TypeAlias = Connection  # for services, which do not import SQLAlchemy
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One account. ``password_hash`` None: signs in by one-time links only. Quotas None: the server's setting."""
+    """One account. ``password_hash`` None: signs in by one-time links only. Quotas None: the server's setting.
+
+    ``provider`` and ``subject``: who a user from outside is there; ``confirmed_at``: when that was last proved, 0 where it was
+    refused since. None: a local account.
+    """
 
     id: UserId
     name: str
@@ -32,6 +36,9 @@ class User:
     notify_json: str | None
     created_at: float
     disabled_at: float | None
+    provider: str | None = None
+    subject: str | None = None
+    confirmed_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,13 @@ def user_by_name(conn: Conn, name: str) -> User | None:
 
 def user_by_id(conn: Conn, user_id: str) -> User | None:
     row = conn.execute(sa.select(t.users).where(t.users.c.id == user_id)).one_or_none()
+    return _user(row) if row else None
+
+
+def user_by_origin(conn: Conn, provider: str, subject: str) -> User | None:
+    """The account of somebody from outside."""
+    query = sa.select(t.users).where(t.users.c.provider == provider, t.users.c.subject == subject)
+    row = conn.execute(query).one_or_none()
     return _user(row) if row else None
 
 
@@ -82,7 +96,13 @@ def delete_user(tx: Tx, user: User) -> None:
     subject = f"user:{user.name}"
     tx.conn.execute(sa.delete(t.app_shares).where(t.app_shares.c.subject == subject))
     tx.conn.execute(sa.delete(t.job_shares).where(t.job_shares.c.subject == subject))
-    for owner in (t.tokens.c.user_id, t.login_links.c.user_id, t.group_members.c.user_id, t.idempotency.c.user_id):
+    for owner in (
+        t.tokens.c.user_id,
+        t.login_links.c.user_id,
+        t.group_members.c.user_id,
+        t.cli_grants.c.user_id,
+        t.idempotency.c.user_id,
+    ):
         tx.conn.execute(sa.delete(owner.table).where(owner == user.id))
     tx.conn.execute(sa.delete(t.uploads).where(t.uploads.c.owner_id == user.id))
     tx.conn.execute(sa.delete(t.users).where(t.users.c.id == user.id))
@@ -135,13 +155,28 @@ def delete_group(tx: Tx, name: str) -> None:
 
 
 def add_member(tx: Tx, group: str, user_id: str) -> bool:
-    """False where the user was a member already."""
+    """False where the user was a member already. A membership from outside becomes one that stays."""
     m = t.group_members.c
-    there = tx.conn.execute(sa.select(m.user_id).where(m.group_name == group, m.user_id == user_id)).first()
-    if there:
-        return False
-    tx.conn.execute(sa.insert(t.group_members).values(group_name=group, user_id=user_id))
-    return True
+    here = (m.group_name == group, m.user_id == user_id)
+    there = tx.conn.execute(sa.select(m.from_outside).where(*here)).scalar_one_or_none()
+    if there is None:
+        tx.conn.execute(sa.insert(t.group_members).values(group_name=group, user_id=user_id))
+    elif there:
+        tx.conn.execute(sa.update(t.group_members).where(*here).values(from_outside=0))
+    return there != 0
+
+
+def set_outside_groups(tx: Tx, user_id: str, wanted: Collection[str]) -> tuple[list[str], list[str]]:
+    """Make these the user's memberships from outside; those given by hand stay. Returns what was added and what removed."""
+    m = t.group_members.c
+    rows = tx.conn.execute(sa.select(m.group_name, m.from_outside).where(m.user_id == user_id)).all()
+    added = sorted(set(wanted) - {row.group_name for row in rows})
+    removed = sorted({row.group_name for row in rows if row.from_outside} - set(wanted))
+    for group in added:
+        tx.conn.execute(sa.insert(t.group_members).values(group_name=group, user_id=user_id, from_outside=1))
+    for group in removed:
+        tx.conn.execute(sa.delete(t.group_members).where(m.group_name == group, m.user_id == user_id))
+    return added, removed
 
 
 def remove_member(tx: Tx, group: str, user_id: str) -> bool:
@@ -184,6 +219,9 @@ def _user(row: Any) -> User:
         notify_json=row.notify_json,
         created_at=row.created_at,
         disabled_at=row.disabled_at,
+        provider=row.provider,
+        subject=row.subject,
+        confirmed_at=row.confirmed_at,
     )
 
 

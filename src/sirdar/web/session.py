@@ -1,7 +1,7 @@
 """A browser's session: a token in a cookie, and a secret on every form that only our own pages carry."""
 
 import secrets
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from fastapi import Request, Response
 
@@ -93,3 +93,8 @@ def local_path(text: str) -> str:
     parts = urlsplit(text)
     outside = parts.scheme or parts.netloc or not text.startswith("/") or text.startswith(("//", "/\\"))
     return "/" if outside or not text.isprintable() or "\\" in text else text
+
+
+def query(**values: str) -> str:
+    """The query of an address."""
+    return urlencode(values)

@@ -7,9 +7,17 @@ from sirdar.client.exchange import Request
 from sirdar.client.requests.address import params, piece, without_none
 
 
-def sign_in(username: str, password: str, label: str, lifetime_s: int | None = None) -> Request:
-    body = {"username": username, "password": password, "label": label, "lifetime": lifetime_s}
+def sign_in(username: str, password: str, label: str, lifetime_s: int | None = None, way: str | None = None) -> Request:
+    body = {"username": username, "password": password, "label": label, "lifetime": lifetime_s, "way": way}
     return Request("POST", "/api/auth/access_token", json=without_none(body))
+
+
+def ways() -> Request:
+    return Request("GET", "/api/auth/ways")
+
+
+def redeem_grant(code: str, secret: str) -> Request:
+    return Request("POST", "/api/auth/grant", json={"code": code, "secret": secret})
 
 
 def token_in_use() -> Request:

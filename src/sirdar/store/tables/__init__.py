@@ -8,7 +8,16 @@ from sirdar.store.tables.base import metadata
 from sirdar.store.tables.of_apps import app_secrets, app_shares, apps, versions
 from sirdar.store.tables.of_files import blob_refs, blobs, files, uploads
 from sirdar.store.tables.of_jobs import events, idempotency, job_items, job_shares, job_waits, jobs, notices, variables
-from sirdar.store.tables.of_people import audit, group_members, groups, login_links, tokens, users
+from sirdar.store.tables.of_people import (
+    audit,
+    cli_grants,
+    group_members,
+    groups,
+    login_links,
+    spent_states,
+    tokens,
+    users,
+)
 from sirdar.store.tables.of_resources import join_tokens, resources
 from sirdar.store.tables.of_tasks import attempts, tasks
 
@@ -20,6 +29,7 @@ __all__ = [
     "audit",
     "blob_refs",
     "blobs",
+    "cli_grants",
     "events",
     "files",
     "group_members",
@@ -34,6 +44,7 @@ __all__ = [
     "metadata",
     "notices",
     "resources",
+    "spent_states",
     "tasks",
     "tokens",
     "uploads",

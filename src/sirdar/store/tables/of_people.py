@@ -1,6 +1,6 @@
 """Users, groups, tokens, and who did what."""
 
-from sqlalchemy import Column, Float, Integer, PrimaryKeyConstraint, Table, Text
+from sqlalchemy import CheckConstraint, Column, Float, Integer, PrimaryKeyConstraint, Table, Text, UniqueConstraint
 
 from sirdar.store.tables.base import Big, cascade, metadata
 
@@ -21,6 +21,15 @@ users = Table(
     Column("notify_json", Text),
     Column("created_at", Float, nullable=False),
     Column("disabled_at", Float),
+    # Who comes from outside: the provider's issuer or the directory's address, and who it is there. Null: a local account.
+    Column("provider", Text),
+    Column("subject", Text),
+    Column("confirmed_at", Float),  # when that was last proved by signing in; 0: refused since
+    UniqueConstraint("provider", "subject"),
+    CheckConstraint(
+        "(provider IS NULL) = (subject IS NULL) AND (provider IS NULL) = (confirmed_at IS NULL)", name="whole_origin"
+    ),
+    CheckConstraint("provider IS NULL OR password_hash IS NULL", name="one_way_in"),
 )
 
 groups = Table(
@@ -35,6 +44,7 @@ group_members = Table(
     metadata,
     Column("group_name", Text, cascade("groups.name"), nullable=False),
     Column("user_id", Text, cascade("users.id"), nullable=False, index=True),
+    Column("from_outside", Integer, nullable=False, server_default="0"),  # 1: kept in step at each sign-in
     PrimaryKeyConstraint("group_name", "user_id"),
 )
 
@@ -59,6 +69,26 @@ login_links = Table(
     Column("user_id", Text, cascade("users.id"), nullable=False),
     Column("expires_at", Float, nullable=False),
     Column("used_at", Float),
+)
+
+# What a browser allowed a command line, until that fetches its token.
+cli_grants = Table(
+    "cli_grants",
+    metadata,
+    Column("code_hash", Text, primary_key=True),
+    Column("user_id", Text, cascade("users.id"), nullable=False),
+    Column("challenge", Text, nullable=False),  # sha256 of what only that command line knows
+    Column("label", Text, nullable=False),
+    Column("lifetime_s", Float),
+    Column("expires_at", Float, nullable=False),
+)
+
+# Sign-ins at a provider that came back: each may do so once.
+spent_states = Table(
+    "spent_states",
+    metadata,
+    Column("state_hash", Text, primary_key=True),
+    Column("expires_at", Float, nullable=False),
 )
 
 audit = Table(

@@ -136,6 +136,12 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_notices_job_id"), ["job_id"], unique=False)
 
     op.create_table(
+        "spent_states",
+        sa.Column("state_hash", sa.Text(), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("state_hash", name=op.f("pk_spent_states")),
+    )
+    op.create_table(
         "users",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -153,8 +159,17 @@ def upgrade() -> None:
         sa.Column("notify_json", sa.Text(), nullable=True),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.Column("disabled_at", sa.Float(), nullable=True),
+        sa.Column("provider", sa.Text(), nullable=True),
+        sa.Column("subject", sa.Text(), nullable=True),
+        sa.Column("confirmed_at", sa.Float(), nullable=True),
+        sa.CheckConstraint(
+            "(provider IS NULL) = (subject IS NULL) AND (provider IS NULL) = (confirmed_at IS NULL)",
+            name=op.f("ck_users_whole_origin"),
+        ),
+        sa.CheckConstraint("provider IS NULL OR password_hash IS NULL", name=op.f("ck_users_one_way_in")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
         sa.UniqueConstraint("name", name=op.f("uq_users_name")),
+        sa.UniqueConstraint("provider", "subject", name=op.f("uq_users_provider_subject")),
     )
     op.create_table(
         "variables",
@@ -186,6 +201,17 @@ def upgrade() -> None:
         batch_op.create_index("ix_apps_updated", ["updated_at", "id"], unique=False)
 
     op.create_table(
+        "cli_grants",
+        sa.Column("code_hash", sa.Text(), nullable=False),
+        sa.Column("user_id", sa.Text(), nullable=False),
+        sa.Column("challenge", sa.Text(), nullable=False),
+        sa.Column("label", sa.Text(), nullable=False),
+        sa.Column("lifetime_s", sa.Float(), nullable=True),
+        sa.Column("expires_at", sa.Float(), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_cli_grants_user_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("code_hash", name=op.f("pk_cli_grants")),
+    )
+    op.create_table(
         "files",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("owner_id", sa.Text(), nullable=False),
@@ -205,6 +231,7 @@ def upgrade() -> None:
         "group_members",
         sa.Column("group_name", sa.Text(), nullable=False),
         sa.Column("user_id", sa.Text(), nullable=False),
+        sa.Column("from_outside", sa.Integer(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(
             ["group_name"], ["groups.name"], name=op.f("fk_group_members_group_name"), ondelete="CASCADE"
         ),
@@ -621,6 +648,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_files_expires_at"))
 
     op.drop_table("files")
+    op.drop_table("cli_grants")
     with op.batch_alter_table("apps", schema=None) as batch_op:
         batch_op.drop_index("ix_apps_updated")
         batch_op.drop_index("ix_apps_owner_updated")
@@ -628,6 +656,7 @@ def downgrade() -> None:
     op.drop_table("apps")
     op.drop_table("variables")
     op.drop_table("users")
+    op.drop_table("spent_states")
     with op.batch_alter_table("notices", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_notices_job_id"))
         batch_op.drop_index(
