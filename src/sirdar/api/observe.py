@@ -1,5 +1,6 @@
 """Plain ASGI around the whole application: gives each call its id, and counts how it was answered and how long it took."""
 
+import logging
 import time
 from collections.abc import Mapping
 
@@ -10,6 +11,7 @@ from sirdar.services import calls, meters
 from sirdar.services.calls import Call
 
 log = structlog.get_logger()
+_root = logging.getLogger()
 
 
 class Observed:
@@ -70,5 +72,8 @@ class _Exchange:
 
 def log_answer(method: str, path: str, status: int, latency_s: float) -> None:
     """A line in the log: of what the server failed at, and at the level ``debug`` of every call."""
-    tell = log.warning if status >= 500 and status not in (503, 507) else log.debug
+    failed = status >= 500 and status not in (503, 507)
+    if not failed and not _root.isEnabledFor(logging.DEBUG):
+        return
+    tell = log.warning if failed else log.debug
     tell("request", method=method, path=path, status=status, latency_ms=round(latency_s * 1000, 2))

@@ -23,7 +23,7 @@ def count_after(tx: Tx, rows: Rows) -> None:
         tx.hints.after.append(partial(meters.attempts_accepted, len(rows.accepts)))
     if not rows.ends:
         return
-    verbose = log.is_enabled_for(logging.DEBUG)
+    verbose = logging.getLogger().isEnabledFor(logging.DEBUG)
     by_reason = Counter(outcome.reason.value for outcome, *_ in rows.ends.values())
     told = [
         (key, outcome, rows.resources.get((key.job, key.task)))

@@ -47,7 +47,9 @@ def _of_ledger(conn: Conn, now: float) -> CollectorRegistry:
         jobs.labels(state).set(n)
     waiting, since = counts.queue(conn)
     Gauge("sirdar_queue_tasks", "Tasks that wait for a resource", registry=registry).set(waiting)
-    age = Gauge("sirdar_queue_age_seconds", "Since when the oldest job with waiting tasks is ready", registry=registry)
+    age = Gauge(
+        "sirdar_queue_age_seconds", "Seconds since the oldest job with waiting tasks became ready", registry=registry
+    )
     age.set(max(0.0, now - since) if since is not None else 0.0)
     _add_resources(conn, registry)
     notices = Gauge("sirdar_notices_waiting", "Notifications that are not delivered yet", registry=registry)
