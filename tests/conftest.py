@@ -42,6 +42,13 @@ COMPONENTS = {
     "chromium": "chromium",
     "postgres": "/usr/lib/postgresql/*/bin/initdb",
     "matplotlib": "python:matplotlib",
+    "nginx": "nginx",
+    "openssl": "openssl",
+    "systemd": "systemd-analyze",
+    "buildah": "buildah",
+    "podman": "podman",
+    "runc": "runc",
+    "mmdebstrap": "mmdebstrap",
 }
 
 
