@@ -48,6 +48,7 @@ COMPONENTS = {
     "buildah": "buildah",
     "podman": "podman",
     "runc": "runc",
+    "catatonit": "catatonit",
     "mmdebstrap": "mmdebstrap",
 }
 

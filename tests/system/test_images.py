@@ -109,13 +109,11 @@ def test_a_job_runs_between_the_two_images(engine: Engine, tmp_path: Path, free_
         assert first.poll() is None, (tmp_path / "server.log").read_text()
         assert engine.do("podman", "exec", "server", "id", "-u").strip() == "10001"
         given = environment(SIRDAR_URL=server.url, SIRDAR_JOIN=join_token(server), MAX_TASKS=2)
-        with running(engine, "agent", tmp_path, "--init", *given) as second:
-            app = server.publish(
-                "inside", ["sh", "-c", "id -u > who"], outputs={"who": {"type": "file", "from": "who"}}
-            )
-            job = server.run(app, wait=120)
-            assert server.admin.get(job["results"]["who"]["uri"]).text.strip() == "10002", job
-            server.admin.close()
+        with running(engine, "agent", tmp_path, "--init", *given) as second, contextlib.closing(server.admin):
+            await_that(lambda: second.poll() is not None or reachable(server), within_s=60, what="the agent")
+            assert second.poll() is None, (tmp_path / "agent.log").read_text()
+            job = server.run(server.publish("inside", "id -u"), wait=120)
+            assert server.admin.get(job["stdout"]).text == "10002\n"
             for name, process in (("agent", second), ("server", first)):
                 engine.do("podman", "kill", "--signal", "TERM", name)
                 assert process.wait(60) == 0, (tmp_path / f"{name}.log").read_text()
@@ -149,6 +147,11 @@ def answers(url: str) -> bool:
         return httpx.get(f"{url}/api/ready", trust_env=False).status_code == 200
     except httpx.TransportError:
         return False
+
+
+def reachable(server: Product) -> bool:
+    """The agent in its container has said hello."""
+    return 'sirdar_resource_reachable{resource="container"} 1.0' in server.admin.get("/metrics").text
 
 
 def join_token(server: Product) -> str:
