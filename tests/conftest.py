@@ -51,6 +51,14 @@ COMPONENTS = {
     "matplotlib": "python:matplotlib",
     "moto": "python:moto",
     "obstore": "python:obstore",
+    "nginx": "nginx",
+    "openssl": "openssl",
+    "systemd": "systemd-analyze",
+    "buildah": "buildah",
+    "podman": "podman",
+    "runc": "runc",
+    "catatonit": "catatonit",
+    "mmdebstrap": "mmdebstrap",
 }
 
 

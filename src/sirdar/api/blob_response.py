@@ -17,6 +17,7 @@ from sirdar.blobs.base import BlobStore
 from sirdar.blobs.local import LocalBlobs
 from sirdar.domain.app import FileRef
 from sirdar.domain.problems import Problem
+from sirdar.services import meters
 
 PIECE_BYTES = 1 << 20
 OCTETS = "application/octet-stream"
@@ -149,11 +150,11 @@ class FileResponse(Response):
             if scope["method"] == "HEAD" or not self._span.length:
                 await send({"type": "http.response.body", "body": b""})
             else:
-                await self._send_pieces(receive, send)
+                await self._send_pieces(scope["path"], receive, send)
         finally:
             self._file.close()
 
-    async def _send_pieces(self, receive: Receive, send: Send) -> None:
+    async def _send_pieces(self, path: str, receive: Receive, send: Send) -> None:
         cut = asyncio.ensure_future(_disconnected(receive))
         at, stop = self._span.start, self._span.stop
         reading = self._read(at, stop)
@@ -166,6 +167,7 @@ class FileResponse(Response):
                 if at < stop:
                     reading = self._read(at, stop)
                 await send({"type": "http.response.body", "body": piece, "more_body": at < stop})
+                meters.transferred(path, len(piece), inward=False)
         finally:
             cut.cancel()
             with contextlib.suppress(BaseException):

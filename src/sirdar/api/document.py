@@ -8,7 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from sirdar.api import shapes
 from sirdar.api.errors import MEDIA_TYPE
 
-OPEN = frozenset({"/healthz", "/metrics"})  # addresses that ask for no token
+OPEN = frozenset({"/healthz", "/api/health", "/api/ready"})  # addresses that ask for no token
 SIGN_IN = ("/api/auth/access_token", "post")
 _PROBLEM = {
     "description": "A problem; its code says which",

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sirdar.api.faults import NOWHERE, echo, field_errors, parameter_error
 from sirdar.domain.problems import CODES, FieldError, Problem
+from sirdar.services import calls
 from sirdar.services.settings import Settings
 
 log = logging.getLogger("sirdar.api")
@@ -54,7 +55,7 @@ class ProblemResponse(JSONResponse):
     media_type = MEDIA_TYPE
 
     def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.to_json(), problem.status, headers=headers_of(problem))
+        super().__init__(body_of(problem), problem.status, headers=headers_of(problem))
 
     def render(self, content: Any) -> bytes:
         """Half a surrogate pair in what a client sent, and an error quotes, must not make an error of its own."""
@@ -67,6 +68,12 @@ def install(app: FastAPI, settings: Settings, *, streamed: Mapping[str, tuple[st
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_middleware(Guard, body_bytes=settings.body_bytes, streamed=streamed)
+
+
+def body_of(problem: Problem) -> dict[str, Any]:
+    """The problem's document, with the id of the call, which the log names too."""
+    call = calls.current()
+    return problem.to_json() if call is None else {**problem.to_json(), "requestId": call.request_id}
 
 
 def headers_of(problem: Problem) -> dict[str, str]:

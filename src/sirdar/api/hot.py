@@ -4,6 +4,7 @@ The same routes are declared with FastAPI too, for the OpenAPI document and for 
 """
 
 import re
+import time
 from collections.abc import Awaitable, Mapping
 from urllib.parse import parse_qs
 
@@ -12,16 +13,19 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sirdar.api.agent import parse_message
-from sirdar.api.errors import headers_of, problem_of
+from sirdar.api.errors import body_of, headers_of, problem_of
+from sirdar.api.observe import log_answer
 from sirdar.api.submit import MAX_WAIT_S, Reply, submit_reply
 from sirdar.dispatch.desk import Desk
 from sirdar.domain.problems import Problem
+from sirdar.services import calls, meters
 from sirdar.services.context import Services
 from sirdar.wire.agent import SyncRequest
 
 _SUBMIT = re.compile(r"/api/apps/((?!publish/)[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*(?:@\d{1,9})?)")
 _VERBS = frozenset({"import", "publish", "search", "archive", "secrets", "share", "export", "versions", "source"})
 SYNC = "/agent/v1/sync"
+SUBMIT = "/api/apps/{app:path}"
 PLAIN_BYTES = 1 << 20
 Headers = Mapping[bytes, bytes]
 
@@ -39,12 +43,12 @@ class HotRoutes:
             path = scope["path"]
             headers = dict(scope["headers"])
             if path == SYNC:
-                await _answer(self._sync(headers, receive), path, send)
+                await _answer(self._sync(headers, receive), SYNC, path, headers, send)
                 return
             match = _SUBMIT.fullmatch(path)
             if match and match[1].rsplit("/", 1)[-1] not in _VERBS and _is_plain(headers):
                 query = scope["query_string"].decode("ascii", "replace")
-                await _answer(self._submit(match[1], headers, query, receive), path, send)
+                await _answer(self._submit(match[1], headers, query, receive), SUBMIT, path, headers, send)
                 return
         await self._app(scope, receive, send)
 
@@ -61,7 +65,9 @@ class HotRoutes:
         return await submit_reply(services, caller, app, await _body(receive), key=key, wait_s=wait_s)
 
 
-async def _answer(work: Awaitable[Reply], path: str, send: Send) -> None:
+async def _answer(work: Awaitable[Reply], route: str, path: str, headers: Headers, send: Send) -> None:
+    began = time.perf_counter()
+    call = calls.begin(headers.get(calls.HEADER))
     try:
         reply = await work
     except ClientDisconnect:
@@ -69,14 +75,18 @@ async def _answer(work: Awaitable[Reply], path: str, send: Send) -> None:
     except Exception as error:
         problem = problem_of(error, where=path)
         more = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers_of(problem).items()]
-        reply = Reply(problem.status, to_json(problem.to_json()), more, b"application/problem+json")
-    headers = [
+        reply = Reply(problem.status, to_json(body_of(problem)), more, b"application/problem+json")
+    latency_s = time.perf_counter() - began - call.held_s
+    meters.route("POST", route).answered(reply.status, latency_s)
+    log_answer("POST", path, reply.status, latency_s)
+    told = [
         (b"content-type", reply.media_type),
         (b"content-length", str(len(reply.content)).encode()),
         (b"x-content-type-options", b"nosniff"),
+        (calls.HEADER, call.request_id.encode()),
         *reply.headers,
     ]
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.start", "status": reply.status, "headers": told})
     await send({"type": "http.response.body", "body": reply.content})
 
 

@@ -263,3 +263,6 @@ class Problem(Shape):
     expected: str | None = None
     hint: str | None = Field(None, alias="try")
     errors: list[Error] = []
+    request_id: str | None = Field(
+        None, alias="requestId", description="as in the header x-request-id and the server's log"
+    )

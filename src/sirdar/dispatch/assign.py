@@ -10,6 +10,7 @@ import contextlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -17,6 +18,7 @@ from sirdar.domain.ids import AttemptKey, ResourceId
 from sirdar.domain.job import Job
 from sirdar.domain.placement import Place, Plan, Wanted, plan
 from sirdar.domain.task import Task
+from sirdar.services import meters
 from sirdar.services.batch import Batch
 from sirdar.services.hub import Bell
 from sirdar.services.keys import Keys
@@ -248,6 +250,7 @@ class Assigner:
             batch.settle(given.job)  # a job may be given to several places
             leased.setdefault(given.resource, []).extend(keys)
         batch.flush()
+        tx.hints.after.append(partial(meters.attempts_offered, sum(map(len, leased.values()))))
         self._note_dry(tx)
         return {resource: build_offers(tx.conn, self._keys, keys) for resource, keys in leased.items()}
 

@@ -4,16 +4,19 @@ The memory is a cache: a server that restarts reads it back from the ledger at a
 """
 
 import asyncio
+import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
+
+import structlog
 
 from sirdar.blobs.base import BlobStore
 from sirdar.dispatch.assign import Assigner, ClaimReply, ParkedClaim
 from sirdar.dispatch.variable_news import VariableNews
 from sirdar.domain.ids import AttemptKey
 from sirdar.domain.problems import Problem
-from sirdar.services import attach
+from sirdar.services import attach, calls, meters
 from sirdar.services.keys import Keys
 from sirdar.services.offers import Offers, build_offers
 from sirdar.services.places import place_of
@@ -25,6 +28,7 @@ from sirdar.store.engine import Hints, Store, Tx
 from sirdar.store.resources import ResourceRow
 from sirdar.wire.agent import HeartbeatRequest, HelloReply, HelloRequest, SyncRequest
 
+log = structlog.get_logger()
 TOKENS_KEPT = 10_000
 
 
@@ -62,6 +66,7 @@ class Desk:
             if row is None or row.revoked_at is not None:
                 raise Problem("unauthenticated", "The resource is not attached here any more.")
             known = self._known[resource_id] = _Known(row)
+        calls.made_by(resource=resource_id)
         return known.row
 
     def _resource_id(self, token: str) -> str:
@@ -104,6 +109,7 @@ class Desk:
         self._news.forget(resource_id)
         row = replace(greeting.row, session=request.session, capabilities=request.capabilities.model_dump())
         self._known[resource_id] = _Known(row)
+        log.info("agent_hello", resource=row.id, name=row.name, session=request.session, version=request.agent_version)
         shared = self._blobs.shared if row.embedded else None
         return HelloReply(
             protocol=greeting.protocol,
@@ -142,6 +148,12 @@ class Desk:
 
     async def sync(self, resource_id: str, request: SyncRequest) -> dict[str, Any]:
         """Commit what the call carries, answer what it claims; hold it where there is nothing to say and ``wait_s`` allows."""
+        reply = await self._sync(resource_id, request)
+        if request.claim is not None:
+            meters.claim_answered(work="offers" in reply)
+        return reply
+
+    async def _sync(self, resource_id: str, request: SyncRequest) -> dict[str, Any]:
         known = self._checked(resource_id, request.session)
         waits = request.claim is not None and request.claim.wait_s > 0
         future: asyncio.Future[ClaimReply] | None = asyncio.get_running_loop().create_future() if waits else None
@@ -176,6 +188,7 @@ class Desk:
         return reply | {"vars": claimed.variables} if claimed.variables else reply
 
     async def _await(self, parked: ParkedClaim, wait_s: float) -> ClaimReply | None:
+        began = time.perf_counter()
         try:
             return await asyncio.wait_for(asyncio.shield(parked.future), wait_s)
         except TimeoutError:
@@ -183,6 +196,8 @@ class Desk:
         except asyncio.CancelledError:
             self._assigner.unpark(parked)
             raise
+        finally:
+            calls.held(time.perf_counter() - began)
 
     def _serve(
         self, tx: Tx, known: _Known, request: SyncRequest, future: "asyncio.Future[ClaimReply] | None"

@@ -1,10 +1,12 @@
 """Expire: offers that nobody accepted, leases that ran out, agents that are lost. A lost lease is not a failure."""
 
 import asyncio
+from functools import partial
 
 import structlog
 
 from sirdar.domain.outcome import Outcome, Reason
+from sirdar.services import meters
 from sirdar.services.report import new_batch
 from sirdar.services.settings import Settings
 from sirdar.store import resources as resource_store
@@ -47,7 +49,9 @@ def _is_needed(conn: Conn, settings: Settings, now: float) -> bool:
 
 def expire(tx: Tx, settings: Settings) -> None:
     """One round, in one transaction."""
-    for resource_id in resource_store.mark_unreachable(tx):
+    silent = list(resource_store.mark_unreachable(tx))
+    tx.hints.after.append(partial(meters.leases_expired, len(silent)))
+    for resource_id in silent:
         log.warning("resource_unreachable", resource=resource_id)
         for key in task_store.live_attempts_of_resource(tx.conn, resource_id):
             tx.hints.jobs.add(key.job)

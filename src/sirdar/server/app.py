@@ -26,6 +26,7 @@ from sirdar.api import (
     submit,
 )
 from sirdar.api.hot import HotRoutes
+from sirdar.api.observe import Observed
 from sirdar.blobs.logs import LogStore
 from sirdar.blobs.opening import open_blobs
 from sirdar.dispatch import advance, expire, notify, sweep
@@ -34,6 +35,7 @@ from sirdar.dispatch.desk import Desk
 from sirdar.services.context import Services
 from sirdar.services.hub import Hub
 from sirdar.services.keys import Keys
+from sirdar.services.readiness import Readiness
 from sirdar.services.settings import Settings
 from sirdar.services.signin import Authenticator
 from sirdar.services.tidy import LogTidy
@@ -86,6 +88,7 @@ def build_app(services: Services) -> FastAPI:
     services.hub.on_close.append(assigner.release_all)
     app.state.services = services
     app.state.assigner = assigner
+    app.state.readiness = Readiness(services)
     app.state.desk = Desk(services.settings, services.store, services.keys, assigner, services.blobs)
     whose = (
         health,
@@ -108,6 +111,7 @@ def build_app(services: Services) -> FastAPI:
     errors.install(app, services.settings)
     document.install(app)
     web.install(app)
+    app.add_middleware(Observed, streamed=errors.STREAMED)
     return app
 
 

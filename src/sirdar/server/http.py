@@ -6,6 +6,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sirdar.domain.problems import Problem
+from sirdar.services import calls
 
 HEAD_BYTES = 64 * 1024
 
@@ -38,10 +39,11 @@ class Http(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP gets the same kind of answer as everything else, and the connection is closed."""
         detail = "This is no HTTP request." if msg.startswith("Invalid HTTP") else msg
-        body = json.dumps(Problem("invalid_request", detail).to_json()).encode()
+        request_id = calls.new_id()
+        body = json.dumps({**Problem("invalid_request", detail).to_json(), "requestId": request_id}).encode()
         head = (
             b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n"
-            b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+            b"content-length: %d\r\nx-request-id: %b\r\nconnection: close\r\n\r\n" % (len(body), request_id.encode())
         )
         self.transport.write(head + body)
         self.transport.close()

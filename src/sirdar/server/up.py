@@ -66,7 +66,7 @@ def main(
         with HomeLock.take(home) as lock:
             listener = _listen(host, port)
             settings = from_environment(home, host=host, port=listener.getsockname()[1], insecure=insecure)
-            configure_logs(home / "server.log")
+            configure_logs(settings)
             lock.say({"pid": os.getpid(), "url": settings.url})
             sys.setswitchinterval(SWITCH_S)
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -86,6 +86,8 @@ def main(
         elif isinstance(error, OSError):
             where = f"try: another --port, or look at {home / 'server.log'}"
             print(f"error[cannot_start]: {error}\n  {where}", file=sys.stderr)
+        elif isinstance(error, ValueError) and str(error).startswith("SIRDAR_"):
+            print(f"error[bad_setting]: {error}\n  try: see docs/reference/settings.md", file=sys.stderr)
         else:
             raise
         return 1
@@ -164,6 +166,7 @@ class _Up:
         _rest_the_collector()
         stopped = asyncio.create_task(self._stop.wait())
         await asyncio.wait({stopped, serving}, return_when=asyncio.FIRST_COMPLETED)
+        services.hub.leaving = True  # for /api/ready
         await self._leave()
         services.hub.close()  # answers whoever waits, else the server would wait for them
         server.should_exit = True

@@ -27,6 +27,7 @@ from sirdar.domain.task import (
     Unreachable,
     Withdrawn,
 )
+from sirdar.services.batch_count import count_after
 from sirdar.services.batch_rows import Rows
 from sirdar.services.batch_words import state_event, storable
 from sirdar.services.endings import tell_end, wake_dependants
@@ -339,6 +340,7 @@ class Batch:
             self.tx.hints.jobs.add(change.row.job.id)
         job_store.save_jobs(self.tx, [change.row for change in changed])
         job_store.append_events(self.tx, rows)
+        count_after(self.tx, self._rows)
         self._note_usage()
         wake_dependants(self.tx, [change.row.job.id for change in self._jobs.values() if change.told_end])
 

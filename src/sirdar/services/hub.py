@@ -1,10 +1,12 @@
 """Tells coroutines of this process that something changed. Hints only: whoever waits looks at the ledger again."""
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from sirdar.services import calls
 from sirdar.store.engine import Hints
 
 
@@ -18,11 +20,14 @@ class Bell:
         self._event.set()
 
     async def wait(self, timeout_s: float | None = None) -> bool:
-        """True if it rang within the time."""
+        """True if it rang within the time. For a call that waits here, this is time in which it was held."""
+        began = time.perf_counter()
         try:
             await asyncio.wait_for(self._event.wait(), timeout_s)
         except TimeoutError:
             return False
+        finally:
+            calls.held(time.perf_counter() - began)
         self._event.clear()
         return True
 
@@ -35,6 +40,7 @@ class Hub:
         self.queue = Bell()
         self.pending = Bell()
         self.notices = Bell()
+        self.leaving = False  # the server was asked to stop; it still answers
         self.closed = False
         self.on_close: list[Callable[[], None]] = []
 

@@ -66,6 +66,10 @@ class Settings:
     fetch_allow: tuple[str, ...] = ()  # networks and hosts beyond the public ones that inputs and webhooks may reach
     git_schemes: tuple[str, ...] = ("https", "http", "ssh")
 
+    metrics_token: str = ""  # what may read /metrics, besides administrators; empty: programs on this machine too
+    log_level: str = "info"  # debug, info, warning or error; debug tells of every call, submission and end
+    log_file: str = ""  # empty: server.log in the home; - is standard error
+
     smtp_host: str = ""
     smtp_port: int = 25
     smtp_user: str = ""

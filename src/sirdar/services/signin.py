@@ -12,6 +12,7 @@ import structlog
 from sirdar.domain.ids import AttemptKey
 from sirdar.domain.people import Caller, Scope
 from sirdar.domain.problems import Problem
+from sirdar.services import calls
 from sirdar.services.keys import ATTEMPT_TOKEN_PREFIX, Keys
 from sirdar.services.outside.ways import Ways
 from sirdar.services.passwords import Passwords
@@ -77,6 +78,7 @@ class Authenticator:
             seen = await self._look_up(key, token)
         if seen.note_at <= now:
             self._note_use(seen, now)
+        calls.made_by(user=seen.caller.name)
         return seen.caller
 
     def forget(self, *, user_id: str | None = None, token_id: str | None = None) -> None:

@@ -1,10 +1,12 @@
 """Submitting: validate, split into tasks (lazily), write job and first event in one transaction."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import structlog
 from pydantic_core import to_json
 
 from sirdar.domain.app import App, CodeKind, Resources
@@ -12,7 +14,7 @@ from sirdar.domain.people import Caller, Scope
 from sirdar.domain.problems import Problem
 from sirdar.domain.states import OnFailure, State
 from sirdar.domain.units import parse_duration, parse_size
-from sirdar.services import quotas
+from sirdar.services import meters, quotas
 from sirdar.services.access import require_scope, seen_job
 from sirdar.services.app_cache import LoadedVersion
 from sirdar.services.apps import resolve_app
@@ -28,6 +30,8 @@ from sirdar.store.ids import new_id
 from sirdar.store.job_views import JobView
 from sirdar.store.jobs import NewJob
 from sirdar.wire.submit import Overrides, SubmitRequest
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +126,14 @@ def _insert_plain(tx: Tx, items: list[tuple[Services, NewJob]]) -> list[tuple[st
             tx.hints.queue = True
     if news:
         job_store.insert_jobs(tx, news)
+        tx.hints.after.append(partial(_note_submitted, news))
     return results
 
 
 def insert(tx: Tx, services: Services, new: NewJob) -> tuple[str, float]:
     """Write a job and tell the loops."""
     job_store.insert_job(tx, new)
+    tx.hints.after.append(partial(_note_submitted, [new]))
     if new.state is State.SUBMITTED:
         tx.hints.pending = True
     else:
@@ -135,6 +141,13 @@ def insert(tx: Tx, services: Services, new: NewJob) -> tuple[str, float]:
     if new.total == 0:
         tx.hints.pending = True
     return new.id, tx.now
+
+
+def _note_submitted(news: Sequence[NewJob]) -> None:
+    """Counted and logged when they are committed."""
+    meters.jobs_submitted(len(news))
+    for new in news:
+        log.debug("job_submitted", job=new.id, app=new.app_id, owner=new.owner_id, tasks=new.total)
 
 
 async def _build(

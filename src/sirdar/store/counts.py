@@ -14,15 +14,11 @@ def jobs_in_flight_by_state(conn: Connection) -> dict[str, int]:
     return {**dict.fromkeys(_IN_FLIGHT, 0), **{row[0]: row[1] for row in conn.execute(query)}}
 
 
-def tasks_waiting(conn: Connection) -> int:
-    return int(
-        conn.execute(sa.select(sa.func.coalesce(sa.func.sum(jobs.c.waiting), 0)).where(_HAS_WAITING)).scalar_one()
-    )
-
-
-def oldest_waiting(conn: Connection) -> float | None:
-    """When the oldest job with waiting tasks was made."""
-    return conn.execute(sa.select(sa.func.min(jobs.c.created_at)).where(_HAS_WAITING)).scalar()
+def queue(conn: Connection) -> tuple[int, float | None]:
+    """Tasks that wait, and since when the oldest job that has some is ready; None where none waits."""
+    depth = sa.func.coalesce(sa.func.sum(jobs.c.waiting), 0)
+    row = conn.execute(sa.select(depth, sa.func.min(jobs.c.ready_at)).where(_HAS_WAITING)).one()
+    return int(row[0]), row[1]
 
 
 def notices_waiting(conn: Connection) -> int:

@@ -1,0 +1,170 @@
+"""The images of deploy/: built on a base made here, since no registry is asked, and run."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.system.product import ADMIN_PASSWORD, Product, await_that
+
+from sirdar.services import attach
+from sirdar.services.settings import Settings
+from sirdar.store import people
+from sirdar.store.engine import Store, Tx
+
+pytestmark = [
+    pytest.mark.needs("buildah", "podman", "runc", "mmdebstrap"),
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(os.geteuid() != 0, reason="a base is made, and containers are run, as root"),
+]
+DEPLOY = Path(__file__).parents[2] / "deploy"
+CONTAINERS = """[containers]
+default_ulimits = ["nofile=1024:20000", "nproc=4096:4096"]
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "none"
+lock_type = "file"
+tmp_dir = "{here}/engine"
+static_dir = "{here}/static"
+volume_path = "{here}/volumes"
+"""
+STORAGE = '[storage]\ndriver = "{driver}"\ngraphroot = "{here}/graph"\nrunroot = "{here}/run"\n'
+SOURCES = ("/etc/apt/sources.list", "/etc/apt/sources.list.d/debian.sources")
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """podman and buildah with everything of theirs below one directory."""
+
+    here: Path
+    environment: dict[str, str]
+
+    def do(self, *words: str | Path, check: bool = True) -> str:
+        done = subprocess.run(words, env=self.environment, cwd=self.here, capture_output=True, text=True, check=False)
+        assert not check or done.returncode == 0, f"{words}\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
+        return done.stdout
+
+    def run(self, image: str, *options: str, log: Path) -> "subprocess.Popen[bytes]":
+        """A container in the foreground, on the machine's own loopback."""
+        with log.open("wb") as output:
+            words = ["podman", "run", "--rm", "--network", "host", *options, image]
+            return subprocess.Popen(words, env=self.environment, cwd=self.here, stdout=output, stderr=output)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """With both images built, by deploy/build-images."""
+    here = tmp_path_factory.mktemp("containers")
+    found = Engine(
+        here, {**os.environ, "CONTAINERS_CONF": f"{here}/c.conf", "CONTAINERS_STORAGE_CONF": f"{here}/s.conf"}
+    )
+    (here / "c.conf").write_text(CONTAINERS.format(here=here))
+    (here / "s.conf").write_text(STORAGE.format(here=here, driver="overlay"))
+    if subprocess.run(["podman", "info"], env=found.environment, capture_output=True, check=False).returncode != 0:
+        shutil.rmtree(here / "graph", ignore_errors=True)  # a file system that overlay does not work on
+        (here / "s.conf").write_text(STORAGE.format(here=here, driver="vfs"))
+    try:
+        make_base(found)
+        tool = "buildah --runtime runc build --isolation chroot --quiet"
+        words = ["--base", "localhost/base", "--python", "3.11", "--tag", "test", "--tool", tool]
+        found.do(DEPLOY / "build-images", *words)
+        yield found
+    finally:
+        found.do("podman", "rm", "--all", "--force", check=False)
+        found.do("buildah", "rm", "--all", check=False)
+        found.do("podman", "rmi", "--all", "--force", check=False)
+        for mount in [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if str(here) in line]:
+            subprocess.run(["umount", mount], check=False)
+        shutil.rmtree(here)
+
+
+def make_base(engine: Engine) -> None:
+    """Debian with Python, by mmdebstrap from where this machine has its packages."""
+    sources = "\n".join(Path(name).read_text() for name in SOURCES if Path(name).exists())
+    slim = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale", "info")]
+    words = ["mmdebstrap", "--quiet", "--variant=minbase", *slim, "--include=python3-venv,ca-certificates"]
+    base = engine.here / "base.tar"
+    environment = {**engine.environment, "SOURCE_DATE_EPOCH": "0"}
+    subprocess.run([*words, "bookworm", base, "-"], input=sources, text=True, env=environment, check=True)
+    (engine.here / "Containerfile").write_text("FROM scratch\nADD base.tar /\n")
+    engine.do("buildah", "build", "--quiet", "--isolation", "chroot", "--tag", "base", ".")
+    base.unlink()
+
+
+def test_a_job_runs_between_the_two_images(engine: Engine, tmp_path: Path, free_port: Callable[[], int]) -> None:
+    server = Product(tmp_path, url=f"http://127.0.0.1:{free_port()}")
+    server.home.mkdir()
+    os.chown(server.home, 10001, 10001)
+    given = environment(SIRDAR_HOST="127.0.0.1", SIRDAR_PORT=server.port, SIRDAR_ADMIN_PASSWORD=ADMIN_PASSWORD)
+    volume = f"{server.home}:/var/lib/sirdar"
+    with running(engine, "server", tmp_path, "-v", volume, *given) as first:
+        await_that(lambda: first.poll() is not None or answers(server.url), within_s=60, what="the server")
+        assert first.poll() is None, (tmp_path / "server.log").read_text()
+        assert engine.do("podman", "exec", "server", "id", "-u").strip() == "10001"
+        given = environment(SIRDAR_URL=server.url, SIRDAR_JOIN=join_token(server), MAX_TASKS=2)
+        with running(engine, "agent", tmp_path, "--init", *given) as second, contextlib.closing(server.admin):
+            await_that(lambda: second.poll() is not None or reachable(server), within_s=60, what="the agent")
+            assert second.poll() is None, (tmp_path / "agent.log").read_text()
+            job = server.run(server.publish("inside", "id -u"), wait=120)
+            assert server.admin.get(job["stdout"]).text == "10002\n"
+            for name, process in (("agent", second), ("server", first)):
+                engine.do("podman", "kill", "--signal", "TERM", name)
+                assert process.wait(60) == 0, (tmp_path / f"{name}.log").read_text()
+    assert '"event": "server_started"' in (tmp_path / "server.log").read_text()
+
+
+@contextlib.contextmanager
+def running(engine: Engine, name: str, logs: Path, *options: str) -> "Iterator[subprocess.Popen[bytes]]":
+    process = engine.run(f"sirdar-{name}:test", "--name", name, *options, log=logs / f"{name}.log")
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            engine.do("podman", "kill", name, check=False)
+            process.wait(60)
+
+
+def test_the_server_wants_tls_before_it_listens_beyond_loopback(engine: Engine, tmp_path: Path) -> None:
+    """As the image stands, without settings."""
+    refused = engine.run("sirdar-server:test", log=tmp_path / "log")
+    assert refused.wait(60) == 2
+    assert "SIRDAR_PUBLIC_URL=https://" in (tmp_path / "log").read_text()
+
+
+def environment(**values: object) -> list[str]:
+    return [word for name, value in values.items() for word in ("-e", f"{name}={value}")]
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/api/ready", trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def reachable(server: Product) -> bool:
+    """The agent in its container has said hello."""
+    return 'sirdar_resource_reachable{resource="container"} 1.0' in server.admin.get("/metrics").text
+
+
+def join_token(server: Product) -> str:
+    """A resource and its single-use token, as an administrator makes it; written beside the server."""
+    settings = Settings(home=server.home)
+    store = Store(settings.database_url)
+
+    def make(tx: Tx) -> str:
+        admin = people.user_by_name(tx.conn, "admin")
+        assert admin is not None
+        return attach.create_resource(tx, settings, name="container", owner_id=admin.id)[1]
+
+    try:
+        return store.write_now(make)
+    finally:
+        store.close()
