@@ -23,6 +23,7 @@ CODES: dict[str, tuple[int, str]] = {
     "conflict": (409, "The present state does not allow this"),
     "already_exists": (409, "The name is taken"),
     "unknown_session": (409, "The server does not know this session"),
+    "attached_elsewhere": (409, "Another agent is attached as this resource"),
     "offset_mismatch": (409, "The upload continues elsewhere"),
     "idempotency_mismatch": (422, "The idempotency key was used for another request"),
     "gone": (410, "It was here, and is not any more"),

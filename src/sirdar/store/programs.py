@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sirdar.store.hot import Hot
-from sirdar.store.tables import app_secrets, apps, jobs, users, versions
+from sirdar.store.tables import app_secrets, apps, group_members, jobs, users, versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,17 @@ class OfferedRow:
     version_id: str
     owner: str
     alias: str
+    app_owner: str
+    groups: str
 
 
+_author = users.alias()
+# An owner's policy on a resource may speak of groups.
+_GROUPS = (
+    sa.select(sa.func.aggregate_strings(group_members.c.group_name, ","))
+    .where(group_members.c.user_id == jobs.c.owner_id)
+    .scalar_subquery()
+)
 _COMMON = (
     sa.select(
         jobs.c.id,
@@ -44,10 +53,13 @@ _COMMON = (
         versions.c.id,
         users.c.name,
         apps.c.alias,
+        _author.c.name,
+        sa.func.coalesce(_GROUPS, ""),
     )
     .join(versions, versions.c.id == jobs.c.version_id)
     .join(users, users.c.id == jobs.c.owner_id)
     .join(apps, apps.c.id == jobs.c.app_id)
+    .join(_author, _author.c.id == apps.c.owner_id)
 )
 _OFFERED = Hot(
     _COMMON.where(sa.text("jobs.id IN (SELECT value FROM json_each(:ids))")),

@@ -9,7 +9,7 @@ from sirdar.store.tables.of_apps import app_secrets, app_shares, apps, versions
 from sirdar.store.tables.of_files import blob_refs, blobs, files, uploads
 from sirdar.store.tables.of_jobs import events, idempotency, job_items, job_shares, job_waits, jobs, notices, variables
 from sirdar.store.tables.of_people import audit, group_members, groups, login_links, tokens, users
-from sirdar.store.tables.of_resources import join_tokens, resources
+from sirdar.store.tables.of_resources import join_tokens, resource_tokens, resources
 from sirdar.store.tables.of_tasks import attempts, tasks
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "login_links",
     "metadata",
     "notices",
+    "resource_tokens",
     "resources",
     "tasks",
     "tokens",
