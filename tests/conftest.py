@@ -39,6 +39,7 @@ COMPONENTS = {
     "make": "make",
     "wrk": "wrk",
     "xz": "xz",
+    "systemd-analyze": "systemd-analyze",
     "chromium": "chromium",
     "postgres": "/usr/lib/postgresql/*/bin/initdb",
     "matplotlib": "python:matplotlib",

@@ -60,7 +60,7 @@ class Desk:
         if known is None:
             row = await self._store.read(lambda conn: resource_store.find_resource(conn, held.resource_id))
             if row is None or row.revoked_at is not None:
-                raise attach.gone()
+                raise attach.detached()
             known = self._known[held.resource_id] = _Known(row)
         if held.key is not None and held.key != attach.key_print(known.row.public_key):
             raise Problem("token_expired", "The agent's token was made for another key; ask for a new one.")

@@ -27,6 +27,7 @@ CODES: dict[str, tuple[int, str]] = {
     "offset_mismatch": (409, "The upload continues elsewhere"),
     "idempotency_mismatch": (422, "The idempotency key was used for another request"),
     "gone": (410, "It was here, and is not any more"),
+    "detached": (410, "The agent is not attached any more"),
     "too_large": (413, "It is larger than the limit"),
     "range_not_satisfiable": (416, "The range lies outside the file"),
     "quota_exceeded": (429, "A quota is used up"),

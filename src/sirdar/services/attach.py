@@ -97,18 +97,18 @@ def new_resource_token(tx: Tx, resource_id: str, *, label: str, lifetime_s: floa
 # ---------------------------------------------------------------- who calls
 
 
-def gone(detail: str = "The resource was revoked or deleted: this agent has no access any more.") -> Problem:
+def detached(detail: str = "The resource was revoked or deleted: this agent has no access any more.") -> Problem:
     """What an agent is told that shall stop asking."""
-    return Problem("gone", detail, hint="Make a new token on the server: sirdar resource join NAME.")
+    return Problem("detached", detail, hint="Make a new token on the server: sirdar resource join NAME.")
 
 
 def check_signature(row: ResourceRow | None, request: TokenRequest, now: float) -> None:
     """Raises Problem unless the request is signed, now, by the key that joined as that resource.
 
-    ``gone`` where asking again would change nothing: the resource is no more, or another key has joined as it since.
+    ``detached`` where asking again would change nothing: the resource is no more, or another key has joined as it since.
     """
     if row is None or row.public_key is None or row.revoked_at is not None:
-        raise gone()
+        raise detached()
     if abs(now - request.at) > CLOCK_SKEW_S:
         raise Problem(
             "unauthenticated",
@@ -120,7 +120,7 @@ def check_signature(row: ResourceRow | None, request: TokenRequest, now: float) 
         key = Ed25519PublicKey.from_public_bytes(_unbase64(row.public_key))
         key.verify(_unbase64(request.signature), text.encode())
     except (InvalidSignature, ValueError):
-        raise gone("The resource has another key by now: another machine has joined as it.") from None
+        raise detached("The resource has another key by now: another machine has joined as it.") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +162,9 @@ def resource_of_resource_token(conn: Conn, token: str, now: float) -> AgentToken
     """What a resource token attaches to, and until when that need not be asked again. Raises Problem."""
     row = resource_tokens.by_hash(conn, _hash(token))
     if row is None or row.revoked_at is not None:
-        raise gone("The resource token is unknown or was revoked.")
+        raise detached("The resource token is unknown or was revoked.")
     if row.expires_at is not None and row.expires_at < now:
-        raise gone("The resource token has expired.")
+        raise detached("The resource token has expired.")
     return AgentToken(row.resource_id, min(row.expires_at or math.inf, now + RECHECK_S), None)
 
 
@@ -189,7 +189,7 @@ def hello(tx: Tx, settings: Settings, resource_id: str, request: HelloRequest, *
     common = set(request.protocols) & set(PROTOCOL_VERSIONS)
     row = resource_store.find_resource(tx.conn, resource_id)
     if row is None or row.revoked_at is not None:
-        raise gone()
+        raise detached()
     if row.session not in (None, request.session) and (request.renews or not by_key) and _is_held(row, tx.now):
         raise Problem(
             "attached_elsewhere",
@@ -233,11 +233,11 @@ class Beat:
 def heartbeat(tx: Tx, settings: Settings, row: ResourceRow, request: HeartbeatRequest, missed: set[AttemptKey]) -> Beat:
     """Renew the lease and compare. An attempt that two heartbeats in a row do not name is lost: one may cross an accept.
 
-    ``missed``: what the heartbeat before did not name; ``absent``: what this one does not. Raises Problem ``gone``.
+    ``missed``: what the heartbeat before did not name; ``absent``: what this one does not. Raises Problem ``detached``.
     """
     found = resource_store.find_resource(tx.conn, row.id)
     if found is None or found.revoked_at is not None:
-        raise gone()
+        raise detached()
     resource_store.renew_lease(tx, row.id, lease_s=settings.lease_s, load=request.load)
     live = task_store.live_attempts_of_resource(tx.conn, row.id)
     named = {owned.key for owned in request.owned}

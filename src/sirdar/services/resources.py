@@ -187,7 +187,7 @@ def _revoke(tx: Tx, *, services: Services, caller: Caller, ref: str) -> Resource
 async def new_token(
     services: Services, caller: Caller, ref: str, *, label: str, lifetime_s: float | None
 ) -> tuple[ResourceRow, str, ResourceToken]:
-    """A token that attaches an agent without a home: the resource, the token's text, its row. One that was revoked is so no more."""
+    """A token that attaches an agent without a home: the resource, the token's text, its row. It ends a revocation."""
     tokens.check(tokens.TokenRequest(label=label, lifetime_s=lifetime_s))
 
     def make(tx: Tx) -> tuple[ResourceRow, str, ResourceToken]:
