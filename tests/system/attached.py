@@ -59,6 +59,7 @@ class Machine:
             env=self._environment() | more,
             cwd=self.root,
             stdin=subprocess.DEVNULL,
+            check=False,
             capture_output=True,
             text=True,
             timeout=within_s,

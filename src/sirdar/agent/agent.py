@@ -136,8 +136,8 @@ class Agent:
         """The server wants nothing of this agent any more: what it runs is ended, and nothing is asked for again."""
         if self.detached is None:
             log.error("detached", error=str(error))
+            self._note_trouble(f"detached: {error.detail} {error.hint}")
             self.detached = error
-            self._note_trouble(f"detached: {error.detail}")
             self.end(Ending.CANCEL)
 
     async def _wait_for_end(self, loops: "list[asyncio.Task[None]]") -> None:
@@ -195,7 +195,9 @@ class Agent:
         )
 
     def _note_trouble(self, text: str) -> None:
-        """Writes how it stands, where that has changed; says a new trouble on the terminal."""
+        """Writes how it stands, where that has changed; says a new trouble on the terminal. Being detached is the last one."""
+        if self.detached is not None:
+            return
         if text and text != self._status.get("trouble"):
             self._say(text)
         porter = self.executor.porter_pid if isinstance(self.executor, ProcessExecutor) else None

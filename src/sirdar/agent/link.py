@@ -188,10 +188,10 @@ class Link:
                 continue
             break
         if status not in {200, 201, 204, *accept}:
-            self._raise_for(status, answer)
+            self._raise_for(status, answer, final=path == "/join")
         return status, answer
 
-    def _raise_for(self, status: int, body: bytes) -> None:
+    def _raise_for(self, status: int, body: bytes, *, final: bool = False) -> None:
         try:
             problem = json.loads(body)
         except ValueError:
@@ -205,7 +205,7 @@ class Link:
             error = Detached(status, detail, code, hint)
             self.on_detached(error)
             raise error
-        if status in BUSY or (status == 401 and not self._settings.token):
+        if status in BUSY or (status == 401 and not (final or self._settings.token)):
             raise Unreachable(f"the server answers {status} {code}: {detail}")
         raise Refused(status, detail or code or body[:200].decode(errors="replace"), code, hint)
 

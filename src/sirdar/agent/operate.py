@@ -141,8 +141,9 @@ def leave(home: Path, *, force: bool) -> Identity:
     try:
         running = _running(home)
         if running and not force:
+            programs = "1 program runs" if running == 1 else f"{running} programs run"
             raise Unable(
-                f"{running} programs run here; the agent was stopped, they run on",
+                f"{programs} here on; the agent was stopped",
                 "sirdar agent start takes them up again; sirdar agent drain lets them finish; --force ends them",
             )
         try:

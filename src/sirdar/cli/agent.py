@@ -67,15 +67,15 @@ def start(
     """
     _module("operate")  # says what to install
     place = home or default_home()
-    token = os.environ.get("SIRDAR_TOKEN") or os.environ.get("EVEREST_TOKEN")
     options = _options(slots, label, policy)
-    if home is not None or _module("identity").kept_identity(place) is not None:
-        options = ["--home", str(place), *options]
-    elif not token:
+    joined = _module("identity").kept_identity(place) is not None
+    if not joined and not any(os.environ.get(name) for name in ("SIRDAR_TOKEN", "EVEREST_TOKEN", "SIRDAR_JOIN")):
         raise Refused("not_joined", f"no agent has joined with {place}", hint="sirdar agent join URL --token TOKEN")
-    if sys.platform == "win32":
-        return int(_module("__main__").main(options))
-    _become([sys.executable, "-m", "sirdar.agent", *options])
+    if joined or home is not None:
+        options = ["--home", str(place), *options]
+    if sys.platform != "win32":
+        _become([sys.executable, "-m", "sirdar.agent", *options])
+    return int(_module("__main__").main(options))
 
 
 def _become(words: list[str]) -> NoReturn:

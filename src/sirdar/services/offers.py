@@ -42,7 +42,7 @@ def build_offers(conn: Conn, keys: Keys, leased: Sequence[AttemptKey]) -> Offers
             "inputs": inputs,
             "resources": row.overrides,
             "owner": row.owner,
-            "groups": row.groups,
+            "groups": row.groups or "",
             "app": row.alias,
             "app_owner": row.app_owner,
             "debug": row.debug,
