@@ -50,7 +50,8 @@ class Machine:
 
     def _environment(self) -> dict[str, str]:
         home = {"SIRDAR_AGENT_HOME": str(self.home), "XDG_CONFIG_HOME": str(self.root / "config")}
-        return surroundings(self.root) | FAST | home | self.environment
+        whole = surroundings(self.root) | FAST | home | self.environment
+        return {name: value for name, value in whole.items() if value}
 
     def run(self, *words: str, within_s: float = 60.0, **more: str) -> Ran:
         """``sirdar WORDS`` on this machine."""

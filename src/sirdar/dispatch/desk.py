@@ -152,7 +152,10 @@ class Desk:
     async def sync(self, resource_id: str, request: SyncRequest) -> dict[str, Any]:
         """Commit what the call carries, answer what it claims; hold it where there is nothing to say and ``wait_s`` allows."""
         known = self._checked(resource_id, request.session)
-        waits = request.claim is not None and request.claim.wait_s > 0
+        claim = request.claim
+        # A drained agent claims nothing. One that has not heard of being drained or resumed is told at once.
+        knows_mode = claim is None or (claim.max_n == 0) == (known.row.mode == "drain")
+        waits = claim is not None and claim.wait_s > 0 and knows_mode
         future: asyncio.Future[ClaimReply] | None = asyncio.get_running_loop().create_future() if waits else None
         if future is not None and request.claim is not None and known.settled and not _says_something(request):
             held = self._hold(known.row, request.session, request.claim.max_n, future)

@@ -152,7 +152,7 @@ def resource_of_token(keys: Keys, token: str, now: float) -> AgentToken:
             "This is not an agent's token.",
             hint="A machine is attached by a token of its resource: sirdar resource create, or sirdar resource token.",
         )
-    resource_id, expires, key = (text.split(":") + [""])[:3]  # earlier releases' named no key: it is asked for anew
+    resource_id, expires, key = [*text.split(":"), ""][:3]  # earlier releases' named no key: it is asked for anew
     if float(expires) < now:
         raise Problem("token_expired", "The agent's token has expired; ask for a new one.")
     return AgentToken(resource_id, float(expires), key)
