@@ -33,7 +33,6 @@ NOUNS: dict[str, str] = {
     "user": "Users (administrators)",
     "group": "Groups of users",
     "resource": "Machines that run jobs",
-    "resource token": "Tokens that attach throw-away machines",
     "agent": "This machine, as one that runs jobs",
 }
 
