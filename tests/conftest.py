@@ -45,6 +45,7 @@ COMPONENTS = {
     "make": "make",
     "wrk": "wrk",
     "xz": "xz",
+    "systemd-analyze": "systemd-analyze",
     "chromium": "chromium",
     "postgres": "/usr/lib/postgresql/*/bin/initdb",
     "slapd": "/usr/sbin/slapd",

@@ -126,7 +126,7 @@ def test_every_route_is_described(sirdar: Product) -> None:
             for kind, content in contents.items():
                 assert kind == "*/*" or content["schema"], (where, status, kind)
         if method in {"post", "put", "patch"} and not path.endswith(
-            ("/cancel", "/complete", "/share/link", "/login-link")
+            ("/cancel", "/complete", "/share/link", "/login-link", "/join", "/revoke")
         ):
             assert "requestBody" in one or "/share/" in path or "/members/" in path, where
 

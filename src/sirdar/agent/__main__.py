@@ -1,14 +1,19 @@
 """``python -m sirdar.agent --home DIR [--server URL --join TOKEN] [--slots N]``: runs the agent until SIGTERM.
 
+Without ``--home`` it keeps nothing: ``SIRDAR_URL``, ``SIRDAR_TOKEN`` (or ``EVEREST_TOKEN``) and ``MAX_TASKS`` attach it, as in a
+container that is thrown away; its programs end with it, and their tasks are tried elsewhere.
+
 Every setting can be given as ``--set NAME=VALUE`` or, below that, as ``SIRDAR_AGENT_NAME`` in the environment. Prints
 ``agent ready NAME`` when the server has answered, and at the end how many programs run on.
 """
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -17,29 +22,47 @@ from sirdar.agent import events
 from sirdar.agent.agent import Agent
 from sirdar.agent.control import Ending
 from sirdar.agent.home import Home, HomeHeld
+from sirdar.agent.identity import kept_identity
+from sirdar.agent.link import Detached, Refused
+from sirdar.agent.policy import FILE_NAME, load_policy
 from sirdar.agent.settings import Settings
 
-# Exit codes: 0 ended as asked; 2 usage; 3 another agent holds the home; 1 anything else.
+# Exit codes: 0 ended as asked; 2 usage; 3 another agent holds the home; 4 detached by the server; 1 anything else.
 EXIT_HELD = 3
+EXIT_DETACHED = 4
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parses the arguments and lives. Returns the exit code."""
     options = _parser().parse_args(argv)
-    settings = _settings(options)
+    if options.home is not None:
+        return _live_at(options.home, options, throwaway=False)
+    if not _resource_token():
+        _complain(
+            "give it a home that has joined (sirdar agent join), or SIRDAR_URL and SIRDAR_TOKEN in the environment"
+        )
+        return 2
+    with tempfile.TemporaryDirectory(prefix="sirdar-agent-") as place:
+        return _live_at(Path(place), options, throwaway=True)
+
+
+def _live_at(place: Path, options: argparse.Namespace, *, throwaway: bool) -> int:
     try:
-        home = Home(settings.home)
+        home = Home(place)
     except HomeHeld as held:
-        print(f"sirdar agent: {held}", file=sys.stderr)  # noqa: T201
+        _complain(str(held))
         return EXIT_HELD
-    events.configure(options.log_level, home.path / "agent.log")
-    runner = asyncio.Runner(loop_factory=_loop_factory())
     try:
-        with runner:
+        settings = _settings(home.path, options, throwaway=throwaway)
+        events.configure(options.log_level, home.path / "agent.log")
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_live(settings, home, with_parent=options.with_parent))
     except ValueError as error:
-        print(f"sirdar agent: {error}", file=sys.stderr)  # noqa: T201
+        _complain(str(error))
         return 1
+    except Refused as error:
+        _complain(f"{error.detail} {error.hint}")
+        return EXIT_DETACHED if isinstance(error, Detached) else 1
     finally:
         home.close()
 
@@ -49,10 +72,17 @@ async def _live(settings: Settings, home: Home, *, with_parent: bool) -> int:
     _obey_signals(agent)
     if with_parent:
         _leave_with_parent(agent)
-    left = await agent.run(lambda name: _say(f"agent ready {name}"))
+    left = await agent.run(lambda name: _say(f"agent ready {name}"), _complain)
+    if agent.detached is not None:
+        return EXIT_DETACHED
     programs = f"; {left} programs run on, the next agent takes them up again" if left else ""
     _say(f"agent ended{programs}")
     return 0
+
+
+def _complain(text: str) -> None:
+    with contextlib.suppress(OSError):
+        print(f"sirdar agent: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _say(text: str) -> None:
@@ -100,7 +130,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sirdar.agent", description=__doc__)
-    parser.add_argument("--home", type=Path, required=True, help="the agent's directory; nobody else may use it")
+    parser.add_argument("--home", type=Path, help="the agent's directory; nobody else may use it")
     parser.add_argument("--server", default="", help="address of the server (also SIRDAR_URL)")
     parser.add_argument(
         "--join",
@@ -110,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--slots", type=int, default=int(os.environ.get("MAX_TASKS", "0")) or os.cpu_count() or 1)
     parser.add_argument("--executor", choices=["process", "mock"], default="process")
     parser.add_argument("--label", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--policy", type=Path, help="what its owner allows; policy.yaml in the home without it")
     parser.add_argument("--task-address", default="127.0.0.1", help="address at which tasks reach the agent")
     parser.add_argument("--task-port", type=int, default=0)
     parser.add_argument("--with-parent", action="store_true", help="leave when standard input ends")
@@ -120,7 +151,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _settings(options: argparse.Namespace) -> Settings:
+def _settings(home: Path, options: argparse.Namespace, *, throwaway: bool) -> Settings:
+    """Raises ValueError (PolicyFault is one)."""
     kinds = {field.name: field.type for field in fields(Settings)}
     join = options.join or os.environ.get("SIRDAR_JOIN", "")
     extra: dict[str, float | int | str] = {}
@@ -129,12 +161,17 @@ def _settings(options: argparse.Namespace) -> Settings:
             raise SystemExit(f"sirdar agent: there is no setting {name}")
         kind = kinds[name]
         extra[name] = value if kind is str else (int(value) if kind is int else float(value))
+    identity = kept_identity(home)
+    policy = load_policy(options.policy or home / FILE_NAME)
+    known = identity.server if identity is not None else ""
     return Settings(
-        home=options.home,
-        server=options.server or os.environ.get("SIRDAR_URL", ""),
+        home=home,
+        server=options.server or known or os.environ.get("SIRDAR_URL", ""),
         join=join,
-        token="" if join or (options.home / "identity.json").exists() else _resource_token(),
-        slots=options.slots,
+        token="" if join or identity is not None else _resource_token(),
+        slots=min(options.slots, policy.tasks or options.slots),
+        throwaway=throwaway,
+        policy=policy,
         executor=options.executor,
         labels=dict(label.partition("=")[::2] for label in options.label),
         task_address=options.task_address,
@@ -146,6 +183,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 def _from_environment(kinds: Mapping[str, object]) -> list[tuple[str, str]]:
     """Settings that stand in the environment; those that have an option of their own are not among them."""
     own = {"home", "server", "join", "token", "slots", "executor", "labels", "task_address", "task_port", "pass_env"}
+    own |= {"throwaway", "policy"}
     given = ((name, os.environ.get(f"SIRDAR_AGENT_{name.upper()}")) for name in kinds if name not in own)
     return [(name, value) for name, value in given if value]
 

@@ -3,11 +3,10 @@
 import asyncio
 import gc
 import os
-import shutil
 import socket
-import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,14 @@ from sirdar.agent.capacity import Capacity
 from sirdar.agent.control import Ending
 from sirdar.agent.directories import Directories
 from sirdar.agent.events import get_logger
-from sirdar.agent.exchange import Exchange, describe_platform
+from sirdar.agent.exchange import Exchange
 from sirdar.agent.executors.base import Executor
 from sirdar.agent.executors.mock import MockExecutor
 from sirdar.agent.executors.process import ProcessExecutor
 from sirdar.agent.home import Home
 from sirdar.agent.identity import load_identity, save_identity
 from sirdar.agent.journal import Journal, replay
-from sirdar.agent.link import Link, LinkError, Unreachable
+from sirdar.agent.link import Detached, Link, LinkError, Unreachable
 from sirdar.agent.loops.claim import ClaimLoop
 from sirdar.agent.loops.heartbeat import HeartbeatLoop
 from sirdar.agent.loops.listen import ListenLoop
@@ -35,17 +34,19 @@ from sirdar.agent.loops.sample import SampleLoop
 from sirdar.agent.outbox import Outbox
 from sirdar.agent.porter.facts_log import boot_id
 from sirdar.agent.prepare import Surroundings
+from sirdar.agent.probe import capabilities
 from sirdar.agent.records import Recovered, recover
 from sirdar.agent.run_task import RunTask
 from sirdar.agent.seal import Seal
 from sirdar.agent.settings import Settings
 from sirdar.agent.task_port import TaskPort
 from sirdar.domain.states import AttemptState
-from sirdar.wire.agent import Capabilities, VarsReply, VarsRequest
+from sirdar.wire.agent import GoodbyeRequest, VarsReply, VarsRequest
 
 log = get_logger(__name__)
 
 CANCEL_PATIENCE_S = 30.0
+GOODBYE_PATIENCE_S = 5.0
 
 
 class Agent:
@@ -84,7 +85,7 @@ class Agent:
             run_task=self.run_task,
             blobs=self.blobs,
             seal=self.seal,
-            capabilities=capabilities(settings, home.path),
+            capabilities=partial(capabilities, settings),
         )
         self.listen = ListenLoop(settings, self.outbox, self.journal, self.run_task)
         self.task_port = TaskPort(self.attempts, self._ask_vars, self.listen.take_status)
@@ -92,11 +93,21 @@ class Agent:
         self._known = known
         self._asked = asyncio.Event()
         self._ending = Ending.LEAVE
+        self._name = ""
+        self._status: dict[str, Any] = {}
+        self._say: Callable[[str], None] = lambda text: None
+        self.detached: Detached | None = None
+        self.link.on_detached = self._end_detached
+        self.exchange.on_trouble = self._note_trouble
 
     # ------------------------------------------------------------ life
 
-    async def run(self, on_ready: Callable[[str], None]) -> int:
-        """Lives until it is asked to end; returns how many programs it left running."""
+    async def run(self, on_ready: Callable[[str], None], say: Callable[[str], None] | None = None) -> int:
+        """Lives until it is asked to end; returns how many programs it left running. ``say``: hears what it waits for.
+
+        ``detached`` is set afterwards where the server ended it. Raises LinkError where the server will not have it.
+        """
+        self._say = say or self._say
         loops: list[asyncio.Task[None]] = []
         try:
             await self._recover()
@@ -106,7 +117,7 @@ class Agent:
             session = asyncio.create_task(self._begin(on_ready, loops), name="session")
             loops.append(session)
             await self._wait_for_end(loops)
-            if self._ending is Ending.CANCEL:
+            if self._ending is Ending.CANCEL and self.detached is None:
                 await self._cancel_all()
         finally:
             for task in loops:
@@ -121,6 +132,14 @@ class Agent:
             self._ending = ending
         self._asked.set()
 
+    def _end_detached(self, error: Detached) -> None:
+        """The server wants nothing of this agent any more: what it runs is ended, and nothing is asked for again."""
+        if self.detached is None:
+            log.error("detached", error=str(error))
+            self._note_trouble(f"detached: {error.detail} {error.hint}")
+            self.detached = error
+            self.end(Ending.CANCEL)
+
     async def _wait_for_end(self, loops: "list[asyncio.Task[None]]") -> None:
         """Until somebody asks; a loop that breaks ends the agent with its error (its home is in order: start it again)."""
         asked = asyncio.create_task(self._asked.wait())
@@ -131,7 +150,7 @@ class Agent:
                 return
             for task in [task for task in loops if task.done()]:
                 loops.remove(task)
-                if (error := task.exception()) is not None:
+                if (error := task.exception()) is not None and self.detached is None:
                     raise error
 
     async def _begin(self, on_ready: Callable[[str], None], loops: "list[asyncio.Task[None]]") -> None:
@@ -139,10 +158,11 @@ class Agent:
         await self._join()
         reply = await self.exchange.hello()
         self._surround(reply.task_api_url)
-        self._write_status(reply.name)
+        self._name = reply.name
+        self._note_trouble("")
         claims = ClaimLoop(self.settings, self.exchange, self.capacity)
         reports = ReportLoop(self.outbox, self.exchange, self.capacity, claims, Backoff(self.settings))
-        beats = HeartbeatLoop(self.settings, self.link, self.exchange, self.attempts)
+        beats = HeartbeatLoop(self.settings, self.link, self.exchange, self.attempts, self._note_trouble)
         logs = LogLoop(self.settings, self.link, self.attempts, self.run_task)
         for loop in (claims, reports, beats, logs):
             loops.append(asyncio.create_task(loop.run(), name=type(loop).__name__))
@@ -164,7 +184,8 @@ class Agent:
             except Unreachable as error:
                 log.warning("join_waits", error=str(error))
                 await backoff.wait()
-        self.identity = replace(self.identity, resource_id=reply.resource_id, name=reply.name)
+        server = self.link.server
+        self.identity = replace(self.identity, resource_id=reply.resource_id, name=reply.name, server=server)
         save_identity(self.home.path, self.identity)
         self.link.take_identity(self.identity)
 
@@ -173,18 +194,31 @@ class Agent:
             self.settings, api_url=api_url or self.link.server, port=self.task_port.port
         )
 
-    def _write_status(self, name: str) -> None:
+    def _note_trouble(self, text: str) -> None:
+        """Writes how it stands, where that has changed; says a new trouble on the terminal. Being detached is the last one."""
+        if self.detached is not None:
+            return
+        if text and text != self._status.get("trouble"):
+            self._say(text)
         porter = self.executor.porter_pid if isinstance(self.executor, ProcessExecutor) else None
-        self.home.write_status(
-            {
-                "pid": os.getpid(),
-                "session": self.exchange.session,
-                "porter_pid": porter,
-                "name": name,
-                "server": self.link.server,
-                "task_port": self.task_port.port,
-            }
-        )
+        status = {
+            "pid": os.getpid(),
+            "session": self.exchange.session,
+            "porter_pid": porter,
+            "name": self._name or self.identity.name,
+            "server": self.link.server,
+            "task_port": self.task_port.port,
+            "slots": self.settings.slots,
+            "mode": self.exchange.mode,
+            "running": len(self.attempts.running()),
+            "trouble": text,
+        }
+        if status != self._status:
+            self._status = status
+            try:
+                self.home.write_status(status)
+            except OSError as error:  # a full disk: the next one may be written again
+                log.warning("status_not_written", error=str(error))
 
     async def _ask_vars(self, request: VarsRequest) -> VarsReply:
         """Asks until the server answers: a program waits for it."""
@@ -261,36 +295,26 @@ class Agent:
     async def _close(self) -> int:
         await self.task_port.close()
         await self.run_task.close()
-        end_programs = self._ending is Ending.CANCEL
+        end_programs = self._ending is Ending.CANCEL or self.settings.throwaway
         left = 0 if end_programs else len(self.attempts.running())
         await self.executor.close(end_programs=end_programs)
+        await self._say_goodbye()
         await self.link.close()
         await asyncio.to_thread(self.journal.close)
         return left
+
+    async def _say_goodbye(self) -> None:
+        """Whoever takes its home along will not come back: its tasks need not wait for the end of its lease."""
+        if not self.settings.throwaway or self.detached is not None or not self._name:
+            return
+        try:
+            async with asyncio.timeout(GOODBYE_PATIENCE_S):
+                await self.link.goodbye(GoodbyeRequest(session=self.exchange.session))
+        except (LinkError, TimeoutError) as error:
+            log.warning("goodbye_unheard", error=str(error))
 
 
 def _executor(settings: Settings, home: Path) -> Executor:
     if settings.executor == "mock":
         return MockExecutor(settings.slots)
     return ProcessExecutor(home, settings.slots, idle_s=settings.porter_idle_s, memory=settings.memory_limit_by)
-
-
-def _memory_bytes() -> int:
-    if sys.platform == "win32":
-        return 0
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-def capabilities(settings: Settings, home: Path) -> Capabilities:
-    """What the machine has."""
-    return Capabilities(
-        cpus=os.cpu_count() or 1,
-        memory_bytes=_memory_bytes(),
-        disk_bytes=shutil.disk_usage(home).free,
-        slots=settings.slots,
-        executors=[settings.executor],
-        platform=describe_platform(),
-        hostname=socket.gethostname(),
-        python=".".join(map(str, sys.version_info[:3])),
-        labels=dict(settings.labels),
-    )

@@ -107,6 +107,10 @@ class Attempts:
         over = (AttemptState.STAGING_OUT, AttemptState.ENDED)
         return sum(self._cpus(attempt) for attempt in self.by_key.values() if attempt.state not in over)
 
+    def cpus_running(self) -> int:
+        """Cpus of the programs that run."""
+        return sum(self._cpus(attempt) for attempt in self.running())
+
     def _cpus(self, attempt: Attempt) -> int:
         common = self.commons.get(attempt.job)
         return cpus_of(common) if common is not None else 1

@@ -1,9 +1,8 @@
 """What the server and the agent agree on: hello, and the carrying out of every sync's answer."""
 
 import asyncio
-import platform
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import sirdar
@@ -12,8 +11,10 @@ from sirdar.agent.backoff import Backoff
 from sirdar.agent.blobs import Blobs
 from sirdar.agent.events import get_logger
 from sirdar.agent.journal import Journal, JournalBroken, Record
-from sirdar.agent.link import Link, LinkError, UnknownSession, Unreachable
+from sirdar.agent.link import Link, LinkError, Refused, UnknownSession, Unreachable
 from sirdar.agent.outbox import Outbox
+from sirdar.agent.policy import NotAllowed, Policy
+from sirdar.agent.probe import load
 from sirdar.agent.records import job_record, live_records, offers_record, program_record
 from sirdar.agent.run_task import RunTask
 from sirdar.agent.seal import Seal
@@ -35,6 +36,7 @@ from sirdar.wire.description_document import parse_document
 log = get_logger(__name__)
 
 APPS_KEPT = 64
+ELSEWHERE = "attached_elsewhere"
 
 
 class OffersNotKept(LinkError):
@@ -62,9 +64,10 @@ class Exchange:
         run_task: RunTask,
         blobs: Blobs,
         seal: Seal,
-        capabilities: Capabilities,
+        capabilities: Callable[[], Capabilities],
     ) -> None:
         self._settings = settings
+        self._policy: Policy = settings.policy
         self._link = link
         self._attempts = attempts
         self._outbox = outbox
@@ -81,6 +84,7 @@ class Exchange:
         self.mode = "active"
         self._cut_off = False  # an answer may have been lost, and with it the news of shared variables
         self.vars_sink: VarsSink | None = None
+        self.on_trouble: Callable[[str], None] = lambda text: None  # why hello waits; empty: it was answered
 
     # ------------------------------------------------------------ hello
 
@@ -88,21 +92,33 @@ class Exchange:
         """Says hello until it is answered. Raises Refused where the server will never take this agent."""
         seen = self._said_hello
         backoff = Backoff(self._settings)
+        capabilities = await asyncio.to_thread(self._capabilities)
         async with self._hello_lock:
             while self._said_hello == seen or self.hello_reply is None:
                 request = HelloRequest(
                     protocols=list(PROTOCOL_VERSIONS),
                     agent_version=sirdar.__version__,
                     session=self.session,
-                    capabilities=self._capabilities,
+                    capabilities=capabilities,
                     owned=self._attempts.owned(),
+                    load=load(self._settings, self._attempts),
+                    renews=self._said_hello > 0,
                 )
                 try:
                     reply = await self._link.hello(request)
                 except (Unreachable, UnknownSession) as error:
                     log.warning("hello_waits", error=str(error))
+                    self.on_trouble(f"the server cannot be reached: {error}")
                     await backoff.wait()
                     continue
+                except Refused as error:
+                    if error.code != ELSEWHERE:
+                        raise
+                    log.warning("hello_waits", error=str(error))
+                    self.on_trouble(f"{error.detail} {error.hint}")
+                    await backoff.wait()
+                    continue
+                self.on_trouble("")
                 self._said_hello += 1
                 self.hello_reply = reply
                 self.mode = reply.mode
@@ -176,6 +192,10 @@ class Exchange:
             except (KeyError, ValueError) as error:
                 self._outbox.refuse(offer.key, f"this agent cannot read the application: {error}")
                 continue
+            except NotAllowed as why:
+                log.info("offer_refused", attempt=offer.key, why=str(why))
+                self._outbox.refuse(offer.key, f"{reply_name(self.hello_reply)}: {why}")
+                continue
             fresh.append(Attempt(offer.key, job, offer.inputs, offer.secrets, offer.token))
         if fresh:
             try:
@@ -189,7 +209,10 @@ class Exchange:
         self._outbox.accept([*again, *(attempt.key for attempt in fresh)])
 
     def _learn(self, job: str, jobs: Mapping[str, OfferedJob], programs: Mapping[str, Program]) -> list[Record]:
-        """Makes sure that the job's common part is known; returns what is to be written down of it."""
+        """Makes sure that the job's common part is known; returns what is to be written down of it.
+
+        Raises NotAllowed where the owner does not let it run here, and KeyError or ValueError where it cannot be read.
+        """
         if job in self._attempts.commons:
             return []
         offered = jobs[job]
@@ -197,7 +220,10 @@ class Exchange:
         program = programs.get(offered.program) or next(
             common.program for common in self._attempts.commons.values() if common.job.program == offered.program
         )
-        self._attempts.commons[job] = Common(offered, program, self.app_of(offered.program, program))
+        app = self.app_of(offered.program, program)
+        self._policy.check_job(offered, app)
+        offered = self._policy.limited(offered, app)
+        self._attempts.commons[job] = Common(offered, program, app)
         records = [job_record(job, offered)]
         return records if offered.program in known else [program_record(offered.program, program), *records]
 
@@ -213,5 +239,5 @@ class Exchange:
         return self._apps[digest]
 
 
-def describe_platform() -> str:
-    return f"{platform.system()} {platform.machine()}"
+def reply_name(reply: HelloReply | None) -> str:
+    return reply.name if reply is not None else "this resource"

@@ -43,17 +43,22 @@ class Home:
 
     def read_status(self) -> dict[str, Any]:
         """What this or an earlier agent wrote; empty where there is none or it cannot be read."""
-        try:
-            status = json.loads((self.path / "agent.json").read_text())
-        except (OSError, ValueError):
-            return {}
-        return status if isinstance(status, dict) else {}
+        return peek_status(self.path)
 
     def write_status(self, status: dict[str, Any]) -> None:
         write_private(self.path / "agent.json", json.dumps(status, indent=1) + "\n")
 
     def close(self) -> None:
         os.close(self._lock)
+
+
+def peek_status(path: Path) -> dict[str, Any]:
+    """What the agent of a directory wrote last, whether it lives or not."""
+    try:
+        status = json.loads((path / "agent.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return status if isinstance(status, dict) else {}
 
 
 def write_private(path: Path, text: str) -> None:

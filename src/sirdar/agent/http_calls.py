@@ -2,17 +2,19 @@
 
 A general client costs half a millisecond for each call, 180 ms at start and 10 MB, and a short task makes three calls. What is
 spoken here: requests with a length; answers with a length, in chunks, or up to the end of the connection; no redirects, no
-compression, no proxies, no cookies. What goes wrong on the way is an OSError (``TimeoutError`` is one) or a ``BadAnswer``.
+compression, no cookies. A proxy is spoken to where one is given (``agent/proxies.py``). What goes wrong on the way is an OSError
+(``TimeoutError`` is one) or a ``BadAnswer``.
 """
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
+
+from sirdar.agent.proxies import Proxy, open_tunnel, tls_context
 
 HEAD_MOST_BYTES = 64 << 10
 ANSWER_MOST_BYTES = 256 << 20
@@ -68,16 +70,21 @@ class Connection:
 class HttpCalls:
     """Calls to the server at a base address. ``timeout_s`` bounds a call; of a transfer only each wait for the network."""
 
-    def __init__(self, base: str, *, timeout_s: float, agent: str) -> None:
+    def __init__(self, base: str, *, timeout_s: float, agent: str, proxy: Proxy | None = None) -> None:
         """Raises ValueError where the address is none."""
         parts = urlsplit(base)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"{base!r} is not the address of a server: http://HOST:PORT or https://HOST")
         self._host = parts.hostname
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._tls = tls_context() if parts.scheme == "https" else None
         self._path = parts.path.rstrip("/")
-        self._common = f"Host: {parts.netloc.rpartition('@')[2]}\r\nUser-Agent: {agent}\r\n"
+        self._proxy = proxy
+        place = parts.netloc.rpartition("@")[2]
+        self._common = f"Host: {place}\r\nUser-Agent: {agent}\r\n"
+        if proxy is not None and self._tls is None:  # the whole address goes to the proxy
+            self._path = f"http://{place}{self._path}"
+            self._common += proxy.header
         self._timeout_s = timeout_s
         self._idle: list[Connection] = []
 
@@ -123,8 +130,17 @@ class HttpCalls:
                 return connection
             connection.writer.close()
         async with asyncio.timeout(self._timeout_s):
-            reader, writer = await asyncio.open_connection(self._host, self._port, ssl=self._tls, limit=PIECE_BYTES)
+            reader, writer = await self._open()
         return Connection(reader, writer)
+
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        proxy = self._proxy
+        if proxy is None:
+            return await asyncio.open_connection(self._host, self._port, ssl=self._tls, limit=PIECE_BYTES)
+        if self._tls is None:
+            return await asyncio.open_connection(proxy.host, proxy.port, limit=PIECE_BYTES)
+        raw = await asyncio.to_thread(open_tunnel, proxy, self._host, self._port, self._timeout_s)
+        return await asyncio.open_connection(sock=raw, ssl=self._tls, server_hostname=self._host, limit=PIECE_BYTES)
 
     def _keep(self, connection: Connection, head: Head) -> None:
         told = head.chunked or head.length is not None

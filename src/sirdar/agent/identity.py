@@ -23,6 +23,7 @@ class Identity:
     private_key: bytes
     resource_id: str = ""
     name: str = ""
+    server: str = ""  # where it joined
 
     @property
     def public_key(self) -> str:
@@ -42,14 +43,24 @@ def load_identity(home: Path) -> Identity:
     """The identity in the directory; a new key is made and kept at once, so that a join whose answer was lost can be repeated."""
     try:
         kept = json.loads((home / FILE_NAME).read_text())
-        return Identity(base64.b64decode(kept["private_key"]), kept.get("resource_id", ""), kept.get("name", ""))
+        names = {key: str(kept.get(key, "")) for key in ("resource_id", "name", "server")}
+        return Identity(base64.b64decode(kept["private_key"]), **names)
     except FileNotFoundError:
         identity = Identity(os.urandom(32))
         save_identity(home, identity)
         return identity
 
 
+def kept_identity(home: Path) -> Identity | None:
+    """The identity of a home that has joined; None where it has not."""
+    if not (home / FILE_NAME).exists():
+        return None
+    identity = load_identity(home)
+    return identity if identity.resource_id else None
+
+
 def save_identity(home: Path, identity: Identity) -> None:
     key = base64.b64encode(identity.private_key).decode()
-    content = {"private_key": key, "resource_id": identity.resource_id, "name": identity.name}
+    names = {"resource_id": identity.resource_id, "name": identity.name, "server": identity.server}
+    content = {"private_key": key, **names}
     write_private(home / FILE_NAME, json.dumps(content) + "\n")

@@ -1,21 +1,25 @@
 """The agent's side of HTTP: every call of the protocol, tokens, and which errors pass and which do not.
 
 ``Unreachable``: nobody answered, or the server was overloaded; try again later. ``UnknownSession``: say hello first.
-``Refused``: the server understood and said no; trying again changes nothing.
+``Refused``: the server understood and said no; trying again changes nothing. ``Detached``: the resource was revoked, deleted or
+joined by another machine: the agent has nothing to ask for any more.
 """
 
 import asyncio
 import json
+import os
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from sirdar.agent.http_calls import BadAnswer, FileFault, FilePart, HttpCalls
 from sirdar.agent.identity import Identity
+from sirdar.agent.proxies import proxy_for
 from sirdar.agent.settings import Settings
 from sirdar.wire.agent import (
+    GoodbyeRequest,
     HeartbeatReply,
     HeartbeatRequest,
     HelloReply,
@@ -23,6 +27,7 @@ from sirdar.wire.agent import (
     JoinReply,
     JoinRequest,
     LogReply,
+    ModeRequest,
     SyncReply,
     SyncRequest,
     TokenReply,
@@ -53,12 +58,18 @@ class UnknownSession(LinkError):
 
 
 class Refused(LinkError):
-    """The server said no. ``status`` is the HTTP status."""
+    """The server said no. ``status`` is the HTTP status, ``code`` the problem's, ``hint`` what to try."""
 
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(self, status: int, detail: str, code: str = "", hint: str = "") -> None:
         super().__init__(f"{status}: {detail}")
         self.status = status
         self.detail = detail
+        self.code = code
+        self.hint = hint
+
+
+class Detached(Refused):
+    """This agent has no access any more."""
 
 
 class Link:
@@ -71,7 +82,9 @@ class Link:
         self._token_until = float("inf") if settings.token else 0.0
         self._token_lock = asyncio.Lock()
         self._clock_ahead_s = 0.0
-        self._http = HttpCalls(settings.server, timeout_s=settings.request_timeout_s, agent="sirdar-agent")
+        proxy = proxy_for(settings.server, os.environ)
+        self._http = HttpCalls(settings.server, timeout_s=settings.request_timeout_s, agent="sirdar-agent", proxy=proxy)
+        self.on_detached: Callable[[Detached], None] = lambda error: None  # told before the call raises it
 
         self._others: dict[str, HttpCalls] = {}
         self._direct = True  # the server may give addresses of its blob store
@@ -103,6 +116,12 @@ class Link:
 
     async def heartbeat(self, request: HeartbeatRequest) -> HeartbeatReply:
         return await self._call("/heartbeat", request, HeartbeatReply)
+
+    async def goodbye(self, request: GoodbyeRequest) -> None:
+        await self._request("POST", "/goodbye", request.model_dump_json().encode())
+
+    async def change_mode(self, request: ModeRequest) -> None:
+        await self._request("POST", "/mode", request.model_dump_json().encode())
 
     async def vars(self, request: VarsRequest) -> VarsReply:
         return await self._call("/vars", request, VarsReply)
@@ -239,21 +258,26 @@ class Link:
                 continue
             break
         if status not in {200, 201, 204, *accept}:
-            self._raise_for(status, answer)
+            self._raise_for(status, answer, final=path == "/join")
         return status, answer
 
-    def _raise_for(self, status: int, body: bytes) -> None:
+    def _raise_for(self, status: int, body: bytes, *, final: bool = False) -> None:
         try:
             problem = json.loads(body)
         except ValueError:
             problem = {}
         code = problem.get("code", "") if isinstance(problem, dict) else ""
         detail = problem.get("detail", "") if isinstance(problem, dict) else ""
+        hint = problem.get("try", "") if isinstance(problem, dict) else ""
         if status == 409 and code == "unknown_session":
             raise UnknownSession
-        if status in BUSY or status == 401:
+        if code == "detached":
+            error = Detached(status, detail, code, hint)
+            self.on_detached(error)
+            raise error
+        if status in BUSY or (status == 401 and not (final or self._settings.token)):
             raise Unreachable(f"the server answers {status} {code}: {detail}")
-        raise Refused(status, detail or code or body[:200].decode(errors="replace"))
+        raise Refused(status, detail or code or body[:200].decode(errors="replace"), code, hint)
 
     # ------------------------------------------------------------ tokens
 

@@ -10,11 +10,14 @@ from pathlib import Path
 from sirdar.agent.attempts import Attempt, Common, cpus_of
 from sirdar.agent.executors.base import Launch
 from sirdar.agent.outcomes import Limits
+from sirdar.agent.policy import NotAllowed
+from sirdar.agent.proxies import proxy_for, variables
 from sirdar.agent.settings import Settings
 from sirdar.agent.stage_in import Find, link_code, own_file, place, render_task, write_rendered
 from sirdar.agent.stage_out import mark_untouched
-from sirdar.agent.stage_plan import Plan
+from sirdar.agent.stage_plan import Plan, StageError
 from sirdar.domain.app import CodeKind
+from sirdar.domain.outcome import Reason
 
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -35,6 +38,9 @@ class Surroundings:
             "EVEREST_AGENT_PORT": str(port),
             "SIRDAR_URL": api_url,
         }
+        if proxy_for(api_url, os.environ) is not None:
+            base |= variables(os.environ)
+        base |= {name: os.environ[name] for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if name in os.environ}
         return cls(base)
 
 
@@ -74,6 +80,10 @@ def prepare(
         attempt.shared = place(made, folder / "dir", find, link_over_bytes=settings.link_over_bytes)
         attempt.staged_in_bytes = made.size_bytes
     rendered = render_task(common.app, made)
+    try:
+        argv = settings.policy.checked_command(rendered.argv, surroundings.base["PATH"])
+    except NotAllowed as why:
+        raise StageError(Reason.REFUSED, str(why)) from None
     stdin = write_rendered(rendered, folder, partial(own_file, common, find))
     mark_untouched(common.app, folder)
     if common.app.code.kind is CodeKind.PATH:
@@ -82,7 +92,7 @@ def prepare(
     base = str(folder)
     return Launch(
         key=attempt.key,
-        argv=rendered.argv,
+        argv=argv,
         env={**_own_env(attempt, common, base), **rendered.env, **_app_secrets(attempt, common)},
         base_env=surroundings.base,
         cwd=base + "/dir",

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sirdar.agent.policy import Policy
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -18,6 +20,8 @@ class Settings:
     slots: int = field(default_factory=lambda: os.cpu_count() or 1)
     executor: str = "process"
     labels: Mapping[str, str] = field(default_factory=dict)
+    throwaway: bool = False  # the home goes with the agent: its programs end with it
+    policy: Policy = field(default_factory=Policy)  # the owner's
     period_scale: float = 1.0
     retry_least_s: float = 1.0
     retry_most_s: float = 60.0

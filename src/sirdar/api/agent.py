@@ -8,18 +8,20 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from sirdar.api.agent_auth import resource_of
-from sirdar.api.deps import ServicesDep
+from sirdar.api.deps import ServicesDep, bearer
 from sirdar.api.errors import from_body
 from sirdar.dispatch.desk import Desk
 from sirdar.domain.problems import Problem
-from sirdar.services import attach, logs
+from sirdar.services import attach, logs, resources
 from sirdar.store import resources as resource_store
 from sirdar.store import variables
 from sirdar.wire.agent import (
+    GoodbyeRequest,
     HeartbeatRequest,
     HelloRequest,
     JoinReply,
     JoinRequest,
+    ModeRequest,
     SyncRequest,
     TokenReply,
     TokenRequest,
@@ -46,14 +48,34 @@ async def token(request: Request, services: ServicesDep) -> Response:
     now = services.store.clock()
     attach.check_signature(row, body, now)
     life_s = services.settings.agent_token_s
-    made = attach.agent_token(services.keys, body.resource_id, now + life_s)
+    made = attach.agent_token(services.keys, body.resource_id, now + life_s, row.public_key if row else None)
     return _reply(TokenReply(access_token=made, expires_in_s=life_s, server_time=now))
 
 
 @router.post("/hello")
 async def hello(request: Request) -> Response:
     row = await resource_of(request)
-    return _reply(await _desk(request).hello(row.id, await read_body(request, HelloRequest)))
+    by_key = not (bearer(request) or "").startswith(attach.RESOURCE_PREFIX)
+    body = await read_body(request, HelloRequest)
+    return _reply(await _desk(request).hello(row.id, body, by_key=by_key))
+
+
+@router.post("/goodbye")
+async def goodbye(request: Request, services: ServicesDep) -> Response:
+    row = await resource_of(request)
+    body = await read_body(request, GoodbyeRequest)
+    await services.store.write(lambda tx: resources.goodbye(tx, services.settings, row, body))
+    _desk(request).forget(row.id)
+    return _reply({})
+
+
+@router.post("/mode")
+async def mode(request: Request, services: ServicesDep) -> Response:
+    row = await resource_of(request)
+    body = await read_body(request, ModeRequest)
+    await services.store.write(lambda tx: resources.change_mode(tx, row, body.mode))
+    _desk(request).forget(row.id)
+    return _reply({"mode": body.mode})
 
 
 @router.post("/heartbeat")

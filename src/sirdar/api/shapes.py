@@ -148,11 +148,36 @@ class Event(Shape):
 class Resource(Shape):
     id: str
     name: str
-    state: str = Field(description="online, unreachable, draining or offline")
+    owner: str
+    state: str = Field(description="online, unreachable, draining, offline or revoked")
     since: Time
+    lost_after_s: float
     capabilities: dict[str, Any] | None
+    load: dict[str, float] = Field(description="As the agent said last: load_1m, cpus_free, memory_free_bytes, ...")
     running: int
     accepted: int
+
+
+class Join(Shape):
+    token: str = Field(description="Joins one machine, once, within 15 minutes")
+    expires_at: Time
+    command: str = Field(description="What to say on that machine")
+
+
+class JoinedResource(Resource):
+    join: Join
+
+
+class ResourceToken(Shape):
+    id: str
+    label: str
+    created_at: Time
+    expires_at: Time
+
+
+class NewResourceToken(ResourceToken):
+    token: str = Field(description="It is shown this once")
+    environment: dict[str, str] = Field(description="What attaches an agent by it")
 
 
 class Token(Shape):

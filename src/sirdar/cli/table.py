@@ -33,13 +33,14 @@ NOUNS: dict[str, str] = {
     "user": "Users (administrators)",
     "group": "Groups of users",
     "resource": "Machines that run jobs",
+    "agent": "This machine, as one that runs jobs",
 }
 
 SECTIONS: tuple[Section, ...] = (
     Section("Start", ("up", "login", "logout", "open", "doctor")),
     Section("Publish", ("init", "publish", "app")),
     Section("Run", ("run", "job", "explain", "file", "status")),
-    Section("People and machines", ("token", "user", "group", "resource")),
+    Section("People and machines", ("token", "user", "group", "resource", "agent")),
     Section("Keep", ("backup", "restore", "version")),
 )
 
@@ -291,6 +292,71 @@ COMMANDS: tuple[Command, ...] = (
         "resources:list_resources",
         "Machines that run jobs, and how they stand",
         "sirdar resource list",
+    ),
+    _c(
+        "resource show",
+        "resources:show_resource",
+        "A machine: what it has and what is free",
+        "sirdar resource show lab",
+    ),
+    _c(
+        "resource create",
+        "resources:create_resource",
+        "Attach a machine: prints the command for it",
+        "sirdar resource create lab",
+        "sirdar resource create laptop --lost-after 1h",
+    ),
+    _c(
+        "resource join",
+        "resources:join_resource",
+        "Attach the machine anew, or another one",
+        "sirdar resource join lab",
+    ),
+    _c("resource rename", "resources:rename_resource", "Another name", "sirdar resource rename lab lab-1"),
+    _c("resource set", "resources:set_resource", "Change settings", "sirdar resource set lab --lost-after 30min"),
+    _c("resource drain", "resources:drain_resource", "Take nothing new", "sirdar resource drain lab"),
+    _c("resource resume", "resources:resume_resource", "Take work again", "sirdar resource resume lab"),
+    _c("resource revoke", "resources:revoke_resource", "End its access at once", "sirdar resource revoke lab"),
+    _c("resource delete", "resources:delete_resource", "Revoke it and free its name", "sirdar resource delete lab"),
+    _c(
+        "resource token create",
+        "resources:create_token",
+        "A token for a throw-away container or VM",
+        "sirdar resource token create cloud --lifetime 1d",
+    ),
+    _c("resource token list", "resources:list_tokens", "A resource's tokens", "sirdar resource token list cloud"),
+    _c(
+        "resource token revoke",
+        "resources:revoke_token",
+        "Make one worthless",
+        "sirdar resource token revoke cloud 3kq9",
+    ),
+    _c(
+        "agent join",
+        "agent:join",
+        "Attach this machine to a server, by the token that `sirdar resource create` prints",
+        "sirdar agent join https://sirdar.example.org --token j1.x7...",
+    ),
+    _c(
+        "agent start",
+        "agent:start",
+        "Run jobs on this machine, until Ctrl-C",
+        "sirdar agent start",
+        "sirdar agent start --slots 4 --label site=lab",
+        "SIRDAR_URL=https://sirdar.example.org SIRDAR_TOKEN=r1.x7... MAX_TASKS=4 sirdar agent start",
+    ),
+    _c("agent install", "agent:install", "Write a systemd user unit that runs it", "sirdar agent install --slots 4"),
+    _c("agent status", "agent:status", "How the agent on this machine stands", "sirdar agent status"),
+    _c("agent logs", "agent:logs", "What it did", "sirdar agent logs", "sirdar agent logs --follow"),
+    _c(
+        "agent drain",
+        "agent:drain",
+        "Take nothing new; what is here is finished",
+        "sirdar agent drain",
+        "sirdar agent drain --undo",
+    ),
+    _c(
+        "agent leave", "agent:leave", "Detach this machine for good", "sirdar agent leave", "sirdar agent leave --force"
     ),
     _c("backup", "serve:backup", "Copy a server's home to one consistent place", "sirdar backup /mnt/backup/sirdar"),
     _c("restore", "serve:restore", "Make a home from a backup", "sirdar restore /mnt/backup/sirdar --home /srv/sirdar"),

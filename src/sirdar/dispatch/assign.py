@@ -119,6 +119,13 @@ class Assigner:
             del self._parked[resource_id]
         _resolve(claim, ClaimReply(Offers(), []))
 
+    def drop(self, resource_id: str) -> None:
+        """Answer a held call empty: the resource has changed under it (drained, revoked)."""
+        with self._lock:
+            claim = self._parked.pop(resource_id, None)
+        if claim is not None:
+            _resolve(claim, ClaimReply(Offers(), []))
+
     def _take(self, claim: ParkedClaim) -> ParkedClaim | None:
         """The call that gets what was meant for this one: itself, or the same agent's next one.
 

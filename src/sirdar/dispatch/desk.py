@@ -17,6 +17,7 @@ from sirdar.dispatch.variable_news import VariableNews
 from sirdar.domain.ids import AttemptKey
 from sirdar.domain.problems import Problem
 from sirdar.services import attach, calls, meters
+from sirdar.services.attach import AgentToken
 from sirdar.services.keys import Keys
 from sirdar.services.offers import Offers, build_offers
 from sirdar.services.places import place_of
@@ -41,6 +42,7 @@ class _Known:
     settled: bool = (
         False  # nothing is offered to it, and nothing of its is to be cancelled, as far as this process knows
     )
+    dropped: bool = False  # the resource has changed since
 
 
 class Desk:
@@ -55,34 +57,42 @@ class Desk:
         self._news = VariableNews(store, assigner)
         self._known: dict[str, _Known] = {}
         self._telling: set[asyncio.Future[None]] = set()
-        self._tokens: dict[str, tuple[str, float]] = {}  # agents' tokens that were checked, and until when they hold
+        self._tokens: dict[str, AgentToken] = {}  # agents' tokens that were checked, and until when they hold
 
     async def resource(self, token: str) -> ResourceRow:
         """The resource whose agent holds this token. Raises Problem."""
-        resource_id = self._resource_id(token)
-        known = self._known.get(resource_id)
+        held = await self._held(token)
+        known = self._known.get(held.resource_id)
         if known is None:
-            row = await self._store.read(lambda conn: resource_store.find_resource(conn, resource_id))
+            row = await self._store.read(lambda conn: resource_store.find_resource(conn, held.resource_id))
             if row is None or row.revoked_at is not None:
-                raise Problem("unauthenticated", "The resource is not attached here any more.")
-            known = self._known[resource_id] = _Known(row)
-        calls.made_by(resource=resource_id)
+                raise attach.detached()
+            known = self._known[held.resource_id] = _Known(row)
+        if held.key is not None and held.key != attach.key_print(known.row.public_key):
+            raise Problem("token_expired", "The agent's token was made for another key; ask for a new one.")
+        calls.made_by(resource=held.resource_id)
         return known.row
 
-    def _resource_id(self, token: str) -> str:
-        """Checks the signature once for each token; they live for an hour."""
+    async def _held(self, token: str) -> AgentToken:
+        """Checks a token once; those of keys live for an hour, resource tokens are looked at again now and then."""
         now = self._store.clock()
-        resource_id, until = self._tokens.get(token, ("", 0.0))
-        if until < now:
-            resource_id, until = attach.resource_of_token(self._keys, token, now)
+        held = self._tokens.get(token)
+        if held is None or held.until < now:
+            if token.startswith(attach.RESOURCE_PREFIX):
+                held = await self._store.read(lambda conn: attach.resource_of_resource_token(conn, token, now))
+            else:
+                held = attach.resource_of_token(self._keys, token, now)
             if len(self._tokens) >= TOKENS_KEPT:
                 self._tokens.clear()
-            self._tokens[token] = (resource_id, until)
-        return resource_id
+            self._tokens[token] = held
+        return held
 
     def forget(self, resource_id: str) -> None:
-        """The resource changed (revoked, drained): read it again."""
-        self._known.pop(resource_id, None)
+        """The resource or its tokens changed (joined, drained, revoked): read them again, from its next call on."""
+        if (known := self._known.pop(resource_id, None)) is not None:
+            known.dropped = True
+        self._tokens = {token: held for token, held in self._tokens.items() if held.resource_id != resource_id}
+        self._assigner.drop(resource_id)
 
     def on_commit(self, hints: Hints) -> None:
         """A wish for an agent may have been written while its next claim was on the way: it is not settled any more."""
@@ -97,11 +107,11 @@ class Desk:
 
     # ------------------------------------------------------------ hello and heartbeat
 
-    async def hello(self, resource_id: str, request: HelloRequest) -> HelloReply:
+    async def hello(self, resource_id: str, request: HelloRequest, *, by_key: bool = True) -> HelloReply:
         settings = self._settings
 
         def greet(tx: Tx) -> attach.Greeting:
-            greeting = attach.hello(tx, settings, resource_id, request)
+            greeting = attach.hello(tx, settings, resource_id, request, by_key=by_key)
             self._assigner.begin_session(resource_id, request.session)
             return greeting
 
@@ -127,20 +137,23 @@ class Desk:
 
     async def heartbeat(self, resource_id: str, request: HeartbeatRequest) -> dict[str, Any]:
         known = self._checked(resource_id, request.session)
-        desired, absent = await self._store.write(
+        beat = await self._store.write(
             lambda tx: attach.heartbeat(tx, self._settings, known.row, request, known.missed)
         )
-        known.missed = absent
+        known.missed = beat.absent
+        if known.row.mode != beat.mode:
+            known.row = replace(known.row, mode=beat.mode)
+            self._assigner.drop(resource_id)
         return {
             "lease_s": self._settings.lease_s,
-            "desired": desired,
-            "mode": known.row.mode,
+            "desired": beat.desired,
+            "mode": beat.mode,
             "server_time": self._store.clock(),
         }
 
     def _checked(self, resource_id: str, session: str) -> _Known:
-        known = self._known[resource_id]
-        if known.row.session != session:
+        known = self._known.get(resource_id)  # None: the resource changed while the call was read
+        if known is None or known.row.session != session:
             raise Problem("unknown_session", "Another session of this agent is known here.", hint="Say hello.")
         return known
 
@@ -155,7 +168,10 @@ class Desk:
 
     async def _sync(self, resource_id: str, request: SyncRequest) -> dict[str, Any]:
         known = self._checked(resource_id, request.session)
-        waits = request.claim is not None and request.claim.wait_s > 0
+        claim = request.claim
+        # A drained agent claims nothing. One that has not heard of being drained or resumed is told at once.
+        knows_mode = claim is None or (claim.max_n == 0) == (known.row.mode == "drain")
+        waits = claim is not None and claim.wait_s > 0 and knows_mode
         future: asyncio.Future[ClaimReply] | None = asyncio.get_running_loop().create_future() if waits else None
         settled = known.settled and not self._news.owes(resource_id)
         if future is not None and request.claim is not None and settled and not _says_something(request):
@@ -203,6 +219,8 @@ class Desk:
         self, tx: Tx, known: _Known, request: SyncRequest, future: "asyncio.Future[ClaimReply] | None"
     ) -> tuple[dict[str, Any], ParkedClaim | None]:
         row = known.row
+        if known.dropped:
+            raise Problem("unknown_session", "The resource has changed meanwhile.", hint="Say hello.")
         report = apply_report(tx, self._settings, row.id, request)
         offers = Offers()
         claim = request.claim

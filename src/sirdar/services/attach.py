@@ -4,6 +4,7 @@ import base64
 import hashlib
 import math
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
@@ -13,17 +14,22 @@ from sirdar.domain.ids import AttemptKey
 from sirdar.domain.outcome import Outcome, Reason
 from sirdar.domain.problems import Problem
 from sirdar.domain.states import AttemptState
+from sirdar.services.batch import Batch
 from sirdar.services.keys import Keys
 from sirdar.services.report import new_batch
 from sirdar.services.settings import Settings
+from sirdar.store import resource_tokens
 from sirdar.store import resources as resource_store
 from sirdar.store import tasks as task_store
 from sirdar.store.engine import Tx
 from sirdar.store.ids import new_id
+from sirdar.store.people import Conn
+from sirdar.store.resource_tokens import ResourceToken
 from sirdar.store.resources import ResourceRow
 from sirdar.store.tasks import Loaded
 from sirdar.wire.agent import (
     PROTOCOL_VERSIONS,
+    GoodbyeRequest,
     HeartbeatRequest,
     HelloRequest,
     JoinRequest,
@@ -33,6 +39,8 @@ from sirdar.wire.agent import (
 
 JOIN_PREFIX = "j1."
 AGENT_PREFIX = "a1."
+RESOURCE_PREFIX = "r1."
+RECHECK_S = 60.0  # another server of the same ledger may have revoked it
 CLOCK_SKEW_S = 300.0
 
 
@@ -69,7 +77,7 @@ def join(tx: Tx, request: JoinRequest) -> ResourceRow:
         raise Problem(
             "unauthenticated",
             "The join token is unknown, used, or older than 15 minutes.",
-            hint="Make a new one with 'sirdar resource create'.",
+            hint="Make a new one: sirdar resource join NAME.",
         )
     resource_store.set_public_key(tx, resource_id, request.public_key)
     row = resource_store.find_resource(tx.conn, resource_id)
@@ -77,13 +85,30 @@ def join(tx: Tx, request: JoinRequest) -> ResourceRow:
     return row
 
 
+def new_resource_token(tx: Tx, resource_id: str, *, label: str, lifetime_s: float | None) -> tuple[str, ResourceToken]:
+    """A token that attaches an agent without a key, as in a throw-away container: its text, which is kept nowhere, and its row."""
+    text = RESOURCE_PREFIX + secrets.token_urlsafe(32)
+    expires_at = None if lifetime_s is None else tx.now + lifetime_s
+    token = ResourceToken(new_id(), _hash(text), resource_id, label, tx.now, expires_at, None)
+    resource_tokens.insert(tx, token)
+    return text, token
+
+
+# ---------------------------------------------------------------- who calls
+
+
+def detached(detail: str = "The resource was revoked or deleted: this agent has no access any more.") -> Problem:
+    """What an agent is told that shall stop asking."""
+    return Problem("detached", detail, hint="Make a new token on the server: sirdar resource join NAME.")
+
+
 def check_signature(row: ResourceRow | None, request: TokenRequest, now: float) -> None:
-    """Raises Problem unless the request is signed, now, by the key that joined as that resource."""
-    refused = Problem(
-        "unauthenticated", "No agent with that key is attached here.", hint="Join again with a new token."
-    )
+    """Raises Problem unless the request is signed, now, by the key that joined as that resource.
+
+    ``detached`` where asking again would change nothing: the resource is no more, or another key has joined as it since.
+    """
     if row is None or row.public_key is None or row.revoked_at is not None:
-        raise refused
+        raise detached()
     if abs(now - request.at) > CLOCK_SKEW_S:
         raise Problem(
             "unauthenticated",
@@ -95,24 +120,55 @@ def check_signature(row: ResourceRow | None, request: TokenRequest, now: float) 
         key = Ed25519PublicKey.from_public_bytes(_unbase64(row.public_key))
         key.verify(_unbase64(request.signature), text.encode())
     except (InvalidSignature, ValueError):
-        raise refused from None
+        raise detached("The resource has another key by now: another machine has joined as it.") from None
 
 
-def agent_token(keys: Keys, resource_id: str, expires_at: float) -> str:
-    """A short-lived bearer token of an agent: no row; dead when the resource is revoked."""
-    text = f"{resource_id}:{math.floor(expires_at)}"
+@dataclass(frozen=True, slots=True)
+class AgentToken:
+    """A token that holds until ``until``. ``key``: the print of the key that it was made for; None: a resource token."""
+
+    resource_id: str
+    until: float
+    key: str | None
+
+
+def key_print(public_key: str | None) -> str:
+    """Few characters that tell one key from another; empty where there is none."""
+    return _hash(public_key)[:12] if public_key else ""
+
+
+def agent_token(keys: Keys, resource_id: str, expires_at: float, public_key: str | None = None) -> str:
+    """A short-lived bearer token of an agent: no row; dead when the resource is revoked, or another key joins as it."""
+    text = f"{resource_id}:{math.floor(expires_at)}:{key_print(public_key)}"
     return f"{AGENT_PREFIX}{text}.{keys.sign('agent', text)}"
 
 
-def resource_of_token(keys: Keys, token: str, now: float) -> tuple[str, float]:
-    """The resource id in a valid agent token, and until when it holds. Raises Problem."""
+def resource_of_token(keys: Keys, token: str, now: float) -> AgentToken:
+    """What a valid agent token says. Raises Problem."""
     text, _, signature = token.removeprefix(AGENT_PREFIX).partition(".")
     if not token.startswith(AGENT_PREFIX) or not keys.checks("agent", text, signature):
-        raise Problem("unauthenticated", "This is not an agent's token.")
-    resource_id, _, expires = text.partition(":")
+        raise Problem(
+            "unauthenticated",
+            "This is not an agent's token.",
+            hint="A machine is attached by a token of its resource: sirdar resource create, or sirdar resource token.",
+        )
+    resource_id, expires, key = [*text.split(":"), ""][:3]  # earlier releases' named no key: it is asked for anew
     if float(expires) < now:
         raise Problem("token_expired", "The agent's token has expired; ask for a new one.")
-    return resource_id, float(expires)
+    return AgentToken(resource_id, float(expires), key)
+
+
+def resource_of_resource_token(conn: Conn, token: str, now: float) -> AgentToken:
+    """What a resource token attaches to, and until when that need not be asked again. Raises Problem."""
+    row = resource_tokens.by_hash(conn, _hash(token))
+    if row is None or row.revoked_at is not None:
+        raise detached("The resource token is unknown or was revoked.")
+    if row.expires_at is not None and row.expires_at < now:
+        raise detached("The resource token has expired.")
+    return AgentToken(row.resource_id, min(row.expires_at or math.inf, now + RECHECK_S), None)
+
+
+# ---------------------------------------------------------------- sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +180,22 @@ class Greeting:
     desired: dict[str, str]
 
 
-def hello(tx: Tx, settings: Settings, resource_id: str, request: HelloRequest) -> Greeting:
-    """Begin a session, and compare: what the agent does not own any more is lost, what it should not own it forgets."""
+def hello(tx: Tx, settings: Settings, resource_id: str, request: HelloRequest, *, by_key: bool = True) -> Greeting:
+    """Begin a session, and compare: what the agent does not own any more is lost, what it should not own it forgets.
+
+    A resource has one agent at a time. A new life of an agent on its own home takes the place of the one before; an agent
+    that was replaced, and one that has only a resource token (``by_key`` False), wait until the other's lease is over.
+    """
     common = set(request.protocols) & set(PROTOCOL_VERSIONS)
     row = resource_store.find_resource(tx.conn, resource_id)
     if row is None or row.revoked_at is not None:
-        raise Problem("unauthenticated", "The resource is not attached here any more.")
+        raise detached()
+    if row.session not in (None, request.session) and (request.renews or not by_key) and _is_held(row, tx.now):
+        raise Problem(
+            "attached_elsewhere",
+            f"Another agent is attached as {row.name}.",
+            hint="It is let in when the other has ended. Make a resource for each agent: sirdar resource create.",
+        )
     if not common:
         raise Problem(
             "conflict",
@@ -144,19 +210,34 @@ def hello(tx: Tx, settings: Settings, resource_id: str, request: HelloRequest) -
         capabilities=request.capabilities.model_dump(),
         agent_version=request.agent_version,
         lease_s=settings.lease_s,
+        load=request.load,
     )
     desired = _reconcile(tx, settings, row, request.owned, lost=lambda loaded: not renewed)
     tx.hints.queue = True
     return Greeting(row, max(common), desired)
 
 
-def heartbeat(
-    tx: Tx, settings: Settings, row: ResourceRow, request: HeartbeatRequest, missed: set[AttemptKey]
-) -> tuple[dict[str, str], set[AttemptKey]]:
+def _is_held(row: ResourceRow, now: float) -> bool:
+    return row.unreachable_since is None and row.lease_until is not None and row.lease_until > now
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a heartbeat decided. ``mode``: as the ledger has it now, whichever server was asked to change it."""
+
+    desired: dict[str, str]
+    absent: set[AttemptKey]
+    mode: str
+
+
+def heartbeat(tx: Tx, settings: Settings, row: ResourceRow, request: HeartbeatRequest, missed: set[AttemptKey]) -> Beat:
     """Renew the lease and compare. An attempt that two heartbeats in a row do not name is lost: one may cross an accept.
 
-    ``missed``: what the heartbeat before did not name. Returns the wishes and what this one did not name.
+    ``missed``: what the heartbeat before did not name; ``absent``: what this one does not. Raises Problem ``detached``.
     """
+    found = resource_store.find_resource(tx.conn, row.id)
+    if found is None or found.revoked_at is not None:
+        raise detached()
     resource_store.renew_lease(tx, row.id, lease_s=settings.lease_s, load=request.load)
     live = task_store.live_attempts_of_resource(tx.conn, row.id)
     named = {owned.key for owned in request.owned}
@@ -166,7 +247,38 @@ def heartbeat(
         if key.text not in named and loaded.attempt.state is not AttemptState.OFFERED
     }
     desired = _reconcile(tx, settings, row, request.owned, lost=lambda loaded: loaded.attempt.key in missed)
-    return desired, absent
+    return Beat(desired, absent, found.mode)
+
+
+def goodbye(tx: Tx, settings: Settings, row: ResourceRow, request: GoodbyeRequest) -> None:
+    """The agent has ended its programs and goes: its tasks are tried elsewhere at once. ``leave``: for ever."""
+    if row.session != request.session and not request.leave:
+        return
+    give_back(tx, settings, row.id, Outcome(Reason.PREEMPTED, f"The agent on {row.name} was stopped"))
+    resource_store.end_session(tx, row.id)
+    if request.leave:
+        resource_store.revoke(tx, row.id)
+
+
+def give_back(tx: Tx, settings: Settings, resource_id: str, outcome: Outcome) -> None:
+    """Whatever the resource has is ended so, and returns to the queue where it may be tried again."""
+    live = task_store.live_attempts_of_resource(tx.conn, resource_id)
+    if not live:
+        return
+    batch = new_batch(tx, settings)
+    batch.load(live)
+    _end_all(batch, live.items(), outcome, outcome)
+    batch.flush()
+    tx.hints.queue = True
+
+
+def _end_all(batch: Batch, gone: Iterable[tuple[AttemptKey, Loaded]], ended: Outcome, withdrawn: Outcome) -> None:
+    """``ended`` for what was accepted, ``withdrawn`` for what was only offered."""
+    for key, loaded in gone:
+        if loaded.attempt.state is AttemptState.OFFERED:
+            batch.withdraw_offer(key, withdrawn)
+        else:
+            batch.end(key, ended, {"ended_at": batch.tx.now, "reported_at": batch.tx.now})
 
 
 def _reconcile(  # type: ignore[no-untyped-def]
@@ -184,11 +296,8 @@ def _reconcile(  # type: ignore[no-untyped-def]
         for key in back:
             batch.recover(key)
         outcome = Outcome(Reason.AGENT_LOST, f"The agent on {row.name} does not know the task any more")
-        for key, loaded in gone.items():
-            if loaded.attempt.state is AttemptState.OFFERED:
-                batch.withdraw_offer(key, Outcome(Reason.OFFER_EXPIRED, "The agent began a new session"))
-            else:
-                batch.end(key, outcome, {"ended_at": tx.now, "reported_at": tx.now})
+        withdrawn = Outcome(Reason.OFFER_EXPIRED, "The agent began a new session")
+        _end_all(batch, gone.items(), outcome, withdrawn)
         batch.flush()
         tx.hints.queue = True
     return desired

@@ -1,12 +1,32 @@
-"""Resources as people see them."""
+"""Resources as people see and keep them: made, renamed, drained, revoked, deleted.
 
+Until resources are shared with users and groups, whoever attaches a machine is sent everybody's jobs: so that is for
+administrators.
+"""
+
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
+from sirdar.domain.outcome import Outcome, Reason
+from sirdar.domain.people import Caller, Scope
+from sirdar.domain.problems import Problem
 from sirdar.domain.states import AttemptState
+from sirdar.services import access, attach, audit, tokens
 from sirdar.services.context import Services
+from sirdar.services.settings import Settings
+from sirdar.store import resource_tokens
 from sirdar.store import resources as resource_store
-from sirdar.store.people import Conn
+from sirdar.store.engine import Tx
+from sirdar.store.people import Conn, user_by_id
+from sirdar.store.resource_tokens import ResourceToken
 from sirdar.store.resources import ResourceRow
+from sirdar.wire.agent import GoodbyeRequest
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+LONGEST_LOST_AFTER_S = 30 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,10 +34,23 @@ class ResourceView:
     """A resource, whether it can be reached and since when, and what it does now."""
 
     row: ResourceRow
-    state: str  # online, unreachable, draining or offline (never seen)
+    state: str  # online, unreachable, draining, offline (no agent) or revoked
     since: float | None
     running: int
     accepted: int
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NewJoin:
+    """What lets one machine join, once."""
+
+    row: ResourceRow
+    token: str
+    expires_at: float
+
+
+# ---------------------------------------------------------------- looking
 
 
 async def list_resources(services: Services) -> list[ResourceView]:
@@ -25,17 +58,221 @@ async def list_resources(services: Services) -> list[ResourceView]:
 
 
 def views_now(conn: Conn) -> list[ResourceView]:
-    """Every attached resource, by name."""
+    """Every resource that has not been deleted, by name."""
     counts = resource_store.live_counts(conn)
-    return [_view(row, counts.get(row.id, {})) for row in resource_store.list_resources(conn)]
+    return [_view(conn, row, counts.get(row.id, {})) for row in resource_store.list_with_revoked(conn)]
 
 
-def _view(row: ResourceRow, counts: dict[str, int]) -> ResourceView:
+async def show(services: Services, ref: str) -> ResourceView:
+    """One of them, by name or id. Raises Problem ``not_found``."""
+
+    def read(conn: Conn) -> ResourceView:
+        row = named(conn, ref)
+        return _view(conn, row, resource_store.live_counts(conn).get(row.id, {}))
+
+    return await services.store.read(read)
+
+
+def named(conn: Conn, ref: str) -> ResourceRow:
+    """The resource of that name or id. Raises Problem ``not_found``."""
+    row = resource_store.find_resource_by_name(conn, ref)
+    if row is None and ref.isascii() and ref.isalnum():
+        row = resource_store.find_resource(conn, ref)
+    if row is None or row.deleted_at is not None:
+        raise Problem("not_found", f"There is no resource {ref[:80]}.", hint="GET /api/resources lists them.")
+    return row
+
+
+def _view(conn: Conn, row: ResourceRow, counts: dict[str, int]) -> ResourceView:
     busy = (AttemptState.STAGING_IN, AttemptState.RUNNING, AttemptState.STAGING_OUT)
     running = sum(counts.get(state.value, 0) for state in busy)
     accepted = counts.get(AttemptState.ACCEPTED.value, 0)
+    owner = user_by_id(conn, row.owner_id)
+    state, since = _state(row)
+    return ResourceView(row, state, since, running, accepted, owner.name if owner else "")
+
+
+def _state(row: ResourceRow) -> tuple[str, float | None]:
+    if row.revoked_at is not None:
+        return "revoked", row.revoked_at
     if row.session is None:
-        return ResourceView(row, "offline", None, running, accepted)
+        return "offline", row.seen_at
     if row.unreachable_since is not None:
-        return ResourceView(row, "unreachable", row.unreachable_since, running, accepted)
-    return ResourceView(row, "draining" if row.mode == "drain" else "online", row.seen_at, running, accepted)
+        return "unreachable", row.unreachable_since
+    return ("draining" if row.mode == "drain" else "online"), row.seen_at
+
+
+# ---------------------------------------------------------------- keeping
+
+
+async def create(services: Services, caller: Caller, name: str, lost_after_s: float | None) -> NewJoin:
+    """A new resource of the caller's, and what lets its machine join. Raises Problem."""
+    access.require_admin(caller)
+    _check({"name": name, "lost_after_s": lost_after_s})
+
+    def make(tx: Tx) -> NewJoin:
+        _check_free(tx.conn, name)
+        resource_id, token = attach.create_resource(tx, services.settings, name=name, owner_id=caller.user_id)
+        if lost_after_s is not None:
+            resource_store.change(tx, resource_id, {"lost_after_s": lost_after_s})
+        audit.record(tx, caller, "resource.create", f"resource:{name}")
+        return _joining(tx, services.settings, resource_id, token)
+
+    return await services.store.write(make)
+
+
+async def new_join(services: Services, caller: Caller, ref: str) -> NewJoin:
+    """Another machine (or the same one again) may join as the resource; the key of the one before is worthless then."""
+
+    def make(tx: Tx) -> NewJoin:
+        row = _own(tx.conn, caller, ref, but_embedded=True)
+        token = attach.new_join_token(tx, services.settings, row.id)
+        audit.record(tx, caller, "resource.join", f"resource:{row.name}")
+        return _joining(tx, services.settings, row.id, token)
+
+    return await services.store.write(make)
+
+
+def _joining(tx: Tx, settings: Settings, resource_id: str, token: str) -> NewJoin:
+    row = resource_store.find_resource(tx.conn, resource_id)
+    assert row is not None
+    return NewJoin(row, token, tx.now + settings.join_token_s)
+
+
+async def change(services: Services, caller: Caller, ref: str, values: Mapping[str, Any]) -> ResourceRow:
+    """Set ``name``, ``mode`` (active or drain) or ``lost_after_s``. The agent hears of it with its next call."""
+    _check(values)
+
+    def write(tx: Tx) -> ResourceRow:
+        row = _own(tx.conn, caller, ref, but_embedded="name" in values)
+        if values.get("name", row.name) != row.name:
+            _check_free(tx.conn, values["name"])
+        resource_store.change(tx, row.id, dict(values))
+        audit.record(tx, caller, "resource.change", f"resource:{row.name}", **values)
+        tx.hints.queue = True
+        return row
+
+    return await services.store.write(write)
+
+
+async def revoke(services: Services, caller: Caller, ref: str) -> ResourceRow:
+    """End the agent's access at once; what runs there is tried again elsewhere. Name and settings stay."""
+    return await services.store.write(partial(_revoke, services=services, caller=caller, ref=ref))
+
+
+async def delete(services: Services, caller: Caller, ref: str) -> ResourceRow:
+    """Revoke it, and free its name. What ran there still says so."""
+
+    def write(tx: Tx) -> ResourceRow:
+        row = _revoke(tx, services=services, caller=caller, ref=ref)
+        resource_store.delete(tx, row.id)
+        audit.record(tx, caller, "resource.delete", f"resource:{row.name}")
+        return row
+
+    return await services.store.write(write)
+
+
+def _revoke(tx: Tx, *, services: Services, caller: Caller, ref: str) -> ResourceRow:
+    row = _own(tx.conn, caller, ref, but_embedded=True)
+    outcome = Outcome(Reason.AGENT_LOST, f"{row.name} was detached from the server by {caller.name}")
+    attach.give_back(tx, services.settings, row.id, outcome)
+    resource_store.revoke(tx, row.id)
+    audit.record(tx, caller, "resource.revoke", f"resource:{row.name}")
+    return row
+
+
+# ---------------------------------------------------------------- tokens of resources
+
+
+async def new_token(
+    services: Services, caller: Caller, ref: str, *, label: str, lifetime_s: float | None
+) -> tuple[ResourceRow, str, ResourceToken]:
+    """A token that attaches an agent without a home: the resource, the token's text, its row. It ends a revocation."""
+    tokens.check(tokens.TokenRequest(label=label, lifetime_s=lifetime_s))
+
+    def make(tx: Tx) -> tuple[ResourceRow, str, ResourceToken]:
+        row = _own(tx.conn, caller, ref, but_embedded=True)
+        resource_store.change(tx, row.id, {"revoked_at": None})
+        text, token = attach.new_resource_token(tx, row.id, label=label, lifetime_s=lifetime_s)
+        audit.record(tx, caller, "resource.token", f"resource:{row.name}", label=label, id=token.id)
+        return row, text, token
+
+    return await services.store.write(make)
+
+
+async def list_tokens(services: Services, caller: Caller, ref: str) -> list[ResourceToken]:
+    """Those that still attach an agent."""
+    now = services.store.clock()
+    return await services.store.read(lambda conn: resource_tokens.of_resource(conn, _own(conn, caller, ref).id, now))
+
+
+async def revoke_token(services: Services, caller: Caller, ref: str, token_id: str) -> ResourceRow:
+    """The agent that is attached by it has no access any more. Raises Problem ``not_found``."""
+
+    def write(tx: Tx) -> ResourceRow:
+        row = _own(tx.conn, caller, ref)
+        if not resource_tokens.revoke(tx, row.id, token_id):
+            raise Problem("not_found", f"{row.name} has no token {token_id[:80]} that works.")
+        audit.record(tx, caller, "resource.token_revoke", f"resource:{row.name}", id=token_id)
+        return row
+
+    return await services.store.write(write)
+
+
+# ---------------------------------------------------------------- what the machine's own owner does
+
+
+def goodbye(tx: Tx, settings: Settings, row: ResourceRow, request: GoodbyeRequest) -> None:
+    """The agent goes, or leaves for ever."""
+    attach.goodbye(tx, settings, row, request)
+    if request.leave:
+        audit.record(tx, None, "resource.leave", f"resource:{row.name}")
+
+
+def change_mode(tx: Tx, row: ResourceRow, mode: str) -> None:
+    """Drain or resume, asked for on the machine itself."""
+    resource_store.set_mode(tx, row.id, mode)
+    audit.record(tx, None, "resource.change", f"resource:{row.name}", mode=mode)
+    tx.hints.queue = True
+
+
+# ---------------------------------------------------------------- rules
+
+
+def _own(conn: Conn, caller: Caller, ref: str, *, but_embedded: bool = False) -> ResourceRow:
+    """The resource that the caller may change. Raises Problem."""
+    row = named(conn, ref)
+    if not caller.administers:
+        if caller.user_id != row.owner_id:
+            raise Problem("forbidden", f"Only its owner and administrators change the resource {row.name}.")
+        access.require_scope(caller, Scope.ALL)
+    if but_embedded and row.embedded:
+        raise Problem(
+            "conflict",
+            f"{row.name} is the machine of the server itself: its agent is started with the server.",
+            hint="To run nothing there: sirdar up --slots 0, or drain it.",
+        )
+    return row
+
+
+def _check(values: Mapping[str, Any]) -> None:
+    if "name" in values and not NAME.fullmatch(values["name"]):
+        raise Problem(
+            "invalid_field",
+            f"{values['name'][:80]!r} cannot be a resource's name.",
+            field="name",
+            expected="up to 64 letters, digits, dots, dashes and underscores, a letter or digit first",
+        )
+    lost_after_s = values.get("lost_after_s")
+    if lost_after_s is not None and not 0 < lost_after_s <= LONGEST_LOST_AFTER_S:
+        raise Problem(
+            "invalid_field",
+            f"{lost_after_s:g} s is no time after which an agent is lost.",
+            field="lostAfterS",
+            expected="seconds, more than 0 and at most 2592000 (30 days)",
+        )
+
+
+def _check_free(conn: Conn, name: str) -> None:
+    if resource_store.find_resource_by_name(conn, name):
+        raise Problem("already_exists", f"There is a resource {name} already.", field="name")

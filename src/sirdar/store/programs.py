@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sirdar.store.hot import Hot
-from sirdar.store.tables import app_secrets, apps, jobs, users, versions
+from sirdar.store.tables import app_secrets, apps, group_members, jobs, users, versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,30 +28,47 @@ class OfferedRow:
     version_id: str
     owner: str
     alias: str
+    app_owner: str
+    groups: str | None  # joined by commas
 
 
-_COMMON = (
-    sa.select(
-        jobs.c.id,
-        jobs.c.inputs_json,
-        jobs.c.overrides_json,
-        jobs.c.debug,
-        jobs.c.many,
-        jobs.c.code_version,
-        jobs.c.code_files_json,
-        jobs.c.app_id,
-        versions.c.digest,
-        versions.c.id,
-        users.c.name,
-        apps.c.alias,
+_author = users.alias()
+
+
+def _common(joined: str) -> "sa.Select[Any]":
+    """``joined``: the dialect's function that joins texts. An owner's policy on a resource may speak of groups."""
+    groups = (
+        sa.select(getattr(sa.func, joined)(group_members.c.group_name, sa.text("','")))
+        .where(group_members.c.user_id == jobs.c.owner_id)
+        .scalar_subquery()
     )
-    .join(versions, versions.c.id == jobs.c.version_id)
-    .join(users, users.c.id == jobs.c.owner_id)
-    .join(apps, apps.c.id == jobs.c.app_id)
-)
+    return (
+        sa.select(
+            jobs.c.id,
+            jobs.c.inputs_json,
+            jobs.c.overrides_json,
+            jobs.c.debug,
+            jobs.c.many,
+            jobs.c.code_version,
+            jobs.c.code_files_json,
+            jobs.c.app_id,
+            versions.c.digest,
+            versions.c.id,
+            users.c.name,
+            apps.c.alias,
+            _author.c.name,
+            groups,
+        )
+        .join(versions, versions.c.id == jobs.c.version_id)
+        .join(users, users.c.id == jobs.c.owner_id)
+        .join(apps, apps.c.id == jobs.c.app_id)
+        .join(_author, _author.c.id == apps.c.owner_id)
+    )
+
+
 _OFFERED = Hot(
-    _COMMON.where(sa.text("jobs.id IN (SELECT value FROM json_each(:ids))")),
-    _COMMON.where(sa.text("jobs.id IN (SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))")),
+    _common("group_concat").where(sa.text("jobs.id IN (SELECT value FROM json_each(:ids))")),
+    _common("string_agg").where(sa.text("jobs.id IN (SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))")),
 )
 _PROGRAM = sa.select(versions.c.document_json, versions.c.files_json).where(versions.c.id == sa.bindparam("id"))
 

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from sirdar.store.engine import Tx
 from sirdar.store.hot import Hot
-from sirdar.store.tables import attempts, jobs, join_tokens, resources
+from sirdar.store.tables import attempts, jobs, join_tokens, resource_tokens, resources
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,8 @@ class ResourceRow:
     unreachable_since: float | None
     lost_after_s: float
     revoked_at: float | None
+    created_at: float
+    deleted_at: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ _COLUMNS = (
     resources.c.unreachable_since,
     resources.c.lost_after_s,
     resources.c.revoked_at,
+    resources.c.created_at,
+    resources.c.deleted_at,
 )
 
 
@@ -75,12 +79,21 @@ def find_resource(conn: Connection, resource_id: str) -> ResourceRow | None:
 
 
 def find_resource_by_name(conn: Connection, name: str) -> ResourceRow | None:
-    row = conn.execute(sa.select(*_COLUMNS).where(resources.c.name == name)).first()
+    """The resource that has the name now."""
+    query = sa.select(*_COLUMNS).where(resources.c.name == name, resources.c.deleted_at.is_(None))
+    row = conn.execute(query).first()
     return _row(row) if row else None
 
 
 def list_resources(conn: Connection) -> list[ResourceRow]:
+    """Those that may run tasks."""
     query = sa.select(*_COLUMNS).where(resources.c.revoked_at.is_(None)).order_by(resources.c.name)
+    return [_row(row) for row in conn.execute(query)]
+
+
+def list_with_revoked(conn: Connection) -> list[ResourceRow]:
+    """All that have not been deleted, by name."""
+    query = sa.select(*_COLUMNS).where(resources.c.deleted_at.is_(None)).order_by(resources.c.name)
     return [_row(row) for row in conn.execute(query)]
 
 
@@ -135,12 +148,21 @@ def joined_with(conn: Connection, token_hash: str, public_key: str) -> ResourceR
 
 def set_public_key(tx: Tx, resource_id: str, public_key: str) -> None:
     tx.conn.execute(
-        sa.update(resources).where(resources.c.id == resource_id).values(public_key=public_key, session=None)
+        sa.update(resources)
+        .where(resources.c.id == resource_id)
+        .values(public_key=public_key, session=None, revoked_at=None)
     )
 
 
 def begin_session(
-    tx: Tx, resource_id: str, *, session: str, capabilities: dict[str, Any], agent_version: str, lease_s: float
+    tx: Tx,
+    resource_id: str,
+    *,
+    session: str,
+    capabilities: dict[str, Any],
+    agent_version: str,
+    lease_s: float,
+    load: dict[str, float] | None = None,
 ) -> None:
     tx.conn.execute(
         sa.update(resources)
@@ -148,6 +170,7 @@ def begin_session(
         .values(
             session=session,
             capabilities_json=json.dumps(capabilities),
+            load_json=json.dumps(load or {}),
             agent_version=agent_version,
             seen_at=tx.now,
             lease_until=tx.now + lease_s,
@@ -208,6 +231,32 @@ def lost_resources(conn: Connection, now: float) -> list[ResourceRow]:
 
 def set_mode(tx: Tx, resource_id: str, mode: str) -> None:
     tx.conn.execute(sa.update(resources).where(resources.c.id == resource_id).values(mode=mode))
+
+
+def end_session(tx: Tx, resource_id: str) -> None:
+    """Its agent went away by itself: nobody waits for it."""
+    values = {"session": None, "lease_until": None, "unreachable_since": None, "seen_at": tx.now}
+    tx.conn.execute(sa.update(resources).where(resources.c.id == resource_id).values(**values))
+
+
+def change(tx: Tx, resource_id: str, values: dict[str, Any]) -> None:
+    """Set ``name``, ``mode``, ``lost_after_s`` or ``revoked_at``."""
+    if values:
+        tx.conn.execute(sa.update(resources).where(resources.c.id == resource_id).values(**values))
+
+
+def revoke(tx: Tx, resource_id: str) -> None:
+    """The key is nobody's any more, and neither are the tokens."""
+    values = {"revoked_at": tx.now, "public_key": None, "session": None, "lease_until": None, "unreachable_since": None}
+    tx.conn.execute(sa.update(resources).where(resources.c.id == resource_id).values(**values))
+    tx.conn.execute(sa.delete(join_tokens).where(join_tokens.c.resource_id == resource_id))
+    live = (resource_tokens.c.resource_id == resource_id, resource_tokens.c.revoked_at.is_(None))
+    tx.conn.execute(sa.update(resource_tokens).where(*live).values(revoked_at=tx.now))
+
+
+def delete(tx: Tx, resource_id: str) -> None:
+    """After ``revoke``. The row stays for the sake of what ran there; the name is free."""
+    tx.conn.execute(sa.update(resources).where(resources.c.id == resource_id).values(deleted_at=tx.now))
 
 
 def live_counts(conn: Connection) -> dict[str, dict[str, int]]:

@@ -61,10 +61,12 @@ class Capabilities(Wire):
     cpus: int
     memory_bytes: int
     gpus: int = 0
-    disk_bytes: int = 0
+    gpu_names: list[str] = Field(default_factory=list)
+    disk_bytes: int = Field(0, description="free when the agent started")
     slots: int = Field(description="tasks of one cpu that may run side by side")
     executors: list[str] = Field(default_factory=lambda: ["process"])
     platform: str = ""
+    system: str = Field("", description="the operating system as its maker calls it")
     hostname: str = ""
     python: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
@@ -83,6 +85,8 @@ class HelloRequest(Wire):
     session: str = Field(description="one life of the agent's process")
     capabilities: Capabilities
     owned: list[OwnedAttempt] = Field(default_factory=list)
+    load: dict[str, float] = Field(default_factory=dict)
+    renews: bool = Field(False, description="this session has said hello before")
 
 
 class HelloReply(Wire):
@@ -239,8 +243,10 @@ class OfferedJob(Wire):
     program: str = Field(description="digest of the program, a key of ``programs``")
     inputs: dict[str, Any] = Field(default_factory=dict)
     resources: dict[str, Any] = Field(default_factory=dict)
-    owner: str = ""
+    owner: str = Field("", description="who submitted it, by name")
+    groups: str = Field("", description="the owner's groups, with commas between")
     app: str = ""
+    app_owner: str = ""
     debug: bool = False
     code_version: str = ""
     files: list[tuple[str, str, int, int]] | None = Field(
@@ -281,7 +287,10 @@ class HeartbeatRequest(Wire):
 
     session: str
     owned: list[OwnedAttempt]
-    load: dict[str, float] = Field(default_factory=dict)
+    load: dict[str, float] = Field(
+        default_factory=dict,
+        description="load_1m, cpus_free, memory_free_bytes, disk_free_bytes, slots_free: those that the system tells",
+    )
 
 
 class HeartbeatReply(Wire):
@@ -289,6 +298,22 @@ class HeartbeatReply(Wire):
     desired: dict[str, str] = Field(description="key -> run | cancel | forget, for every owned attempt")
     mode: Literal["active", "drain"] = "active"
     server_time: float
+
+
+# ---------------------------------------------------------------- the agent's owner
+
+
+class GoodbyeRequest(Wire):
+    """``POST /agent/v1/goodbye``: the agent's programs are ended, and it goes. ``leave``: its key shall be worth nothing."""
+
+    session: str
+    leave: bool = False
+
+
+class ModeRequest(Wire):
+    """``POST /agent/v1/mode``: take nothing new, or take work again."""
+
+    mode: Literal["active", "drain"]
 
 
 # ---------------------------------------------------------------- variables shared by the tasks of one job

@@ -1,13 +1,13 @@
 """Renews the lease and compares with the server what both believe of each attempt."""
 
 import asyncio
-import os
-import sys
+from collections.abc import Callable
 
 from sirdar.agent.attempts import Attempts
 from sirdar.agent.events import get_logger
 from sirdar.agent.exchange import Exchange
 from sirdar.agent.link import Link, LinkError, UnknownSession
+from sirdar.agent.probe import load
 from sirdar.agent.settings import Settings
 from sirdar.wire.agent import HeartbeatRequest
 
@@ -17,9 +17,12 @@ DEFAULT_S = 15.0
 
 
 class HeartbeatLoop:
-    """A beat that fails is not repeated: the next one says the same."""
+    """A beat that fails is not repeated: the next one says the same. ``tell`` hears why; empty: it was answered."""
 
-    def __init__(self, settings: Settings, link: Link, exchange: Exchange, attempts: Attempts) -> None:
+    def __init__(
+        self, settings: Settings, link: Link, exchange: Exchange, attempts: Attempts, tell: Callable[[str], None]
+    ) -> None:
+        self._tell = tell
         self._settings = settings
         self._link = link
         self._exchange = exchange
@@ -32,20 +35,17 @@ class HeartbeatLoop:
             await asyncio.sleep(self._settings.heartbeat_s or told_s)
             try:
                 await self._beat()
+                self._tell("")
             except UnknownSession:
                 await self._exchange.hello()
             except LinkError as error:
                 log.warning("heartbeat_failed", error=str(error))
+                self._tell(f"the server cannot be reached: {error}")
 
     async def _beat(self) -> None:
-        request = HeartbeatRequest(session=self._exchange.session, owned=self._attempts.owned(), load=load())
+        request = HeartbeatRequest(
+            session=self._exchange.session, owned=self._attempts.owned(), load=load(self._settings, self._attempts)
+        )
         reply = await self._link.heartbeat(request)
         self._exchange.mode = reply.mode
         await self._exchange.carry_out(reply.desired)
-
-
-def load() -> dict[str, float]:
-    """How busy the machine is."""
-    if sys.platform == "win32":
-        return {}
-    return {"load_1m": os.getloadavg()[0]}

@@ -95,5 +95,42 @@ def resources() -> Request:
     return Request("GET", "/api/resources")
 
 
+def resource(ref: str) -> Request:
+    return Request("GET", f"/api/resources/{piece(ref)}")
+
+
+def create_resource(name: str, lost_after_s: float | None = None) -> Request:
+    return Request("POST", "/api/resources", json=without_none({"name": name, "lostAfterS": lost_after_s}))
+
+
+def change_resource(ref: str, changes: dict[str, Any]) -> Request:
+    return Request("PATCH", f"/api/resources/{piece(ref)}", json=without_none(changes), repeatable=True)
+
+
+def join_resource(ref: str) -> Request:
+    return Request("POST", f"/api/resources/{piece(ref)}/join")
+
+
+def revoke_resource(ref: str) -> Request:
+    return Request("POST", f"/api/resources/{piece(ref)}/revoke")
+
+
+def delete_resource(ref: str) -> Request:
+    return Request("DELETE", f"/api/resources/{piece(ref)}")
+
+
+def resource_tokens(ref: str) -> Request:
+    return Request("GET", f"/api/resources/{piece(ref)}/tokens")
+
+
+def create_resource_token(ref: str, label: str | None = None, lifetime_s: float | None = None) -> Request:
+    body = without_none({"label": label, "lifetime": lifetime_s})
+    return Request("POST", f"/api/resources/{piece(ref)}/tokens", json=body)
+
+
+def revoke_resource_token(ref: str, token_id: str) -> Request:
+    return Request("DELETE", f"/api/resources/{piece(ref)}/tokens/{piece(token_id)}")
+
+
 def health() -> Request:
     return Request("GET", "/healthz", timeout_s=10.0)

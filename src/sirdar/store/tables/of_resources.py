@@ -1,6 +1,6 @@
-"""Attached machines, and the tokens with which they join."""
+"""Attached machines, the tokens with which they join, and those that attach throw-away ones."""
 
-from sqlalchemy import CheckConstraint, Column, Float, ForeignKey, Integer, Table, Text
+from sqlalchemy import CheckConstraint, Column, Float, ForeignKey, Index, Integer, Table, Text, text
 
 from sirdar.store.tables.base import cascade, metadata
 
@@ -8,7 +8,7 @@ resources = Table(
     "resources",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("name", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
     Column("owner_id", Text, ForeignKey("users.id"), nullable=False),
     Column("embedded", Integer, nullable=False, server_default="0"),  # the machine of the server, with shared blobs
     Column("public_key", Text),  # null until joined
@@ -22,7 +22,15 @@ resources = Table(
     Column("unreachable_since", Float),
     Column("lost_after_s", Float, nullable=False),
     Column("created_at", Float, nullable=False),
-    Column("revoked_at", Float),
+    Column("revoked_at", Float),  # its agent has no access until somebody joins again
+    Column("deleted_at", Float),  # kept for the jobs that ran there; its name is free
+    Index(
+        "resources_name",
+        "name",
+        unique=True,
+        sqlite_where=text("deleted_at IS NULL"),
+        postgresql_where=text("deleted_at IS NULL"),
+    ),
     CheckConstraint("mode IN ('active', 'drain')", name="mode"),
 )
 
@@ -33,4 +41,16 @@ join_tokens = Table(
     Column("resource_id", Text, cascade("resources.id"), nullable=False),
     Column("expires_at", Float, nullable=False),
     Column("used_at", Float),
+)
+
+resource_tokens = Table(
+    "resource_tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("token_hash", Text, nullable=False, unique=True),
+    Column("resource_id", Text, cascade("resources.id"), nullable=False, index=True),
+    Column("label", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float),
+    Column("revoked_at", Float),
 )

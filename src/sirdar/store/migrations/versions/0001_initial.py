@@ -268,11 +268,20 @@ def upgrade() -> None:
         sa.Column("lost_after_s", sa.Float(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.Column("revoked_at", sa.Float(), nullable=True),
+        sa.Column("deleted_at", sa.Float(), nullable=True),
         sa.CheckConstraint("mode IN ('active', 'drain')", name=op.f("ck_resources_mode")),
         sa.ForeignKeyConstraint(["owner_id"], ["users.id"], name=op.f("fk_resources_owner_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_resources")),
-        sa.UniqueConstraint("name", name=op.f("uq_resources_name")),
     )
+    with op.batch_alter_table("resources", schema=None) as batch_op:
+        batch_op.create_index(
+            "resources_name",
+            ["name"],
+            unique=True,
+            sqlite_where=sa.text("deleted_at IS NULL"),
+            postgresql_where=sa.text("deleted_at IS NULL"),
+        )
+
     op.create_table(
         "tokens",
         sa.Column("id", sa.Text(), nullable=False),
@@ -338,6 +347,24 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_join_tokens")),
     )
+    op.create_table(
+        "resource_tokens",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("token_hash", sa.Text(), nullable=False),
+        sa.Column("resource_id", sa.Text(), nullable=False),
+        sa.Column("label", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=True),
+        sa.Column("revoked_at", sa.Float(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["resource_id"], ["resources.id"], name=op.f("fk_resource_tokens_resource_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_resource_tokens")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_resource_tokens_token_hash")),
+    )
+    with op.batch_alter_table("resource_tokens", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_resource_tokens_resource_id"), ["resource_id"], unique=False)
+
     op.create_table(
         "versions",
         sa.Column("id", sa.Text(), nullable=False),
@@ -622,6 +649,10 @@ def downgrade() -> None:
 
     op.drop_table("jobs")
     op.drop_table("versions")
+    with op.batch_alter_table("resource_tokens", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_resource_tokens_resource_id"))
+
+    op.drop_table("resource_tokens")
     op.drop_table("join_tokens")
     with op.batch_alter_table("app_shares", schema=None) as batch_op:
         batch_op.drop_index("ix_app_shares_subject")
@@ -637,6 +668,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_tokens_user_id"))
 
     op.drop_table("tokens")
+    with op.batch_alter_table("resources", schema=None) as batch_op:
+        batch_op.drop_index(
+            "resources_name", sqlite_where=sa.text("deleted_at IS NULL"), postgresql_where=sa.text("deleted_at IS NULL")
+        )
+
     op.drop_table("resources")
     op.drop_table("login_links")
     with op.batch_alter_table("group_members", schema=None) as batch_op:

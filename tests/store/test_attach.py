@@ -1,0 +1,121 @@
+"""Resources and their tokens on both databases: names, revocation, who is let in beside whom."""
+
+import pytest
+from tests.store.ledger import Ledger, caller
+
+from sirdar.domain.problems import Problem
+from sirdar.services import attach, resources
+from sirdar.store import resource_tokens
+from sirdar.store import resources as resource_store
+from sirdar.wire.agent import Capabilities, GoodbyeRequest, HelloRequest, JoinRequest
+
+ADMIN = caller("anna", admin=True)
+KEYS = (
+    "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+    "PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw",
+)  # RFC 8037, RFC 8032
+
+
+def hello(session: str, *, renews: bool = False) -> HelloRequest:
+    has = Capabilities(cpus=2, memory_bytes=1 << 30, slots=2)
+    return HelloRequest(protocols=[1], agent_version="1", session=session, capabilities=has, renews=renews)
+
+
+def greet(ledger: Ledger, resource_id: str, request: HelloRequest, *, by_key: bool = True) -> None:
+    ledger.run(ledger.desk.hello(resource_id, request, by_key=by_key))
+
+
+def test_a_name_is_free_again_when_its_resource_is_deleted(ledger: Ledger) -> None:
+    first = ledger.run(resources.create(ledger.services, ADMIN, "lab", None)).row
+    with pytest.raises(Problem, match="There is a resource lab already"):
+        ledger.run(resources.create(ledger.services, ADMIN, "lab", None))
+    ledger.run(resources.delete(ledger.services, ADMIN, "lab"))
+    second = ledger.run(resources.create(ledger.services, ADMIN, "lab", None)).row
+    assert ledger.read(lambda conn: resources.named(conn, "lab")).id == second.id != first.id
+    with pytest.raises(Problem, match="There is no resource"):
+        ledger.read(lambda conn: resources.named(conn, first.id))
+
+
+def test_what_a_revoked_resource_had_goes_back_to_the_queue(ledger: Ledger) -> None:
+    job = ledger.submit(3)
+    agent = ledger.attach("bad")
+    taken = agent.take(2)
+    offered = agent.claim(1)
+    ledger.run(resources.revoke(ledger.services, ADMIN, "bad"))
+    ledger.desk.forget(agent.resource_id)
+    with pytest.raises(Problem, match="revoked or deleted") as told:
+        agent.heartbeat()
+    assert told.value.code == "detached"
+    other = ledger.attach("good")
+    again = {key.rsplit("-", 1)[0] for key in other.take(5)}
+    ledger.clock.now += 30  # the second try of what had been accepted
+    again |= {key.rsplit("-", 1)[0] for key in other.take(5)}
+    assert again == {key.rsplit("-", 1)[0] for key in taken + offered}
+    assert "detached from the server by anna" in ledger.attempt(job).message
+
+
+def test_another_key_makes_the_first_ones_token_worthless(ledger: Ledger) -> None:
+    made = ledger.run(resources.create(ledger.services, ADMIN, "lab", None))
+    ledger.write(lambda tx: attach.join(tx, JoinRequest(token=made.token, public_key=KEYS[0])))
+    again = ledger.write(lambda tx: attach.join(tx, JoinRequest(token=made.token, public_key=KEYS[0])))
+    assert again.id == made.row.id, "the same key may ask twice"
+    token = attach.agent_token(ledger.keys, made.row.id, ledger.clock() + 3600, KEYS[0])
+    assert ledger.run(ledger.desk.resource(token)).name == "lab"
+    second = ledger.run(resources.new_join(ledger.services, ADMIN, "lab"))
+    ledger.write(lambda tx: attach.join(tx, JoinRequest(token=second.token, public_key=KEYS[1])))
+    ledger.desk.forget(made.row.id)
+    with pytest.raises(Problem, match="made for another key"):
+        ledger.run(ledger.desk.resource(token))
+
+
+def test_a_token_of_before_a_revocation_does_not_come_alive_again(ledger: Ledger) -> None:
+    made = ledger.run(resources.create(ledger.services, ADMIN, "lab", None))
+    ledger.write(lambda tx: attach.join(tx, JoinRequest(token=made.token, public_key=KEYS[0])))
+    token = attach.agent_token(ledger.keys, made.row.id, ledger.clock() + 3600, KEYS[0])
+    text = ledger.run(resources.new_token(ledger.services, ADMIN, "lab", label="vm", lifetime_s=None))[1]
+    ledger.run(resources.revoke(ledger.services, ADMIN, "lab"))
+    ledger.run(resources.new_token(ledger.services, ADMIN, "lab", label="vm", lifetime_s=None))
+    for dead, why in ((token, "made for another key"), (text, "unknown or was revoked")):
+        with pytest.raises(Problem, match=why):
+            ledger.run(ledger.desk.resource(dead))
+
+
+def test_a_resource_token_lives_as_long_as_it_was_made_for(ledger: Ledger) -> None:
+    ledger.run(resources.create(ledger.services, ADMIN, "vm", None))
+    row, text, token = ledger.run(resources.new_token(ledger.services, ADMIN, "vm", label="a", lifetime_s=100.0))
+    assert ledger.run(ledger.desk.resource(text)).id == row.id
+    assert text not in str(ledger.rows(resource_tokens.t))
+    ledger.clock.now += 99
+    assert ledger.run(ledger.desk.resource(text)).id == row.id
+    ledger.clock.now += 2
+    with pytest.raises(Problem, match="has expired"):
+        ledger.run(ledger.desk.resource(text))
+    assert ledger.run(resources.list_tokens(ledger.services, ADMIN, "vm")) == []
+    assert token.label == "a"
+
+
+def test_one_agent_is_let_in_at_a_time(ledger: Ledger) -> None:
+    row = ledger.run(resources.create(ledger.services, ADMIN, "vm", None)).row
+    greet(ledger, row.id, hello("one"), by_key=False)
+    for request, by_key in ((hello("two"), False), (hello("two", renews=True), True)):
+        with pytest.raises(Problem, match="Another agent is attached as vm") as told:
+            greet(ledger, row.id, request, by_key=by_key)
+        assert told.value.code == "attached_elsewhere"
+    greet(ledger, row.id, hello("one", renews=True), by_key=False)
+    greet(ledger, row.id, hello("three"))  # a new life on its own home
+    ledger.clock.now += ledger.settings.lease_s + 1
+    greet(ledger, row.id, hello("two"), by_key=False)
+    found = ledger.read(lambda conn: resource_store.find_resource(conn, row.id))
+    assert found is not None
+    ledger.write(lambda tx: attach.goodbye(tx, ledger.settings, found, GoodbyeRequest(session="one")))
+    with pytest.raises(Problem):  # it was another one's goodbye
+        greet(ledger, row.id, hello("four"), by_key=False)
+    ledger.write(lambda tx: attach.goodbye(tx, ledger.settings, found, GoodbyeRequest(session="two")))
+    greet(ledger, row.id, hello("four"), by_key=False)
+
+
+def test_an_offer_names_the_submitters_groups(ledger: Ledger) -> None:
+    ledger.submit(owner="boris")
+    agent = ledger.attach()
+    offered = agent.sync(claim={"max_n": 1})["jobs"]
+    assert {(one["owner"], one["app_owner"]) for one in offered.values()} == {("boris", "anna")}
