@@ -1,6 +1,5 @@
 """``deploy/nginx/sirdar.conf`` in front of a real server: nothing is held back, nothing is cut off, metrics stay inside."""
 
-import json
 import re
 import ssl
 import subprocess
