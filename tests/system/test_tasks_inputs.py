@@ -241,7 +241,7 @@ def test_the_environment_is_clean(sirdar: Product) -> None:
     assert {"EVEREST_AGENT_ADDRESS", "EVEREST_AGENT_PORT", "EVEREST_AGENT_TASK_ID", "EVEREST_TASK_TOKEN"} <= names
     allowed = {
         "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
-        "PYTHONUNBUFFERED", "PWD", "OLDPWD", "SHLVL", "_",
+        "PYTHONUNBUFFERED", "PWD", "OLDPWD", "SHLVL", "_", "SSL_CERT_FILE", "SSL_CERT_DIR",
     }  # fmt: skip
     strange = {name for name in names - allowed if not name.startswith(("SIRDAR_", "EVEREST_"))}
     assert not strange
