@@ -29,7 +29,10 @@ class Remote:
         return str(self.server.submit(app, inputs, **more)["id"])
 
     def done(self, job_id: str) -> dict[str, Any]:
-        job = self.server.await_end(job_id)
+        try:
+            job = self.server.await_end(job_id)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\nthe agent:\n{self.agent_log[-4000:]}") from None
         assert job["state"] == "DONE", f"{job}\n{self.server.picture(job_id)}"
         return job
 
