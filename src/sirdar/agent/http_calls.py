@@ -163,9 +163,8 @@ class HttpCalls:
                 if isinstance(body, FilePart):
                     head = await self._send_file(connection, self._request(method, path, headers), body)
                 else:
-                    connection.writer.write(
-                        f"{self._request(method, path, headers)}Content-Length: {len(body)}\r\n\r\n".encode() + body
-                    )
+                    request = f"{self._request(method, path, headers)}Content-Length: {len(body)}\r\n\r\n"
+                    _write(connection.writer, request.encode() + body)
                     head = await _read_head(connection.reader, method)
             except (ConnectionError, EOFError) as error:
                 connection.writer.close()
@@ -188,12 +187,12 @@ class HttpCalls:
         try:
             left = (file.seek(0, 2) if part.stop is None else part.stop) - part.start
             file.seek(part.start)
-            connection.writer.write(f"{request}Content-Length: {left}\r\n\r\n".encode())
+            _write(connection.writer, f"{request}Content-Length: {left}\r\n\r\n".encode())
             with contextlib.suppress(ConnectionError):  # the answer says why; without one it raises the same
                 while left and not answer.done():
                     piece = await asyncio.to_thread(_read, file, min(PIECE_BYTES, left))
                     left -= len(piece)
-                    connection.writer.write(piece)
+                    _write(connection.writer, piece)
                     async with asyncio.timeout(self._timeout_s):
                         await connection.writer.drain()
                     if file.tell() - part.start > PIECE_BYTES:
@@ -249,6 +248,14 @@ class HttpCalls:
         except asyncio.IncompleteReadError as error:
             raise ConnectionResetError("the answer broke off") from error
         connection.whole = True
+
+
+def _write(writer: asyncio.StreamWriter, raw: bytes) -> None:
+    """Raises ConnectionError where the connection is closed already, for which event loops have words of their own."""
+    try:
+        writer.write(raw)
+    except RuntimeError as error:
+        raise ConnectionResetError(str(error)) from error
 
 
 def _open(path: Path) -> BinaryIO:

@@ -7,6 +7,7 @@ import asyncio
 import errno
 import time
 from collections.abc import Collection, Coroutine, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from sirdar.agent.attempts import Attempt, Attempts, Common
@@ -91,9 +92,9 @@ class RunTask:
             if version is not None and self._is_quick(made):
                 quick.append((attempt, made))
             else:
-                self._spawn(self._stage_slowly(attempt, made))
+                self._spawn(self._stage_slowly(attempt, made), [attempt.key], Reason.STAGE_IN)
         if quick:
-            self._spawn(self._stage_quickly(quick))
+            self._spawn(self._stage_quickly(quick), [attempt.key for attempt, _ in quick], Reason.STAGE_IN)
 
     def _is_quick(self, made: Plan) -> bool:
         if not made.files:
@@ -111,7 +112,7 @@ class RunTask:
             for attempt, made in quick[begin : begin + BATCH]:
                 with self._blobs.hold([file.sha256 for file in made.files]):
                     if not self._is_quick(made):  # the cache has given a file up meanwhile
-                        self._spawn(self._stage_slowly(attempt, made))
+                        self._spawn(self._stage_slowly(attempt, made), [attempt.key], Reason.STAGE_IN)
                         continue
                     result = self._prepare(attempt, made)
                 if isinstance(result, Launch):
@@ -216,7 +217,7 @@ class RunTask:
                     self._outbox.add_started(Started(key=start.key, state="RUNNING", at=start.at))
                     self._busy.set()
             if facts.ended:
-                self._spawn(self._finish(list(facts.ended)))
+                self._spawn(self._finish(list(facts.ended)), [end.key for end in facts.ended], Reason.STAGE_OUT)
 
     async def running(self) -> list[Attempt]:
         """The attempts whose programs run; waits until there is one."""
@@ -251,14 +252,14 @@ class RunTask:
         if end.started_at:
             self._capacity.note(end.ended_at - end.started_at)
         if is_slow_to_examine(common):
-            self._spawn(self._examine_aside(attempt, common, end))
+            self._spawn(self._examine_aside(attempt, common, end), [attempt.key], Reason.STAGE_OUT)
             return None
         try:
             finishing = examine(attempt, common, end, self._settings, address_space_only=self.address_space_only)
         except OSError as error:
             return without_program(attempt, Reason.STAGE_OUT, _say(error))
         if finishing.needs_transfer or attempt.shared:
-            self._spawn(self._transfer(finishing))
+            self._spawn(self._transfer(finishing), [attempt.key], Reason.STAGE_OUT)
             return None
         return compose(finishing)
 
@@ -368,15 +369,29 @@ class RunTask:
 
     # ------------------------------------------------------------ coroutines
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(
+        self, work: Coroutine[Any, Any, None], keys: Sequence[str] = (), reason: Reason = Reason.STAGE_IN
+    ) -> None:
+        """``keys``: the attempts it is about, which end for this reason should it break."""
         task = asyncio.create_task(work)
         self._work.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(partial(self._done, keys=keys, reason=reason))
 
-    def _done(self, task: "asyncio.Task[None]") -> None:
+    def _done(self, task: "asyncio.Task[None]", keys: Sequence[str], reason: Reason) -> None:
         self._work.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("task_handling_broke", exc_info=error)
+            self._spawn(self._give_up(keys, reason, f"the agent has met a fault of its own: {error!r}"))
+
+    async def _give_up(self, keys: Sequence[str], reason: Reason, message: str) -> None:
+        """No attempt stays for ever in a state that nobody works on. Programs that run go on."""
+        attempts = [attempt for key in keys if (attempt := self._attempts.get(key)) is not None]
+        lost = [
+            attempt
+            for attempt in attempts
+            if attempt.state is not AttemptState.ENDED and (reason is Reason.STAGE_OUT or not attempt.handed_over)
+        ]
+        await self._report([without_program(attempt, reason, message) for attempt in lost])
 
     async def close(self) -> None:
         """Breaks off what is under way; the journal knows where it stands."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sirdar.agent import http_calls
 from sirdar.agent.http_calls import BadAnswer, FileFault, FilePart, HttpCalls
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -163,3 +164,22 @@ def test_a_download_comes_in_pieces_and_may_be_broken_off() -> None:
 def test_an_address_must_be_one() -> None:
     with pytest.raises(ValueError, match="not the address of a server"):
         HttpCalls("localhost:80", timeout_s=1, agent="a")
+
+
+def test_a_write_to_a_connection_that_was_closed_meanwhile_is_a_connections_error() -> None:
+    """uvloop has a RuntimeError for it, which nobody expects of a network."""
+
+    async def write_late() -> None:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
+        writer.transport.abort()
+        await asyncio.sleep(0)
+        with pytest.raises(ConnectionError):
+            http_calls._write(writer, b"late")
+        server.close()
+
+    uvloop = pytest.importorskip("uvloop")
+    uvloop.run(write_late())
