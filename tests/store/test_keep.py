@@ -264,8 +264,8 @@ def test_without_blobs(home: Home, tmp_path: Path) -> None:
 
 
 def test_many_rows_pass_in_bounded_memory(home: Home, tmp_path: Path) -> None:
-    """60,000 rows of a kilobyte: neither the backup nor the restore ever holds a tenth of them."""
-    many, text = 60_000, "x" * 1000
+    """20,000 rows of two kilobytes: neither the backup nor the restore ever holds a third of them."""
+    many, text = 20_000, "x" * 2000
 
     def fill(tx: Any) -> None:
         for at in range(0, many, 5000):
@@ -285,7 +285,7 @@ def test_many_rows_pass_in_bounded_memory(home: Home, tmp_path: Path) -> None:
         _, given = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert taken < many * 1000 / 3 and given < many * 1000 / 3, (taken, given)
+    assert taken < many * 2000 / 3 and given < many * 2000 / 3, (taken, given)
     with snapshot(f"sqlite:///{tmp_path / 'new/sirdar.db'}") as conn:
         assert conn.execute(sa.select(sa.func.count()).select_from(t.events)).scalar_one() == many
 
@@ -476,7 +476,8 @@ from alembic import op
 revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
 
 def upgrade():
-    with op.batch_alter_table("users", recreate="always") as users:
+    how = "always" if op.get_bind().dialect.name == "sqlite" else "never"
+    with op.batch_alter_table("users", recreate=how) as users:
         users.add_column(sa.Column("nick", sa.Text, nullable=False, server_default="none"))
     op.execute("UPDATE users SET nick = name")
 

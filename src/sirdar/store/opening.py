@@ -7,7 +7,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
 from sirdar.domain.problems import Problem
@@ -44,10 +44,12 @@ def open_plain(url: str) -> Engine:
 
     Raises Problem ``invalid_field`` where the address is none, or the driver is not installed.
     """
+    expected = "postgresql://USER:PASSWORD@HOST/NAME, or sqlite:///PATH"
+    if not url.startswith(SQLITE) and not is_postgres(url):
+        raise Problem("invalid_field", f"{shown(url)!r} is no database.", field="database", expected=expected)
     try:
         engine = sa.create_engine(driver_url(url), poolclass=NullPool)
-    except (ArgumentError, NoSuchModuleError):
-        expected = "postgresql://USER:PASSWORD@HOST/NAME, or sqlite:///PATH"
+    except ArgumentError:
         raise Problem("invalid_field", f"{shown(url)!r} is no database.", field="database", expected=expected) from None
     except ModuleNotFoundError as error:
         detail = f"PostgreSQL needs the package {error.name}."

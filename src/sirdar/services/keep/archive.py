@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import IO, BinaryIO, Protocol
 
 from sirdar.domain.problems import Problem
 from sirdar.services.keep.manifest import HEADER, MANIFEST, bad, check_name
@@ -59,7 +59,13 @@ def created(path: Path) -> Iterator[Sink]:
         raise
 
 
-def members(path: Path) -> Iterator[tuple[str, int, BinaryIO]]:
+class Source(Protocol):
+    """The bytes of a member, read in order."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+def members(path: Path) -> Iterator[tuple[str, int, Source]]:
     """Names, sizes and bytes of the members of an archive, in order; each is read before the next.
 
     Raises Problem ``not_found``, ``invalid_archive``.
@@ -153,19 +159,36 @@ def _tar_header(name: str, size_bytes: int) -> bytes:
     return info.tobuf(tarfile.PAX_FORMAT)
 
 
-def _members_of_tar(path: Path) -> Iterator[tuple[str, int, BinaryIO]]:
+def _members_of_tar(path: Path) -> Iterator[tuple[str, int, Source]]:
     try:
         with tarfile.open(path, "r|", bufsize=1 << 20) as tar:
             for info in tar:
                 file = tar.extractfile(info) if info.isreg() else None
                 if file is None:
                     raise bad(f"it holds {info.name[:200]!r}, which is no plain file")
-                yield check_name(info.name), info.size, file  # type: ignore[misc]
+                yield check_name(info.name), info.size, _OfTar(file)
     except tarfile.TarError as error:
-        raise bad(f"it is cut off, or no tar file ({error})") from error
+        raise _cut(error) from error
 
 
-def _members_of_folder(path: Path) -> Iterator[tuple[str, int, BinaryIO]]:
+class _OfTar:
+    """A member that may turn out to be shorter than its header says."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def read(self, size: int = -1, /) -> bytes:
+        try:
+            return self._file.read(size)
+        except tarfile.TarError as error:
+            raise _cut(error) from error
+
+
+def _cut(error: tarfile.TarError) -> Problem:
+    return bad(f"it is cut off, or no tar file ({error})")
+
+
+def _members_of_folder(path: Path) -> Iterator[tuple[str, int, Source]]:
     if not (path / HEADER).is_file():
         raise Problem("not_found", f"{path} is no backup: it has no {HEADER}.")
     between = [part for part in ("rows", "logs", "keys", "blobs") if (path / part).is_dir()]

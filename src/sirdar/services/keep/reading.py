@@ -9,9 +9,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from sirdar.services.keep.archive import members
+from sirdar.services.keep.archive import Source, members
 from sirdar.services.keep.manifest import HEADER, KEY_MEMBER, MANIFEST, Header, Manifest, bad
 
 PIECE_BYTES = 1 << 20
@@ -66,7 +66,7 @@ class Reading:
 class Part:
     """The bytes of one member, hashed as they are read."""
 
-    def __init__(self, file: BinaryIO, state: Any) -> None:
+    def __init__(self, file: Source, state: Any) -> None:
         self._file = file
         self.state = state
         self.size_bytes = 0
