@@ -1,7 +1,7 @@
 """Agents for the benches: simulated ones, which speak the real protocol and run nothing, and real processes.
 
 A simulated agent signs for its token, says hello, beats, and holds a claim, each over a kept connection as the real one does. What
-it is offered it accepts, and reports as done in the next call. One asyncio process drives a thousand of them.
+it is offered it accepts, and reports as done in another call. One asyncio process drives a thousand of them.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,64 +82,81 @@ class Simulated:
     token: str = ""
     owned: list[str] = field(default_factory=list)
     finals: list[str] = field(default_factory=list)  # to be reported
-    claimed_at: list[float] = field(default_factory=list)  # when offers came
     acked: int = 0
     greeted: int = 0  # hellos that were answered
     held: bool = False  # the server holds a claim of ours
     _fresh: bool = True
+    _told: asyncio.Event = field(default_factory=asyncio.Event)  # there is something to report
 
     async def run(self) -> None:
         """Until cancelled. Whatever breaks is tried again, a little later each time."""
-        beating = asyncio.create_task(self._beat())
+        others = [asyncio.create_task(loop) for loop in (self._beat(), self._persist(self._report))]
+        try:
+            await self._persist(self._claim)
+        finally:
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+
+    def finish(self) -> None:
+        """What it has is done, and is reported."""
+        self.finals += self.owned
+        self.owned.clear()
+        self._told.set()
+
+    async def _persist(self, turn: Callable[[Connection], Awaitable[None]]) -> None:
+        """One call after the other over a connection of their own."""
         calls, wait_s = Connection(self.url), RETRY_LEAST_S
         try:
             while True:
                 try:
-                    await self._turn(calls)
+                    await turn(calls)
                     wait_s = RETRY_LEAST_S
                 except Broken:
-                    self.held = False
                     await asyncio.sleep(random.uniform(wait_s / 2, wait_s))
                     wait_s = min(RETRY_MOST_S, 2 * wait_s)
         finally:
-            beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)
             calls.close()
 
-    def finish(self) -> None:
-        """What it has is done; the next call says so."""
-        self.finals += self.owned
-        self.owned.clear()
-
-    async def _turn(self, calls: Connection) -> None:
+    async def _claim(self, calls: Connection) -> None:
         if not self.token:
-            await self._sign(calls)
+            await self.sign(calls)
         if self._fresh:
-            await self._hello(calls)
-        await self.sync(calls, wait_s=0.0 if self.finals else CLAIM_WAIT_S)
+            await self.hello(calls)
+        self.held = True
+        try:
+            room = max(0, self.slots - len(self.owned) - len(self.finals))
+            reply = await self._call(calls, "/agent/v1/sync", self._says(claim={"max_n": room, "wait_s": CLAIM_WAIT_S}))
+        finally:
+            self.held = False
+        if reply is None or not (offers := [offer["key"] for offer in reply.get("offers", ())]):
+            return
+        reply = await self._call(calls, "/agent/v1/sync", self._says(accepts=offers)) or {}
+        self.owned += reply.get("accepted", [])
+        if self.instant:
+            self.finish()
 
-    async def sync(self, calls: Connection, *, wait_s: float, accepts: Sequence[str] = ()) -> None:
-        """Report what is done, claim what there is room for, accept what came."""
-        now, done = time.time(), list(self.finals)
+    async def _report(self, calls: Connection) -> None:
+        await self._told.wait()
+        if self._fresh or not self.token:
+            raise Broken("hello comes first")
+        now = time.time()
         finals = [
             {"key": key, "reason": "ok", "message": "", "exit_code": 0, "started_at": now, "ended_at": now,
              "reported_at": now}
-            for key in done
+            for key in self.finals
         ]  # fmt: skip
-        claim = {"max_n": max(0, self.slots - len(self.owned) - len(accepts)), "wait_s": wait_s}
-        self.held = wait_s > 0
-        body = {"session": self.session, "accepts": list(accepts), "finals": finals, "claim": claim}
-        reply = await self._call(calls, "/agent/v1/sync", body)
-        self.held = False
+        reply = await self._call(calls, "/agent/v1/sync", self._says(finals=finals))
         if reply is None:
-            return
-        self.acked += len(reply.get("acked", ()))
-        self.finals = [key for key in self.finals if key not in set(reply.get("acked", ()))]
-        taken = reply.get("accepted", [])
-        (self.finals if self.instant else self.owned).extend(taken)
-        if offers := [offer["key"] for offer in reply.get("offers", ())]:
-            self.claimed_at.append(time.perf_counter())
-            await self.sync(calls, wait_s=0.0, accepts=offers)
+            raise Broken("hello comes first")
+        acked = set(reply.get("acked", ()))
+        self.acked += len(acked)
+        self.finals = [key for key in self.finals if key not in acked]
+        if not self.finals:
+            self._told.clear()
+
+    def _says(self, **parts: Any) -> dict[str, Any]:
+        return {"session": self.session, **parts}
 
     async def _beat(self) -> None:
         calls = Connection(self.url)
@@ -155,13 +172,13 @@ class Simulated:
         finally:
             calls.close()
 
-    async def _sign(self, calls: Connection) -> None:
+    async def sign(self, calls: Connection) -> None:
         status, reply = await calls.post("/agent/v1/token", self.identity.token_request().model_dump())
         if status != 200:
             raise Broken(f"token: {status} {reply}")
         self.token = reply["access_token"]
 
-    async def _hello(self, calls: Connection) -> None:
+    async def hello(self, calls: Connection) -> None:
         has = {"cpus": self.slots, "memory_bytes": 1 << 33, "slots": self.slots, "platform": "linux", "hostname": "sim"}
         owned = [{"key": key, "state": "RUNNING"} for key in (*self.owned, *self.finals)]
         body = {"protocols": [1], "agent_version": "0", "session": self.session, "capabilities": has, "owned": owned,

@@ -71,12 +71,11 @@ def _return(config: Config) -> list[Row]:
             product.stop()
             for agent in agents:
                 agent.finish()
-                agent.claimed_at.clear()
             ready_s = product.start()
             began = time.perf_counter()
             http = product.http()
             second = http.json("POST", "/api/apps/me/true", {"foreach": [{}] * BACK})["id"]
-            took_s = until(lambda: all(agent.claimed_at for agent in agents), 120)
+            until(lambda: all(agent.owned for agent in agents), 120)
             took_s = time.perf_counter() - began
             for agent in agents:
                 agent.finish()
