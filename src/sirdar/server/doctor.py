@@ -52,7 +52,7 @@ def _home(home: Path) -> Check:
 def _key(home: Path, fix: bool) -> Check:
     path = home / "server.key"
     if not path.exists():
-        lost = (home / "sirdar.db").exists()
+        lost = (home / "sirdar.db").exists() or bool(kept_database(home))
         return Check(
             "key", not lost, "no server.key", "Restore it from a backup: stored secrets cannot be read without it."
         )
