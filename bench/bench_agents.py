@@ -11,7 +11,7 @@ from bench.agents import processes
 from bench.bench_idle import cpu_ticks
 from bench.bench_many_tasks import INPUTS, check_records, submit_round
 from bench.postgres import postgres
-from bench.product import Http, Product, publish
+from bench.product import Product, publish
 from bench.report import Config, Row, alternate, medians, spread
 
 TASKS, TASKS_QUICK = 20_000, 2_000
@@ -32,9 +32,9 @@ def run(config: Config) -> list[Row]:
                 stack, config.work / "postgresql", agents=AGENTS, database=stack.enter_context(postgres())
             ),
         }
-        for _, http in servers.values():
-            submit_round(http, tasks // 10)
-        runs = {name: partial(_round, *server, tasks, spent.setdefault(name, [])) for name, server in servers.items()}
+        for product in servers.values():
+            _round(product, tasks // 10, [])
+        runs = {name: partial(_round, product, tasks, spent.setdefault(name, [])) for name, product in servers.items()}
         figures = alternate(config.rounds, runs)
     rates = medians(figures)
     rows = [
@@ -59,24 +59,24 @@ def run(config: Config) -> list[Row]:
     return rows
 
 
-def _server(
-    stack: ExitStack, root: Path, *, slots: int = 0, agents: int = 0, database: str = ""
-) -> tuple[Product, Http]:
+def _server(stack: ExitStack, root: Path, *, slots: int = 0, agents: int = 0, database: str = "") -> Product:
     root.mkdir()
     product = Product(root, slots=slots, settings={"SIRDAR_DATABASE": database} if database else {})
     stack.callback(product.close)
     product.start()
     http = product.http()
-    stack.callback(http.close)
     publish(http, "numbered", command="/bin/true ${n}", inputs=INPUTS)
+    http.close()
     if agents:
         stack.enter_context(processes(product, [root / f"agent{n}" for n in range(agents)], slots=1))
-    return product, http
+    return product
 
 
-def _round(product: Product, http: Http, tasks: int, spent: list[float]) -> float:
+def _round(product: Product, tasks: int, spent: list[float]) -> float:
+    http = product.http()  # a new one: while the others had their turn, the server would have closed it
     before = cpu_ticks(product.server_pid)
     rate, job = submit_round(http, tasks)
     spent.append((cpu_ticks(product.server_pid) - before) * TICKS_S / tasks)
     check_records(http, job, tasks)
+    http.close()
     return rate
