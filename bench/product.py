@@ -92,7 +92,8 @@ class Product:
         """Seconds from the start of the process to its line ``ready URL``."""
         if not self._environment:
             self._environment = {**surroundings(self.root), "SIRDAR_ADMIN_PASSWORD": PASSWORD, **self.settings}
-        words = [str(BIN / "sirdar"), "up", "--home", str(self.home), "--port", "0", "--slots", str(self.slots)]
+        port = self.url.rpartition(":")[2] if self.url else "0"  # it is found again where it was
+        words = [str(BIN / "sirdar"), "up", "--home", str(self.home), "--port", port, "--slots", str(self.slots)]
         began = time.perf_counter()
         with (self.root / "up.err").open("wb") as errors:
             self._process = subprocess.Popen(
@@ -156,6 +157,12 @@ class Product:
         """Commands of all its living processes, by id: server, agent, porter, programs."""
         found: dict[int, str] = processes(self._environment[MARKER], self.root)
         return found
+
+    @property
+    def server_pid(self) -> int:
+        """The server's own process, while it runs."""
+        assert self._process is not None
+        return self._process.pid
 
     def http(self) -> Http:
         """A new connection with the administrator's token; whoever asks for it closes it."""

@@ -1,4 +1,4 @@
-"""``up``, ``doctor``, ``backup``, ``restore``: thin doors to the server's own code, which is imported only here."""
+"""The server itself, and what is done with a whole one: thin doors to the server's own code, which is imported only here."""
 
 import os
 from dataclasses import asdict, is_dataclass
@@ -71,29 +71,85 @@ def _mark(row: dict[str, Any]) -> tuple[str, str]:
     return ("!", "33") if row.get("warning") else ("✕", "31")
 
 
-def backup(to: Path, /, *, home: Home = None) -> Reply:
-    """Copy database, keys and blobs of a home, also while the server runs.
+Database = Annotated[
+    str | None,
+    Parameter(help="postgresql://USER:PASSWORD@HOST/NAME; none: SQLite in the home", env_var="SIRDAR_DATABASE"),
+]
+
+
+def migrate(
+    *,
+    home: Home = None,
+    database: Database = None,
+    check: Annotated[bool, Parameter(help="only look: exit code 1 where it is behind", negative="")] = False,
+) -> Reply:
+    """Bring a server's database to the schema of this release. `sirdar up` does so by itself when it starts."""
+    found = _server("keep", "migrate")(home or default_home(), database, check=check)
+    document = {**_as_json(found), "behind": found.behind}
+    was, now = found.schema_was or "empty", found.schema or "empty"
+
+    def lines() -> list[str]:
+        if found.behind:
+            return [f"{found.database}: schema {now}, behind this release's {found.newest}"]
+        if was == now:
+            return [f"{found.database}: schema {now}, the newest"]
+        copy = [f"as it was before: {found.copy}"] if found.copy else []
+        return [f"{found.database}: schema {was} -> {now}", *copy]
+
+    return Reply(document, [now], lines, ["sirdar migrate"] if found.behind else [], 1 if found.behind else 0)
+
+
+def backup(
+    to: Path,
+    /,
+    *,
+    home: Home = None,
+    database: Database = None,
+    without_blobs: Annotated[bool, Parameter(help="leave out the bytes of files", negative="")] = False,
+) -> Reply:
+    """Copy all that a server keeps: rows, files, logs, key; also while it runs.
 
     Parameters
     ----------
     to
-        a folder that does not exist yet, or is empty
+        a file that does not exist yet, NAME.tar, or a folder that does not exist yet or is empty
     """
-    report = _dated(_as_json(_server("backup", "backup")(home or default_home(), to)))
-    return Reply(report, [str(to)], lambda: _report_lines(report), [f"sirdar restore {to} --home NEW_HOME"])
+    found = _server("keep", "backup")(home or default_home(), to, database, with_blobs=not without_blobs)
+    report = _dated(_as_json(found))
+    return Reply(
+        report,
+        [str(to)],
+        lambda: _report_lines(report),
+        [f"sirdar restore {to} --home NEW_HOME"],
+        1 if found.missing_blobs else 0,
+    )
 
 
-def restore(backup: Path, /, *, home: Home = None) -> Reply:
-    """Make a home from a backup; a home that is there already is not touched.
+def restore(backup: Path, /, *, home: Home = None, database: Database = None) -> Reply:
+    """Make a home of a backup, and with --database a PostgreSQL database; what is not empty is not touched.
 
     Parameters
     ----------
     backup
-        its folder
+        the file or folder that `sirdar backup` made
     """
     target = home or default_home()
-    report = _dated(_as_json(_server("backup", "restore")(backup, target)))
+    found = _server("keep", "restore")(backup, target, database)
+    report = _dated(_as_json(found))
     return Reply(report, [str(target)], lambda: _report_lines(report), [f"sirdar up --home {target}"])
+
+
+def promote(
+    *,
+    database: Annotated[
+        str, Parameter(help="an empty one: postgresql://USER:PASSWORD@HOST/NAME", env_var="SIRDAR_DATABASE")
+    ],
+    home: Home = None,
+) -> Reply:
+    """Move a stopped server's home from SQLite to PostgreSQL. Running programs go on, and are delivered there."""
+    where = home or default_home()
+    report = _as_json(_server("keep", "promote")(where, database))
+    return Reply(report, [report["database"]], lambda: _report_lines(report), [f"sirdar up --home {where}"])
 
 
 def _server(module: str, *names: str) -> Any:
@@ -146,8 +202,11 @@ def _report_lines(report: dict[str, Any]) -> list[str]:
     return [
         f"{name.removesuffix('_bytes').replace('_', ' ')}: {_shown(name, value)}"
         for name, value in report.items()
-        if value is not None
+        if value is not None and (name, value) not in _UNEVENTFUL
     ]
+
+
+_UNEVENTFUL = (("missing_blobs", 0), ("blobs_included", True))  # what is said only where it is otherwise
 
 
 def _shown(name: str, value: Any) -> str:

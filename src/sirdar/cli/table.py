@@ -41,7 +41,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("Publish", ("init", "publish", "app")),
     Section("Run", ("run", "job", "explain", "file", "status")),
     Section("People and machines", ("token", "user", "group", "resource", "agent")),
-    Section("Keep", ("backup", "restore", "version")),
+    Section("Keep", ("migrate", "backup", "restore", "promote", "version")),
 )
 
 
@@ -358,8 +358,32 @@ COMMANDS: tuple[Command, ...] = (
     _c(
         "agent leave", "agent:leave", "Detach this machine for good", "sirdar agent leave", "sirdar agent leave --force"
     ),
-    _c("backup", "serve:backup", "Copy a server's home to one consistent place", "sirdar backup /mnt/backup/sirdar"),
-    _c("restore", "serve:restore", "Make a home from a backup", "sirdar restore /mnt/backup/sirdar --home /srv/sirdar"),
+    _c(
+        "migrate",
+        "serve:migrate",
+        "Bring a database to this release's schema",
+        "sirdar migrate",
+        "sirdar migrate --check --database postgresql://sirdar@db.example.org/sirdar",
+    ),
+    _c(
+        "backup",
+        "serve:backup",
+        "Copy all that a server keeps, while it runs",
+        "sirdar backup /mnt/backup/sirdar.tar",
+        "sirdar backup sirdar.tar --home /srv/sirdar --database postgresql://sirdar@db.example.org/sirdar",
+    ),
+    _c(
+        "restore",
+        "serve:restore",
+        "Make a home from a backup",
+        "sirdar restore /mnt/backup/sirdar.tar --home /srv/sirdar",
+    ),
+    _c(
+        "promote",
+        "serve:promote",
+        "Move a home from SQLite to PostgreSQL",
+        "sirdar promote --home /srv/sirdar --database postgresql://sirdar@db.example.org/sirdar",
+    ),
     _c("version", "login:version", "Versions of this program and of the server", "sirdar version"),
 )
 

@@ -28,12 +28,12 @@ from sirdar.api import (
 from sirdar.api.hot import HotRoutes
 from sirdar.api.observe import Observed
 from sirdar.blobs.logs import LogStore
-from sirdar.blobs.opening import open_blobs
 from sirdar.dispatch import advance, expire, notify, sweep
 from sirdar.dispatch.assign import Assigner
 from sirdar.dispatch.desk import Desk
 from sirdar.services.context import Services
 from sirdar.services.hub import Hub
+from sirdar.services.keep.places import blobs_of
 from sirdar.services.keys import Keys
 from sirdar.services.readiness import Readiness
 from sirdar.services.settings import Settings
@@ -58,15 +58,7 @@ def build_services(settings: Settings) -> Services:
         store=store,
         keys=keys,
         hub=Hub(),
-        blobs=open_blobs(
-            settings.blobs,
-            settings.home,
-            endpoint=settings.s3_endpoint,
-            agent_endpoint=settings.s3_agent_endpoint,
-            region=settings.s3_region,
-            direct=settings.s3_direct,
-            address_s=settings.s3_address_s,
-        ),
+        blobs=blobs_of(settings),
         auth=Authenticator(store, keys, settings),
         logs=LogStore(settings.home / "logs"),
     )

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sirdar.server.home import HomeHeld, HomeLock
+from sirdar.services.settings import kept_database
+from sirdar.store.opening import shown
 from sirdar.store.schema import HEAD
 
 LOW_DISK_BYTES = 1 << 30
@@ -50,7 +52,7 @@ def _home(home: Path) -> Check:
 def _key(home: Path, fix: bool) -> Check:
     path = home / "server.key"
     if not path.exists():
-        lost = (home / "sirdar.db").exists()
+        lost = (home / "sirdar.db").exists() or bool(kept_database(home))
         return Check(
             "key", not lost, "no server.key", "Restore it from a backup: stored secrets cannot be read without it."
         )
@@ -63,6 +65,8 @@ def _key(home: Path, fix: bool) -> Check:
 
 def _database(home: Path, fix: bool) -> Check:
     path = home / "sirdar.db"
+    if moved := kept_database(home):
+        return Check("database", True, f"was moved to {shown(moved)}")
     if not path.exists():
         return Check("database", True, "no SQLite file: none yet, or the database is elsewhere")
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)

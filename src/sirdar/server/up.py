@@ -80,6 +80,10 @@ def main(
             file=sys.stderr,
         )
         return 2
+    except Problem as problem:
+        hint = f"\n  try: {problem.hint}" if problem.hint else ""
+        print(f"error[{problem.code}]: {problem.detail}{hint}", file=sys.stderr)
+        return 1
     except Exception as error:
         if is_disk_full(error):
             print(f"error[disk_full]: there is no room on the disk of {home}\n  try: make some", file=sys.stderr)

@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sirdar.store.opening import driver_url
+
+DATABASE_FILE = "database.url"  # in a home: the address of the database that holds its rows, where that is not SQLite
+
 
 class InvalidSettings(ValueError):
     """A setting is wrong; the text names its variable."""
@@ -113,7 +117,7 @@ class Settings:
 
     @property
     def database_url(self) -> str:
-        return self.database or f"sqlite:///{self.home / 'sirdar.db'}"
+        return driver_url(self.database) if self.database else f"sqlite:///{self.home / 'sirdar.db'}"
 
     @property
     def url(self) -> str:
@@ -121,13 +125,24 @@ class Settings:
 
 
 def from_environment(home: Path, environment: Mapping[str, str] = os.environ, **given: object) -> Settings:
-    """Settings of a home: what is given, over ``SIRDAR_*`` variables, over the defaults. Raises InvalidSettings."""
+    """Settings of a home: what is given, over ``SIRDAR_*`` variables, over the home's own mark, over the defaults.
+
+    Raises InvalidSettings.
+    """
     values: dict[str, object] = {}
     for field in dataclasses.fields(Settings):
         text = environment.get(f"SIRDAR_{field.name.upper()}")
         if text is not None and field.name != "home":
             values[field.name] = _convert(field.name, str(field.type), text)
+    if not values.get("database") and (kept := kept_database(home)):
+        values["database"] = kept
     return Settings(home=home, **{**values, **{k: v for k, v in given.items() if v is not None}})  # type: ignore[arg-type]
+
+
+def kept_database(home: Path) -> str:
+    """The address of the database that a home was moved to; empty where it was not."""
+    path = home / DATABASE_FILE
+    return path.read_text().strip() if path.exists() else ""
 
 
 def _convert(name: str, kind: str, text: str) -> object:

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from sirdar.domain.problems import Problem
 from sirdar.store.engine import Tx
-from sirdar.store.tables import blob_refs, blobs
+from sirdar.store.tables import blob_holds, blob_refs, blobs
 
 CHUNK = 500  # values in one IN list
 
@@ -118,11 +118,23 @@ def quarantine(tx: Tx, sha256: str) -> None:
     tx.conn.execute(blobs.update().where(blobs.c.sha256 == sha256).values(quarantined_at=tx.now))
 
 
+def hold(tx: Tx, id: str, lasts_s: float) -> None:
+    """Let nothing be collected for so long, or until ``end_hold``; again: for so long from now on."""
+    tx.conn.execute(blob_holds.delete().where((blob_holds.c.id == id) | (blob_holds.c.expires_at < tx.now)))
+    tx.conn.execute(blob_holds.insert().values(id=id, expires_at=tx.now + lasts_s))
+
+
+def end_hold(tx: Tx, id: str) -> None:
+    tx.conn.execute(blob_holds.delete().where(blob_holds.c.id == id))
+
+
 def collect(tx: Tx, *, older_than: float, limit: int = 1000) -> list[str]:
     """Forget blobs that nobody names and that were last put or named before ``older_than``; gives their digests.
 
-    The caller removes their bytes after the commit.
+    None while there is a hold. The caller removes their bytes after the commit.
     """
+    if tx.conn.execute(sa.select(blob_holds.c.id).where(blob_holds.c.expires_at > tx.now).limit(1)).first():
+        return []
     unnamed = ~sa.exists().where(blob_refs.c.sha256 == blobs.c.sha256)
     old = (
         sa.select(blobs.c.sha256)

@@ -6,7 +6,7 @@ wishes (``cancel_requested_at``, ``delete_requested_at``) are columns, not state
 
 from sirdar.store.tables.base import metadata
 from sirdar.store.tables.of_apps import app_secrets, app_shares, apps, versions
-from sirdar.store.tables.of_files import blob_refs, blobs, files, uploads
+from sirdar.store.tables.of_files import blob_holds, blob_refs, blobs, files, uploads
 from sirdar.store.tables.of_jobs import events, idempotency, job_items, job_shares, job_waits, jobs, notices, variables
 from sirdar.store.tables.of_people import (
     audit,
@@ -27,6 +27,7 @@ __all__ = [
     "apps",
     "attempts",
     "audit",
+    "blob_holds",
     "blob_refs",
     "blobs",
     "cli_grants",

@@ -35,6 +35,16 @@ files = Table(
     Column("expires_at", Float, index=True),
 )
 
+# While one lasts, no blob is collected: a backup copies rows first and the blobs that they name afterwards.
+blob_holds = Table(
+    "blob_holds",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column(
+        "expires_at", Float, nullable=False
+    ),  # renewed while it is needed: a backup that died holds nothing for long
+)
+
 uploads = Table(
     "uploads",
     metadata,

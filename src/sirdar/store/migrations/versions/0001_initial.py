@@ -62,6 +62,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
     )
     op.create_table(
+        "blob_holds",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_blob_holds")),
+    )
+    op.create_table(
         "blob_refs",
         sa.Column("sha256", sa.Text(), nullable=False),
         sa.Column("holder", sa.Text(), nullable=False),
@@ -714,6 +720,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_blob_refs_holder"))
 
     op.drop_table("blob_refs")
+    op.drop_table("blob_holds")
     op.drop_table("audit")
     with op.batch_alter_table("attempts", schema=None) as batch_op:
         batch_op.drop_index(
