@@ -23,6 +23,7 @@ from sirdar.services.batch import Batch
 from sirdar.services.hub import Bell
 from sirdar.services.keys import Keys
 from sirdar.services.offers import Offers, build_offers
+from sirdar.services.places import informed
 from sirdar.services.report import new_batch
 from sirdar.services.settings import Settings
 from sirdar.store import jobs as job_store
@@ -231,8 +232,7 @@ class Assigner:
     def assign(self, tx: Tx, claims: Sequence[tuple[Place, str]]) -> dict[str, Offers]:
         """Lease what fits to the places that ask; what each is to be sent, by resource id."""
         sessions = {place.id: session for place, session in claims}
-        places = [place for place, _ in claims]
-        decided = self._plan(tx, places)
+        decided = self._plan(tx, [place for place, _ in claims])
         if not decided.assignments:
             return {}
         batch = new_batch(tx, self._settings)
@@ -269,7 +269,8 @@ class Assigner:
             queue = job_store.waiting_jobs(tx.conn, look, now=tx.now)
             if not queue:
                 self._note_dry(tx)
-            decided = plan(queue, places, self._served)
+                return Plan(())
+            decided = plan(queue, _informed(tx, queue, places), self._served)
             given = sum(assignment.n for assignment in decided.assignments)
             if len(queue) < look or given >= room or look >= MOST_LOOK:
                 self._note_turns(queue, decided)
@@ -300,6 +301,12 @@ class Assigner:
         leased = batch.tasks_of(job.id)
         rows = task_store.ready_rows(tx, job.id, n + len(leased))
         return [task for task in rows if task.no not in leased][:n]
+
+
+def _informed(tx: Tx, queue: Sequence[Wanted], places: Sequence[Place]) -> list[Place]:
+    """With what they have already, where that matters: among several places, or for what is not claimed ahead."""
+    counted = len(places) > 1 or any(wanted.memory_bytes or wanted.gpus for wanted in queue)
+    return informed(tx.conn, places, loads=counted)
 
 
 def _look_again(tx: Tx) -> None:

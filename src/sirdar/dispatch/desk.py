@@ -15,6 +15,7 @@ from sirdar.blobs.base import BlobStore
 from sirdar.dispatch.assign import Assigner, ClaimReply, ParkedClaim
 from sirdar.dispatch.variable_news import VariableNews
 from sirdar.domain.ids import AttemptKey
+from sirdar.domain.placement import Place
 from sirdar.domain.problems import Problem
 from sirdar.services import attach, calls, meters
 from sirdar.services.attach import AgentToken
@@ -39,6 +40,7 @@ class _Known:
 
     row: ResourceRow
     missed: set[AttemptKey] = field(default_factory=set)
+    blobs: frozenset[str] = frozenset()  # beginnings of the digests of large ones that lie there
     settled: bool = (
         False  # nothing is offered to it, and nothing of its is to be cancelled, as far as this process knows
     )
@@ -141,6 +143,7 @@ class Desk:
             lambda tx: attach.heartbeat(tx, self._settings, known.row, request, known.missed)
         )
         known.missed = beat.absent
+        known.row = replace(known.row, load=request.load)
         if known.row.mode != beat.mode:
             known.row = replace(known.row, mode=beat.mode)
             self._assigner.drop(resource_id)
@@ -193,8 +196,14 @@ class Desk:
 
     def _hold(self, row: ResourceRow, session: str, max_n: int, future: "asyncio.Future[ClaimReply]") -> ParkedClaim:
         draining = row.mode == "drain"
-        place = place_of(row.id, row.name, row.capabilities, max_n, draining=draining)
+        place = self._place(row, max_n)
         return ParkedClaim(row.id, session, 0 if draining else max_n, place, future)
+
+    def _place(self, row: ResourceRow, max_n: int) -> Place:
+        """The resource whose agent asks just now, so that it can be reached."""
+        known = self._known.get(row.id)
+        blobs = known.blobs if known is not None else frozenset()
+        return replace(place_of(row, max_n, blobs=blobs), reachable=True)
 
     def _answer(self, known: _Known, claimed: ClaimReply) -> dict[str, Any]:
         """What a held call is answered with."""
@@ -250,8 +259,7 @@ class Desk:
             return build_offers(tx.conn, self._keys, lost)
         if max_n <= 0 or (self._assigner.dry and not tx.hints.queue):
             return Offers()
-        place = place_of(row.id, row.name, row.capabilities, max_n, draining=False)
-        return self._assigner.assign(tx, [(place, request.session)]).get(row.id, Offers())
+        return self._assigner.assign(tx, [(self._place(row, max_n), request.session)]).get(row.id, Offers())
 
 
 def _says_something(request: SyncRequest) -> bool:

@@ -1,4 +1,9 @@
-"""Which resource gets which tasks: a pure function, and the reasons it had."""
+"""Which resource gets which tasks: a pure function, and the reasons it had.
+
+A place is filled in two rounds: first what can start at once on slots that are free, then what it claims ahead. In each,
+priorities come first, then turns between owners. Cpus claimed ahead wait in the agent, which runs no more side by side than it
+has slots. Memory is counted for the worst set of tasks that may run side by side; gpus are never claimed ahead.
+"""
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,7 +14,11 @@ from sirdar.domain.ids import JobId, ResourceId
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A job's tasks that wait. ``needs`` are of one task; memory in bytes; ``resources``: those chosen (empty: any)."""
+    """A job's tasks that wait. ``needs`` are of one task; memory in bytes; ``resources``: those chosen (empty: any).
+
+    ``labels``: what a resource must say of itself. ``secrets_of``: the user whose application's secrets travel with it, who must
+    be welcome there, too (empty: nobody's). ``inputs``: its large blobs, the beginning of each digest and its size in bytes.
+    """
 
     job: JobId
     owner: str
@@ -20,11 +29,29 @@ class Wanted:
     nodes: int = 1
     priority: int = 0
     resources: frozenset[str] = frozenset()
+    labels: frozenset[tuple[str, str]] = frozenset()
+    secrets_of: str = ""
+    inputs: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """``n`` tasks of the same needs that a place has, from their offer to their end."""
+
+    cpus: int
+    memory_bytes: int
+    gpus: int
+    n: int
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A resource as the scheduler sees it: what it has in all, and how many slots (of one cpu) it asks to fill now."""
+    """A resource as the scheduler sees it: what it has in all, and how many slots (of one cpu) it asks to fill now.
+
+    ``free``: slots that nothing holds (None: as many as it asks for). ``users``: ids of those who may use it (None: everyone).
+    ``loads``: what it has been given so far. ``memory_free_bytes``: as the machine said last (None: it does not tell).
+    ``blobs``: digests' beginnings of what lies there; ``near``: it shares the server's disk.
+    """
 
     id: ResourceId
     name: str
@@ -34,6 +61,19 @@ class Place:
     room: int = 0
     reachable: bool = True
     draining: bool = False
+    slots: int = 0  # how many of its cpus may be used; 0: all
+    free: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    users: frozenset[str] | None = None
+    loads: tuple[Load, ...] = ()
+    memory_free_bytes: int | None = None
+    blobs: frozenset[str] = frozenset()
+    near: bool = False
+
+    @property
+    def width(self) -> int:
+        """Cpus that may be at work side by side."""
+        return self.slots or self.cpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +96,21 @@ def plan(queue: Sequence[Wanted], places: Iterable[Place], served: Mapping[str, 
     tasks does not keep another user's single task waiting. ``served``: by owner, a number that grows with each turn, of
     the latest one (none: never): where there is not room for all, those go first who have waited longest for theirs.
     """
-    given = _Given({place.id: place for place in places})
+    given = _Given([_Room(place) for place in places])
     latest = served or {}
+    levels = []
     for priority in sorted({wanted.priority for wanted in queue}, reverse=True):
         level = [wanted for wanted in queue if wanted.priority == priority]
         level.sort(key=lambda wanted: latest.get(wanted.owner, -1))  # stable: an owner's jobs stay in their order
-        _fill(level, given)
+        levels.append(level)
+    left = [_fill(level, given, ahead=False) for level in levels]
+    for level in left:
+        _fill(level, given, ahead=True)
     assignments = tuple(Assignment(job, resource, n) for (job, resource), n in given.tasks.items())
     return Plan(assignments, given.reasons)
+
+
+# ---------------------------------------------------------------- what fits where
 
 
 def misfits(wanted: Wanted, place: Place) -> list[str]:
@@ -71,16 +118,40 @@ def misfits(wanted: Wanted, place: Place) -> list[str]:
     return list(_misfits(wanted, place, place.name))
 
 
+def welcome(wanted: Wanted, place: Place) -> bool:
+    """Whether the job's owner may use it, and whose secrets it carries. Where not, its name is nothing to tell."""
+    users = place.users
+    return users is None or (wanted.owner in users and (not wanted.secrets_of or wanted.secrets_of in users))
+
+
+def shortage(wanted: Wanted, place: Place) -> str | None:
+    """Why one more task does not fit beside what the place has; None where only a slot may be wanting."""
+    room = _Room(place)
+    if room.gpus < wanted.gpus:
+        held = place.gpus - room.gpus
+        return f"{held} of {place.gpus} gpu(s) of {place.name} are held; the task needs {wanted.gpus}"
+    if room.beside(wanted, 1) < 1:
+        held_bytes = _peak(room.loads, place.width)
+        return (
+            f"tasks on {place.name} hold {_gib(held_bytes)} of its {_gib(place.memory_bytes)} GiB of memory;"
+            f" the task needs {_gib(wanted.memory_bytes)} GiB"
+        )
+    return None
+
+
 def _misfits(wanted: Wanted, place: Place, name: str) -> Iterator[str]:
     if wanted.resources and place.id not in wanted.resources:
         yield f"the job was not sent to {name}"
+    for key, value in sorted(wanted.labels):
+        if place.labels.get(key) != value:
+            has = f"{key}={place.labels[key]}" if key in place.labels else f"no label {key}"
+            yield f"{name} has {has}; the application asks for {key}={value}"
     if wanted.nodes > 1:
         yield f"{name} runs tasks of one node; the task asks for {wanted.nodes}"
     if wanted.cpus > place.cpus:
         yield f"{name} has {place.cpus} cpus; the task needs {wanted.cpus}"
     if wanted.memory_bytes > place.memory_bytes:
-        has, needs = place.memory_bytes / 2**30, wanted.memory_bytes / 2**30
-        yield f"{name} has {has:.1f} GiB of memory; the task needs {needs:.1f} GiB"
+        yield f"{name} has {_gib(place.memory_bytes)} GiB of memory; the task needs {_gib(wanted.memory_bytes)} GiB"
     if wanted.gpus > place.gpus:
         yield f"{name} has {place.gpus} gpus; the task needs {wanted.gpus}"
     if not place.reachable:
@@ -89,63 +160,161 @@ def _misfits(wanted: Wanted, place: Place, name: str) -> Iterator[str]:
         yield f"{name} is draining: it takes nothing new"
 
 
-Needs = tuple[int, int, int, int, frozenset[str]]
+def _gib(size_bytes: float) -> str:
+    return f"{size_bytes / 2**30:.1f}"
+
+
+def _peak(loads: Mapping[tuple[int, int], int], width: int) -> float:
+    """The most memory that tasks of these (cpus, memory) may hold side by side, in bytes: never less than the truth."""
+    peak, left = 0.0, width
+    for (cpus, memory), n in sorted(loads.items(), key=lambda load: -load[0][1] / load[0][0]):
+        if left <= 0:
+            break
+        used = min(min(n, max(1, width // cpus)) * cpus, left)
+        peak += memory * used / cpus
+        left -= used
+    return peak
+
+
+Needs = tuple[int, int, int, int, frozenset[str], frozenset[tuple[str, str]]]
+
+
+class _Room:
+    """What is left of a place while a plan is made."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.ahead = max(0, place.room)
+        self.now = self.ahead if place.free is None else min(self.ahead, max(0, place.free))
+        self.gpus = place.gpus - sum(load.gpus * load.n for load in place.loads)
+        self.loads: dict[tuple[int, int], int] = {}
+        for load in place.loads:
+            if load.memory_bytes:
+                self._load(load.cpus, load.memory_bytes, load.n)
+
+    def size(self, wanted: Wanted) -> int:
+        """How many of its slots one task takes."""
+        return max(1, min(wanted.cpus, self.place.width))
+
+    def holds(self, wanted: Wanted, n: int, *, ahead: bool) -> int:
+        """How many of ``n`` tasks it takes. Ahead, one larger than what is left still goes where it fits an empty place."""
+        left, size = self.ahead if ahead else self.now, self.size(wanted)
+        n = min(n, max(1, left // size) if ahead or self.place.free is None else left // size)
+        return self.beside(wanted, n) if left > 0 and n > 0 else 0
+
+    def beside(self, wanted: Wanted, n: int) -> int:
+        """How many of ``n`` tasks fit by gpus and memory beside what it has."""
+        if wanted.gpus:
+            n = min(n, self.gpus // wanted.gpus)
+        if not wanted.memory_bytes or n <= 0 or self._fits(wanted, n):
+            return max(0, n)
+        low, high = 0, n  # ``low`` fit, ``high`` do not
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._fits(wanted, middle) else (low, middle)
+        return low
+
+    def _fits(self, wanted: Wanted, n: int) -> bool:
+        key = (self.size(wanted), wanted.memory_bytes)
+        loads = {**self.loads, key: self.loads.get(key, 0) + n}
+        return _peak(loads, self.place.width) <= self.place.memory_bytes
+
+    def take(self, wanted: Wanted, n: int) -> None:
+        size = self.size(wanted)
+        self.ahead -= n * size
+        self.now = max(0, self.now - n * size)
+        self.gpus -= n * wanted.gpus
+        if wanted.memory_bytes:
+            self._load(wanted.cpus, wanted.memory_bytes, n)
+
+    def _load(self, cpus: int, memory_bytes: int, n: int) -> None:
+        key = (max(1, min(cpus, self.place.width)), memory_bytes)
+        self.loads[key] = self.loads.get(key, 0) + n
+
+    def preference(self, wanted: Wanted) -> tuple[bool, int, int]:
+        """Smaller is better: memory free just now, then the bytes of its inputs that lie there, then the most room."""
+        place = self.place
+        tight = place.memory_free_bytes is not None and place.memory_free_bytes < wanted.memory_bytes
+        held = sum(size for sha, size in wanted.inputs if place.near or sha in place.blobs)
+        return tight, -held, -self.ahead
 
 
 @dataclass(slots=True)
 class _Given:
     """What a plan has given out so far. Jobs with the same needs fit, or do not, in the same places: that is asked once."""
 
-    places: dict[ResourceId, Place]
+    rooms: list[_Room]
     tasks: defaultdict[tuple[JobId, ResourceId], int] = field(default_factory=lambda: defaultdict(int))
     reasons: dict[JobId, tuple[str, ...]] = field(default_factory=dict)
-    fitting: dict[Needs, tuple[list[ResourceId], tuple[str, ...]]] = field(default_factory=dict)
+    fitting: dict[Needs, tuple[list[_Room], dict[ResourceId, list[str]]]] = field(default_factory=dict)
+    words: dict[tuple[Needs, str, str], tuple[str, ...]] = field(default_factory=dict)
 
-    def fits(self, wanted: Wanted) -> tuple[list[ResourceId], tuple[str, ...]]:
-        """Where its tasks could run, and why any of them would have to wait."""
-        needs = (wanted.cpus, wanted.memory_bytes, wanted.gpus, wanted.nodes, wanted.resources)
+    def fits(self, wanted: Wanted) -> list[_Room]:
+        """Where its tasks could run."""
+        return [room for room in self._by_needs(wanted)[0] if welcome(wanted, room.place)]
+
+    def why(self, wanted: Wanted) -> tuple[str, ...]:
+        """Why any of its tasks would have to wait."""
+        key = (_needs(wanted), wanted.owner, wanted.secrets_of)
+        if key not in self.words:
+            wrong = self._by_needs(wanted)[1]
+            seen = [room.place for room in self.rooms if welcome(wanted, room.place)]
+            texts = [text for place in seen for text in wrong[place.id] or [f"{place.name} has no free slot"]]
+            nothing = "no resource is shared with the job's owner" if self.rooms else "no resource is attached"
+            self.words[key] = tuple(texts) or (nothing,)
+        return self.words[key]
+
+    def _by_needs(self, wanted: Wanted) -> tuple[list[_Room], dict[ResourceId, list[str]]]:
+        needs = _needs(wanted)
         found = self.fitting.get(needs)
         if found is None:
-            wrong = {place.id: misfits(wanted, place) for place in self.places.values()}
-            full = {place.id: [f"{place.name} has no free slot"] for place in self.places.values()}
-            why = tuple(text for place, texts in wrong.items() for text in texts or full[place])
-            found = [place for place, texts in wrong.items() if not texts], why or ("no resource is attached",)
-            self.fitting[needs] = found
+            wrong = {room.place.id: misfits(wanted, room.place) for room in self.rooms}
+            found = self.fitting[needs] = ([room for room in self.rooms if not wrong[room.place.id]], wrong)
         return found
 
 
-def _fill(level: list[Wanted], given: _Given) -> None:
+def _needs(wanted: Wanted) -> Needs:
+    return wanted.cpus, wanted.memory_bytes, wanted.gpus, wanted.nodes, wanted.resources, wanted.labels
+
+
+def _fill(level: list[Wanted], given: _Given, *, ahead: bool) -> list[Wanted]:
+    """One round through the jobs of one priority; returns what is left of them, in their order."""
     turns: dict[str, deque[Wanted]] = {}
     for wanted in level:
         turns.setdefault(wanted.owner, deque()).append(wanted)
+    left = {wanted.job: wanted.n for wanted in level}
     while turns:
-        room = sum(max(0, place.room) for place in given.places.values())
-        if room == 0:
+        slots = sum(max(0, room.ahead if ahead else room.now) for room in given.rooms)
+        if slots == 0:
             break
-        quantum = max(1, room // len(turns))  # slots that each owner may fill in this round
+        quantum = max(1, slots // len(turns))  # slots that each owner may fill in this round
         for owner in list(turns):
             first = turns[owner].popleft()
-            n = min(first.n, max(1, quantum // max(1, first.cpus)))
-            left = _give(replace(first, n=n), given)
-            if left:
-                given.reasons[first.job] = given.fits(first)[1]
-            elif first.n > n:
-                turns[owner].appendleft(replace(first, n=first.n - n))
+            n = min(left[first.job], max(1, quantum // max(1, first.cpus)))
+            wanting = _give(first, n, given, ahead=ahead)
+            left[first.job] -= n - wanting
+            if wanting:
+                given.reasons[first.job] = given.why(first)
+            elif not left[first.job]:
+                given.reasons.pop(first.job, None)
+            else:
+                turns[owner].appendleft(first)
             if not turns[owner]:
                 del turns[owner]
+    return [replace(wanted, n=n) for wanted in level if (n := left[wanted.job])]
 
 
-def _give(wanted: Wanted, given: _Given) -> int:
-    """Gives out up to ``wanted.n`` tasks; returns how many found no place."""
-    left = wanted.n
-    size = max(1, wanted.cpus)
-    fitting = [given.places[place] for place in given.fits(wanted)[0]]
-    for place in sorted(fitting, key=lambda place: -place.room):
-        if left == 0 or place.room <= 0:
+def _give(wanted: Wanted, n: int, given: _Given, *, ahead: bool) -> int:
+    """Gives out up to ``n`` tasks; returns how many found no place."""
+    rooms = [room for room in given.fits(wanted) if (room.ahead if ahead else room.now) > 0]
+    if len(rooms) > 1:
+        rooms.sort(key=lambda room: room.preference(wanted))
+    for room in rooms:
+        taken = room.holds(wanted, n, ahead=ahead)
+        if taken:
+            given.tasks[wanted.job, room.place.id] += taken
+            room.take(wanted, taken)
+            n -= taken
+        if n == 0:
             break
-        # A task larger than the room left still goes to a place that could hold it when it is empty.
-        n = min(left, max(1, place.room // size))
-        given.tasks[wanted.job, place.id] += n
-        given.places[place.id] = replace(place, room=place.room - n * size)
-        left -= n
-    return left
+    return n
