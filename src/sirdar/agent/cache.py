@@ -23,6 +23,9 @@ RECORD_EVERY_S = 60.0  # how exactly the last use is known to the next agent
 PARTIAL_KEPT_S = 86400.0
 SYNC_FROM_BYTES = 1 << 20  # smaller ones are read again after the machine has restarted, instead of synced one by one
 ROOM_SHARE = 0.1  # of the bound, freed beyond what is needed, so that this is not done for each blob
+TOLD_FROM_BYTES = 1 << 20  # of smaller ones the server need not know where they lie
+TOLD_MOST = 128
+TOLD_CHARS = 16
 FREE_SHARE = 0.02  # of the disk, left to others
 
 
@@ -67,6 +70,17 @@ class BlobCache:
                 entry.recorded_at = now
                 _record_use(path, now)
         return path
+
+    def large_ones(self) -> list[str]:
+        """The beginnings of the digests of large blobs, a bounded number of those that were used last."""
+        found = []
+        with self._lock:
+            for sha256, entry in reversed(self._entries.items()):
+                if entry.size_bytes >= TOLD_FROM_BYTES:
+                    found.append(sha256[:TOLD_CHARS])
+                    if len(found) == TOLD_MOST:
+                        break
+        return found
 
     @contextlib.contextmanager
     def hold(self, digests: Collection[str]) -> Iterator[None]:

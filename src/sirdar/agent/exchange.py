@@ -93,6 +93,7 @@ class Exchange:
         seen = self._said_hello
         backoff = Backoff(self._settings)
         capabilities = await asyncio.to_thread(self._capabilities)
+        self._run_task.learn_gpus(capabilities.gpu_ids)
         async with self._hello_lock:
             while self._said_hello == seen or self.hello_reply is None:
                 request = HelloRequest(
@@ -130,6 +131,10 @@ class Exchange:
     async def carry_out(self, desired: Mapping[str, str]) -> None:
         for key, wish in desired.items():
             await self._run_task.wish(key, wish)
+
+    def blobs_held(self) -> list[str] | None:
+        """What the server should know of the cache, to send tasks where their inputs are; None: nothing to tell."""
+        return self._blobs.large_ones()
 
     # ------------------------------------------------------------ sync
 

@@ -27,6 +27,7 @@ from sirdar.services.places import informed
 from sirdar.services.report import new_batch
 from sirdar.services.settings import Settings
 from sirdar.store import jobs as job_store
+from sirdar.store import moving
 from sirdar.store import resources as resource_store
 from sirdar.store import tasks as task_store
 from sirdar.store.engine import Store, Tx
@@ -52,7 +53,7 @@ class ClaimReply:
     """What a claim is answered with."""
 
     offers: Offers
-    cancels: list[str]
+    wishes: dict[str, str]  # key -> cancel or give_back
     variables: list[tuple[str, str, str, int]] = field(default_factory=list)  # shared ones: job, name, value, version
 
 
@@ -93,7 +94,7 @@ class Assigner:
                 older = self._parked.pop(claim.resource_id, None)
                 self._parked[claim.resource_id] = claim
         if older is not None:  # this is the store's thread
-            older.future.get_loop().call_soon_threadsafe(_resolve, older, ClaimReply(Offers(), []))
+            older.future.get_loop().call_soon_threadsafe(_resolve, older, ClaimReply(Offers(), {}))
 
     def park_if_dry(self, claim: ParkedClaim) -> bool:
         """Hold a claim without asking the ledger, where the queue is known to be empty. False: ask it.
@@ -118,14 +119,14 @@ class Assigner:
             if claim is None or claim.session == session:
                 return
             del self._parked[resource_id]
-        _resolve(claim, ClaimReply(Offers(), []))
+        _resolve(claim, ClaimReply(Offers(), {}))
 
     def drop(self, resource_id: str) -> None:
         """Answer a held call empty: the resource has changed under it (drained, revoked)."""
         with self._lock:
             claim = self._parked.pop(resource_id, None)
         if claim is not None:
-            _resolve(claim, ClaimReply(Offers(), []))
+            _resolve(claim, ClaimReply(Offers(), {}))
 
     def _take(self, claim: ParkedClaim) -> ParkedClaim | None:
         """The call that gets what was meant for this one: itself, or the same agent's next one.
@@ -164,7 +165,7 @@ class Assigner:
             claims = list(self._parked.values())
             self._parked.clear()
         for claim in claims:
-            _resolve(claim, ClaimReply(Offers(), []))
+            _resolve(claim, ClaimReply(Offers(), {}))
 
     def before_commit(self, tx: Tx) -> None:
         """Serve parked claims from what this batch made ready, and tell agents of new wishes."""
@@ -191,13 +192,13 @@ class Assigner:
         offers = self.assign(tx, [(claim.place, claim.session) for claim in hungry]) if hungry else {}
         for resource_id, claim in claims.items():
             work = offers.get(resource_id)
-            cancels = self._wishes(tx, resource_id) if resource_id in tx.hints.resources else []
-            if work is None and not cancels:
+            wishes = self._wishes(tx, resource_id) if resource_id in tx.hints.resources else {}
+            if work is None and not wishes:
                 continue
             held = self._take(claim)
             if held is None:
                 continue
-            reply = ClaimReply(work or Offers(), cancels)
+            reply = ClaimReply(work or Offers(), wishes)
             tx.hints.after.append(lambda held=held, reply=reply: _resolve(held, reply))  # type: ignore[misc]
             tx.hints.undo.append(lambda held=held: self._hold_again(held))  # type: ignore[misc]
 
@@ -213,9 +214,9 @@ class Assigner:
         """Answer the resource's held claim where there is a wish for it."""
         with self._lock:
             claim = self._parked.get(resource_id)
-        cancels = self._wishes(tx, resource_id) if claim is not None else []
-        if claim is not None and cancels and self.unpark(claim):
-            tx.hints.after.append(lambda: _resolve(claim, ClaimReply(Offers(), cancels)))
+        wishes = self._wishes(tx, resource_id) if claim is not None else {}
+        if claim is not None and wishes and self.unpark(claim):
+            tx.hints.after.append(lambda: _resolve(claim, ClaimReply(Offers(), wishes)))
             tx.hints.undo.append(lambda: self._hold_again(claim))
 
     def answer_with_news(self, resource_id: str, news: list[tuple[str, str, str, int]]) -> bool:
@@ -223,11 +224,17 @@ class Assigner:
         with self._lock:
             claim = self._parked.pop(resource_id, None)
         if claim is not None:
-            _resolve(claim, ClaimReply(Offers(), [], news))
+            _resolve(claim, ClaimReply(Offers(), {}, news))
         return claim is not None
 
-    def _wishes(self, tx: Tx, resource_id: str) -> list[str]:
-        return [key.text for key in task_store.open_of_resource(tx.conn, resource_id)[1]]
+    def _wishes(self, tx: Tx, resource_id: str) -> dict[str, str]:
+        wishes = {key.text: "give_back" for key in moving.asked_back(tx.conn, resource_id)}
+        cancelled = task_store.open_of_resource(tx.conn, resource_id)[1]
+        return wishes | {key.text: "cancel" for key in cancelled}
+
+    def idle(self) -> list[Place]:
+        """Places whose agents ask for work now, and were given none."""
+        return [claim.place for claim in list(self._parked.values()) if claim.max_n > 0]
 
     def assign(self, tx: Tx, claims: Sequence[tuple[Place, str]]) -> dict[str, Offers]:
         """Lease what fits to the places that ask; what each is to be sent, by resource id."""

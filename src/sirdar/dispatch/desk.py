@@ -24,6 +24,7 @@ from sirdar.services.offers import Offers, build_offers
 from sirdar.services.places import place_of
 from sirdar.services.report import Report, apply_report
 from sirdar.services.settings import Settings
+from sirdar.store import moving
 from sirdar.store import resources as resource_store
 from sirdar.store import tasks as task_store
 from sirdar.store.engine import Hints, Store, Tx
@@ -44,6 +45,8 @@ class _Known:
     settled: bool = (
         False  # nothing is offered to it, and nothing of its is to be cancelled, as far as this process knows
     )
+    asked: set[str] = field(default_factory=set)  # keys of attempts that it was told to give back
+    wished: bool = True  # there may be more of them
     dropped: bool = False  # the resource has changed since
 
 
@@ -101,7 +104,7 @@ class Desk:
         self._news.on_commit(hints)
         for resource_id in hints.resources:
             if (known := self._known.get(resource_id)) is not None:
-                known.settled = False
+                known.settled, known.wished = False, True
             if self._assigner.is_held(resource_id):
                 task = asyncio.ensure_future(self._store.write(partial(self._assigner.tell, resource_id=resource_id)))
                 self._telling.add(task)
@@ -172,6 +175,8 @@ class Desk:
     async def _sync(self, resource_id: str, request: SyncRequest) -> dict[str, Any]:
         known = self._checked(resource_id, request.session)
         claim = request.claim
+        if claim is not None and claim.blobs is not None:
+            known.blobs = frozenset(claim.blobs)
         # A drained agent claims nothing. One that has not heard of being drained or resumed is told at once.
         knows_mode = claim is None or (claim.max_n == 0) == (known.row.mode == "drain")
         waits = claim is not None and claim.wait_s > 0 and knows_mode
@@ -182,7 +187,7 @@ class Desk:
             if self._assigner.park_if_dry(held):
                 claimed = await self._await(held, min(request.claim.wait_s, self._settings.claim_wait_s))
                 return (
-                    self._answer(known, claimed) if claimed is not None else _render(known.row, Report(), Offers(), [])
+                    self._answer(known, claimed) if claimed is not None else _render(known.row, Report(), Offers(), {})
                 )
         reply, parked = await self._store.write(lambda tx: self._serve(tx, known, request, future), patient=True)
         if self._news.owes(resource_id) and (parked is None or self._assigner.unpark(parked)):
@@ -208,8 +213,8 @@ class Desk:
     def _answer(self, known: _Known, claimed: ClaimReply) -> dict[str, Any]:
         """What a held call is answered with."""
         known = self._known.get(known.row.id, known)  # another session may have begun meanwhile
-        known.settled = known.settled and not claimed.offers.offers and not claimed.cancels
-        reply = _render(known.row, Report(), claimed.offers, claimed.cancels)
+        known.settled = known.settled and not claimed.offers.offers and not claimed.wishes
+        reply = _render(known.row, Report(), claimed.offers, claimed.wishes)
         return reply | {"vars": claimed.variables} if claimed.variables else reply
 
     async def _await(self, parked: ParkedClaim, wait_s: float) -> ClaimReply | None:
@@ -240,10 +245,10 @@ class Desk:
             raise Problem("unknown_session", "The agent's lease ran out meanwhile.", hint="Say hello.")
         if claim is not None and not draining:
             offers = self._claim(tx, row, request, offered, claim.max_n)
-        cancels = [key.text for key in cancelled]
+        wishes = {key.text: "cancel" for key in cancelled} | self._asked_back(tx, known)
         known.settled = not (offered or cancelled or offers.offers)
-        reply = _render(row, report, offers, cancels)
-        busy = offers.offers or cancels or _says_something(request)
+        reply = _render(row, report, offers, wishes)
+        busy = offers.offers or wishes or _says_something(request)
         if claim is None or future is None or busy:
             return reply, None
         parked = self._hold(row, request.session, claim.max_n, future)
@@ -251,22 +256,34 @@ class Desk:
         tx.hints.undo.append(lambda: self._assigner.unpark(parked))
         return reply, parked
 
+    def _asked_back(self, tx: Tx, known: _Known) -> dict[str, str]:
+        """What the agent shall give back, each told once: where it is too late for that, there is no answer."""
+        if not known.wished:
+            return {}
+        known.wished = False
+        asked = {key.text for key in moving.asked_back(tx.conn, known.row.id)}
+        fresh, known.asked = asked - known.asked, asked
+        return dict.fromkeys(fresh, "give_back")
+
     def _claim(self, tx: Tx, row: ResourceRow, request: SyncRequest, offered: list[AttemptKey], max_n: int) -> Offers:
         """Offers that the agent has not got (an answer was lost on the way), then new ones."""
         held = {*request.offers_held, *request.accepts, *request.refusals}
         lost = [key for key in offered if key.text not in held]
         if lost:
             return build_offers(tx.conn, self._keys, lost)
+        if request.given_back:  # for another: it is served, with whoever else asks, before this is committed
+            return Offers()
         if max_n <= 0 or (self._assigner.dry and not tx.hints.queue):
             return Offers()
         return self._assigner.assign(tx, [(self._place(row, max_n), request.session)]).get(row.id, Offers())
 
 
 def _says_something(request: SyncRequest) -> bool:
-    return bool(request.accepts or request.refusals or request.started or request.messages or request.finals)
+    words = request.started or request.messages or request.finals or request.given_back
+    return bool(request.accepts or request.refusals or words)
 
 
-def _render(row: ResourceRow, report: Report, offers: Offers, cancels: list[str]) -> dict[str, Any]:
+def _render(row: ResourceRow, report: Report, offers: Offers, wishes: dict[str, str]) -> dict[str, Any]:
     """A SyncReply as plain JSON values; empty parts are left out."""
     reply: dict[str, Any] = {"mode": row.mode}
     parts = {
@@ -276,7 +293,7 @@ def _render(row: ResourceRow, report: Report, offers: Offers, cancels: list[str]
         "offers": offers.offers,
         "jobs": offers.jobs,
         "programs": offers.programs,
-        "desired": dict.fromkeys(cancels, "cancel"),
+        "desired": wishes,
     }
     reply.update({name: part for name, part in parts.items() if part})
     return reply

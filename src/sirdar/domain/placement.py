@@ -96,7 +96,7 @@ def plan(queue: Sequence[Wanted], places: Iterable[Place], served: Mapping[str, 
     tasks does not keep another user's single task waiting. ``served``: by owner, a number that grows with each turn, of
     the latest one (none: never): where there is not room for all, those go first who have waited longest for theirs.
     """
-    given = _Given([_Room(place) for place in places])
+    given = _Given([Room(place) for place in places])
     latest = served or {}
     levels = []
     for priority in sorted({wanted.priority for wanted in queue}, reverse=True):
@@ -126,7 +126,7 @@ def welcome(wanted: Wanted, place: Place) -> bool:
 
 def shortage(wanted: Wanted, place: Place) -> str | None:
     """Why one more task does not fit beside what the place has; None where only a slot may be wanting."""
-    room = _Room(place)
+    room = Room(place)
     if room.gpus < wanted.gpus:
         held = place.gpus - room.gpus
         return f"{held} of {place.gpus} gpu(s) of {place.name} are held; the task needs {wanted.gpus}"
@@ -179,7 +179,7 @@ def _peak(loads: Mapping[tuple[int, int], int], width: int) -> float:
 Needs = tuple[int, int, int, int, frozenset[str], frozenset[tuple[str, str]]]
 
 
-class _Room:
+class Room:
     """What is left of a place while a plan is made."""
 
     def __init__(self, place: Place) -> None:
@@ -243,13 +243,13 @@ class _Room:
 class _Given:
     """What a plan has given out so far. Jobs with the same needs fit, or do not, in the same places: that is asked once."""
 
-    rooms: list[_Room]
+    rooms: list[Room]
     tasks: defaultdict[tuple[JobId, ResourceId], int] = field(default_factory=lambda: defaultdict(int))
     reasons: dict[JobId, tuple[str, ...]] = field(default_factory=dict)
-    fitting: dict[Needs, tuple[list[_Room], dict[ResourceId, list[str]]]] = field(default_factory=dict)
+    fitting: dict[Needs, tuple[list[Room], dict[ResourceId, list[str]]]] = field(default_factory=dict)
     words: dict[tuple[Needs, str, str], tuple[str, ...]] = field(default_factory=dict)
 
-    def fits(self, wanted: Wanted) -> list[_Room]:
+    def fits(self, wanted: Wanted) -> list[Room]:
         """Where its tasks could run."""
         return [room for room in self._by_needs(wanted)[0] if welcome(wanted, room.place)]
 
@@ -264,7 +264,7 @@ class _Given:
             self.words[key] = tuple(texts) or (nothing,)
         return self.words[key]
 
-    def _by_needs(self, wanted: Wanted) -> tuple[list[_Room], dict[ResourceId, list[str]]]:
+    def _by_needs(self, wanted: Wanted) -> tuple[list[Room], dict[ResourceId, list[str]]]:
         needs = _needs(wanted)
         found = self.fitting.get(needs)
         if found is None:

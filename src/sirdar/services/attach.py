@@ -319,7 +319,8 @@ def _wish(loaded: Loaded | None) -> str:
         return "forget"
     if loaded.attempt.cancel_at is not None:
         return "cancel"
-    return "run"
+    unstarted = loaded.attempt.state in (AttemptState.ACCEPTED, AttemptState.STAGING_IN)
+    return "give_back" if loaded.attempt.give_back_at is not None and unstarted else "run"
 
 
 def _hash(token: str) -> str:

@@ -19,6 +19,7 @@ from sirdar.domain.task import (
     Accepted,
     Delta,
     Ended,
+    GivenBack,
     OfferWithdrawn,
     Reachable,
     Retry,
@@ -240,6 +241,23 @@ class Batch:
         self._jobs[key.job].returned.append([key.task, key.attempt, outcome.reason.value, outcome.message])
         self._move(key, ready_at=self.tx.now)
         return True
+
+    def give_back(self, key: AttemptKey) -> None:
+        """The agent was asked for it, has not started it and never will: the task waits again, at once."""
+        if self.attempt_state(key) in (None, AttemptState.ENDED):
+            return
+        if self._jobs[key.job].row.job.cancel_requested_at is not None:
+            columns = {"ended_at": self.tx.now, "reported_at": self.tx.now}
+            self.end(key, Outcome(Reason.CANCELLED, "Cancelled before it started"), columns)
+            return
+        before = self._rows.tasks[key.job, key.task]
+        after = self._apply(key, GivenBack(key.attempt))
+        outcome = Outcome(Reason.MOVED, "Given back before it started: a slot is free elsewhere")
+        self._rows.ends[key] = (outcome, None, None, self.tx.now)
+        if after is not before:
+            self._jobs[key.job].returned.append([key.task, key.attempt, outcome.reason.value, outcome.message])
+            self._move(key, ready_at=self.tx.now)
+        self.tx.hints.queue = True
 
     def lose(self, key: AttemptKey) -> None:
         """The agent is lost: the task waits for a replacement; this attempt stays current until one is accepted.

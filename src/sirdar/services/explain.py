@@ -129,11 +129,10 @@ class _Words:
     def __init__(self, conn: Conn, caller: Caller | None, job: JobView) -> None:
         self._open = caller is not None and caller.administers
         self._seen: set[str] = set()
-        if caller is None or self._open:
-            return
         shares = resource_use.all_shares(conn)
-        for row in resource_store.list_with_revoked(conn):
-            if may_see_resource(caller, row.owner_id, shares.get(row.id, ())):
+        for row in [] if self._open else resource_store.list_with_revoked(conn):
+            subjects = shares.get(row.id, set())
+            if may_see_resource(caller, row.owner_id, subjects) if caller else resource_use.EVERYONE in subjects:
                 self._seen.add(row.name)
 
     def of(self, name: str | None) -> str:
