@@ -13,6 +13,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from sirdar.agent.digests import digest_of
@@ -46,6 +47,8 @@ class BlobCache:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._held: Counter[str] = Counter()
         self._reserved_bytes = 0
+        self.version = 1  # grows when a large blob comes or goes
+        self._listed: tuple[int, list[str]] = (0, [])
         (root / PARTIAL).mkdir(parents=True, exist_ok=True)
         self._take_stock(boot)
 
@@ -72,15 +75,12 @@ class BlobCache:
         return path
 
     def large_ones(self) -> list[str]:
-        """The beginnings of the digests of large blobs, a bounded number of those that were used last."""
-        found = []
+        """The beginnings of the digests of large blobs: a bounded number, those that came or were used last."""
         with self._lock:
-            for sha256, entry in reversed(self._entries.items()):
-                if entry.size_bytes >= TOLD_FROM_BYTES:
-                    found.append(sha256[:TOLD_CHARS])
-                    if len(found) == TOLD_MOST:
-                        break
-        return found
+            if self._listed[0] != self.version:
+                large = (sha256 for sha256, entry in reversed(self._entries.items()) if _is_large(entry.size_bytes))
+                self._listed = (self.version, [sha256[:TOLD_CHARS] for sha256 in islice(large, TOLD_MOST)])
+            return self._listed[1]
 
     @contextlib.contextmanager
     def hold(self, digests: Collection[str]) -> Iterator[None]:
@@ -121,6 +121,7 @@ class BlobCache:
         partial.replace(path)
         with self._lock:
             self._entries[sha256] = _Entry(size_bytes, time.time())
+            self.version += _is_large(size_bytes)
         return path
 
     def drop_if_spoiled(self, sha256: str) -> None:
@@ -162,7 +163,8 @@ class BlobCache:
 
     def _remove(self, sha256: str) -> None:
         self._path(sha256).unlink(missing_ok=True)
-        self._entries.pop(sha256, None)
+        entry = self._entries.pop(sha256, None)
+        self.version += entry is not None and _is_large(entry.size_bytes)
 
     def _take_stock(self, boot: str) -> None:
         """What earlier agents left, by their last use. Small blobs may have lost bytes where the machine broke down."""
@@ -181,6 +183,11 @@ class BlobCache:
             if path.stat().st_mtime < time.time() - PARTIAL_KEPT_S:
                 path.unlink()
         mark.write_text(boot)
+
+
+def _is_large(size_bytes: int) -> bool:
+    """The server wants to know where it lies."""
+    return size_bytes >= TOLD_FROM_BYTES
 
 
 def _record_use(path: Path, now: float) -> None:

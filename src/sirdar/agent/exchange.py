@@ -79,6 +79,7 @@ class Exchange:
         self._apps: dict[str, App] = {}
         self._hello_lock = asyncio.Lock()
         self._said_hello = 0
+        self._told_blobs = 0  # the version of the cache that the server was told last
         self.session = secrets.token_hex(8)
         self.hello_reply: HelloReply | None = None
         self.mode = "active"
@@ -132,10 +133,6 @@ class Exchange:
         for key, wish in desired.items():
             await self._run_task.wish(key, wish)
 
-    def blobs_held(self) -> list[str] | None:
-        """What the server should know of the cache, to send tasks where their inputs are; None: nothing to tell."""
-        return self._blobs.large_ones()
-
     # ------------------------------------------------------------ sync
 
     async def sync(self, request: SyncRequest) -> SyncReply:
@@ -147,6 +144,9 @@ class Exchange:
         ]
         if held:
             request = request.model_copy(update={"offers_held": held})
+        version = self._blobs.version
+        if version != self._told_blobs or (request.claim is not None and request.claim.wait_s > 0):
+            request = request.model_copy(update={"blobs": self._blobs.large_ones()})
         try:
             reply = await self._link.sync(request)
         except UnknownSession:
@@ -155,6 +155,7 @@ class Exchange:
         except Unreachable:
             self._cut_off = True
             raise
+        self._told_blobs = version
         await self._take(request, reply)
         if self._cut_off and self.vars_sink is not None:
             self._cut_off = False

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import structlog
@@ -120,6 +120,12 @@ class Assigner:
                 return
             del self._parked[resource_id]
         _resolve(claim, ClaimReply(Offers(), {}))
+
+    def note_blobs(self, resource_id: str, blobs: frozenset[str]) -> None:
+        """What lies on the resource has changed since its call was held."""
+        with self._lock:
+            if (claim := self._parked.get(resource_id)) is not None:
+                claim.place = replace(claim.place, blobs=blobs)
 
     def drop(self, resource_id: str) -> None:
         """Answer a held call empty: the resource has changed under it (drained, revoked)."""

@@ -175,8 +175,9 @@ class Desk:
     async def _sync(self, resource_id: str, request: SyncRequest) -> dict[str, Any]:
         known = self._checked(resource_id, request.session)
         claim = request.claim
-        if claim is not None and claim.blobs is not None:
-            known.blobs = frozenset(claim.blobs)
+        if request.blobs is not None:
+            known.blobs = frozenset(request.blobs)
+            self._assigner.note_blobs(resource_id, known.blobs)
         # A drained agent claims nothing. One that has not heard of being drained or resumed is told at once.
         knows_mode = claim is None or (claim.max_n == 0) == (known.row.mode == "drain")
         waits = claim is not None and claim.wait_s > 0 and knows_mode

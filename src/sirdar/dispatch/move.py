@@ -9,7 +9,7 @@ import asyncio
 import structlog
 
 from sirdar.dispatch.assign import Assigner
-from sirdar.domain.moving import Behind, moves
+from sirdar.domain.moving import moves
 from sirdar.domain.placement import Place
 from sirdar.services.places import informed, place_of
 from sirdar.services.settings import Settings

@@ -146,11 +146,6 @@ class Claim(Wire):
 
     max_n: int
     wait_s: float = 0.0
-    blobs: list[str] | None = Field(
-        None,
-        max_length=256,
-        description="beginnings (16 digits) of the digests of large blobs that lie here, lately used ones; None: as before",
-    )
 
 
 class Started(Wire):
@@ -233,6 +228,11 @@ class SyncRequest(Wire):
         default_factory=list, description="accepted attempts that were asked back: they have not started and never will"
     )
     claim: Claim | None = None
+    blobs: list[str] | None = Field(
+        None,
+        max_length=256,
+        description="beginnings (16 digits) of the digests of large blobs that lie here; None: as they were",
+    )
     offers_held: list[str] = Field(
         default_factory=list, description="offers received and neither accepted nor refused yet"
     )

@@ -42,10 +42,10 @@ class ProgramStart:
 class ProgramEnd:
     """A program has ended, with all that it started.
 
-    ``exit_code``: minus the signal's number where a signal ended it, None where nothing ran or nobody knows. ``by``: ``stop``
-    (asked by the agent), ``withdraw`` (asked, before it started), ``time`` (its limit) or None. ``lost``: the executor lost
-    sight of it; ``dropped``: stopped before it started; ``error_number``/``error_at``/``error``: it could not be started (errno; at the ``program``, the
-    ``directory`` or the ``system``; a sentence).
+    ``exit_code``: minus the signal's number where a signal ended it, None where nothing ran or nobody knows. ``by``:
+    ``stop`` (asked by the agent), ``withdraw`` (asked, before it started), ``time`` (its limit) or None. ``lost``: the
+    executor lost sight of it; ``dropped``: stopped before it started; ``error_number``/``error_at``/``error``: it could not
+    be started (errno; at the ``program``, the ``directory`` or the ``system``; a sentence).
     """
 
     key: str

@@ -51,8 +51,7 @@ class ClaimLoop:
                 await backoff.wait()
 
     async def _park(self, wanted: int) -> None:
-        wait_s = self._settings.claim_wait_s * self._settings.period_scale
-        claim = Claim(max_n=wanted, wait_s=wait_s, blobs=self._exchange.blobs_held() if wanted else None)
+        claim = Claim(max_n=wanted, wait_s=self._settings.claim_wait_s * self._settings.period_scale)
         self.parked = True
         try:
             await self._exchange.sync(SyncRequest(session=self._exchange.session, claim=claim))
