@@ -72,6 +72,7 @@ class Assigner:
         self._closed = False
         self._dry = False  # the queue was seen empty, and nothing was made ready since
         self._sessions: dict[str, str] = {}  # by resource: the only one whose calls are held
+        self._held_back: dict[str, float] = {}  # by resource: until when it claims nothing ahead
         self._missed: set[str] = set()  # resources whose call was gone when it was to be answered with offers
 
     async def run(self, store: Store) -> None:
@@ -126,6 +127,10 @@ class Assigner:
         with self._lock:
             if (claim := self._parked.get(resource_id)) is not None:
                 claim.place = replace(claim.place, blobs=blobs)
+
+    def hold_back(self, resource_id: str, until: float) -> None:
+        """What the resource has just given back is for others: until then it gets only what it can start at once."""
+        self._held_back[resource_id] = until
 
     def drop(self, resource_id: str) -> None:
         """Answer a held call empty: the resource has changed under it (drained, revoked)."""
@@ -276,6 +281,9 @@ class Assigner:
 
     def _plan(self, tx: Tx, places: Sequence[Place]) -> Plan:
         """Looks at as much of the queue as can fill the room, and further where what stands first does not fit."""
+        if self._held_back:
+            self._held_back = {id: until for id, until in self._held_back.items() if until > tx.now}
+            places = [replace(place, eager=False) if place.id in self._held_back else place for place in places]
         room = sum(place.room for place in places)
         look = max(LEAST_LOOK, 2 * room)
         while True:
@@ -318,7 +326,11 @@ class Assigner:
 
 def _informed(tx: Tx, queue: Sequence[Wanted], places: Sequence[Place]) -> list[Place]:
     """With what they have already, where that matters: among several places, or for what is not claimed ahead."""
-    counted = len(places) > 1 or any(wanted.memory_bytes or wanted.gpus for wanted in queue)
+    counted = (
+        len(places) > 1
+        or not all(place.eager for place in places)
+        or any(wanted.memory_bytes or wanted.gpus for wanted in queue)
+    )
     return informed(tx.conn, places, loads=counted)
 
 

@@ -33,6 +33,7 @@ from sirdar.wire.agent import HeartbeatRequest, HelloReply, HelloRequest, SyncRe
 
 log = structlog.get_logger()
 TOKENS_KEPT = 10_000
+HELD_BACK_S = 2.0  # for which what an agent gave back is kept for others
 
 
 @dataclass(slots=True)
@@ -237,6 +238,8 @@ class Desk:
         if known.dropped:
             raise Problem("unknown_session", "The resource has changed meanwhile.", hint="Say hello.")
         report = apply_report(tx, self._settings, row.id, request)
+        if request.given_back:
+            self._assigner.hold_back(row.id, tx.now + HELD_BACK_S)
         offers = Offers()
         claim = request.claim
         draining = row.mode == "drain"
@@ -272,7 +275,7 @@ class Desk:
         lost = [key for key in offered if key.text not in held]
         if lost:
             return build_offers(tx.conn, self._keys, lost)
-        if request.given_back:  # for another: it is served, with whoever else asks, before this is committed
+        if request.given_back:  # for another: whoever asks is served before this is committed
             return Offers()
         if max_n <= 0 or (self._assigner.dry and not tx.hints.queue):
             return Offers()

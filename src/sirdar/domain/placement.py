@@ -51,6 +51,7 @@ class Place:
     ``free``: slots that nothing holds (None: as many as it asks for). ``users``: ids of those who may use it (None: everyone).
     ``loads``: what it has been given so far. ``memory_free_bytes``: as the machine said last (None: it does not tell).
     ``blobs``: digests' beginnings of what lies there; ``near``: it shares the server's disk.
+    ``eager`` False: nothing is claimed ahead for it at present.
     """
 
     id: ResourceId
@@ -69,6 +70,7 @@ class Place:
     memory_free_bytes: int | None = None
     blobs: frozenset[str] = frozenset()
     near: bool = False
+    eager: bool = True
 
     @property
     def width(self) -> int:
@@ -186,6 +188,8 @@ class Room:
         self.place = place
         self.ahead = max(0, place.room)
         self.now = self.ahead if place.free is None else min(self.ahead, max(0, place.free))
+        if not place.eager:
+            self.ahead = self.now
         self.gpus = place.gpus - sum(load.gpus * load.n for load in place.loads)
         self.loads: dict[tuple[int, int], int] = {}
         for load in place.loads:
