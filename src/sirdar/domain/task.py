@@ -186,8 +186,8 @@ def _give_back(task: Task, fact: GivenBack, now: float) -> tuple[Task, Delta]:
     if fact.attempt != task.attempt:
         return task, NOTHING
     if task.offer or not task.leased:  # it had been given up: a replacement is wanted already
-        return replace(task, attempt=0), NOTHING
-    return replace(task, attempt=0, leased=False), RETURN
+        return replace(task, attempt=0, started_at=None), NOTHING
+    return replace(task, attempt=0, leased=False, started_at=None), RETURN
 
 
 def _start(task: Task, fact: Started, now: float) -> tuple[Task, Delta]:
