@@ -7,7 +7,7 @@ has slots. Memory is counted for the worst set of tasks that may run side by sid
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from sirdar.domain.ids import JobId, ResourceId
 
@@ -105,9 +105,9 @@ def plan(queue: Sequence[Wanted], places: Iterable[Place], served: Mapping[str, 
         level = [wanted for wanted in queue if wanted.priority == priority]
         level.sort(key=lambda wanted: latest.get(wanted.owner, -1))  # stable: an owner's jobs stay in their order
         levels.append(level)
-    left = [_fill(level, given, ahead=False) for level in levels]
-    for level in left:
-        _fill(level, given, ahead=True)
+    for ahead in (False, True):
+        for level in levels:
+            _fill(level, given, ahead=ahead)
     assignments = tuple(Assignment(job, resource, n) for (job, resource), n in given.tasks.items())
     return Plan(assignments, given.reasons)
 
@@ -237,6 +237,8 @@ class Room:
 
     def preference(self, wanted: Wanted) -> tuple[bool, int, int]:
         """Smaller is better: memory free just now, then the bytes of its inputs that lie there, then the most room."""
+        if not wanted.memory_bytes and not wanted.inputs:
+            return False, 0, -self.ahead
         place = self.place
         tight = place.memory_free_bytes is not None and place.memory_free_bytes < wanted.memory_bytes
         held = sum(size for sha, size in wanted.inputs if place.near or sha in place.blobs)
@@ -251,22 +253,33 @@ class _Given:
     tasks: defaultdict[tuple[JobId, ResourceId], int] = field(default_factory=lambda: defaultdict(int))
     reasons: dict[JobId, tuple[str, ...]] = field(default_factory=dict)
     fitting: dict[Needs, tuple[list[Room], dict[ResourceId, list[str]]]] = field(default_factory=dict)
-    words: dict[tuple[Needs, str, str], tuple[str, ...]] = field(default_factory=dict)
+    known: dict[tuple[Needs, str, str], tuple[list[Room], tuple[str, ...]]] = field(default_factory=dict)
+    rooms_of: dict[JobId, list[Room]] = field(default_factory=dict)
+    left: dict[JobId, int] = field(default_factory=dict)  # tasks of jobs that were looked at and wait still
 
     def fits(self, wanted: Wanted) -> list[Room]:
         """Where its tasks could run."""
-        return [room for room in self._by_needs(wanted)[0] if welcome(wanted, room.place)]
+        found = self.rooms_of.get(wanted.job)
+        if found is None:
+            found = self.rooms_of[wanted.job] = self._whose(wanted)[0]
+        return found
 
     def why(self, wanted: Wanted) -> tuple[str, ...]:
         """Why any of its tasks would have to wait."""
+        return self._whose(wanted)[1]
+
+    def _whose(self, wanted: Wanted) -> tuple[list[Room], tuple[str, ...]]:
+        """Jobs of one owner with the same needs fit, or do not, in the same places, and for the same reasons."""
         key = (_needs(wanted), wanted.owner, wanted.secrets_of)
-        if key not in self.words:
-            wrong = self._by_needs(wanted)[1]
+        known = self.known.get(key)
+        if known is None:
+            fitting, wrong = self._by_needs(wanted)
             seen = [room.place for room in self.rooms if welcome(wanted, room.place)]
             texts = [text for place in seen for text in wrong[place.id] or [f"{place.name} has no free slot"]]
             nothing = "no resource is shared with the job's owner" if self.rooms else "no resource is attached"
-            self.words[key] = tuple(texts) or (nothing,)
-        return self.words[key]
+            rooms = [room for room in fitting if welcome(wanted, room.place)]
+            known = self.known[key] = rooms, tuple(texts) or (nothing,)
+        return known
 
     def _by_needs(self, wanted: Wanted) -> tuple[list[Room], dict[ResourceId, list[str]]]:
         needs = _needs(wanted)
@@ -281,12 +294,12 @@ def _needs(wanted: Wanted) -> Needs:
     return wanted.cpus, wanted.memory_bytes, wanted.gpus, wanted.nodes, wanted.resources, wanted.labels
 
 
-def _fill(level: list[Wanted], given: _Given, *, ahead: bool) -> list[Wanted]:
-    """One round through the jobs of one priority; returns what is left of them, in their order."""
+def _fill(level: list[Wanted], given: _Given, *, ahead: bool) -> None:
+    """One round through the jobs of one priority."""
     turns: dict[str, deque[Wanted]] = {}
     for wanted in level:
-        turns.setdefault(wanted.owner, deque()).append(wanted)
-    left = {wanted.job: wanted.n for wanted in level}
+        if given.left.get(wanted.job, wanted.n):
+            turns.setdefault(wanted.owner, deque()).append(wanted)
     while turns:
         slots = sum(max(0, room.ahead if ahead else room.now) for room in given.rooms)
         if slots == 0:
@@ -294,25 +307,27 @@ def _fill(level: list[Wanted], given: _Given, *, ahead: bool) -> list[Wanted]:
         quantum = max(1, slots // len(turns))  # slots that each owner may fill in this round
         for owner in list(turns):
             first = turns[owner].popleft()
-            n = min(left[first.job], max(1, quantum // max(1, first.cpus)))
+            waiting = given.left.get(first.job, first.n)
+            n = min(waiting, max(1, quantum // max(1, first.cpus)))
             wanting = _give(first, n, given, ahead=ahead)
-            left[first.job] -= n - wanting
+            given.left[first.job] = waiting - n + wanting
             if wanting:
                 given.reasons[first.job] = given.why(first)
-            elif not left[first.job]:
-                given.reasons.pop(first.job, None)
-            else:
+            elif waiting > n:
                 turns[owner].appendleft(first)
+            else:
+                given.reasons.pop(first.job, None)
             if not turns[owner]:
                 del turns[owner]
-    return [replace(wanted, n=n) for wanted in level if (n := left[wanted.job])]
 
 
 def _give(wanted: Wanted, n: int, given: _Given, *, ahead: bool) -> int:
     """Gives out up to ``n`` tasks; returns how many found no place."""
-    rooms = [room for room in given.fits(wanted) if (room.ahead if ahead else room.now) > 0]
+    rooms = given.fits(wanted)
     if len(rooms) > 1:
-        rooms.sort(key=lambda room: room.preference(wanted))
+        rooms = [room for room in rooms if (room.ahead if ahead else room.now) > 0]
+        if len(rooms) > 1:
+            rooms.sort(key=lambda room: room.preference(wanted))
     for room in rooms:
         taken = room.holds(wanted, n, ahead=ahead)
         if taken:
