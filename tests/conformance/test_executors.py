@@ -127,6 +127,21 @@ def test_stop_of_what_runs_and_of_what_waits(check) -> None:
     check(body)
 
 
+def test_what_waits_is_withdrawn_and_what_runs_goes_on(check) -> None:
+    async def body(bench: Bench) -> None:
+        words = [bench.words(60), bench.words(60), bench.words(60)]
+        await bench.executor.start([bench.launch(key, argv) for key, argv in zip("abc", words, strict=True)])
+        await bench.start_of("b")
+        await bench.executor.stop(["a", "c", "unknown"], waiting_only=True)
+        end = await bench.end("c")
+        assert (end.by, end.started_at, end.dropped) == ("withdraw", None, True)
+        assert not {"a", "b"} & set(bench.ended)
+        await bench.executor.stop(["a", "b"])
+        assert (await bench.end("a")).by == (await bench.end("b")).by == "stop"
+
+    check(body)
+
+
 def test_time_limit(check) -> None:
     async def body(bench: Bench) -> None:
         await bench.executor.start([bench.launch("a", bench.words(60), time_s=0.1)])

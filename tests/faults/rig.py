@@ -29,6 +29,8 @@ PERIODS: Mapping[str, Any] = {
     "lost_after_s": 120,
     "claim_wait_s": 5,
     "expire_every_s": 0.2,
+    "move_every_s": 0.2,
+    "move_after_s": 0.5,
     "retry_base_s": 0.05,
     "retry_max_s": 0.5,
     "agent_evict_s": 1,

@@ -26,7 +26,7 @@ from sirdar.services.hub import Hub
 from sirdar.services.keys import Keys
 from sirdar.services.settings import Settings
 from sirdar.services.submit import insert
-from sirdar.store import preparing, resources
+from sirdar.store import preparing, resource_use, resources
 from sirdar.store import tables as t
 from sirdar.store.engine import Store, Tx
 from sirdar.store.jobs import NewJob
@@ -145,8 +145,8 @@ class Ledger:
         self.write(lambda tx: insert(tx, self.services, new))
         return job_id
 
-    def attach(self, name: str = "") -> "Agent":
-        """A resource with its agent, which has said hello."""
+    def attach(self, name: str = "", *, shared: str = "everyone") -> "Agent":
+        """A resource of anna's with its agent, which has said hello."""
         number = len(self.resources)
         resource_id = f"res{number:013d}"
 
@@ -158,6 +158,8 @@ class Ledger:
                 owner_id="id-anna",
                 lost_after_s=self.settings.lost_after_s,
             )
+            if shared:
+                resource_use.put_share(tx, resource_id, shared)
 
         self.write(write)
         self.resources.append(resource_id)

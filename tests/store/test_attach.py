@@ -31,9 +31,9 @@ def test_a_name_is_free_again_when_its_resource_is_deleted(ledger: Ledger) -> No
         ledger.run(resources.create(ledger.services, ADMIN, "lab", None))
     ledger.run(resources.delete(ledger.services, ADMIN, "lab"))
     second = ledger.run(resources.create(ledger.services, ADMIN, "lab", None)).row
-    assert ledger.read(lambda conn: resources.named(conn, "lab")).id == second.id != first.id
+    assert ledger.read(lambda conn: resources.named(conn, ADMIN, "lab")).id == second.id != first.id
     with pytest.raises(Problem, match="There is no resource"):
-        ledger.read(lambda conn: resources.named(conn, first.id))
+        ledger.read(lambda conn: resources.named(conn, ADMIN, first.id))
 
 
 def test_what_a_revoked_resource_had_goes_back_to_the_queue(ledger: Ledger) -> None:

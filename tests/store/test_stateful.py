@@ -127,6 +127,15 @@ class Ledgers(RuleBasedStateMachine):
         if key := _pick(self.agents[who].owned, pick):
             self.agents[who].final(key, reason, lost=lost, started_at=self.ledger.clock() if ran else None)
 
+    @precondition(lambda self: any(agent.owned for agent in self.agents))
+    @rule(who=agents, pick=picks, lost=lost)
+    def give_back(self, who: int, pick: int, lost: bool) -> None:
+        """Whatever the server has asked: what has not started is given back, and what has, by an agent that is confused."""
+        agent = self.agents[who]
+        key = _pick(set(agent.owned) - set(agent.outbox), pick)
+        if key is not None:
+            agent.sync(lost=lost, given_back=[key])
+
     @precondition(lambda self: any(agent.outbox for agent in self.agents))
     @rule(who=agents, lost=lost)
     def deliver(self, who: int, lost: bool) -> None:

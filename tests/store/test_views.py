@@ -221,7 +221,8 @@ def test_of_its_own_jobs_a_few_are_named(ledger: Ledger) -> None:
 def test_it_fits_nowhere(ledger: Ledger) -> None:
     ledger.attach("big")
     assert why(ledger, ledger.submit(cpus=64)) == {"no_fit": "big has 4 cpus; the task needs 64"}
-    assert why(ledger, ledger.submit(resources_json='["elsewhere"]'))["no_fit"] == "the job was not sent to big"
+    told = why(ledger, ledger.submit(resources_json='["elsewhere"]'))["no_fit"]
+    assert told == "No resource that it was sent to is attached and shared with its owner."
 
 
 def test_the_machine_drains(ledger: Ledger) -> None:

@@ -27,6 +27,8 @@ ENDED = ("DONE", "FAILED", "CANCELLED")
 SETTINGS: Mapping[str, Any] = {
     "heartbeat_s": 1,
     "expire_every_s": 0.2,
+    "move_every_s": 0.2,
+    "move_after_s": 0.5,
     "retry_base_s": 0.1,
     "attempt_token_grace_s": 0.5,
     "sweep_every_s": 1,

@@ -212,15 +212,21 @@ def test_names_and_rights(server: Product, machine: Callable[..., Machine]) -> N
     assert admin.post("/api/resources", json={"name": "a b"}).json()["field"] == "name"
     assert admin.patch("/api/resources/old", json={"lostAfterS": -1}).json()["field"] == "lostAfterS"
     assert admin.patch("/api/resources/local", json={"name": "x"}).status_code == 409
-    for reply in (
-        carla.post("/api/resources", json={"name": "mine"}),
-        carla.patch("/api/resources/old", json={"mode": "drain"}),
-        carla.post("/api/resources/old/revoke"),
-        carla.post("/api/resources/old/join"),
-        carla.post("/api/resources/old/tokens", json={}),
-        carla.delete("/api/resources/old"),
-    ):
-        assert reply.status_code == 403, reply.text
+    refused = carla.post("/api/resources", json={"name": "mine"})
+    assert refused.status_code == 403 and "user set NAME --publish" in refused.json()["try"]
+    calls = [
+        lambda: carla.get("/api/resources/old"),
+        lambda: carla.patch("/api/resources/old", json={"mode": "drain"}),
+        lambda: carla.post("/api/resources/old/revoke"),
+        lambda: carla.post("/api/resources/old/join"),
+        lambda: carla.post("/api/resources/old/tokens", json={}),
+        lambda: carla.delete("/api/resources/old"),
+    ]
+    assert {call().status_code for call in calls} == {404}, "it is not there for her"
+    assert sirdar(server, "resource", "share", "old", "carla").stdout == "user:carla\n"
+    assert [call().status_code for call in calls] == [200, *[403] * 5], "she may use it, and that is all"
+    assert sirdar(server, "resource", "share", "old", "carla", "--revoke").stdout == "shared with nobody\n"
+    assert carla.get("/api/resources/old").status_code == 404
     assert sirdar(server, "resource", "rename", "old", "new").stdout == "old is new now\n"
     assert admin.get("/api/resources/old").status_code == 404
     assert resource(server, made["id"])["name"] == "new"
@@ -436,6 +442,7 @@ def test_the_owner_of_a_machine_decides_what_runs_there(server: Product, machine
     here.join(create(server, "picky")["join"]["command"])
     (here.home / "policy.yaml").write_text(POLICY)
     here.start("--slots", "8")
+    assert server.admin.put("/api/resources/picky/share/everyone", json={}).status_code == 200
     assert resource(server, "picky")["capabilities"]["slots"] == 2
 
     def refused(app: str, who: Any, words: str, **more: Any) -> None:

@@ -248,6 +248,7 @@ class Agent:
         folders = [attempt.folder for attempt in self.attempts.by_key.values() if attempt.folder is not None]
         await asyncio.to_thread(self.directories.recover, set(folders))
         self.outbox.add_finals(known.finals.values())
+        self.outbox.give_back([key for key, attempt in known.attempts.items() if attempt.given_back])
         self.outbox.accept(
             [a.key for a in self.attempts.by_key.values() if a.state is AttemptState.OFFERED and not a.handed_over]
         )
@@ -264,10 +265,12 @@ class Agent:
             self.attempts.add(attempt)
             if attempt.folder is not None:  # the journal's path may be of a home that was moved since
                 attempt.folder = self.home.work / attempt.folder.name
-            if key in known.finals:
+            if key in known.finals or attempt.given_back:
                 attempt.state = AttemptState.ENDED
                 attempt.folder = None
                 continue
+            if attempt.gpus:
+                self.run_task.gpus.keep(key, attempt.gpus)
             if attempt.handed_over:
                 attempt.state = AttemptState.ACCEPTED
             try:

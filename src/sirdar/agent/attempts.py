@@ -56,6 +56,8 @@ class Attempt:
     started_at: float | None = None
     disk_exceeded: bool = False
     unwritten: bool = False  # its final could not be written down
+    given_back: bool = False  # it will never start here; the server has not heard that yet
+    gpus: tuple[str, ...] = ()
     said: Said = field(default_factory=Said)
     curve: list[tuple[float, float, int]] = field(default_factory=list)
 
@@ -114,6 +116,11 @@ class Attempts:
     def _cpus(self, attempt: Attempt) -> int:
         common = self.commons.get(attempt.job)
         return cpus_of(common) if common is not None else 1
+
+
+def gpus_of(common: Common) -> int:
+    asked = common.job.resources.get("gpus")
+    return int(common.app.resources.gpus if asked is None else asked)
 
 
 def cpus_of(common: Common) -> int:

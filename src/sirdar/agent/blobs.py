@@ -56,6 +56,15 @@ class Blobs:
     def shared(self) -> Path | None:
         return self._shared
 
+    @property
+    def version(self) -> int:
+        """Grows when a large blob comes or goes."""
+        return self._cache.version
+
+    def large_ones(self) -> list[str] | None:
+        """Beginnings of the digests of large blobs in the cache; None where the server's own directory is used."""
+        return None if self._shared is not None else self._cache.large_ones()
+
     def find(self, sha256: str) -> Path | None:
         """The blob's file, if it is here."""
         if self._shared is not None:

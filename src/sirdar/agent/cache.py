@@ -13,6 +13,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from sirdar.agent.digests import digest_of
@@ -23,6 +24,9 @@ RECORD_EVERY_S = 60.0  # how exactly the last use is known to the next agent
 PARTIAL_KEPT_S = 86400.0
 SYNC_FROM_BYTES = 1 << 20  # smaller ones are read again after the machine has restarted, instead of synced one by one
 ROOM_SHARE = 0.1  # of the bound, freed beyond what is needed, so that this is not done for each blob
+TOLD_FROM_BYTES = 1 << 20  # of smaller ones the server need not know where they lie
+TOLD_MOST = 128
+TOLD_CHARS = 16
 FREE_SHARE = 0.02  # of the disk, left to others
 
 
@@ -43,6 +47,8 @@ class BlobCache:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._held: Counter[str] = Counter()
         self._reserved_bytes = 0
+        self.version = 1  # grows when a large blob comes or goes
+        self._listed: tuple[int, list[str]] = (0, [])
         (root / PARTIAL).mkdir(parents=True, exist_ok=True)
         self._take_stock(boot)
 
@@ -67,6 +73,14 @@ class BlobCache:
                 entry.recorded_at = now
                 _record_use(path, now)
         return path
+
+    def large_ones(self) -> list[str]:
+        """The beginnings of the digests of large blobs: a bounded number, those that came or were used last."""
+        with self._lock:
+            if self._listed[0] != self.version:
+                large = (sha256 for sha256, entry in reversed(self._entries.items()) if _is_large(entry.size_bytes))
+                self._listed = (self.version, [sha256[:TOLD_CHARS] for sha256 in islice(large, TOLD_MOST)])
+            return self._listed[1]
 
     @contextlib.contextmanager
     def hold(self, digests: Collection[str]) -> Iterator[None]:
@@ -107,6 +121,7 @@ class BlobCache:
         partial.replace(path)
         with self._lock:
             self._entries[sha256] = _Entry(size_bytes, time.time())
+            self.version += _is_large(size_bytes)
         return path
 
     def drop_if_spoiled(self, sha256: str) -> None:
@@ -148,7 +163,8 @@ class BlobCache:
 
     def _remove(self, sha256: str) -> None:
         self._path(sha256).unlink(missing_ok=True)
-        self._entries.pop(sha256, None)
+        entry = self._entries.pop(sha256, None)
+        self.version += entry is not None and _is_large(entry.size_bytes)
 
     def _take_stock(self, boot: str) -> None:
         """What earlier agents left, by their last use. Small blobs may have lost bytes where the machine broke down."""
@@ -167,6 +183,11 @@ class BlobCache:
             if path.stat().st_mtime < time.time() - PARTIAL_KEPT_S:
                 path.unlink()
         mark.write_text(boot)
+
+
+def _is_large(size_bytes: int) -> bool:
+    """The server wants to know where it lies."""
+    return size_bytes >= TOLD_FROM_BYTES
 
 
 def _record_use(path: Path, now: float) -> None:

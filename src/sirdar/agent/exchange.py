@@ -79,6 +79,7 @@ class Exchange:
         self._apps: dict[str, App] = {}
         self._hello_lock = asyncio.Lock()
         self._said_hello = 0
+        self._told_blobs = 0  # the version of the cache that the server was told last
         self.session = secrets.token_hex(8)
         self.hello_reply: HelloReply | None = None
         self.mode = "active"
@@ -93,6 +94,7 @@ class Exchange:
         seen = self._said_hello
         backoff = Backoff(self._settings)
         capabilities = await asyncio.to_thread(self._capabilities)
+        self._run_task.learn_gpus(capabilities.gpu_ids)
         async with self._hello_lock:
             while self._said_hello == seen or self.hello_reply is None:
                 request = HelloRequest(
@@ -142,6 +144,9 @@ class Exchange:
         ]
         if held:
             request = request.model_copy(update={"offers_held": held})
+        version = self._blobs.version
+        if version != self._told_blobs or (request.claim is not None and request.claim.wait_s > 0):
+            request = request.model_copy(update={"blobs": self._blobs.large_ones()})
         try:
             reply = await self._link.sync(request)
         except UnknownSession:
@@ -150,6 +155,7 @@ class Exchange:
         except Unreachable:
             self._cut_off = True
             raise
+        self._told_blobs = version
         await self._take(request, reply)
         if self._cut_off and self.vars_sink is not None:
             self._cut_off = False

@@ -17,6 +17,7 @@ class Outbox:
         self.accepts: OrderedDict[str, None] = OrderedDict()
         self.refusals: OrderedDict[str, str] = OrderedDict()
         self.finals: OrderedDict[str, Final] = OrderedDict()
+        self.given_back: OrderedDict[str, None] = OrderedDict()
         self._started: OrderedDict[str, tuple[float, Started]] = OrderedDict()
         self._messages: OrderedDict[str, Message] = OrderedDict()
         self._wake = asyncio.Event()
@@ -37,6 +38,13 @@ class Outbox:
             self._messages.pop(final.key, None)
         self._wake.set()
 
+    def give_back(self, keys: Iterable[str]) -> None:
+        """These were asked back and will never start here."""
+        for key in keys:
+            self.given_back[key] = None
+            self._started.pop(key, None)
+        self._wake.set()
+
     def add_started(self, started: Started) -> None:
         """Waits a moment: of a short task the final alone is sent."""
         due = (
@@ -52,11 +60,11 @@ class Outbox:
 
     def drop(self, keys: Iterable[str]) -> None:
         for key in keys:
-            for box in (self.accepts, self.refusals, self._started, self._messages, self.finals):
+            for box in (self.accepts, self.refusals, self.given_back, self._started, self._messages, self.finals):
                 box.pop(key, None)
 
     def has_news(self) -> bool:
-        return bool(self.accepts or self.refusals or self.finals or self._messages)
+        return bool(self.accepts or self.refusals or self.finals or self._messages or self.given_back)
 
     async def wait(self) -> None:
         """Returns when there is something to tell."""
@@ -82,12 +90,14 @@ class Outbox:
             started=[started for due, started in self._started.values() if due <= now],
             messages=list(self._messages.values()),
             finals=finals[: self._finals_per_sync],
+            given_back=list(self.given_back),
         )
 
     def settle(self, request: SyncRequest, reply: SyncReply) -> None:
         """The server has committed what the request said."""
         for key in [*reply.acked, *reply.forget]:
             self.finals.pop(key, None)
+            self.given_back.pop(key, None)
         for key in request.accepts:
             self.accepts.pop(key, None)
         for key in request.refusals:

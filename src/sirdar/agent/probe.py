@@ -6,9 +6,11 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sirdar.agent.attempts import Attempts
+from sirdar.agent.gpus import VARIABLE
 from sirdar.agent.settings import Settings
 from sirdar.wire.agent import Capabilities
 
@@ -20,11 +22,13 @@ NO_LIMIT_BYTES = 1 << 60  # older control groups write a number like this for "n
 def capabilities(settings: Settings) -> Capabilities:
     """What the machine has. Asks ``nvidia-smi`` where there is one; memory is that of the container, where that has a limit."""
     gpus = gpu_names()
+    ids = gpu_ids(gpus, os.environ)
     return Capabilities(
         cpus=cpu_count(),
         memory_bytes=memory_bytes(),
-        gpus=len(gpus),
+        gpus=len(ids),
         gpu_names=gpus,
+        gpu_ids=ids,
         disk_bytes=shutil.disk_usage(settings.home).free,
         slots=settings.slots,
         executors=[settings.executor],
@@ -33,6 +37,7 @@ def capabilities(settings: Settings) -> Capabilities:
         hostname=socket.gethostname(),
         python=".".join(map(str, sys.version_info[:3])),
         labels=dict(settings.labels),
+        gives_back=True,
     )
 
 
@@ -88,6 +93,14 @@ def gpu_names() -> list[str]:
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return []
     return [line.strip() for line in said.splitlines() if line.strip()]
+
+
+def gpu_ids(names: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """As ``CUDA_VISIBLE_DEVICES`` names them: those that the agent was given itself, else all, by their numbers."""
+    given = environment.get(VARIABLE)
+    if given is None:
+        return [str(number) for number in range(len(names))]
+    return [one.strip() for one in given.split(",") if one.strip()] if names else []
 
 
 def system_name() -> str:

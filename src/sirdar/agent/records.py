@@ -45,7 +45,13 @@ def run_record(attempt: Attempt) -> Record:
         "accepted": attempt.accepted_at,
         "staging": attempt.staging_at,
         "version": attempt.code_version,
+        **({"gpus": list(attempt.gpus)} if attempt.gpus else {}),
     }
+
+
+def given_back_record(keys: list[str]) -> Record:
+    """These will never start here, whatever was written of them before."""
+    return {"t": "given_back", "k": keys}
 
 
 def said_record(attempt: Attempt) -> Record:
@@ -94,6 +100,12 @@ def recover(records: Iterable[Record], seal: Seal) -> Recovered:
                 _recover_said(known, record)
             case "final":
                 known.finals[record["k"]] = Final.model_validate(record["d"])
+            case "given_back":
+                for key in record["k"]:
+                    if key in known.attempts:
+                        known.attempts[key].given_back = True
+                        known.before_boot.discard(key)
+                        known.handles.pop(key, None)
             case "gone":
                 known.before_boot.difference_update(record["k"])
                 for key in record["k"]:
@@ -125,6 +137,7 @@ def _recover_run(known: Recovered, record: Record) -> None:
     attempt.accepted_at = record["accepted"]
     attempt.staging_at = record["staging"]
     attempt.code_version = record.get("version", "")
+    attempt.gpus = tuple(record.get("gpus", ()))
     known.handles[attempt.key] = {"boot": record["boot"]}
 
 
@@ -144,6 +157,8 @@ def live_records(attempts: Attempts, finals: Iterable[Final], seal: Seal) -> lis
     for boot in {attempt.boot for attempt in owned}:
         records.append(offers_record([attempt for attempt in owned if attempt.boot == boot], seal, boot or _BOOT))
     records += [run_record(attempt) for attempt in owned if attempt.handed_over and attempt.folder is not None]
+    if given := [attempt.key for attempt in owned if attempt.given_back]:
+        records.append(given_back_record(given))
     records += [said_record(attempt) for attempt in owned if attempt.said.seq]
     records += [final_record(final) for final in finals]
     return records

@@ -7,10 +7,11 @@ import asyncio
 import errno
 import time
 from collections.abc import Collection, Coroutine, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from sirdar.agent.attempts import Attempt, Attempts, Common
+from sirdar.agent.attempts import Attempt, Attempts, Common, gpus_of
 from sirdar.agent.blobs import Blobs
 from sirdar.agent.capacity import Capacity
 from sirdar.agent.code_version import CodeVersions
@@ -19,10 +20,11 @@ from sirdar.agent.events import get_logger
 from sirdar.agent.executors.base import Executor, Launch, ProgramEnd
 from sirdar.agent.fetch import BlobMissing
 from sirdar.agent.finish import Finishing, compose, examine, is_slow_to_examine, transfer, without_program
+from sirdar.agent.gpus import Gpus
 from sirdar.agent.journal import Journal, JournalBroken
 from sirdar.agent.outbox import Outbox
 from sirdar.agent.prepare import Surroundings, prepare
-from sirdar.agent.records import final_record, gone_record, run_record
+from sirdar.agent.records import final_record, given_back_record, gone_record, run_record
 from sirdar.agent.settings import Settings
 from sirdar.agent.stage_plan import Plan, StageError, plan
 from sirdar.domain.outcome import Reason
@@ -62,6 +64,8 @@ class RunTask:
         self._versions = CodeVersions(executor, directories, lambda: self.surroundings)
         self._work: set[asyncio.Task[None]] = set()
         self._staging = asyncio.Semaphore(settings.transfers)
+        self.gpus = Gpus()
+        self._for_gpus: dict[str, Launch] = {}  # ready, but for gpus that others have
         self.surroundings = Surroundings({})
         self.address_space_only = False
         self._busy = asyncio.Event()  # set while a program runs
@@ -111,6 +115,8 @@ class RunTask:
             launches, failed = [], []
             for attempt, made in quick[begin : begin + BATCH]:
                 with self._blobs.hold([file.sha256 for file in made.files]):
+                    if attempt.given_back:
+                        continue
                     if not self._is_quick(made):  # the cache has given a file up meanwhile
                         self._spawn(self._stage_slowly(attempt, made), [attempt.key], Reason.STAGE_IN)
                         continue
@@ -126,6 +132,8 @@ class RunTask:
     async def _stage_slowly(self, attempt: Attempt, made: Plan) -> None:
         attempt.code_version = await self._versions.ask(self._attempts.common(attempt).app)
         async with self._staging:
+            if attempt.given_back:
+                return
             attempt.state = AttemptState.STAGING_IN
             attempt.staging_at = time.time()
             self._outbox.add_started(Started(key=attempt.key, state="STAGING_IN", at=attempt.staging_at))
@@ -166,7 +174,8 @@ class RunTask:
 
     async def _hand_over(self, launches: Sequence[Launch]) -> None:
         """Writes down that these may run from now on, then gives them to the executor."""
-        attempts = [attempt for launch in launches if (attempt := self._attempts.get(launch.key)) is not None]
+        launches = await self._with_gpus([launch for launch in launches if launch.key in self._attempts.by_key])
+        attempts = [self._attempts.by_key[launch.key] for launch in launches]
         if not attempts:
             return
         try:
@@ -181,11 +190,49 @@ class RunTask:
         if unwanted:
             await self._executor.stop(unwanted)
 
+    # ------------------------------------------------------------ gpus
+
+    def learn_gpus(self, ids: Sequence[str]) -> None:
+        """The machine has these."""
+        self.gpus.learn(ids)
+        self._try_gpus()
+
+    async def _with_gpus(self, launches: Sequence[Launch]) -> list[Launch]:
+        """Those that can start, told which gpus are theirs. The others wait until some are released."""
+        ready = []
+        for launch in launches:
+            attempt = self._attempts.by_key[launch.key]
+            wanted = gpus_of(self._attempts.common(attempt))
+            if wanted and (ids := self.gpus.take(attempt.key, wanted)) is not None:
+                attempt.gpus = ids
+            elif wanted and self.gpus.known and wanted > self.gpus.count():
+                message = f"the machine has {self.gpus.count()} gpu(s) by now; the task needs {wanted}"
+                await self._report([without_program(attempt, Reason.START, message)])
+                continue
+            elif wanted:
+                self._for_gpus[attempt.key] = launch
+                continue
+            own = self.gpus.environment(attempt.key)
+            ready.append(replace(launch, env={**launch.env, **own}) if own else launch)
+        return ready
+
+    def _free_gpus(self, keys: Iterable[str]) -> None:
+        if [key for key in keys if self.gpus.release(key)]:
+            self._try_gpus()
+
+    def _try_gpus(self) -> None:
+        if self._for_gpus:
+            waiting, self._for_gpus = list(self._for_gpus.values()), {}
+            self._spawn(self._hand_over(waiting))
+
     # ------------------------------------------------------------ wishes
 
     async def wish(self, key: str, wish: str) -> None:
-        """Carries out what the server wants of an attempt: ``run``, ``cancel`` or ``forget``."""
+        """Carries out what the server wants of an attempt: ``run``, ``cancel``, ``forget`` or ``give_back``."""
         attempt = self._attempts.get(key)
+        if attempt is not None and wish == "give_back":
+            await self._give_back(attempt)
+            return
         if attempt is None or wish == attempt.wish or wish not in {"cancel", "forget"} or attempt.wish == "forget":
             return
         attempt.wish = wish
@@ -194,6 +241,29 @@ class RunTask:
             await self._drop([key])
         elif attempt.handed_over and attempt.state is not AttemptState.STAGING_OUT:
             await self._executor.stop([key])
+        elif self._for_gpus.pop(key, None) is not None:
+            await self._report([without_program(attempt, Reason.CANCELLED, "cancelled before it started")])
+
+    async def _give_back(self, attempt: Attempt) -> None:
+        """A resource with a free slot could take it. What has started stays, and what files are on their way for: no answer."""
+        if attempt.wish != "run" or attempt.state not in (AttemptState.ACCEPTED, AttemptState.STAGING_IN):
+            return
+        if attempt.handed_over:
+            await self._executor.stop([attempt.key], waiting_only=True)
+        elif self._for_gpus.pop(attempt.key, None) is not None or attempt.state is AttemptState.ACCEPTED:
+            self._end_given_back([attempt])
+
+    def _end_given_back(self, attempts: Sequence[Attempt]) -> None:
+        """They will never start here. The journal knows that before the server hears it."""
+        keys = [attempt.key for attempt in attempts]
+        for attempt in attempts:
+            attempt.given_back, attempt.state = True, AttemptState.ENDED
+            self._release(attempt)
+        self._journal.note([given_back_record(keys)])
+        self._free_gpus(keys)
+        self._outbox.give_back(keys)
+        self._capacity.changed()
+        log.info("given_back", attempts=keys)
 
     async def stop_all(self) -> None:
         """Cancels whatever the agent has (its owner asked for it)."""
@@ -229,6 +299,7 @@ class RunTask:
     async def _finish(self, ends: list[ProgramEnd]) -> None:
         for begin in range(0, len(ends), BATCH):
             finals, unknown = [], []
+            withdrawn: list[Attempt] = []
             for end in ends[begin : begin + BATCH]:
                 attempt = self._attempts.get(end.key)
                 if self._versions.take_end(end):
@@ -237,10 +308,15 @@ class RunTask:
                     unknown.append(end.key)
                 elif attempt.forget_wanted():
                     await self._drop([end.key])
+                elif end.by == "withdraw" and end.dropped and attempt.wish == "run":
+                    withdrawn.append(attempt)
                 elif (final := self._examine(attempt, end)) is not None:
                     finals.append(final)
             if finals:
                 await self._report(finals)
+            if withdrawn:
+                self._end_given_back(withdrawn)
+                await self._executor.destroy([attempt.key for attempt in withdrawn])
             if unknown:
                 await self._executor.destroy(unknown)
 
@@ -301,6 +377,7 @@ class RunTask:
             attempt.unwritten = not durable
             if durable or attempt.key in failed:
                 self._release(attempt)
+        self._free_gpus([attempt.key for attempt in ended])
         self._outbox.add_finals(finals)
         self._capacity.changed()
         if durable:
@@ -326,7 +403,9 @@ class RunTask:
         self._journal.note([gone_record([attempt.key for attempt in gone])])
         for attempt in gone:
             self._release(attempt)
+            self._for_gpus.pop(attempt.key, None)
         await self._executor.destroy([attempt.key for attempt in gone if attempt.handed_over])
+        self._free_gpus([attempt.key for attempt in gone])
         self._capacity.changed()
 
     async def forget(self, keys: Iterable[str]) -> None:

@@ -68,6 +68,8 @@ def resources(needs: Resources) -> dict[str, Any]:
         "timeS": needs.time_s,
         "diskBytes": needs.disk_bytes,
         "override": sorted(needs.override),
+        "only": list(needs.only),
+        "labels": dict(needs.labels),
     }
 
 

@@ -12,6 +12,7 @@ from sirdar.api.deps import CallerDep, ServicesDep
 from sirdar.api.paging import iso
 from sirdar.dispatch.desk import Desk
 from sirdar.domain.people import Scope
+from sirdar.services import resource_shares
 from sirdar.services import resources as service
 from sirdar.services.access import require_scope
 from sirdar.services.resources import NewJoin, ResourceView
@@ -51,23 +52,23 @@ class TokenWanted(Body):
 
 @router.get("/api/resources", responses={200: {"model": list[shapes.Resource]}})
 async def resources(services: ServicesDep, caller: CallerDep) -> list[dict[str, Any]]:
-    """The machines that run jobs: whether each can be reached, what it has and what it does."""
+    """The machines that you may use: whether each can be reached, what it has and what it does. Administrators see all."""
     require_scope(caller, Scope.READ)
-    return [_render(view) for view in await service.list_resources(services)]
+    return [_render(view) for view in await service.list_resources(services, caller)]
 
 
 @router.post("/api/resources", status_code=201, responses={201: {"model": shapes.JoinedResource}})
 async def create(body: ResourceWanted, services: ServicesDep, caller: CallerDep) -> dict[str, Any]:
     """A new resource, and the command that attaches a machine as it: single use, 15 minutes."""
     made = await service.create(services, caller, body.name, body.lost_after_s)
-    return _render(await service.show(services, made.row.id)) | {"join": _join(made, services.settings)}
+    return _render(await service.show(services, caller, made.row.id)) | {"join": _join(made, services.settings)}
 
 
 @router.get("/api/resources/{ref}", responses={200: {"model": shapes.Resource}})
 async def show(ref: str, services: ServicesDep, caller: CallerDep) -> dict[str, Any]:
     """One resource, by name or id."""
     require_scope(caller, Scope.READ)
-    return _render(await service.show(services, ref))
+    return _render(await service.show(services, caller, ref))
 
 
 @router.patch("/api/resources/{ref}", responses={200: {"model": shapes.Resource}})
@@ -77,7 +78,7 @@ async def change(
     """Rename it, drain it (it takes nothing new), resume it, or say after what silence it is lost."""
     row = await service.change(services, caller, ref, body.model_dump(exclude_none=True))
     _desk(request).forget(row.id)
-    return _render(await service.show(services, row.id))
+    return _render(await service.show(services, caller, row.id))
 
 
 @router.delete("/api/resources/{ref}", status_code=204)
@@ -99,7 +100,30 @@ async def revoke(ref: str, request: Request, services: ServicesDep, caller: Call
     """End the agent's access at once; its tasks are tried elsewhere."""
     row = await service.revoke(services, caller, ref)
     _desk(request).forget(row.id)
-    return _render(await service.show(services, row.id))
+    return _render(await service.show(services, caller, row.id))
+
+
+# ---------------------------------------------------------------- shares
+
+
+@router.get("/api/resources/{ref}/share")
+async def list_shares(ref: str, services: ServicesDep, caller: CallerDep) -> list[str]:
+    """Who else may run jobs there: ``user:NAME``, ``group:NAME``, ``everyone``."""
+    return await resource_shares.list_shares(services, caller, ref)
+
+
+@router.put("/api/resources/{ref}/share/{subject}")
+async def put_share(ref: str, subject: str, services: ServicesDep, caller: CallerDep) -> list[str]:
+    """Let ``user:NAME`` or ``group:NAME`` run jobs there, or (for administrators) ``everyone``."""
+    await resource_shares.put_share(services, caller, ref, subject)
+    return await resource_shares.list_shares(services, caller, ref)
+
+
+@router.delete("/api/resources/{ref}/share/{subject}", status_code=204)
+async def remove_share(ref: str, subject: str, services: ServicesDep, caller: CallerDep) -> Response:
+    """Share it no more; what runs there ends there."""
+    await resource_shares.remove_share(services, caller, ref, subject)
+    return Response(status_code=204)
 
 
 # ---------------------------------------------------------------- tokens

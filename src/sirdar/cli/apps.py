@@ -268,4 +268,6 @@ def _resources(needs: Mapping[str, Any]) -> str:
     words += [f"{needs['gpus']} gpus"] if needs.get("gpus") else []
     words += [size(needs["memoryBytes"])] if needs.get("memoryBytes") else []
     words += [duration(needs["timeS"])] if needs.get("timeS") else []
+    words += ["only on " + " or ".join(needs["only"])] if needs.get("only") else []
+    words += [f"{key}={value}" for key, value in (needs.get("labels") or {}).items()]
     return ", ".join(words)

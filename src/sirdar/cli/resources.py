@@ -166,6 +166,26 @@ def delete_resource(name: str, /) -> Reply:
     return Reply({"deleted": name}, [name], lambda: [f"deleted resource {name}"])
 
 
+def share_resource(
+    name: str,
+    /,
+    *subject: Annotated[str, Parameter(help="a user, group:NAME or everyone; without any: who may use it")],
+    revoke: Annotated[bool, Parameter(help="take it back", negative="")] = False,
+) -> Reply:
+    """Let others run jobs on a machine of yours.
+
+    Parameters
+    ----------
+    name
+        of the resource
+    """
+    client = current().client
+    for one in [one if ":" in one or one == "everyone" else f"user:{one}" for one in subject]:
+        client.send(requests.unshare_resource(name, one) if revoke else requests.share_resource(name, one))
+    found = client.call(requests.resource_shares(name)) or []
+    return Reply(found, list(found), lambda: list(found) or ["shared with nobody"])
+
+
 def create_token(
     name: str,
     /,

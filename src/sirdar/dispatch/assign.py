@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import structlog
@@ -23,9 +23,11 @@ from sirdar.services.batch import Batch
 from sirdar.services.hub import Bell
 from sirdar.services.keys import Keys
 from sirdar.services.offers import Offers, build_offers
+from sirdar.services.places import informed
 from sirdar.services.report import new_batch
 from sirdar.services.settings import Settings
 from sirdar.store import jobs as job_store
+from sirdar.store import moving
 from sirdar.store import resources as resource_store
 from sirdar.store import tasks as task_store
 from sirdar.store.engine import Store, Tx
@@ -51,7 +53,7 @@ class ClaimReply:
     """What a claim is answered with."""
 
     offers: Offers
-    cancels: list[str]
+    wishes: dict[str, str]  # key -> cancel or give_back
     variables: list[tuple[str, str, str, int]] = field(default_factory=list)  # shared ones: job, name, value, version
 
 
@@ -70,6 +72,7 @@ class Assigner:
         self._closed = False
         self._dry = False  # the queue was seen empty, and nothing was made ready since
         self._sessions: dict[str, str] = {}  # by resource: the only one whose calls are held
+        self._held_back: dict[str, float] = {}  # by resource: until when it claims nothing ahead
         self._missed: set[str] = set()  # resources whose call was gone when it was to be answered with offers
 
     async def run(self, store: Store) -> None:
@@ -92,7 +95,7 @@ class Assigner:
                 older = self._parked.pop(claim.resource_id, None)
                 self._parked[claim.resource_id] = claim
         if older is not None:  # this is the store's thread
-            older.future.get_loop().call_soon_threadsafe(_resolve, older, ClaimReply(Offers(), []))
+            older.future.get_loop().call_soon_threadsafe(_resolve, older, ClaimReply(Offers(), {}))
 
     def park_if_dry(self, claim: ParkedClaim) -> bool:
         """Hold a claim without asking the ledger, where the queue is known to be empty. False: ask it.
@@ -117,14 +120,24 @@ class Assigner:
             if claim is None or claim.session == session:
                 return
             del self._parked[resource_id]
-        _resolve(claim, ClaimReply(Offers(), []))
+        _resolve(claim, ClaimReply(Offers(), {}))
+
+    def note_blobs(self, resource_id: str, blobs: frozenset[str]) -> None:
+        """What lies on the resource has changed since its call was held."""
+        with self._lock:
+            if (claim := self._parked.get(resource_id)) is not None:
+                claim.place = replace(claim.place, blobs=blobs)
+
+    def hold_back(self, resource_id: str, until: float) -> None:
+        """What the resource has just given back is for others: until then it gets only what it can start at once."""
+        self._held_back[resource_id] = until
 
     def drop(self, resource_id: str) -> None:
         """Answer a held call empty: the resource has changed under it (drained, revoked)."""
         with self._lock:
             claim = self._parked.pop(resource_id, None)
         if claim is not None:
-            _resolve(claim, ClaimReply(Offers(), []))
+            _resolve(claim, ClaimReply(Offers(), {}))
 
     def _take(self, claim: ParkedClaim) -> ParkedClaim | None:
         """The call that gets what was meant for this one: itself, or the same agent's next one.
@@ -163,7 +176,7 @@ class Assigner:
             claims = list(self._parked.values())
             self._parked.clear()
         for claim in claims:
-            _resolve(claim, ClaimReply(Offers(), []))
+            _resolve(claim, ClaimReply(Offers(), {}))
 
     def before_commit(self, tx: Tx) -> None:
         """Serve parked claims from what this batch made ready, and tell agents of new wishes."""
@@ -190,13 +203,13 @@ class Assigner:
         offers = self.assign(tx, [(claim.place, claim.session) for claim in hungry]) if hungry else {}
         for resource_id, claim in claims.items():
             work = offers.get(resource_id)
-            cancels = self._wishes(tx, resource_id) if resource_id in tx.hints.resources else []
-            if work is None and not cancels:
+            wishes = self._wishes(tx, resource_id) if resource_id in tx.hints.resources else {}
+            if work is None and not wishes:
                 continue
             held = self._take(claim)
             if held is None:
                 continue
-            reply = ClaimReply(work or Offers(), cancels)
+            reply = ClaimReply(work or Offers(), wishes)
             tx.hints.after.append(lambda held=held, reply=reply: _resolve(held, reply))  # type: ignore[misc]
             tx.hints.undo.append(lambda held=held: self._hold_again(held))  # type: ignore[misc]
 
@@ -212,9 +225,9 @@ class Assigner:
         """Answer the resource's held claim where there is a wish for it."""
         with self._lock:
             claim = self._parked.get(resource_id)
-        cancels = self._wishes(tx, resource_id) if claim is not None else []
-        if claim is not None and cancels and self.unpark(claim):
-            tx.hints.after.append(lambda: _resolve(claim, ClaimReply(Offers(), cancels)))
+        wishes = self._wishes(tx, resource_id) if claim is not None else {}
+        if claim is not None and wishes and self.unpark(claim):
+            tx.hints.after.append(lambda: _resolve(claim, ClaimReply(Offers(), wishes)))
             tx.hints.undo.append(lambda: self._hold_again(claim))
 
     def answer_with_news(self, resource_id: str, news: list[tuple[str, str, str, int]]) -> bool:
@@ -222,17 +235,22 @@ class Assigner:
         with self._lock:
             claim = self._parked.pop(resource_id, None)
         if claim is not None:
-            _resolve(claim, ClaimReply(Offers(), [], news))
+            _resolve(claim, ClaimReply(Offers(), {}, news))
         return claim is not None
 
-    def _wishes(self, tx: Tx, resource_id: str) -> list[str]:
-        return [key.text for key in task_store.open_of_resource(tx.conn, resource_id)[1]]
+    def _wishes(self, tx: Tx, resource_id: str) -> dict[str, str]:
+        wishes = {key.text: "give_back" for key in moving.asked_back(tx.conn, resource_id)}
+        cancelled = task_store.open_of_resource(tx.conn, resource_id)[1]
+        return wishes | {key.text: "cancel" for key in cancelled}
+
+    def idle(self) -> list[Place]:
+        """Places whose agents ask for work now, and were given none."""
+        return [claim.place for claim in list(self._parked.values()) if claim.max_n > 0]
 
     def assign(self, tx: Tx, claims: Sequence[tuple[Place, str]]) -> dict[str, Offers]:
         """Lease what fits to the places that ask; what each is to be sent, by resource id."""
         sessions = {place.id: session for place, session in claims}
-        places = [place for place, _ in claims]
-        decided = self._plan(tx, places)
+        decided = self._plan(tx, [place for place, _ in claims])
         if not decided.assignments:
             return {}
         batch = new_batch(tx, self._settings)
@@ -263,13 +281,17 @@ class Assigner:
 
     def _plan(self, tx: Tx, places: Sequence[Place]) -> Plan:
         """Looks at as much of the queue as can fill the room, and further where what stands first does not fit."""
+        if self._held_back:
+            self._held_back = {id: until for id, until in self._held_back.items() if until > tx.now}
+            places = [replace(place, eager=False) if place.id in self._held_back else place for place in places]
         room = sum(place.room for place in places)
         look = max(LEAST_LOOK, 2 * room)
         while True:
             queue = job_store.waiting_jobs(tx.conn, look, now=tx.now)
             if not queue:
                 self._note_dry(tx)
-            decided = plan(queue, places, self._served)
+                return Plan(())
+            decided = plan(queue, _informed(tx, queue, places), self._served)
             given = sum(assignment.n for assignment in decided.assignments)
             if len(queue) < look or given >= room or look >= MOST_LOOK:
                 self._note_turns(queue, decided)
@@ -300,6 +322,16 @@ class Assigner:
         leased = batch.tasks_of(job.id)
         rows = task_store.ready_rows(tx, job.id, n + len(leased))
         return [task for task in rows if task.no not in leased][:n]
+
+
+def _informed(tx: Tx, queue: Sequence[Wanted], places: Sequence[Place]) -> list[Place]:
+    """With what they have already, where that matters: among several places, or for what is not claimed ahead."""
+    counted = (
+        len(places) > 1
+        or not all(place.eager for place in places)
+        or any(wanted.memory_bytes or wanted.gpus for wanted in queue)
+    )
+    return informed(tx.conn, places, loads=counted)
 
 
 def _look_again(tx: Tx) -> None:

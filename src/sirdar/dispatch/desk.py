@@ -15,6 +15,7 @@ from sirdar.blobs.base import BlobStore
 from sirdar.dispatch.assign import Assigner, ClaimReply, ParkedClaim
 from sirdar.dispatch.variable_news import VariableNews
 from sirdar.domain.ids import AttemptKey
+from sirdar.domain.placement import Place
 from sirdar.domain.problems import Problem
 from sirdar.services import attach, calls, meters
 from sirdar.services.attach import AgentToken
@@ -23,6 +24,7 @@ from sirdar.services.offers import Offers, build_offers
 from sirdar.services.places import place_of
 from sirdar.services.report import Report, apply_report
 from sirdar.services.settings import Settings
+from sirdar.store import moving
 from sirdar.store import resources as resource_store
 from sirdar.store import tasks as task_store
 from sirdar.store.engine import Hints, Store, Tx
@@ -31,6 +33,7 @@ from sirdar.wire.agent import HeartbeatRequest, HelloReply, HelloRequest, SyncRe
 
 log = structlog.get_logger()
 TOKENS_KEPT = 10_000
+HELD_BACK_S = 2.0  # for which what an agent gave back is kept for others
 
 
 @dataclass(slots=True)
@@ -39,9 +42,12 @@ class _Known:
 
     row: ResourceRow
     missed: set[AttemptKey] = field(default_factory=set)
+    blobs: frozenset[str] = frozenset()  # beginnings of the digests of large ones that lie there
     settled: bool = (
         False  # nothing is offered to it, and nothing of its is to be cancelled, as far as this process knows
     )
+    asked: set[str] = field(default_factory=set)  # keys of attempts that it was told to give back
+    wished: bool = True  # there may be more of them
     dropped: bool = False  # the resource has changed since
 
 
@@ -99,7 +105,7 @@ class Desk:
         self._news.on_commit(hints)
         for resource_id in hints.resources:
             if (known := self._known.get(resource_id)) is not None:
-                known.settled = False
+                known.settled, known.wished = False, True
             if self._assigner.is_held(resource_id):
                 task = asyncio.ensure_future(self._store.write(partial(self._assigner.tell, resource_id=resource_id)))
                 self._telling.add(task)
@@ -141,6 +147,7 @@ class Desk:
             lambda tx: attach.heartbeat(tx, self._settings, known.row, request, known.missed)
         )
         known.missed = beat.absent
+        known.row = replace(known.row, load=request.load)
         if known.row.mode != beat.mode:
             known.row = replace(known.row, mode=beat.mode)
             self._assigner.drop(resource_id)
@@ -169,6 +176,9 @@ class Desk:
     async def _sync(self, resource_id: str, request: SyncRequest) -> dict[str, Any]:
         known = self._checked(resource_id, request.session)
         claim = request.claim
+        if request.blobs is not None:
+            known.blobs = frozenset(request.blobs)
+            self._assigner.note_blobs(resource_id, known.blobs)
         # A drained agent claims nothing. One that has not heard of being drained or resumed is told at once.
         knows_mode = claim is None or (claim.max_n == 0) == (known.row.mode == "drain")
         waits = claim is not None and claim.wait_s > 0 and knows_mode
@@ -179,7 +189,7 @@ class Desk:
             if self._assigner.park_if_dry(held):
                 claimed = await self._await(held, min(request.claim.wait_s, self._settings.claim_wait_s))
                 return (
-                    self._answer(known, claimed) if claimed is not None else _render(known.row, Report(), Offers(), [])
+                    self._answer(known, claimed) if claimed is not None else _render(known.row, Report(), Offers(), {})
                 )
         reply, parked = await self._store.write(lambda tx: self._serve(tx, known, request, future), patient=True)
         if self._news.owes(resource_id) and (parked is None or self._assigner.unpark(parked)):
@@ -193,14 +203,20 @@ class Desk:
 
     def _hold(self, row: ResourceRow, session: str, max_n: int, future: "asyncio.Future[ClaimReply]") -> ParkedClaim:
         draining = row.mode == "drain"
-        place = place_of(row.id, row.name, row.capabilities, max_n, draining=draining)
+        place = self._place(row, max_n)
         return ParkedClaim(row.id, session, 0 if draining else max_n, place, future)
+
+    def _place(self, row: ResourceRow, max_n: int) -> Place:
+        """The resource whose agent asks just now, so that it can be reached."""
+        known = self._known.get(row.id)
+        blobs = known.blobs if known is not None else frozenset()
+        return replace(place_of(row, max_n, blobs=blobs), reachable=True)
 
     def _answer(self, known: _Known, claimed: ClaimReply) -> dict[str, Any]:
         """What a held call is answered with."""
         known = self._known.get(known.row.id, known)  # another session may have begun meanwhile
-        known.settled = known.settled and not claimed.offers.offers and not claimed.cancels
-        reply = _render(known.row, Report(), claimed.offers, claimed.cancels)
+        known.settled = known.settled and not claimed.offers.offers and not claimed.wishes
+        reply = _render(known.row, Report(), claimed.offers, claimed.wishes)
         return reply | {"vars": claimed.variables} if claimed.variables else reply
 
     async def _await(self, parked: ParkedClaim, wait_s: float) -> ClaimReply | None:
@@ -222,6 +238,8 @@ class Desk:
         if known.dropped:
             raise Problem("unknown_session", "The resource has changed meanwhile.", hint="Say hello.")
         report = apply_report(tx, self._settings, row.id, request)
+        if request.given_back:
+            self._assigner.hold_back(row.id, tx.now + HELD_BACK_S)
         offers = Offers()
         claim = request.claim
         draining = row.mode == "drain"
@@ -231,10 +249,10 @@ class Desk:
             raise Problem("unknown_session", "The agent's lease ran out meanwhile.", hint="Say hello.")
         if claim is not None and not draining:
             offers = self._claim(tx, row, request, offered, claim.max_n)
-        cancels = [key.text for key in cancelled]
+        wishes = {key.text: "cancel" for key in cancelled} | self._asked_back(tx, known)
         known.settled = not (offered or cancelled or offers.offers)
-        reply = _render(row, report, offers, cancels)
-        busy = offers.offers or cancels or _says_something(request)
+        reply = _render(row, report, offers, wishes)
+        busy = offers.offers or wishes or _says_something(request)
         if claim is None or future is None or busy:
             return reply, None
         parked = self._hold(row, request.session, claim.max_n, future)
@@ -242,23 +260,34 @@ class Desk:
         tx.hints.undo.append(lambda: self._assigner.unpark(parked))
         return reply, parked
 
+    def _asked_back(self, tx: Tx, known: _Known) -> dict[str, str]:
+        """What the agent shall give back, each told once: where it is too late for that, there is no answer."""
+        if not known.wished:
+            return {}
+        known.wished = False
+        asked = {key.text for key in moving.asked_back(tx.conn, known.row.id)}
+        fresh, known.asked = asked - known.asked, asked
+        return dict.fromkeys(fresh, "give_back")
+
     def _claim(self, tx: Tx, row: ResourceRow, request: SyncRequest, offered: list[AttemptKey], max_n: int) -> Offers:
         """Offers that the agent has not got (an answer was lost on the way), then new ones."""
         held = {*request.offers_held, *request.accepts, *request.refusals}
         lost = [key for key in offered if key.text not in held]
         if lost:
             return build_offers(tx.conn, self._keys, lost)
+        if request.given_back:  # for another: whoever asks is served before this is committed
+            return Offers()
         if max_n <= 0 or (self._assigner.dry and not tx.hints.queue):
             return Offers()
-        place = place_of(row.id, row.name, row.capabilities, max_n, draining=False)
-        return self._assigner.assign(tx, [(place, request.session)]).get(row.id, Offers())
+        return self._assigner.assign(tx, [(self._place(row, max_n), request.session)]).get(row.id, Offers())
 
 
 def _says_something(request: SyncRequest) -> bool:
-    return bool(request.accepts or request.refusals or request.started or request.messages or request.finals)
+    words = request.started or request.messages or request.finals or request.given_back
+    return bool(request.accepts or request.refusals or words)
 
 
-def _render(row: ResourceRow, report: Report, offers: Offers, cancels: list[str]) -> dict[str, Any]:
+def _render(row: ResourceRow, report: Report, offers: Offers, wishes: dict[str, str]) -> dict[str, Any]:
     """A SyncReply as plain JSON values; empty parts are left out."""
     reply: dict[str, Any] = {"mode": row.mode}
     parts = {
@@ -268,7 +297,7 @@ def _render(row: ResourceRow, report: Report, offers: Offers, cancels: list[str]
         "offers": offers.offers,
         "jobs": offers.jobs,
         "programs": offers.programs,
-        "desired": dict.fromkeys(cancels, "cancel"),
+        "desired": wishes,
     }
     reply.update({name: part for name, part in parts.items() if part})
     return reply

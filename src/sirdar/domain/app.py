@@ -97,7 +97,10 @@ class OutputSpec:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What one task needs, and its limits. ``memory_bytes`` and ``time_s`` None: no limit of the app's own."""
+    """What one task needs, and its limits. ``memory_bytes`` and ``time_s`` None: no limit of the app's own.
+
+    ``only``: names or ids of the resources that the app is bound to (empty: any); ``labels``: what they must say of themselves.
+    """
 
     cpus: int = 1
     memory_bytes: int | None = None
@@ -106,6 +109,8 @@ class Resources:
     nodes: int = 1
     disk_bytes: int | None = None  # size of all that the program may write in its directory
     override: frozenset[str] = frozenset()  # which of the above a submitter may change
+    only: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 RESOURCE_FIELDS = ("cpus", "memory", "time", "gpus", "nodes", "disk")

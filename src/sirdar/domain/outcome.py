@@ -40,6 +40,7 @@ class Reason(StrEnum):
     AGENT_LOST = "agent_lost"
     PORTER_LOST = "porter_lost"
     PREEMPTED = "preempted"
+    MOVED = "moved"
     SUPERSEDED = "superseded"
 
     @property
@@ -79,11 +80,12 @@ MEANING: dict[Reason, str] = {
     Reason.AGENT_LOST: "The agent has been silent for longer than the resource's policy allows.",
     Reason.PORTER_LOST: "The process that carries the tasks on the machine died, and exit codes with it.",
     Reason.PREEMPTED: "The resource took the machine back.",
+    Reason.MOVED: "The agent gave it back before it started, so that a resource with a free slot could take it.",
     Reason.SUPERSEDED: "A newer attempt had been accepted when this one reported; it changed nothing.",
 }
 
 FAULT: dict[Reason, Fault] = {
-    **dict.fromkeys([Reason.OK, Reason.SUPERSEDED], Fault.NOBODY),
+    **dict.fromkeys([Reason.OK, Reason.MOVED, Reason.SUPERSEDED], Fault.NOBODY),
     **dict.fromkeys(
         [
             Reason.EXIT_CODE,

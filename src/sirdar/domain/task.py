@@ -72,6 +72,13 @@ class OfferWithdrawn:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenBack:
+    """The agent was asked for the attempt and will never start it: no fault of anybody's, and no retry."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """The program runs since ``at``."""
 
@@ -111,7 +118,7 @@ class Withdrawn:
     outcome: Outcome
 
 
-Fact = Offered | Accepted | OfferWithdrawn | Started | Ended | Unreachable | Reachable | Withdrawn
+Fact = Offered | Accepted | OfferWithdrawn | GivenBack | Started | Ended | Unreachable | Reachable | Withdrawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +180,14 @@ def _withdraw_offer(task: Task, fact: OfferWithdrawn, now: float) -> tuple[Task,
     if fact.attempt != task.offer:
         return task, NOTHING
     return replace(task, offer=0, leased=False), RETURN
+
+
+def _give_back(task: Task, fact: GivenBack, now: float) -> tuple[Task, Delta]:
+    if fact.attempt != task.attempt:
+        return task, NOTHING
+    if task.offer or not task.leased:  # it had been given up: a replacement is wanted already
+        return replace(task, attempt=0, started_at=None), NOTHING
+    return replace(task, attempt=0, leased=False, started_at=None), RETURN
 
 
 def _start(task: Task, fact: Started, now: float) -> tuple[Task, Delta]:
@@ -249,6 +264,7 @@ RULES: dict[tuple[State, type], Callable[[Task, Any, float], tuple[Task, Delta]]
     (State.READY, Offered): _offer,
     (State.READY, Accepted): _accept,
     (State.READY, OfferWithdrawn): _withdraw_offer,
+    (State.READY, GivenBack): _give_back,
     (State.READY, Started): _start,
     (State.READY, Ended): _end,
     (State.READY, Unreachable): _lose,
@@ -256,6 +272,7 @@ RULES: dict[tuple[State, type], Callable[[Task, Any, float], tuple[Task, Delta]]
     (State.READY, Withdrawn): _withdraw,
     (State.RUNNING, Accepted): _ignore,
     (State.RUNNING, OfferWithdrawn): _ignore,
+    (State.RUNNING, GivenBack): _ignore,
     (State.RUNNING, Started): _start,
     (State.RUNNING, Ended): _end,
     (State.RUNNING, Unreachable): _lose,
@@ -263,6 +280,6 @@ RULES: dict[tuple[State, type], Callable[[Task, Any, float], tuple[Task, Delta]]
     **{
         (state, fact): _ignore
         for state in (State.DONE, State.FAILED, State.CANCELLED)
-        for fact in (Accepted, OfferWithdrawn, Started, Ended, Unreachable, Reachable, Withdrawn)
+        for fact in (Accepted, OfferWithdrawn, GivenBack, Started, Ended, Unreachable, Reachable, Withdrawn)
     },
 }

@@ -28,7 +28,7 @@ from sirdar.api import (
 from sirdar.api.hot import HotRoutes
 from sirdar.api.observe import Observed
 from sirdar.blobs.logs import LogStore
-from sirdar.dispatch import advance, expire, notify, sweep
+from sirdar.dispatch import advance, expire, move, notify, sweep
 from sirdar.dispatch.assign import Assigner
 from sirdar.dispatch.desk import Desk
 from sirdar.services.context import Services
@@ -128,6 +128,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with anyio.create_task_group() as group:
         group.start_soon(expire.run, store, services.settings)
         group.start_soon(assigner.run, store)
+        group.start_soon(move.run, store, services.settings, assigner)
         group.start_soon(advance.run, services)
         group.start_soon(notify.run, services)
         group.start_soon(sweep.run, services, delete_jobs)

@@ -93,6 +93,36 @@ def _reaches(caller: Caller, app_id: str | None) -> bool:
     return caller.apps is None or app_id in caller.apps
 
 
+# ---------------------------------------------------------------- rules: resources
+
+
+def may_use_resource(caller: Caller, owner_id: str, shares: Collection[str] = ()) -> bool:
+    """Run jobs there: its owner, and those it is shared with. Administrators' jobs are no exception."""
+    return caller.user_id == owner_id or not caller.subjects.isdisjoint(shares)
+
+
+def may_see_resource(caller: Caller, owner_id: str, shares: Collection[str] = ()) -> bool:
+    """Know that it is there and how it stands: whoever may use it, and administrators."""
+    return caller.has(Scope.READ) and (caller.administers or may_use_resource(caller, owner_id, shares))
+
+
+def require_attach(caller: Caller) -> None:
+    """Raises ``forbidden`` where the caller may not attach machines: that is for those who may publish.
+
+    Both let a user bring code, or a machine, that others' work meets.
+    """
+    if caller.is_admin:
+        require_scope(caller, Scope.ADMIN)
+        return
+    require_scope(caller, Scope.ALL)
+    if not caller.publishes:
+        raise Problem(
+            "forbidden",
+            f"User {caller.name} may not attach machines.",
+            hint="It comes with the right to publish, which an administrator grants: sirdar user set NAME --publish.",
+        )
+
+
 # ---------------------------------------------------------------- rules: the caller alone
 
 

@@ -11,6 +11,7 @@ from sirdar.domain.problems import Problem
 from sirdar.domain.value_files import file_fault
 from sirdar.services.apps import load_version
 from sirdar.services.appsecrets import open_secrets
+from sirdar.services.binding import large_inputs
 from sirdar.services.context import Services
 from sirdar.services.outbound.addresses import AddressPolicy
 from sirdar.services.outbound.blob_sink import fetch_blob
@@ -119,7 +120,11 @@ async def _ready(
     services: Services, job: JobView, fetched: Mapping[str, FileRef], code: tuple[list[Any], str] | None
 ) -> None:
     loaded = await load_version(services, job.version_id)
-    inputs = json.dumps(_filled(loaded.app, job.inputs, fetched), ensure_ascii=False) if fetched else None
+    filled = _filled(loaded.app, job.inputs, fetched) if fetched else None
+    inputs = json.dumps(filled, ensure_ascii=False) if filled is not None else None
+    files = (
+        [(file[1], file[2]) for file in code[0]] if code else [(f.sha256, f.size_bytes) for f in loaded.version.files]
+    )
 
     def write(tx: Tx) -> None:
         batch = new_batch(tx, services.settings)
@@ -140,6 +145,7 @@ async def _ready(
             inputs_json=inputs,
             code_files_json=json.dumps(code[0]) if code else None,
             code_version=code[1] if code else None,
+            large_json=large_inputs(filled or job.inputs, files) if fetched or code else None,
         )
         batch.happen(job.id, Prepared())
         batch.flush()

@@ -18,7 +18,7 @@ from sirdar.services.batch import Batch
 from sirdar.services.keys import Keys
 from sirdar.services.report import new_batch
 from sirdar.services.settings import Settings
-from sirdar.store import resource_tokens
+from sirdar.store import resource_tokens, resource_use
 from sirdar.store import resources as resource_store
 from sirdar.store import tasks as task_store
 from sirdar.store.engine import Tx
@@ -45,11 +45,16 @@ CLOCK_SKEW_S = 300.0
 
 
 def create_resource(tx: Tx, settings: Settings, *, name: str, owner_id: str, embedded: bool = False) -> tuple[str, str]:
-    """A new resource and its single-use join token: (resource id, token). The name must be free."""
+    """A new resource and its single-use join token: (resource id, token). The name must be free.
+
+    The server's own machine is for everyone; any other is its owner's until it is shared.
+    """
     resource_id = new_id()
     resource_store.insert_resource(
         tx, id=resource_id, name=name, owner_id=owner_id, lost_after_s=settings.lost_after_s, embedded=embedded
     )
+    if embedded:
+        resource_use.put_share(tx, resource_id, resource_use.EVERYONE)
     return resource_id, new_join_token(tx, settings, resource_id)
 
 
@@ -314,7 +319,8 @@ def _wish(loaded: Loaded | None) -> str:
         return "forget"
     if loaded.attempt.cancel_at is not None:
         return "cancel"
-    return "run"
+    unstarted = loaded.attempt.state in (AttemptState.ACCEPTED, AttemptState.STAGING_IN)
+    return "give_back" if loaded.attempt.give_back_at is not None and unstarted else "run"
 
 
 def _hash(token: str) -> str:

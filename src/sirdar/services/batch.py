@@ -13,12 +13,13 @@ from sirdar.domain import task as task_rules
 from sirdar.domain.ids import AttemptKey
 from sirdar.domain.job import CancelRequested, Counted, Effect, JobEvent
 from sirdar.domain.outcome import Outcome, Reason
-from sirdar.domain.states import ATTEMPT_ORDER, AttemptState
+from sirdar.domain.states import ATTEMPT_ORDER, AttemptState, State
 from sirdar.domain.task import (
     NOTHING,
     Accepted,
     Delta,
     Ended,
+    GivenBack,
     OfferWithdrawn,
     Reachable,
     Retry,
@@ -240,6 +241,27 @@ class Batch:
         self._jobs[key.job].returned.append([key.task, key.attempt, outcome.reason.value, outcome.message])
         self._move(key, ready_at=self.tx.now)
         return True
+
+    def give_back(self, key: AttemptKey) -> None:
+        """The agent was asked for it, has not started it and never will: the task waits again, at once."""
+        outcome = Outcome(Reason.MOVED, "Given back before it started: a slot is free elsewhere")
+        state = self.attempt_state(key)
+        if state in (None, AttemptState.ENDED) or self.withdraw_offer(key, outcome):
+            return
+        before = self._rows.tasks[key.job, key.task]
+        if self._jobs[key.job].row.job.cancel_requested_at is not None:
+            outcome = Outcome(Reason.CANCELLED, "Cancelled before it started")
+        elif before.attempt == key.attempt and before.state is State.RUNNING:
+            outcome = Outcome(Reason.AGENT_LOST, "The agent gave it back after it had said that it runs")
+        if outcome.reason is not Reason.MOVED:
+            self.end(key, outcome, {"ended_at": self.tx.now, "reported_at": self.tx.now})
+            return
+        after = self._apply(key, GivenBack(key.attempt))
+        self._rows.ends[key] = (outcome, None, None, self.tx.now)
+        if after is not before:
+            self._jobs[key.job].returned.append([key.task, key.attempt, outcome.reason.value, outcome.message])
+            self._move(key, ready_at=self.tx.now)
+        self.tx.hints.queue = True
 
     def lose(self, key: AttemptKey) -> None:
         """The agent is lost: the task waits for a replacement; this attempt stays current until one is accepted.

@@ -6,14 +6,16 @@ from dataclasses import dataclass, replace
 from sirdar.domain.ids import ResourceId
 from sirdar.domain.outcome import MEANING, Fault, Reason
 from sirdar.domain.people import Caller
-from sirdar.domain.placement import Place, plan
+from sirdar.domain.placement import Place, Wanted, misfits, shortage, welcome
 from sirdar.domain.states import STATES
+from sirdar.services.access import may_see_resource
 from sirdar.services.context import Services
 from sirdar.services.holders import words_of_holders
 from sirdar.services.jobs import find_seen
 from sirdar.services.places import places_now
-from sirdar.store import job_views, task_views
+from sirdar.store import job_views, resource_use, task_views
 from sirdar.store import jobs as job_store
+from sirdar.store import resources as resource_store
 from sirdar.store.job_views import JobView
 from sirdar.store.people import Conn
 from sirdar.store.task_views import TaskView
@@ -35,6 +37,8 @@ class Why:
 
 
 LITTLE_BYTES = 1 << 20
+MOST_PLACES = 10
+HIDDEN = "a resource that is not shared with you"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +106,15 @@ def _on_its_way(conn: Conn, caller: Caller | None, job: JobView, tasks: list[Tas
         text = f"It is being cancelled for {job.cancel_requested_by}; {job.leased} task(s) have not confirmed yet."
         why.append(Why("cancelling", text))
     places = places_now(conn)
+    words = _Words(conn, caller, job)
     unreachable = {place.name for place in places if not place.reachable}
-    why += [reason for task in tasks[:20] if (reason := _of_task(task, unreachable, now))]
+    why += [reason for task in tasks[:20] if (reason := _of_task(task, unreachable, words, now))]
     waits_on = {place.id for place in places if any(_queued(task) and task.resource == place.name for task in tasks)}
     if job.waiting > sum(reason.code == "retry" for reason in why):
-        fitting, reasons = _of_queue(conn, job, places)
+        fitting, reasons = _of_queue(conn, job, [replace(place, name=words.of(place.name)) for place in places])
         waits_on |= fitting
         why += reasons
+    waits_on = {place.id for place in places if place.id in waits_on and words.of(place.name) == place.name}
     why += [Why("held", text) for text in words_of_holders(conn, caller, job.id, waits_on)]
     if not why:
         why.append(
@@ -117,23 +123,40 @@ def _on_its_way(conn: Conn, caller: Caller | None, job: JobView, tasks: list[Tas
     return Explanation(job.state, why[0].text, tuple(why))
 
 
-def _of_task(task: TaskView, unreachable: set[str], now: float) -> Why | None:
-    name = f"Task {task.no}"
+class _Words:
+    """What resources are called for whoever asks: a name that they may not know is not told."""
+
+    def __init__(self, conn: Conn, caller: Caller | None, job: JobView) -> None:
+        self._open = caller is not None and caller.administers
+        self._seen: set[str] = set()
+        shares = resource_use.all_shares(conn)
+        for row in [] if self._open else resource_store.list_with_revoked(conn):
+            subjects = shares.get(row.id, set())
+            if may_see_resource(caller, row.owner_id, subjects) if caller else resource_use.EVERYONE in subjects:
+                self._seen.add(row.name)
+
+    def of(self, name: str | None) -> str:
+        """Also of one that was shared once: what was told then is told no more."""
+        return name or "?" if self._open or name in self._seen else HIDDEN
+
+
+def _of_task(task: TaskView, unreachable: set[str], words: _Words, now: float) -> Why | None:
+    name, place = f"Task {task.no}", words.of(task.resource)
     if task.reason is not None:
         return None
     if task.resource in unreachable and (task.attempt or task.leased):
-        return Why("unreachable", f"{name} is on {task.resource}, which is unreachable; it is still counted.")
+        return Why("unreachable", f"{name} is on {place}, which is unreachable; it is still counted.")
     if task.not_before and task.not_before > now:
         return Why("retry", f"{name} is tried again in {task.not_before - now:.0f} s, after {task.faults} fault(s).")
     if task.state == "RUNNING":
         again = f", tried again after {task.faults} fault(s) of the platform" if task.faults else ""
-        return Why("running", f"{name} runs on {task.resource} since {now - (task.started_at or now):.0f} s{again}.")
+        return Why("running", f"{name} runs on {place} since {now - (task.started_at or now):.0f} s{again}.")
     if task.leased and task.phase == "OFFERED":
-        return Why("offered", f"{name} is offered to {task.resource}, which has not accepted it yet.")
+        return Why("offered", f"{name} is offered to {place}, which has not accepted it yet.")
     if _queued(task):
-        return Why("queued", f"{name} is queued on {task.resource}: its slots are taken.")
+        return Why("queued", f"{name} is queued on {place}: its slots are taken.")
     if task.leased:
-        return Why("staging", f"{name} is staging on {task.resource}.")
+        return Why("staging", f"{name} is staging on {place}.")
     return None
 
 
@@ -142,18 +165,47 @@ def _queued(task: TaskView) -> bool:
 
 
 def _of_queue(conn: Conn, job: JobView, places: list[Place]) -> tuple[set[ResourceId], list[Why]]:
-    """The resources for a slot of which its tasks wait, and why they wait: what the scheduler would decide for it alone."""
+    """The resources for room on which its tasks wait, and why they wait: by the rules that the scheduler decides by."""
     if not places:
         return set(), [Why("no_resource", "No resource is attached: start 'sirdar up' or attach a machine.")]
     queue = job_store.waiting_jobs(conn)
     mine = next((wanted for wanted in queue if wanted.job == job.id), None)
     if mine is None:
         return set(), [Why("behind", "More than 1,000 jobs of higher priority or greater age wait before it.")]
-    alone = plan([replace(mine, n=len(places))], [replace(place, room=1) for place in places])
-    fitting = {assignment.resource for assignment in alone.assignments}
-    if not fitting:
-        return set(), [Why("no_fit", text) for text in alone.reasons[mine.job]]
-    names = ", ".join(place.name for place in places if place.id in fitting)
-    ahead = queue.index(mine)
+    usable = [place for place in places if welcome(mine, place)]
+    wrong = {place.id: misfits(mine, place) for place in usable}
+    fitting = [place for place in usable if not wrong[place.id]]
+    chosen = [place for place in usable if not mine.resources or place.id in mine.resources]
+    why = _of_fitting(job, mine, fitting, queue) if fitting else []
+    why += [Why("no_fit", text) for place in chosen[:MOST_PLACES] for text in wrong[place.id]]
+    if len(usable) < len(places):
+        others = len(places) - len(usable)
+        whose = " and the owner of its application, whose secrets it carries" if mine.secrets_of else ""
+        why.append(Why("not_shared", f"{others} resource(s) are not shared with {job.owner}{whose}."))
+    if not chosen and mine.resources:
+        why.append(Why("no_fit", "No resource that it was sent to is attached and shared with its owner."))
+    return {place.id for place in fitting}, why
+
+
+def _of_fitting(job: JobView, mine: Wanted, fitting: list[Place], queue: list[Wanted]) -> list[Why]:
+    """It could run there: what holds the room, and how many stand before it."""
+    short = {place.id: text for place in fitting if (text := shortage(mine, place)) is not None}
+    names = ", ".join(place.name for place in fitting[:MOST_PLACES])
+    more = f" and {len(fitting) - MOST_PLACES} more" if len(fitting) > MOST_PLACES else ""
+    ahead = _ahead(mine, fitting, queue)
     behind = f" {ahead} job(s) wait before it." if ahead else " It is the first in the queue."
-    return fitting, [Why("no_room", f"{job.waiting} task(s) wait for a free slot on {names}.{behind}")]
+    what = "room" if len(short) == len(fitting) else "a free slot"
+    first = Why("no_room", f"{job.waiting} task(s) wait for {what} on {names}{more}.{behind}")
+    return [first, *(Why("no_room", f"{text}.") for text in list(short.values())[:MOST_PLACES])]
+
+
+def _ahead(mine: Wanted, fitting: list[Place], queue: list[Wanted]) -> int:
+    """Jobs before it that could run where it could; jobs alike are asked once."""
+    known: dict[Wanted, bool] = {}
+    found = 0
+    for other in queue[: queue.index(mine)]:
+        alike = replace(other, job=mine.job, n=0, priority=0, inputs=())
+        if alike not in known:
+            known[alike] = any(welcome(other, place) and not misfits(other, place) for place in fitting)
+        found += known[alike]
+    return found

@@ -40,7 +40,7 @@ def apply_report(tx: Tx, settings: Settings, resource_id: str, request: SyncRequ
     report = Report()
     keys = {text: key for text in _named(request) if (key := _parse(text)) is not None}
     if not keys:
-        report.acked = [final.key for final in request.finals]
+        report.acked = [*(final.key for final in request.finals), *request.given_back]
         report.forget = [*request.accepts]
         return report
     batch = new_batch(tx, settings)
@@ -57,6 +57,7 @@ def apply_report(tx: Tx, settings: Settings, resource_id: str, request: SyncRequ
     for fact in request.started:
         if fact.key in mine:
             batch.progress(mine[fact.key], AttemptState(fact.state), fact.at)
+    _give_back(batch, request, mine, report)
     for message in request.messages:
         if message.key in mine:
             batch.say(mine[message.key], message.text, message.progress, message.metrics)
@@ -80,6 +81,7 @@ def apply_report(tx: Tx, settings: Settings, resource_id: str, request: SyncRequ
 def _named(request: SyncRequest) -> Iterable[str]:
     yield from request.accepts
     yield from request.refusals
+    yield from request.given_back
     for started in request.started:
         yield started.key
     for message in request.messages:
@@ -107,6 +109,13 @@ def _refuse(batch: Batch, key: AttemptKey, why: str) -> None:
     """A refusal by the resource's owner ends the task: asking again would change nothing."""
     if batch.accept(key):
         batch.end(key, Outcome(Reason.REFUSED, why), {"ended_at": batch.tx.now, "reported_at": batch.tx.now})
+
+
+def _give_back(batch: Batch, request: SyncRequest, mine: dict[str, AttemptKey], report: Report) -> None:
+    for text in request.given_back:
+        if text in mine:
+            batch.give_back(mine[text])
+        report.acked.append(text)
 
 
 def _end(batch: Batch, key: AttemptKey, final: Final, missing: set[str]) -> bool:

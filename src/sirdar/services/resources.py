@@ -1,7 +1,6 @@
 """Resources as people see and keep them: made, renamed, drained, revoked, deleted.
 
-Until resources are shared with users and groups, whoever attaches a machine is sent everybody's jobs: so that is for
-administrators.
+Who may use one, its owner says (``resource_shares``); others do not learn that it is there.
 """
 
 import re
@@ -17,7 +16,7 @@ from sirdar.domain.states import AttemptState
 from sirdar.services import access, attach, audit, tokens
 from sirdar.services.context import Services
 from sirdar.services.settings import Settings
-from sirdar.store import resource_tokens
+from sirdar.store import resource_tokens, resource_use
 from sirdar.store import resources as resource_store
 from sirdar.store.engine import Tx
 from sirdar.store.people import Conn, user_by_id
@@ -53,8 +52,18 @@ class NewJoin:
 # ---------------------------------------------------------------- looking
 
 
-async def list_resources(services: Services) -> list[ResourceView]:
-    return await services.store.read(views_now)
+async def list_resources(services: Services, caller: Caller) -> list[ResourceView]:
+    """Those that the caller may see, by name."""
+
+    def read(conn: Conn) -> list[ResourceView]:
+        shares = resource_use.all_shares(conn)
+        return [
+            view
+            for view in views_now(conn)
+            if access.may_see_resource(caller, view.row.owner_id, shares.get(view.row.id, ()))
+        ]
+
+    return await services.store.read(read)
 
 
 def views_now(conn: Conn) -> list[ResourceView]:
@@ -63,21 +72,23 @@ def views_now(conn: Conn) -> list[ResourceView]:
     return [_view(conn, row, counts.get(row.id, {})) for row in resource_store.list_with_revoked(conn)]
 
 
-async def show(services: Services, ref: str) -> ResourceView:
+async def show(services: Services, caller: Caller, ref: str) -> ResourceView:
     """One of them, by name or id. Raises Problem ``not_found``."""
 
     def read(conn: Conn) -> ResourceView:
-        row = named(conn, ref)
+        row = named(conn, caller, ref)
         return _view(conn, row, resource_store.live_counts(conn).get(row.id, {}))
 
     return await services.store.read(read)
 
 
-def named(conn: Conn, ref: str) -> ResourceRow:
-    """The resource of that name or id. Raises Problem ``not_found``."""
+def named(conn: Conn, caller: Caller, ref: str) -> ResourceRow:
+    """The resource of that name or id, which the caller may see. Raises Problem ``not_found``."""
     row = resource_store.find_resource_by_name(conn, ref)
     if row is None and ref.isascii() and ref.isalnum():
         row = resource_store.find_resource(conn, ref)
+    if row is not None and not access.may_see_resource(caller, row.owner_id, resource_use.list_shares(conn, row.id)):
+        row = None
     if row is None or row.deleted_at is not None:
         raise Problem("not_found", f"There is no resource {ref[:80]}.", hint="GET /api/resources lists them.")
     return row
@@ -107,7 +118,7 @@ def _state(row: ResourceRow) -> tuple[str, float | None]:
 
 async def create(services: Services, caller: Caller, name: str, lost_after_s: float | None) -> NewJoin:
     """A new resource of the caller's, and what lets its machine join. Raises Problem."""
-    access.require_admin(caller)
+    access.require_attach(caller)
     _check({"name": name, "lost_after_s": lost_after_s})
 
     def make(tx: Tx) -> NewJoin:
@@ -125,7 +136,7 @@ async def new_join(services: Services, caller: Caller, ref: str) -> NewJoin:
     """Another machine (or the same one again) may join as the resource; the key of the one before is worthless then."""
 
     def make(tx: Tx) -> NewJoin:
-        row = _own(tx.conn, caller, ref, but_embedded=True)
+        row = own(tx.conn, caller, ref, but_embedded=True)
         token = attach.new_join_token(tx, services.settings, row.id)
         audit.record(tx, caller, "resource.join", f"resource:{row.name}")
         return _joining(tx, services.settings, row.id, token)
@@ -144,7 +155,7 @@ async def change(services: Services, caller: Caller, ref: str, values: Mapping[s
     _check(values)
 
     def write(tx: Tx) -> ResourceRow:
-        row = _own(tx.conn, caller, ref, but_embedded="name" in values)
+        row = own(tx.conn, caller, ref, but_embedded="name" in values)
         if values.get("name", row.name) != row.name:
             _check_free(tx.conn, values["name"])
         resource_store.change(tx, row.id, dict(values))
@@ -173,7 +184,7 @@ async def delete(services: Services, caller: Caller, ref: str) -> ResourceRow:
 
 
 def _revoke(tx: Tx, *, services: Services, caller: Caller, ref: str) -> ResourceRow:
-    row = _own(tx.conn, caller, ref, but_embedded=True)
+    row = own(tx.conn, caller, ref, but_embedded=True)
     outcome = Outcome(Reason.AGENT_LOST, f"{row.name} was detached from the server by {caller.name}")
     attach.give_back(tx, services.settings, row.id, outcome)
     resource_store.revoke(tx, row.id)
@@ -191,7 +202,7 @@ async def new_token(
     tokens.check(tokens.TokenRequest(label=label, lifetime_s=lifetime_s))
 
     def make(tx: Tx) -> tuple[ResourceRow, str, ResourceToken]:
-        row = _own(tx.conn, caller, ref, but_embedded=True)
+        row = own(tx.conn, caller, ref, but_embedded=True)
         resource_store.change(tx, row.id, {"revoked_at": None})
         text, token = attach.new_resource_token(tx, row.id, label=label, lifetime_s=lifetime_s)
         audit.record(tx, caller, "resource.token", f"resource:{row.name}", label=label, id=token.id)
@@ -203,14 +214,14 @@ async def new_token(
 async def list_tokens(services: Services, caller: Caller, ref: str) -> list[ResourceToken]:
     """Those that still attach an agent."""
     now = services.store.clock()
-    return await services.store.read(lambda conn: resource_tokens.of_resource(conn, _own(conn, caller, ref).id, now))
+    return await services.store.read(lambda conn: resource_tokens.of_resource(conn, own(conn, caller, ref).id, now))
 
 
 async def revoke_token(services: Services, caller: Caller, ref: str, token_id: str) -> ResourceRow:
     """The agent that is attached by it has no access any more. Raises Problem ``not_found``."""
 
     def write(tx: Tx) -> ResourceRow:
-        row = _own(tx.conn, caller, ref)
+        row = own(tx.conn, caller, ref)
         if not resource_tokens.revoke(tx, row.id, token_id):
             raise Problem("not_found", f"{row.name} has no token {token_id[:80]} that works.")
         audit.record(tx, caller, "resource.token_revoke", f"resource:{row.name}", id=token_id)
@@ -239,9 +250,9 @@ def change_mode(tx: Tx, row: ResourceRow, mode: str) -> None:
 # ---------------------------------------------------------------- rules
 
 
-def _own(conn: Conn, caller: Caller, ref: str, *, but_embedded: bool = False) -> ResourceRow:
+def own(conn: Conn, caller: Caller, ref: str, *, but_embedded: bool = False) -> ResourceRow:
     """The resource that the caller may change. Raises Problem."""
-    row = named(conn, ref)
+    row = named(conn, caller, ref)
     if not caller.administers:
         if caller.user_id != row.owner_id:
             raise Problem("forbidden", f"Only its owner and administrators change the resource {row.name}.")

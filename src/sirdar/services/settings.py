@@ -38,6 +38,8 @@ class Settings:
     lost_after_s: float = 600.0  # an unreachable agent's attempts are replaced after this
     claim_wait_s: float = 50.0  # the longest that an agent's call is held
     expire_every_s: float = 5.0  # how often leases and offers are looked at
+    move_every_s: float = 2.0  # how often it is looked whether accepted work should move to a free slot elsewhere
+    move_after_s: float = 2.0  # what was accepted more recently does not move: it may be about to start
     retry_base_s: float = 2.0  # a task's second try after a fault of the platform waits this, doubled each time
     retry_max_s: float = 300.0
 

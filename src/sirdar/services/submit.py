@@ -1,7 +1,7 @@
 """Submitting: validate, split into tasks (lazily), write job and first event in one transaction."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,13 +18,13 @@ from sirdar.services import meters, quotas
 from sirdar.services.access import require_scope, seen_job
 from sirdar.services.app_cache import LoadedVersion
 from sirdar.services.apps import resolve_app
+from sirdar.services.binding import bind, large_inputs, secrets_of
 from sirdar.services.context import Services
 from sirdar.services.foreach import read_items
 from sirdar.services.job_inputs import Prepared, prepare
 from sirdar.services.notify.targets import checked_targets
 from sirdar.services.once import Once
 from sirdar.store import jobs as job_store
-from sirdar.store import resources
 from sirdar.store.engine import Tx
 from sirdar.store.ids import new_id
 from sirdar.store.job_views import JobView
@@ -95,7 +95,6 @@ async def submit_again(
         retries=job.retries,
         debug=job.debug if debug is None else debug,
         priority=job.priority,
-        resources=job.resources,
     )
     new = await _build(services, caller, loaded, request, prepared, kept=job)
 
@@ -164,6 +163,7 @@ async def _build(
     needs, overrides = apply_overrides(app, request.overrides)
     if kept is not None:
         needs, overrides = _needs_again(app, kept), kept.overrides
+    bound = await bind(services, caller, app, request.resources, kept=kept.resources if kept is not None else ())
     waits = await _checked_waits(services, caller, request.waits)
     at_submission = app.code.at_submission and app.code.kind in (CodeKind.GIT, CodeKind.GITLAB)
     pending = {
@@ -189,7 +189,10 @@ async def _build(
         retries=app.retries if request.retries is None else request.retries,
         state=State.SUBMITTED if pending else State.READY,
         overrides_json=_json(overrides),
-        resources_json=json.dumps(await _chosen(services, request.resources)) if request.resources else "[]",
+        resources_json=json.dumps(bound.resources) if bound.resources else "[]",
+        labels_json=_json(bound.labels) if bound.labels else "{}",
+        secrets_of=secrets_of(caller, loaded),
+        large_json=large_inputs(prepared.common, _own_files(loaded)),
         priority=request.priority if caller.is_admin else min(0, request.priority),
         cpus=needs.cpus,
         memory_bytes=needs.memory_bytes or 0,
@@ -231,6 +234,8 @@ def apply_overrides(app: App, asked: Overrides | None) -> tuple[Resources, dict[
         nodes=values.get("nodes", base.nodes),
         disk_bytes=values.get("disk_bytes", base.disk_bytes),
         override=base.override,
+        only=base.only,
+        labels=base.labels,
     )
     return changed, values
 
@@ -267,23 +272,6 @@ def _override(name: str, value: int | float | str) -> int | float:
     return amount
 
 
-async def _chosen(services: Services, names: list[str]) -> list[str]:
-    """Ids of the resources that were named by id or name."""
-    if not names:
-        return []
-    known = await services.store.read(resources.list_resources)
-    ids = {row.id: row.id for row in known} | {row.name: row.id for row in known}
-    for name in names:
-        if name not in ids:
-            raise Problem(
-                "invalid_field",
-                f"There is no resource {name[:80]!r}.",
-                field="resources",
-                expected="names or ids from GET /api/resources",
-            )
-    return sorted({ids[name] for name in names})
-
-
 async def _checked_waits(services: Services, caller: Caller, waits: list[str]) -> list[str]:
     if len(waits) > 100:
         raise Problem("invalid_field", "A job may wait for at most 100 others.", field="after")
@@ -306,6 +294,10 @@ def _notify(services: Services, caller: Caller, request: SubmitRequest) -> str |
     if not request.notify:
         return None
     return _json(checked_targets(services, [target.model_dump() for target in request.notify]))
+
+
+def _own_files(loaded: LoadedVersion) -> Iterator[tuple[str, int]]:
+    return ((file.sha256, file.size_bytes) for file in loaded.version.files)
 
 
 def _nothing(job_id: str, loaded: LoadedVersion) -> NewJob:

@@ -31,6 +31,7 @@ class JobView:
     inputs: dict[str, Any]
     overrides: dict[str, Any]
     resources: list[str]
+    labels: dict[str, str]
     on_failure: str
     many: bool
     debug: bool
@@ -135,6 +136,7 @@ def job_of(m: Mapping[Any, Any]) -> JobView:
         inputs=json.loads(m["inputs_json"]),
         overrides=json.loads(m["overrides_json"]),
         resources=json.loads(m["resources_json"]),
+        labels=json.loads(m["labels_json"]),
         on_failure=m["on_failure"],
         many=bool(m["many"]),
         debug=bool(m["debug"]),

@@ -62,6 +62,9 @@ class NewJob:
     state: State = State.READY
     overrides_json: str = "{}"
     resources_json: str = "[]"
+    labels_json: str = "{}"
+    secrets_of: str | None = None
+    large_json: str | None = None
     priority: int = 0
     cpus: int = 1
     memory_bytes: int = 0
@@ -145,9 +148,10 @@ _SAVE_JOB = Hot(
     )
 )
 _NEW_COLUMNS = (
-    "id", "owner_id", "app_id", "version_id", "name", "state", "inputs_json", "overrides_json", "resources_json", "priority",
-    "cpus", "memory_bytes", "gpus", "nodes", "retries", "on_failure", "debug", "many", "total", "waiting", "created_at",
-    "ready_at", "parent_job", "parent_task", "notify_json", "code_version", "pending_json", "retention_s", "event_seq",
+    "id", "owner_id", "app_id", "version_id", "name", "state", "inputs_json", "overrides_json", "resources_json", "labels_json",
+    "secrets_of", "large_json", "priority", "cpus", "memory_bytes", "gpus", "nodes", "retries", "on_failure", "debug", "many",
+    "total", "waiting", "created_at", "ready_at", "parent_job", "parent_task", "notify_json", "code_version", "pending_json",
+    "retention_s", "event_seq",
 )  # fmt: skip
 _INSERT_JOB = Hot(sa.insert(jobs), columns=_NEW_COLUMNS)
 _INSERT_EVENT = Hot(sa.insert(events), columns=("job_id", "seq", "at", "kind", "data_json"))
@@ -260,6 +264,9 @@ def _new_values(new: NewJob, now: float) -> dict[str, Any]:
         "inputs_json": new.inputs_json,
         "overrides_json": new.overrides_json,
         "resources_json": new.resources_json,
+        "labels_json": new.labels_json,
+        "secrets_of": new.secrets_of,
+        "large_json": new.large_json,
         "priority": new.priority,
         "cpus": new.cpus,
         "memory_bytes": new.memory_bytes,
@@ -333,6 +340,9 @@ _QUEUE = (
         jobs.c.nodes,
         jobs.c.priority,
         jobs.c.resources_json,
+        jobs.c.labels_json,
+        jobs.c.secrets_of,
+        jobs.c.large_json,
     )
     .where(_IS_WAITING, _HAS_DUE)
     .order_by(jobs.c.priority.desc(), jobs.c.seq)
@@ -378,9 +388,13 @@ def waiting_jobs(conn: Connection, limit: int = 1000, *, now: float = math.inf) 
 
 
 def _wanted(row: Any) -> Wanted:
-    (job, owner, waiting, cpus, memory, gpus, nodes, priority, resources) = row
-    chosen = frozenset(json.loads(resources)) if resources != "[]" else frozenset()
-    return Wanted(JobId(job), owner, waiting, cpus, memory, gpus, nodes, priority, chosen)
+    (job, owner, waiting, cpus, memory, gpus, nodes, priority, resources, labels, secrets_of, large) = row
+    chosen: frozenset[str] = frozenset(json.loads(resources)) if resources != "[]" else frozenset()
+    wanted = frozenset(json.loads(labels).items()) if labels != "{}" else frozenset()
+    inputs = tuple((sha, size) for sha, size in json.loads(large)) if large else ()
+    return Wanted(
+        JobId(job), owner, waiting, cpus, memory, gpus, nodes, priority, chosen, wanted, secrets_of or "", inputs
+    )
 
 
 _SAY = (

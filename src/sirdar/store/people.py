@@ -95,6 +95,7 @@ def delete_user(tx: Tx, user: User) -> None:
     """Remove a user who owns nothing that others may still need (see ``owns``), and every share that names them."""
     subject = f"user:{user.name}"
     tx.conn.execute(sa.delete(t.app_shares).where(t.app_shares.c.subject == subject))
+    tx.conn.execute(sa.delete(t.resource_shares).where(t.resource_shares.c.subject == subject))
     tx.conn.execute(sa.delete(t.job_shares).where(t.job_shares.c.subject == subject))
     for owner in (
         t.tokens.c.user_id,
@@ -149,6 +150,7 @@ def delete_group(tx: Tx, name: str) -> None:
     """Remove a group, its memberships, and every share that names it."""
     subject = f"group:{name}"
     tx.conn.execute(sa.delete(t.app_shares).where(t.app_shares.c.subject == subject))
+    tx.conn.execute(sa.delete(t.resource_shares).where(t.resource_shares.c.subject == subject))
     tx.conn.execute(sa.delete(t.job_shares).where(t.job_shares.c.subject == subject))
     tx.conn.execute(sa.delete(t.group_members).where(t.group_members.c.group_name == name))
     tx.conn.execute(sa.delete(t.groups).where(t.groups.c.name == name))

@@ -18,13 +18,20 @@ def submitted_jobs(conn: Connection, limit: int = 1000) -> list[str]:
 
 
 def save_prepared(
-    tx: Tx, job_id: str, *, inputs_json: str | None, code_files_json: str | None, code_version: str | None
+    tx: Tx,
+    job_id: str,
+    *,
+    inputs_json: str | None,
+    code_files_json: str | None,
+    code_version: str | None,
+    large_json: str | None = None,
 ) -> None:
     values: dict[str, Any] = {"pending_json": None}
     for name, value in (
         ("inputs_json", inputs_json),
         ("code_files_json", code_files_json),
         ("code_version", code_version),
+        ("large_json", large_json),
     ):
         if value is not None:
             values[name] = value

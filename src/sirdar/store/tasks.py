@@ -29,6 +29,7 @@ class AttemptRow:
     accepted_at: float | None
     cancel_at: float | None
     reason: Reason | None  # of one that ended
+    give_back_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Loaded:
 _COLUMNS = """t.job_id, t.no, t.state, t.attempt, t.last_attempt, t.offer, t.leased, t.faults, t.not_before,
  t.started_at, t.reason, t.message, t.exit_code,
  a.no, a.state, a.resource_id, a.session, a.offered_at, a.accepted_at, a.cancel_at, a.reason,
- t.status_message"""
+ t.status_message, a.give_back_at"""
 _JOIN = f"""SELECT {_COLUMNS} FROM k
  JOIN tasks t ON t.job_id = k.job_id AND t.no = k.no
  JOIN attempts a ON a.job_id = k.job_id AND a.task_no = k.no AND a.no = k.attempt"""
@@ -196,7 +197,7 @@ def _collect(rows: Sequence[tuple[Any, ...]]) -> dict[AttemptKey, Loaded]:
         ended_so = REASONS[row[20]] if row[20] else None
         found[key] = Loaded(
             task,
-            AttemptRow(key, ATTEMPT_STATES[row[14]], row[15], row[16], row[17], row[18], row[19], ended_so),
+            AttemptRow(key, ATTEMPT_STATES[row[14]], row[15], row[16], row[17], row[18], row[19], ended_so, row[22]),
             row[21],
         )
     return found

@@ -62,6 +62,7 @@ class Capabilities(Wire):
     memory_bytes: int
     gpus: int = 0
     gpu_names: list[str] = Field(default_factory=list)
+    gpu_ids: list[str] = Field(default_factory=list, description="as CUDA_VISIBLE_DEVICES names them")
     disk_bytes: int = Field(0, description="free when the agent started")
     slots: int = Field(description="tasks of one cpu that may run side by side")
     executors: list[str] = Field(default_factory=lambda: ["process"])
@@ -70,6 +71,7 @@ class Capabilities(Wire):
     hostname: str = ""
     python: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
+    gives_back: bool = Field(False, description="the agent can give back what it accepted and has not started")
 
 
 class OwnedAttempt(Wire):
@@ -222,7 +224,15 @@ class SyncRequest(Wire):
     started: list[Started] = Field(default_factory=list)
     messages: list[Message] = Field(default_factory=list)
     finals: list[Final] = Field(default_factory=list)
+    given_back: list[str] = Field(
+        default_factory=list, description="accepted attempts that were asked back: they have not started and never will"
+    )
     claim: Claim | None = None
+    blobs: list[str] | None = Field(
+        None,
+        max_length=256,
+        description="beginnings (16 digits) of the digests of large blobs that lie here; None: as they were",
+    )
     offers_held: list[str] = Field(
         default_factory=list, description="offers received and neither accepted nor refused yet"
     )
@@ -267,12 +277,13 @@ class SyncReply(Wire):
         default_factory=list, description="accepts and finals that came too late: drop them, report nothing more"
     )
     acked: list[str] = Field(
-        default_factory=list, description="finals that are committed (also duplicates and superseded ones)"
+        default_factory=list,
+        description="finals and ``given_back`` that are committed (also duplicates and superseded ones)",
     )
     offers: list[Offer] = Field(default_factory=list)
     jobs: dict[str, OfferedJob] = Field(default_factory=dict)
     programs: dict[str, Program] = Field(default_factory=dict)
-    desired: dict[str, str] = Field(default_factory=dict, description="key -> cancel | forget")
+    desired: dict[str, str] = Field(default_factory=dict, description="key -> cancel | forget | give_back")
     mode: Literal["active", "drain"] = "active"
     vars: list[tuple[str, str, str, int]] = Field(
         default_factory=list, description="shared variables that changed: (job, name, value, number of the change)"
@@ -295,7 +306,7 @@ class HeartbeatRequest(Wire):
 
 class HeartbeatReply(Wire):
     lease_s: float
-    desired: dict[str, str] = Field(description="key -> run | cancel | forget, for every owned attempt")
+    desired: dict[str, str] = Field(description="key -> run | cancel | forget | give_back, for every owned attempt")
     mode: Literal["active", "drain"] = "active"
     server_time: float
 

@@ -195,7 +195,7 @@ def _read_resources(parent: Fields) -> Resources:
     node = parent.get("resources")
     if node is None:
         return Resources()
-    fields = Fields(parent.report, node, "resources", (*RESOURCE_FIELDS, "override"))
+    fields = Fields(parent.report, node, "resources", (*RESOURCE_FIELDS, "override", "only", "labels"))
     cpus, gpus, nodes = (
         fields.integer("cpus", 1, 4096),
         fields.integer("gpus", 0, 1024),
@@ -209,6 +209,8 @@ def _read_resources(parent: Fields) -> Resources:
         nodes=nodes or 1,
         disk_bytes=fields.size("disk"),
         override=_read_override(fields),
+        only=fields.texts("only"),
+        labels=fields.text_map("labels"),
     )
 
 

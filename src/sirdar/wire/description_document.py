@@ -168,6 +168,10 @@ def resources_document(resources: Resources) -> Document:
     }
     if resources.override:
         document["override"] = [key for key in _RESOURCE_KEYS if key in resources.override]
+    if resources.only:
+        document["only"] = list(resources.only)
+    if resources.labels:
+        document["labels"] = dict(resources.labels)
     return document
 
 
@@ -218,7 +222,12 @@ def _resources(item: Mapping[str, Any] | None) -> Resources:
     if not item:
         return Resources()
     fields: dict[str, Any] = {attribute: item[key] for key, attribute in _RESOURCE_KEYS.items() if key in item}
-    return Resources(**fields, override=frozenset(item.get("override", ())))
+    return Resources(
+        **fields,
+        override=frozenset(item.get("override", ())),
+        only=tuple(item.get("only", ())),
+        labels=dict(item.get("labels", {})),
+    )
 
 
 def _code(item: Mapping[str, Any] | None) -> Code:

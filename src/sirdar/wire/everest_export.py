@@ -117,6 +117,8 @@ def _notes(app: App) -> list[str]:
         (app.code != Code(), "code: Everest takes the code from the application's files alone"),
         (app.resources.gpus > 0, "resources.gpus: unknown to Everest"),
         (app.resources.disk_bytes is not None, "resources.disk: unknown to Everest"),
+        (bool(app.resources.only), "resources.only: name the resources in Everest again"),
+        (bool(app.resources.labels), "resources.labels: unknown to Everest"),
         (app.retries != DEFAULT_RETRIES, "retries: Everest has only retryFailedTasks"),
         (app.retention_s is not None, "retention: unknown to Everest"),
     ]

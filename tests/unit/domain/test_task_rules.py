@@ -15,6 +15,7 @@ from sirdar.domain.task import (
     Accepted,
     Delta,
     Ended,
+    GivenBack,
     InvalidTransition,
     Offered,
     OfferWithdrawn,
@@ -37,6 +38,7 @@ FACTS: list[Any] = [
     Offered(),
     Accepted(1),
     OfferWithdrawn(1),
+    GivenBack(1),
     Started(1, 5.0),
     Ended(1, OK, RETRY),
     Unreachable(1),
@@ -89,7 +91,7 @@ def test_nothing_follows_an_end(state: State, fact: Any) -> None:
 @pytest.mark.parametrize("name", [name for name, task in SITUATIONS.items() if not task.state.ended])
 @pytest.mark.parametrize(
     "fact",
-    [Accepted(9), OfferWithdrawn(9), Started(9, 1.0), Ended(9, OK, RETRY), Unreachable(9), Reachable(9)],
+    [Accepted(9), OfferWithdrawn(9), GivenBack(9), Started(9, 1.0), Ended(9, OK, RETRY), Unreachable(9), Reachable(9)],
     ids=lambda fact: type(fact).__name__,
 )
 def test_facts_of_an_attempt_that_does_not_count_change_nothing(name: str, fact: Any) -> None:
@@ -146,6 +148,14 @@ def test_what_is_leased_is_not_offered_again() -> None:
 def test_an_offer_that_is_withdrawn_leaves_the_task_waiting() -> None:
     task, delta = step(OFFERED, OfferWithdrawn(1), NOW)
     assert (task.leased, task.offer, task.last_attempt, delta) == (False, 0, 1, RETURN)
+
+
+def test_what_is_given_back_waits_again_and_nothing_counts_as_tried() -> None:
+    task, delta = step(ACCEPTED, GivenBack(1), NOW)
+    assert (task, delta) == (Task(0, last_attempt=1), RETURN)
+    task, _ = step(step(task, Offered(), NOW)[0], Accepted(2), NOW)
+    assert (task.attempt, task.faults) == (2, 0)
+    assert step(RUNNING, GivenBack(1), NOW) == (RUNNING, NOTHING), "it had started"
 
 
 # ---------------------------------------------------------------- faults

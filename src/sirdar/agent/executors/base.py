@@ -42,10 +42,10 @@ class ProgramStart:
 class ProgramEnd:
     """A program has ended, with all that it started.
 
-    ``exit_code``: minus the signal's number where a signal ended it, None where nothing ran or nobody knows. ``by``: ``stop``
-    (asked by the agent), ``time`` (its limit) or None. ``lost``: the executor lost sight of it; ``dropped``: stopped
-    before it started; ``error_number``/``error_at``/``error``: it could not be started (errno; at the ``program``, the
-    ``directory`` or the ``system``; a sentence).
+    ``exit_code``: minus the signal's number where a signal ended it, None where nothing ran or nobody knows. ``by``:
+    ``stop`` (asked by the agent), ``withdraw`` (asked, before it started), ``time`` (its limit) or None. ``lost``: the
+    executor lost sight of it; ``dropped``: stopped before it started; ``error_number``/``error_at``/``error``: it could not
+    be started (errno; at the ``program``, the ``directory`` or the ``system``; a sentence).
     """
 
     key: str
@@ -105,8 +105,11 @@ class Executor(Protocol):
     async def facts(self) -> Facts:
         """Waits until something has started or ended. An end may come without a start where both fell together."""
 
-    async def stop(self, keys: Sequence[str], grace_s: float | None = None) -> None:
-        """Asks the programs to end (SIGTERM), ends them after the grace. Returns at once; unknown keys are ignored."""
+    async def stop(self, keys: Sequence[str], grace_s: float | None = None, *, waiting_only: bool = False) -> None:
+        """Asks the programs to end (SIGTERM), ends them after the grace. Returns at once; unknown keys are ignored.
+
+        ``waiting_only``: those that have not started are dropped, ``by`` ``withdraw``; what runs already goes on.
+        """
 
     async def destroy(self, keys: Sequence[str]) -> None:
         """The agent has written down how these ended: nothing of them needs to be kept."""

@@ -56,13 +56,14 @@ class MockExecutor:
         self._started, self._ended = [], []
         return facts
 
-    async def stop(self, keys: Sequence[str], grace_s: float | None = None) -> None:
+    async def stop(self, keys: Sequence[str], grace_s: float | None = None, *, waiting_only: bool = False) -> None:
         dropped = [launch for launch in self._waiting if launch.key in keys]
         for launch in dropped:  # before a place becomes free for them
             self._waiting.remove(launch)
-            self._tell_end(ProgramEnd(launch.key, by="stop", dropped=True, ended_at=time.time()))
+            by = "withdraw" if waiting_only else "stop"
+            self._tell_end(ProgramEnd(launch.key, by=by, dropped=True, ended_at=time.time()))
         for key in keys:
-            if key in self._running:
+            if key in self._running and not waiting_only:
                 self._finish(key, -signal.SIGTERM, by="stop")
 
     async def destroy(self, keys: Sequence[str]) -> None:

@@ -83,7 +83,10 @@ class ProcessExecutor:
         facts, self._facts = self._facts, Facts()
         return facts
 
-    async def stop(self, keys: Sequence[str], grace_s: float | None = None) -> None:
+    async def stop(self, keys: Sequence[str], grace_s: float | None = None, *, waiting_only: bool = False) -> None:
+        if waiting_only:  # a porter of an earlier release does not know the word: it starts them in their turn
+            await self._send({"op": "withdraw", "ids": list(keys)})
+            return
         self._stopping.update(dict.fromkeys(keys, grace_s))
         await self._send({"op": "stop", "ids": list(keys), "grace": grace_s})
 

@@ -2,7 +2,8 @@
 """What the porter and its agent say to each other: lines of JSON over a unix socket, one agent at a time.
 
 Agent to porter: ``{"op": "start", "bases": [env, ..], "tasks": [{id, argv, base, env, cwd, in, out, err, cpus, mem,
-time, grace}]}``, ``{"op": "stop", "ids": [..], "grace": s}``, ``{"op": "signal", "id": .., "signum": n}``,
+time, grace}]}``, ``{"op": "stop", "ids": [..], "grace": s}``, ``{"op": "withdraw", "ids": [..]}`` (those that wait),
+``{"op": "signal", "id": .., "signum": n}``,
 ``{"op": "forget", "ids": [..]}``, ``{"op": "list"}``, ``{"op": "slots", "n": n}``,
 ``{"op": "shutdown", "kill": bool, "grace": s}``.
 
@@ -265,6 +266,9 @@ class Server:
             case "stop":
                 for task_id in message["ids"]:
                     self.table.stop(task_id, message.get("grace"))
+            case "withdraw":
+                for task_id in message["ids"]:
+                    self.table.withdraw(task_id)
             case "signal":
                 self.table.signal(message["id"], message["signum"])
             case "forget":

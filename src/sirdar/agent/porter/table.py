@@ -99,6 +99,15 @@ class Table:
             elif task.place == RUNNING:
                 self._terminate(task)
 
+    def withdraw(self, task_id: str) -> None:
+        """A task that still waits is dropped; one that has started goes on."""
+        with self.lock:
+            task = self.tasks.get(task_id)
+            if task is not None and task.place == WAITING:
+                task.by = "withdraw"
+                self.waiting.remove(task)
+                self._end(task, {"code": None, "dropped": True})
+
     def signal(self, task_id: str, number: int) -> None:
         with self.lock:
             task = self.tasks.get(task_id)

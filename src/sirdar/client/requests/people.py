@@ -132,5 +132,17 @@ def revoke_resource_token(ref: str, token_id: str) -> Request:
     return Request("DELETE", f"/api/resources/{piece(ref)}/tokens/{piece(token_id)}")
 
 
+def resource_shares(ref: str) -> Request:
+    return Request("GET", f"/api/resources/{piece(ref)}/share")
+
+
+def share_resource(ref: str, subject: str) -> Request:
+    return Request("PUT", f"/api/resources/{piece(ref)}/share/{piece(subject)}", json={})
+
+
+def unshare_resource(ref: str, subject: str) -> Request:
+    return Request("DELETE", f"/api/resources/{piece(ref)}/share/{piece(subject)}")
+
+
 def health() -> Request:
     return Request("GET", "/healthz", timeout_s=10.0)

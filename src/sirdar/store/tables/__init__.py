@@ -18,7 +18,7 @@ from sirdar.store.tables.of_people import (
     tokens,
     users,
 )
-from sirdar.store.tables.of_resources import join_tokens, resource_tokens, resources
+from sirdar.store.tables.of_resources import join_tokens, resource_shares, resource_tokens, resources
 from sirdar.store.tables.of_tasks import attempts, tasks
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "login_links",
     "metadata",
     "notices",
+    "resource_shares",
     "resource_tokens",
     "resources",
     "spent_states",

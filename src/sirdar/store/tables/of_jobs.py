@@ -29,6 +29,9 @@ jobs = Table(
     Column("inputs_json", Text, nullable=False),  # files as $file, secrets as $secret (sealed)
     Column("overrides_json", Text, nullable=False, server_default="{}"),
     Column("resources_json", Text, nullable=False, server_default="[]"),  # resource ids chosen; empty: any
+    Column("labels_json", Text, nullable=False, server_default="{}"),  # what a resource must say of itself
+    Column("secrets_of", Text),  # whose application's secrets travel with it, where that is not its owner
+    Column("large_json", Text),  # [[beginning of the digest, bytes], ...] of large inputs that all tasks have
     Column("priority", Integer, nullable=False, server_default="0"),
     Column("cpus", Integer, nullable=False, server_default="1"),  # needs of one task
     Column("memory_bytes", Big, nullable=False, server_default="0"),

@@ -1,6 +1,17 @@
-"""Attached machines, the tokens with which they join, and those that attach throw-away ones."""
+"""Attached machines, whom they are shared with, the tokens with which they join, and those that attach throw-away ones."""
 
-from sqlalchemy import CheckConstraint, Column, Float, ForeignKey, Index, Integer, Table, Text, text
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
 
 from sirdar.store.tables.base import cascade, metadata
 
@@ -32,6 +43,14 @@ resources = Table(
         postgresql_where=text("deleted_at IS NULL"),
     ),
     CheckConstraint("mode IN ('active', 'drain')", name="mode"),
+)
+
+resource_shares = Table(
+    "resource_shares",
+    metadata,
+    Column("resource_id", Text, cascade("resources.id"), nullable=False),
+    Column("subject", Text, nullable=False),  # user:NAME, group:NAME or everyone
+    PrimaryKeyConstraint("resource_id", "subject"),
 )
 
 join_tokens = Table(

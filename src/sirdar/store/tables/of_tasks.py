@@ -60,6 +60,7 @@ attempts = Table(
     Column("started_at", Float),
     Column("ended_at", Float),
     Column("cancel_at", Float),  # the agent shall end it
+    Column("give_back_at", Float),  # the agent shall give it back if it has not started
     Column("reason", Text),
     Column("message", Text),
     Column("exit_code", Integer),

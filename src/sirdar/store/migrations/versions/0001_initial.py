@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("started_at", sa.Float(), nullable=True),
         sa.Column("ended_at", sa.Float(), nullable=True),
         sa.Column("cancel_at", sa.Float(), nullable=True),
+        sa.Column("give_back_at", sa.Float(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("message", sa.Text(), nullable=True),
         sa.Column("exit_code", sa.Integer(), nullable=True),
@@ -354,6 +355,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_join_tokens")),
     )
     op.create_table(
+        "resource_shares",
+        sa.Column("resource_id", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["resource_id"], ["resources.id"], name=op.f("fk_resource_shares_resource_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("resource_id", "subject", name=op.f("pk_resource_shares")),
+    )
+    op.create_table(
         "resource_tokens",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("token_hash", sa.Text(), nullable=False),
@@ -400,6 +410,9 @@ def upgrade() -> None:
         sa.Column("inputs_json", sa.Text(), nullable=False),
         sa.Column("overrides_json", sa.Text(), server_default="{}", nullable=False),
         sa.Column("resources_json", sa.Text(), server_default="[]", nullable=False),
+        sa.Column("labels_json", sa.Text(), server_default="{}", nullable=False),
+        sa.Column("secrets_of", sa.Text(), nullable=True),
+        sa.Column("large_json", sa.Text(), nullable=True),
         sa.Column("priority", sa.Integer(), server_default="0", nullable=False),
         sa.Column("cpus", sa.Integer(), server_default="1", nullable=False),
         sa.Column(
@@ -659,6 +672,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_resource_tokens_resource_id"))
 
     op.drop_table("resource_tokens")
+    op.drop_table("resource_shares")
     op.drop_table("join_tokens")
     with op.batch_alter_table("app_shares", schema=None) as batch_op:
         batch_op.drop_index("ix_app_shares_subject")
