@@ -412,3 +412,37 @@ def test_missing_pages_are_pages_for_browsers_alone(site: Any) -> None:
         assert "There is no page /nowhere" in words(browser.get("/nowhere"))
         assert browser.get("/api/nowhere").headers["content-type"] == "application/problem+json"
     assert httpx.get(f"{site.url}/nowhere").headers["content-type"] == "application/problem+json"
+
+
+# ---------------------------------------------------------------- resources
+
+
+def test_a_machine_is_attached_from_its_page(site: Any, secret_of: Callable[[str], str]) -> None:
+    """Anna may publish, so she may attach machines; what she attaches is hers, and the command is shown once."""
+    with site.browser("anna") as browser:
+        page = browser.get("/resources")
+        assert page.status_code == 200
+        origin = {"csrf": secret_of(page.text)}
+        wrong = browser.post("/resources", data={**origin, "name": "bad name"})
+        assert wrong.status_code == 422
+        assert "cannot be a resource's name" in words(wrong) and 'value="bad name"' in wrong.text
+        made = browser.post("/resources", data={**origin, "name": "desk"})
+        assert made.status_code == 200, made.text
+        assert "no-store" in made.headers["cache-control"]
+        assert f"sirdar agent join {site.url} --token j1." in words(made)
+        taken = browser.post("/resources", data={**origin, "name": "desk"})
+        assert taken.status_code == 409
+        assert "There is a resource desk already." in words(taken)
+        address = re.search(r'href="(/resources/[a-z0-9]+)">desk', browser.get("/resources").text)
+        assert address is not None
+        shown = browser.get(address[1])
+        assert "Offline" in words(shown) and "--token" not in shown.text
+        again = browser.post(f"{address[1]}/join", data=origin)
+        assert "sirdar agent join" in words(again)
+    with site.browser("boris") as browser:
+        listed = browser.get("/resources")
+        assert "desk" not in words(listed) and "Make the command" not in words(listed)
+        assert browser.get(address[1]).status_code == 404
+        secret = {"csrf": secret_of(browser.get("/account").text)}
+        assert browser.post("/resources", data={**secret, "name": "mine"}).status_code == 403
+        assert browser.post(f"{address[1]}/join", data=secret).status_code == 404

@@ -1,6 +1,5 @@
 """Resources over REST: attached, looked at, drained, revoked."""
 
-import shlex
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
@@ -176,7 +175,7 @@ def _render(view: ResourceView) -> dict[str, Any]:
 
 
 def _join(made: NewJoin, settings: Settings) -> dict[str, Any]:
-    command = f"sirdar agent join {shlex.quote(settings.url)} --token {made.token}"
+    command = service.join_command(made, settings)
     return {"token": made.token, "expiresAt": iso(made.expires_at), "command": command}
 
 

@@ -21,7 +21,7 @@ def list_resources() -> Reply:
     """Machines that run jobs, and how they stand."""
     session = current()
     found = list(session.client.iterate(requests.resources()))
-    headers = ("state", "resource", "since", "cpus>", "memory>", "gpus>", "running>", "accepted>", "id")
+    headers = ("state", "resource", "last heard", "cpus>", "memory>", "gpus>", "running>", "accepted>", "id")
     rows = [_row(one) for one in found]
     empty = ["no resources: nothing can run; `sirdar resource create NAME` attaches a machine"]
     return Reply(
@@ -37,7 +37,7 @@ def _row(resource: dict[str, Any]) -> tuple[Any, ...]:
     return (
         _state(resource),
         resource.get("name"),
-        moment(resource.get("since")),
+        moment(resource.get("seenAt")),
         has.get("cpus"),
         size(memory),
         has.get("gpus") or "",
@@ -243,9 +243,11 @@ def _state(resource: dict[str, Any]) -> str:
 
 def _pairs(one: dict[str, Any]) -> dict[str, Any]:
     has, load = one.get("capabilities") or {}, one.get("load") or {}
+    since = moment(one.get("since")) if one.get("state") in {"unreachable", "revoked"} else None
     return {
         "resource": one["name"],
-        "state": " ".join(filter(None, [_state(one), moment(one.get("since"))])),
+        "state": f"{_state(one)} since {since}" if since else _state(one),
+        "last heard": moment(one.get("seenAt")),
         "owner": one.get("owner"),
         "id": one["id"],
         "machine": ", ".join(filter(None, [has.get("hostname"), has.get("system"), has.get("platform")])),

@@ -106,6 +106,15 @@ def may_see_resource(caller: Caller, owner_id: str, shares: Collection[str] = ()
     return caller.has(Scope.READ) and (caller.administers or may_use_resource(caller, owner_id, shares))
 
 
+def may_attach(caller: Caller) -> bool:
+    """Attach machines: see ``require_attach``."""
+    try:
+        require_attach(caller)
+    except Problem:
+        return False
+    return True
+
+
 def require_attach(caller: Caller) -> None:
     """Raises ``forbidden`` where the caller may not attach machines: that is for those who may publish.
 

@@ -4,6 +4,7 @@ Who may use one, its owner says (``resource_shares``); others do not learn that 
 """
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -148,6 +149,11 @@ def _joining(tx: Tx, settings: Settings, resource_id: str, token: str) -> NewJoi
     row = resource_store.find_resource(tx.conn, resource_id)
     assert row is not None
     return NewJoin(row, token, tx.now + settings.join_token_s)
+
+
+def join_command(made: NewJoin, settings: Settings) -> str:
+    """What is to be run on the machine."""
+    return f"sirdar agent join {shlex.quote(settings.url)} --token {made.token}"
 
 
 async def change(services: Services, caller: Caller, ref: str, values: Mapping[str, Any]) -> ResourceRow:
