@@ -9,6 +9,7 @@ from tests.store.ledger import APP, START, Agent, Ledger, caller
 
 from sirdar.domain.people import Caller
 from sirdar.domain.states import State
+from sirdar.services import resources as resource_service
 from sirdar.services.explain import explain_now
 from sirdar.services.jobs import visible_to
 from sirdar.services.signin import token_hash
@@ -222,7 +223,18 @@ def test_it_fits_nowhere(ledger: Ledger) -> None:
     ledger.attach("big")
     assert why(ledger, ledger.submit(cpus=64)) == {"no_fit": "big has 4 cpus; the task needs 64"}
     told = why(ledger, ledger.submit(resources_json='["elsewhere"]'))["no_fit"]
-    assert told == "No resource that it was sent to is attached and shared with its owner."
+    assert told == "A resource that it was sent to has been deleted."
+
+
+def test_the_resource_that_it_was_sent_to_has_no_agent(ledger: Ledger) -> None:
+    ledger.attach("big")
+    made = ledger.run(resource_service.create(ledger.services, caller("anna", admin=True), "lab", None))
+    job = ledger.submit(resources_json=f'["{made.row.id}"]')
+    assert (
+        why(ledger, job)["no_agent"] == "It was sent to lab, where no agent runs: sirdar agent start, on that machine."
+    )
+    ledger.run(resource_service.revoke(ledger.services, caller("anna", admin=True), "lab"))
+    assert why(ledger, job)["no_fit"] == "It was sent to lab, whose access was revoked."
 
 
 def test_the_machine_drains(ledger: Ledger) -> None:

@@ -111,7 +111,7 @@ def _on_its_way(conn: Conn, caller: Caller | None, job: JobView, tasks: list[Tas
     why += [reason for task in tasks[:20] if (reason := _of_task(task, unreachable, words, now))]
     waits_on = {place.id for place in places if any(_queued(task) and task.resource == place.name for task in tasks)}
     if job.waiting > sum(reason.code == "retry" for reason in why):
-        fitting, reasons = _of_queue(conn, job, [replace(place, name=words.of(place.name)) for place in places])
+        fitting, reasons = _of_queue(conn, job, [replace(place, name=words.of(place.name)) for place in places], words)
         waits_on |= fitting
         why += reasons
     waits_on = {place.id for place in places if place.id in waits_on and words.of(place.name) == place.name}
@@ -164,7 +164,7 @@ def _queued(task: TaskView) -> bool:
     return task.leased and task.phase == "ACCEPTED"
 
 
-def _of_queue(conn: Conn, job: JobView, places: list[Place]) -> tuple[set[ResourceId], list[Why]]:
+def _of_queue(conn: Conn, job: JobView, places: list[Place], words: _Words) -> tuple[set[ResourceId], list[Why]]:
     """The resources for room on which its tasks wait, and why they wait: by the rules that the scheduler decides by."""
     if not places:
         return set(), [Why("no_resource", "No resource is attached: start 'sirdar up' or attach a machine.")]
@@ -183,8 +183,25 @@ def _of_queue(conn: Conn, job: JobView, places: list[Place]) -> tuple[set[Resour
         whose = " and the owner of its application, whose secrets it carries" if mine.secrets_of else ""
         why.append(Why("not_shared", f"{others} resource(s) are not shared with {job.owner}{whose}."))
     if not chosen and mine.resources:
-        why.append(Why("no_fit", "No resource that it was sent to is attached and shared with its owner."))
+        why += _of_absent(conn, sorted(mine.resources), words)
     return {place.id for place in fitting}, why
+
+
+def _of_absent(conn: Conn, chosen: list[str], words: _Words) -> list[Why]:
+    """None of the resources that it was sent to takes work of its owner now."""
+    why = []
+    for resource_id in chosen[:MOST_PLACES]:
+        row = resource_store.find_resource(conn, resource_id)
+        name = words.of(row.name) if row is not None else HIDDEN
+        if row is None or row.deleted_at is not None:
+            why.append(Why("no_fit", "A resource that it was sent to has been deleted."))
+        elif row.revoked_at is not None:
+            why.append(Why("no_fit", f"It was sent to {name}, whose access was revoked."))
+        elif row.session is None:
+            why.append(
+                Why("no_agent", f"It was sent to {name}, where no agent runs: sirdar agent start, on that machine.")
+            )
+    return why or [Why("no_fit", "No resource that it was sent to is shared with its owner.")]
 
 
 def _of_fitting(job: JobView, mine: Wanted, fitting: list[Place], queue: list[Wanted]) -> list[Why]:
