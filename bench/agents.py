@@ -214,6 +214,8 @@ def simulated(product: Product, number: int, **more: Any) -> list[Simulated]:
                 for one in identities
             ]  # fmt: skip
             tx.conn.execute(t.resources.insert(), rows)
+            shares = [{"resource_id": row["id"], "subject": "everyone"} for row in rows]
+            tx.conn.execute(t.resource_shares.insert(), shares)
 
         store.write_now(write)
     return [Simulated(product.url, one, **more) for one in identities]

@@ -223,7 +223,7 @@ class RunTask:
     def _try_gpus(self) -> None:
         if self._for_gpus:
             waiting, self._for_gpus = list(self._for_gpus.values()), {}
-            self._spawn(self._hand_over(waiting))
+            self._spawn(self._hand_over(waiting), [launch.key for launch in waiting], Reason.STAGE_IN)
 
     # ------------------------------------------------------------ wishes
 
