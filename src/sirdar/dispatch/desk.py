@@ -51,6 +51,7 @@ class _Known:
     )
     asked: set[str] = field(default_factory=set)  # keys of attempts that it was told to give back
     wished: bool = True  # there may be more of them
+    told: int = 0  # how often a wish for it was committed
 
 
 class Desk:
@@ -119,10 +120,15 @@ class Desk:
         for resource_id in hints.resources:
             if (known := self._known.get(resource_id)) is not None:
                 known.settled, known.wished = False, True
-            if self._assigner.is_held(resource_id):
-                task = asyncio.ensure_future(self._store.write(partial(self._assigner.tell, resource_id=resource_id)))
-                self._telling.add(task)
-                task.add_done_callback(self._telling.discard)
+                known.told += 1
+            self._tell(resource_id)
+
+    def _tell(self, resource_id: str) -> None:
+        """Have the agent's held call answered with what is wished."""
+        if self._assigner.is_held(resource_id):
+            task = asyncio.ensure_future(self._store.write(partial(self._assigner.tell, resource_id=resource_id)))
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
 
     # ------------------------------------------------------------ hello and heartbeat
 
@@ -261,7 +267,7 @@ class Desk:
             raise _unknown_session()
         if standing.mode != known.row.mode:
             known.row = replace(known.row, mode=standing.mode)
-        row = known.row
+        row, told, heard = known.row, known.told, self._assigner.heard
         report = apply_report(tx, self._settings, row.id, request)
         if request.given_back:
             self._assigner.hold_back(row.id, tx.now + HELD_BACK_S)
@@ -272,7 +278,6 @@ class Desk:
         if claim is not None and standing.unreachable_since is not None:
             # What it still runs may be about to be replaced: it says what that is before it is given more.
             raise Problem("unknown_session", "The agent's lease ran out meanwhile.", hint="Say hello.")
-        heard = self._assigner.heard
         if claim is not None and not draining:
             offers = self._claim(tx, row, request, offered, claim.max_n)
         wishes = {key.text: "cancel" for key in cancelled} | self._asked_back(tx, known)
@@ -283,8 +288,11 @@ class Desk:
             return reply, None
         parked = self._hold(row, request.session, claim.max_n, future)
         self._assigner.park(parked)
-        if heard != self._assigner.heard:  # after the queue was looked at, and before the call was there to be served
-            self._assigner.look_again()
+        # What others committed after the ledger was read here, and before the call was there to be answered:
+        if heard != self._assigner.heard:
+            tx.hints.after.append(self._assigner.look_again)
+        if told != known.told:
+            tx.hints.after.append(partial(self._tell, row.id))
         tx.hints.undo.append(lambda: self._assigner.unpark(parked))
         return reply, parked
 
