@@ -61,7 +61,7 @@ class Clock:
 class Ledger:
     """One server's store and services. ``restart`` makes new ones on the same database, as a killed server would."""
 
-    def __init__(self, url: str, home: Path, *, create: bool = True, **settings: Any) -> None:
+    def __init__(self, url: str, home: Path, *, create: bool = True, people: bool = True, **settings: Any) -> None:
         self.url, self.clock = url, Clock()
         self.settings = Settings(home=home, database=url, lost_after_s=100.0, **settings)
         self.keys = Keys(b"k" * 32)
@@ -71,7 +71,14 @@ class Ledger:
         self._open()
         if create:
             t.metadata.create_all(self.store.write_engine)
-        self.store.write_now(_add_people_and_app)
+        if people:
+            self.store.write_now(_add_people_and_app)
+
+    def beside(self) -> "Ledger":
+        """Another server on the same database, at the same time by the same clock."""
+        other = Ledger(self.url, self.settings.home, create=False, people=False)
+        other.clock.now = self.clock.now
+        return other
 
     def close(self) -> None:
         self.store.close()
@@ -100,6 +107,7 @@ class Ledger:
         self.desk = Desk(self.settings, self.store, self.keys, self.assigner, nothing)
         self.store.before_commit.append(self.assigner.before_commit)
         self.store.after_commit.append(self.services.hub.publish)
+        self.store.after_others += [self.desk.on_others, self.assigner.on_others, self.services.hub.publish]
 
         async def start() -> None:
             self.store.start()

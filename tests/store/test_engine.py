@@ -17,7 +17,8 @@ from sirdar.domain.placement import Place
 from sirdar.domain.problems import Problem
 from sirdar.store import engine, schema
 from sirdar.store import tables as t
-from sirdar.store.engine import Hints, Store, Tx
+from sirdar.store.engine import Store, Tx
+from sirdar.store.hints import Hints
 
 
 @pytest.fixture
@@ -284,7 +285,8 @@ def _claim_much(store: Store, ledger: Ledger, resource: str, got: list[str], err
     try:
         empty = 0
         while empty < 3:
-            offers = store.write_now(lambda tx: assigner.assign(tx, [(place, "s0")]))
+            wait = empty > 0  # as the loop does where jobs were passed over that others had locked
+            offers = store.write_now(lambda tx, wait=wait: assigner.assign(tx, [(place, "s0")], wait=wait))
             keys = [offer["key"] for given in offers.values() for offer in given.offers]
             got.extend(keys)
             empty = 0 if keys else empty + 1

@@ -9,6 +9,7 @@ from tests.store.ledger import CPUS, MEMORY, Agent, Ledger, check
 
 from sirdar.dispatch.assign import ClaimReply, ParkedClaim
 from sirdar.domain.placement import Place
+from sirdar.domain.problems import Problem
 from sirdar.store.engine import Tx
 from sirdar.wire.agent import Claim, SyncRequest
 
@@ -183,7 +184,7 @@ def test_a_call_of_an_earlier_life_gets_nothing(ledger: Ledger) -> None:
     assert agent.take() == [f"{job}-0-0"]
 
 
-def test_a_late_call_of_an_earlier_life_is_not_held(ledger: Ledger) -> None:
+def test_a_late_call_of_an_earlier_life_is_refused_and_not_held(ledger: Ledger) -> None:
     """In a burst the hello may overtake it."""
     agent = ledger.attach()
     old = agent.session
@@ -191,13 +192,12 @@ def test_a_late_call_of_an_earlier_life_is_not_held(ledger: Ledger) -> None:
     request = SyncRequest(session=old, claim=Claim(max_n=4, wait_s=5))
     known = ledger.desk._known[agent.resource_id]
 
-    async def late() -> dict[str, Any]:
+    async def late() -> Any:
         future: asyncio.Future[ClaimReply] = asyncio.get_running_loop().create_future()
-        _, parked = await ledger.store.write(lambda tx: ledger.desk._serve(tx, known, request, future))
-        assert parked is not None
-        return {"offers": (await asyncio.wait_for(future, 5)).offers.offers}
+        return await ledger.store.write(lambda tx: ledger.desk._serve(tx, known, request, future))
 
-    assert ledger.run(late()) == {"offers": []}
+    with pytest.raises(Problem, match="Another session"):
+        ledger.run(late())
     assert ledger.assigner.parked == 0
 
 
@@ -208,8 +208,8 @@ def test_offers_whose_call_ended_this_very_moment_go_out_with_the_next(
     (call,) = held(ledger, agent)
     assign = ledger.assigner.assign
 
-    def slowly(*args: Any) -> Any:
-        leased = assign(*args)
+    def slowly(*args: Any, **more: Any) -> Any:
+        leased = assign(*args, **more)
         assert ledger.assigner.unpark(ledger.assigner._parked[agent.resource_id])
         return leased
 

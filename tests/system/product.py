@@ -63,11 +63,14 @@ class Product:
     def port(self) -> int:
         return int(self.url.rsplit(":", 1)[1])
 
+    def command(self) -> list[str]:
+        return ["up", "--slots", str(self.slots)]
+
     def start(self, port: int = 0) -> None:
         environment = surroundings(self.root) | {"SIRDAR_ADMIN_PASSWORD": ADMIN_PASSWORD}
         for name, value in {**SETTINGS, **self.settings}.items():
             environment[f"SIRDAR_{name.upper()}"] = str(value)
-        words = [BIN / "sirdar", "up", "--home", self.home, "--port", str(port), "--slots", str(self.slots)]
+        words = [BIN / "sirdar", *self.command(), "--home", self.home, "--port", str(port)]
         with (self.root / "up.err").open("wb") as errors:
             self.process = subprocess.Popen(
                 words,
@@ -102,9 +105,7 @@ class Product:
 
     def close(self) -> None:
         """Stop it, and check that nothing is left: no process, no half file, no directory of a task."""
-        for client in self._clients.values():
-            client.close()
-        self._clients.clear()
+        self.close_clients()
         self.stop()
         left = processes_below(self.root)
         drafts = [
@@ -121,6 +122,11 @@ class Product:
         assert not work, f"files of tasks were left behind: {work}"
         broken = [line for line in log.splitlines() if "Traceback" in line]
         assert not broken, json.loads(broken[0]).get("exception", broken[0])
+
+    def close_clients(self) -> None:
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
 
     def log(self) -> str:
         """The server's own log."""

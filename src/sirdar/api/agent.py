@@ -64,7 +64,7 @@ async def hello(request: Request) -> Response:
 async def goodbye(request: Request, services: ServicesDep) -> Response:
     row = await resource_of(request)
     body = await read_body(request, GoodbyeRequest)
-    await services.store.write(lambda tx: resources.goodbye(tx, services.settings, row, body))
+    await services.store.write(lambda tx: resources.goodbye(tx, services.settings, row, body), resource_id=row.id)
     _desk(request).forget(row.id)
     return _reply({})
 

@@ -41,6 +41,26 @@ def up(
     )
 
 
+def serve(
+    *,
+    home: Home = None,
+    database: Annotated[
+        str | None,
+        Parameter(help="postgresql://USER@HOST/NAME; without it SQLite in the home", env_var="SIRDAR_DATABASE"),
+    ] = None,
+    host: Annotated[str, Parameter(help="address to listen on", env_var="SIRDAR_HOST")] = "127.0.0.1",
+    port: Annotated[int, Parameter(help="0 takes a free one", env_var="SIRDAR_PORT")] = 8200,
+    insecure: Annotated[bool, Parameter(help="allow tokens over plain HTTP from other machines", negative="")] = False,
+) -> int:
+    """Start a server without an agent. Several may share one PostgreSQL and one home, behind any load balancer.
+
+    The home holds what they share beside the database: the key, logs of running tasks, and blobs where these are not in S3.
+    A password in the address of the database is seen by everybody on the machine; SIRDAR_DATABASE keeps it to yourself.
+    """
+    main = _server("serve", "main")
+    return int(main(home=home or default_home(), database=database, host=host, port=port, insecure=insecure))
+
+
 def doctor(
     *,
     home: Home = None,

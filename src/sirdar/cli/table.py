@@ -37,7 +37,7 @@ NOUNS: dict[str, str] = {
 }
 
 SECTIONS: tuple[Section, ...] = (
-    Section("Start", ("up", "login", "logout", "open", "doctor")),
+    Section("Start", ("up", "serve", "login", "logout", "open", "doctor")),
     Section("Publish", ("init", "publish", "app")),
     Section("Run", ("run", "job", "explain", "file", "status")),
     Section("People and machines", ("token", "user", "group", "resource", "agent")),
@@ -57,6 +57,13 @@ COMMANDS: tuple[Command, ...] = (
         "sirdar up",
         "sirdar up --home /srv/sirdar --port 8200 --slots 8",
         "sirdar up --host 0.0.0.0 --insecure",
+    ),
+    _c(
+        "serve",
+        "serve:serve",
+        "Start a server without an agent, one of several over a PostgreSQL",
+        "sirdar serve --home /srv/sirdar",
+        "sirdar serve --home /srv/sirdar --database postgresql://sirdar@db.example.org/sirdar --port 8201",
     ),
     _c(
         "login",

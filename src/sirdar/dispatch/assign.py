@@ -3,6 +3,9 @@
 Agents ask by a call that is held (a *parked claim*) or that is answered at once. Assignment runs inside the writer's transaction:
 as the last step of the batch that made something ready, so that a submission, its lease and the answer to the agent are one
 commit. Parked claims are in memory only: a server that dies loses the calls with it, and the agents call again.
+
+Where several servers share a database each gives work to the agents whose calls it holds. A transaction that may hold locks
+already passes over jobs that another one has locked; the loop then looks again by itself, and waits for them.
 """
 
 import asyncio
@@ -31,6 +34,7 @@ from sirdar.store import moving
 from sirdar.store import resources as resource_store
 from sirdar.store import tasks as task_store
 from sirdar.store.engine import Store, Tx
+from sirdar.store.hints import Hints
 
 log = structlog.get_logger()
 LEAST_LOOK = 32  # jobs of the queue
@@ -74,6 +78,7 @@ class Assigner:
         self._sessions: dict[str, str] = {}  # by resource: the only one whose calls are held
         self._held_back: dict[str, float] = {}  # by resource: until when it claims nothing ahead
         self._missed: set[str] = set()  # resources whose call was gone when it was to be answered with offers
+        self.heard = 0  # how often another server has told of work
 
     async def run(self, store: Store) -> None:
         """The loop: looks again when an assignment was put off, and from time to time for retries that are due."""
@@ -81,10 +86,25 @@ class Assigner:
             await self._again.wait(self._settings.expire_every_s)
             if any(claim.max_n > 0 for claim in list(self._parked.values())):
                 try:
-                    await store.write(_look_again)
+                    await store.write(self._look_again, apart=True)
                 except Exception:
                     log.exception("assign_failed")
                     await asyncio.sleep(1.0)
+
+    def on_others(self, hints: Hints) -> None:
+        """Another server has committed something: there may be work, and an agent may have begun a session there."""
+        with self._lock:
+            for resource_id in hints.changed:
+                self._sessions.pop(resource_id, None)
+            if hints.everything:
+                self._sessions.clear()
+        if hints.queue or hints.everything:
+            self.heard += 1
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Have the loop look at the queue, where a call is held that wants work."""
+        self._again.ring()
 
     def park(self, claim: ParkedClaim) -> None:
         """Hold a claim. An older one of the same resource is answered empty: its caller is gone or will call again."""
@@ -173,6 +193,11 @@ class Assigner:
         """When the server stops: every held call is answered empty, and none is held any more."""
         with self._lock:
             self._closed = True
+        self.drop_all()
+
+    def drop_all(self) -> None:
+        """Answer every held call empty."""
+        with self._lock:
             claims = list(self._parked.values())
             self._parked.clear()
         for claim in claims:
@@ -189,18 +214,29 @@ class Assigner:
             tx.hints.after.append(self._again.ring)
             return
         try:
-            self._serve(tx)
+            self._serve(tx, look=tx.hints.queue)
         finally:
             self._busy.release()
 
-    def _serve(self, tx: Tx) -> None:
+    def _look_again(self, tx: Tx) -> None:
+        """A look at the queue for its own sake. It waits for jobs that others have locked, so that nobody starves."""
+        if not self._busy.acquire(blocking=False):
+            tx.hints.after.append(self._again.ring)
+            return
+        try:
+            self._serve(tx, look=True, wait=True)
+        finally:
+            self._busy.release()
+
+    def _serve(self, tx: Tx, *, look: bool, wait: bool = False) -> None:
         with self._lock:
             claims = dict(self._parked)
-        hungry = [claim for claim in claims.values() if claim.max_n > 0] if tx.hints.queue else []
-        if hungry:  # a call may be held longer than its agent's lease
-            silent = resource_store.unreachable(tx.conn)
-            hungry = [claim for claim in hungry if claim.resource_id not in silent]
-        offers = self.assign(tx, [(claim.place, claim.session) for claim in hungry]) if hungry else {}
+        hungry = [claim for claim in claims.values() if claim.max_n > 0] if look else []
+        if hungry:  # a call may be held longer than its agent's lease, or its session may have ended elsewhere
+            takers = resource_store.takers(tx.conn, {claim.resource_id: claim.session for claim in hungry})
+            hungry = [claim for claim in hungry if claim.resource_id in takers]
+        asking = [(claim.place, claim.session) for claim in hungry]
+        offers = self.assign(tx, asking, wait=wait) if hungry else {}
         for resource_id, claim in claims.items():
             work = offers.get(resource_id)
             wishes = self._wishes(tx, resource_id) if resource_id in tx.hints.resources else {}
@@ -247,14 +283,21 @@ class Assigner:
         """Places whose agents ask for work now, and were given none."""
         return [claim.place for claim in list(self._parked.values()) if claim.max_n > 0]
 
-    def assign(self, tx: Tx, claims: Sequence[tuple[Place, str]]) -> dict[str, Offers]:
-        """Lease what fits to the places that ask; what each is to be sent, by resource id."""
+    def assign(self, tx: Tx, claims: Sequence[tuple[Place, str]], *, wait: bool = False) -> dict[str, Offers]:
+        """Lease what fits to the places that ask; what each is to be sent, by resource id.
+
+        Not ``wait``: jobs that another transaction has locked are passed over, and the loop is asked to look again.
+        """
         sessions = {place.id: session for place, session in claims}
         decided = self._plan(tx, [place for place, _ in claims])
         if not decided.assignments:
             return {}
         batch = new_batch(tx, self._settings)
-        batch.lock({assignment.job for assignment in decided.assignments})
+        wanted = {assignment.job for assignment in decided.assignments}
+        batch.lock(wanted, wait=wait)
+        if not wait and any(batch.job(job_id) is None for job_id in wanted):
+            tx.hints.placed = False
+            tx.hints.after.append(self._again.ring)
         leased: dict[ResourceId, list[AttemptKey]] = {}
         for given in decided.assignments:
             row = batch.job(given.job)
@@ -295,6 +338,7 @@ class Assigner:
             given = sum(assignment.n for assignment in decided.assignments)
             if len(queue) < look or given >= room or look >= MOST_LOOK:
                 self._note_turns(queue, decided)
+                tx.hints.placed = len(queue) < look and given == sum(job.n for job in queue)
                 return decided
             look *= 8
 
@@ -332,10 +376,6 @@ def _informed(tx: Tx, queue: Sequence[Wanted], places: Sequence[Place]) -> list[
         or any(wanted.memory_bytes or wanted.gpus for wanted in queue)
     )
     return informed(tx.conn, places, loads=counted)
-
-
-def _look_again(tx: Tx) -> None:
-    tx.hints.queue = True
 
 
 def _resolve(claim: ParkedClaim, reply: ClaimReply) -> None:

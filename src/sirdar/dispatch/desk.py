@@ -1,6 +1,8 @@
 """The desk at which agents are served: sessions, hello, sync, heartbeat. It keeps what is known of each resource in memory.
 
-The memory is a cache: a server that restarts reads it back from the ledger at an agent's next call.
+The memory is a cache: a server that restarts reads it back from the ledger at an agent's next call. An agent's calls may come to
+several servers of one database in turn: whether a call counts (session, mode, access) is decided by the resource's row, within the
+transaction that the call changes anything in.
 """
 
 import asyncio
@@ -27,7 +29,8 @@ from sirdar.services.settings import Settings
 from sirdar.store import moving
 from sirdar.store import resources as resource_store
 from sirdar.store import tasks as task_store
-from sirdar.store.engine import Hints, Store, Tx
+from sirdar.store.engine import Store, Tx
+from sirdar.store.hints import Hints
 from sirdar.store.resources import ResourceRow
 from sirdar.wire.agent import HeartbeatRequest, HelloReply, HelloRequest, SyncRequest
 
@@ -48,7 +51,7 @@ class _Known:
     )
     asked: set[str] = field(default_factory=set)  # keys of attempts that it was told to give back
     wished: bool = True  # there may be more of them
-    dropped: bool = False  # the resource has changed since
+    told: int = 0  # how often a wish for it was committed
 
 
 class Desk:
@@ -69,13 +72,13 @@ class Desk:
         """The resource whose agent holds this token. Raises Problem."""
         held = await self._held(token)
         known = self._known.get(held.resource_id)
-        if known is None:
+        if known is None or not _is_key_of(held, known.row):
             row = await self._store.read(lambda conn: resource_store.find_resource(conn, held.resource_id))
             if row is None or row.revoked_at is not None:
                 raise attach.detached()
+            if not _is_key_of(held, row):
+                raise attach.another_key()
             known = self._known[held.resource_id] = _Known(row)
-        if held.key is not None and held.key != attach.key_print(known.row.public_key):
-            raise Problem("token_expired", "The agent's token was made for another key; ask for a new one.")
         calls.made_by(resource=held.resource_id)
         return known.row
 
@@ -93,10 +96,21 @@ class Desk:
             self._tokens[token] = held
         return held
 
+    def on_others(self, hints: Hints) -> None:
+        """Another server has committed something."""
+        if hints.everything:
+            self._known.clear()
+            self._tokens.clear()
+            self._news.lost()
+            self._assigner.drop_all()  # they call again, and hear what they have missed
+            return
+        for resource_id in hints.changed:
+            self.forget(resource_id)
+        self.on_commit(hints)
+
     def forget(self, resource_id: str) -> None:
         """The resource or its tokens changed (joined, drained, revoked): read them again, from its next call on."""
-        if (known := self._known.pop(resource_id, None)) is not None:
-            known.dropped = True
+        self._known.pop(resource_id, None)
         self._tokens = {token: held for token, held in self._tokens.items() if held.resource_id != resource_id}
         self._assigner.drop(resource_id)
 
@@ -106,22 +120,29 @@ class Desk:
         for resource_id in hints.resources:
             if (known := self._known.get(resource_id)) is not None:
                 known.settled, known.wished = False, True
-            if self._assigner.is_held(resource_id):
-                task = asyncio.ensure_future(self._store.write(partial(self._assigner.tell, resource_id=resource_id)))
-                self._telling.add(task)
-                task.add_done_callback(self._telling.discard)
+                known.told += 1
+            self._tell(resource_id)
+
+    def _tell(self, resource_id: str) -> None:
+        """Have the agent's held call answered with what is wished."""
+        if self._assigner.is_held(resource_id):
+            task = asyncio.ensure_future(self._store.write(partial(self._assigner.tell, resource_id=resource_id)))
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
 
     # ------------------------------------------------------------ hello and heartbeat
 
     async def hello(self, resource_id: str, request: HelloRequest, *, by_key: bool = True) -> HelloReply:
         settings = self._settings
+        known = self._known.get(resource_id)  # the token was made for this key; another may have joined elsewhere since
+        key = attach.key_print(known.row.public_key) if known is not None and by_key else None
 
         def greet(tx: Tx) -> attach.Greeting:
-            greeting = attach.hello(tx, settings, resource_id, request, by_key=by_key)
+            greeting = attach.hello(tx, settings, resource_id, request, by_key=by_key, key=key)
             self._assigner.begin_session(resource_id, request.session)
             return greeting
 
-        greeting = await self._store.write(greet)
+        greeting = await self._store.write(greet, resource_id=resource_id)
         self._news.forget(resource_id)
         row = replace(greeting.row, session=request.session, capabilities=request.capabilities.model_dump())
         self._known[resource_id] = _Known(row)
@@ -142,9 +163,9 @@ class Desk:
         )
 
     async def heartbeat(self, resource_id: str, request: HeartbeatRequest) -> dict[str, Any]:
-        known = self._checked(resource_id, request.session)
+        known = await self._checked(resource_id, request.session)
         beat = await self._store.write(
-            lambda tx: attach.heartbeat(tx, self._settings, known.row, request, known.missed)
+            lambda tx: attach.heartbeat(tx, self._settings, known.row, request, known.missed), resource_id=resource_id
         )
         known.missed = beat.absent
         known.row = replace(known.row, load=request.load)
@@ -158,10 +179,15 @@ class Desk:
             "server_time": self._store.clock(),
         }
 
-    def _checked(self, resource_id: str, session: str) -> _Known:
-        known = self._known.get(resource_id)  # None: the resource changed while the call was read
-        if known is None or known.row.session != session:
-            raise Problem("unknown_session", "Another session of this agent is known here.", hint="Say hello.")
+    async def _checked(self, resource_id: str, session: str) -> _Known:
+        """What is known of the resource. Raises Problem ``unknown_session`` where the ledger has another session too."""
+        known = self._known.get(resource_id)
+        if known is None or known.row.session != session:  # it may have begun on another server
+            row = await self._store.read(lambda conn: resource_store.find_resource(conn, resource_id))
+            if row is None or row.session != session or row.revoked_at is not None:
+                raise _unknown_session()
+            known = self._known[resource_id] = _Known(row)
+            self._assigner.begin_session(resource_id, session)
         return known
 
     # ------------------------------------------------------------ sync
@@ -174,7 +200,7 @@ class Desk:
         return reply
 
     async def _sync(self, resource_id: str, request: SyncRequest) -> dict[str, Any]:
-        known = self._checked(resource_id, request.session)
+        known = await self._checked(resource_id, request.session)
         claim = request.claim
         if request.blobs is not None:
             known.blobs = frozenset(request.blobs)
@@ -191,7 +217,9 @@ class Desk:
                 return (
                     self._answer(known, claimed) if claimed is not None else _render(known.row, Report(), Offers(), {})
                 )
-        reply, parked = await self._store.write(lambda tx: self._serve(tx, known, request, future), patient=True)
+        reply, parked = await self._store.write(
+            lambda tx: self._serve(tx, known, request, future), patient=True, resource_id=resource_id
+        )
         if self._news.owes(resource_id) and (parked is None or self._assigner.unpark(parked)):
             return reply | {"vars": await self._news.collect(resource_id)}
         if parked is None or request.claim is None:
@@ -234,9 +262,12 @@ class Desk:
     def _serve(
         self, tx: Tx, known: _Known, request: SyncRequest, future: "asyncio.Future[ClaimReply] | None"
     ) -> tuple[dict[str, Any], ParkedClaim | None]:
-        row = known.row
-        if known.dropped:
-            raise Problem("unknown_session", "The resource has changed meanwhile.", hint="Say hello.")
+        standing = resource_store.standing(tx.conn, known.row.id)
+        if standing is None or standing.session != request.session or standing.revoked_at is not None:
+            raise _unknown_session()
+        if standing.mode != known.row.mode:
+            known.row = replace(known.row, mode=standing.mode)
+        row, told, heard = known.row, known.told, self._assigner.heard
         report = apply_report(tx, self._settings, row.id, request)
         if request.given_back:
             self._assigner.hold_back(row.id, tx.now + HELD_BACK_S)
@@ -244,7 +275,7 @@ class Desk:
         claim = request.claim
         draining = row.mode == "drain"
         offered, cancelled = task_store.open_of_resource(tx.conn, row.id)
-        if claim is not None and row.id in resource_store.unreachable(tx.conn):
+        if claim is not None and standing.unreachable_since is not None:
             # What it still runs may be about to be replaced: it says what that is before it is given more.
             raise Problem("unknown_session", "The agent's lease ran out meanwhile.", hint="Say hello.")
         if claim is not None and not draining:
@@ -257,6 +288,11 @@ class Desk:
             return reply, None
         parked = self._hold(row, request.session, claim.max_n, future)
         self._assigner.park(parked)
+        # What others committed after the ledger was read here, and before the call was there to be answered:
+        if heard != self._assigner.heard:
+            tx.hints.after.append(self._assigner.look_again)
+        if told != known.told:
+            tx.hints.after.append(partial(self._tell, row.id))
         tx.hints.undo.append(lambda: self._assigner.unpark(parked))
         return reply, parked
 
@@ -280,6 +316,15 @@ class Desk:
         if max_n <= 0 or (self._assigner.dry and not tx.hints.queue):
             return Offers()
         return self._assigner.assign(tx, [(self._place(row, max_n), request.session)]).get(row.id, Offers())
+
+
+def _unknown_session() -> Problem:
+    return Problem("unknown_session", "Another session of this agent is known here.", hint="Say hello.")
+
+
+def _is_key_of(held: AgentToken, row: ResourceRow) -> bool:
+    """Whether the token was made for the resource's key. A resource token is for none."""
+    return held.key is None or held.key == attach.key_print(row.public_key)
 
 
 def _says_something(request: SyncRequest) -> bool:

@@ -12,6 +12,7 @@ from sirdar.services.settings import Settings
 from sirdar.store import resources as resource_store
 from sirdar.store import tasks as task_store
 from sirdar.store.engine import Store, Tx
+from sirdar.store.listening import others_listen
 from sirdar.store.people import Conn
 
 log = structlog.get_logger()
@@ -28,7 +29,7 @@ async def run(store: Store, settings: Settings) -> None:
         began = store.clock()
         try:
             if late:
-                await store.write(lambda tx: resource_store.extend_all_leases(tx, settings.lease_s))
+                await store.write(lambda tx: _give_time(tx, store, settings))
             elif await store.read(lambda conn: _is_needed(conn, settings, store.clock())):
                 await store.write(lambda tx: expire(tx, settings))
         except Exception:
@@ -37,6 +38,12 @@ async def run(store: Store, settings: Settings) -> None:
             late = False
         await asyncio.sleep(settings.expire_every_s)
         late = late or store.clock() - began - settings.expire_every_s > settings.lease_s / 4
+
+
+def _give_time(tx: Tx, store: Store, settings: Settings) -> None:
+    """Where another server was there meanwhile, agents could renew their leases with that one."""
+    if not others_listen(tx.conn, store.name):
+        resource_store.extend_all_leases(tx, settings.lease_s)
 
 
 def _is_needed(conn: Conn, settings: Settings, now: float) -> bool:
@@ -56,7 +63,7 @@ def expire(tx: Tx, settings: Settings) -> None:
         for key in task_store.live_attempts_of_resource(tx.conn, resource_id):
             tx.hints.jobs.add(key.job)
     _expire_offers(tx, settings)
-    for row in resource_store.lost_resources(tx.conn, tx.now):
+    for row in resource_store.lost_resources(tx.conn, tx.now, lock=True):
         batch = new_batch(tx, settings)
         keys = list(task_store.live_attempts_of_resource(tx.conn, row.id))
         batch.load(keys)

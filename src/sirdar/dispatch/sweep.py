@@ -36,12 +36,10 @@ async def run(services: Services, delete_jobs: DeleteJobs, status: SweepStatus |
 async def _turn(services: Services, delete_jobs: DeleteJobs, status: SweepStatus) -> None:
     now = services.store.clock()
     try:
-        status.last = await retention.sweep(services, delete_jobs)
-        if status.orphans_at is None or now - status.orphans_at >= ORPHANS_EVERY_S:
-            orphans = await retention.remove_orphans(services)
-            status.orphans_at = now
-            if orphans:
-                log.info("orphans_removed count=%d", orphans)
+        async with services.store.hold("sweep") as mine:
+            status.last = Removed()
+            if mine:
+                await _sweep(services, delete_jobs, status, now)
     except Exception as error:  # a full disk, a database that is away: the next turn may find it well again
         status.failures += 1
         status.last_error = f"{type(error).__name__}: {error}"
@@ -50,3 +48,12 @@ async def _turn(services: Services, delete_jobs: DeleteJobs, status: SweepStatus
     status.swept_at, status.failures, status.last_error = now, 0, None
     if status.last:
         log.info("swept %s", status.last)
+
+
+async def _sweep(services: Services, delete_jobs: DeleteJobs, status: SweepStatus, now: float) -> None:
+    status.last = await retention.sweep(services, delete_jobs)
+    if status.orphans_at is None or now - status.orphans_at >= ORPHANS_EVERY_S:
+        orphans = await retention.remove_orphans(services)
+        status.orphans_at = now
+        if orphans:
+            log.info("orphans_removed count=%d", orphans)

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 
 import anyio
 import structlog
@@ -28,13 +29,14 @@ from sirdar.api import (
 from sirdar.api.hot import HotRoutes
 from sirdar.api.observe import Observed
 from sirdar.blobs.logs import LogStore
-from sirdar.dispatch import advance, expire, move, notify, sweep
+from sirdar.dispatch import advance, expire, hear, move, notify, sweep
 from sirdar.dispatch.assign import Assigner
 from sirdar.dispatch.desk import Desk
 from sirdar.services.context import Services
 from sirdar.services.hub import Hub
 from sirdar.services.keep.places import blobs_of
 from sirdar.services.keys import Keys
+from sirdar.services.others import forget_changed
 from sirdar.services.readiness import Readiness
 from sirdar.services.settings import Settings
 from sirdar.services.signin import Authenticator
@@ -53,6 +55,7 @@ def build_services(settings: Settings) -> Services:
     schema.migrate(settings.database_url)
     store = Store(settings.database_url)
     keys = Keys.load(settings.home / "server.key")
+    store.key_print = keys.sign("print", "of the key")[:12]
     return Services(
         settings=settings,
         store=store,
@@ -124,8 +127,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     store.after_commit.append(app.state.desk.on_commit)
     tidy = LogTidy(services)
     store.after_commit.append(tidy.on_commit)
+    store.after_others += [
+        partial(forget_changed, services),
+        app.state.desk.on_others,
+        assigner.on_others,
+        services.hub.publish,
+    ]
     store.start()
     async with anyio.create_task_group() as group:
+        group.start_soon(hear.run, store)
         group.start_soon(expire.run, store, services.settings)
         group.start_soon(assigner.run, store)
         group.start_soon(move.run, store, services.settings, assigner)

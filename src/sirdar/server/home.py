@@ -1,4 +1,4 @@
-"""A home directory is held by one ``sirdar up`` at a time."""
+"""A home directory is held by one ``sirdar up`` at a time, or by any number of ``sirdar serve`` over one PostgreSQL."""
 
 import json
 import os
@@ -14,7 +14,7 @@ class HomeHeld(Exception):
     def __init__(self, home: Path, holder: dict[str, Any]) -> None:
         pid, url = holder.get("pid", "?"), holder.get("url")
         where = f" at {url}" if url else ""
-        super().__init__(f"{home} is held by another sirdar up (process {pid}{where})")
+        super().__init__(f"{home} is held by another Sirdar server (process {pid}{where})")
         self.holder = holder
 
 
@@ -24,18 +24,19 @@ class HomeLock:
 
     path: Path
     handle: int
+    shared: bool = False
 
     @classmethod
-    def take(cls, home: Path) -> "HomeLock":
-        """Raises HomeHeld."""
+    def take(cls, home: Path, *, shared: bool = False) -> "HomeLock":
+        """Raises HomeHeld. ``shared``: others that say the same may hold it too."""
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = home / "up.lock"
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        if not _lock(handle):
+        if not _lock(handle, shared):
             content = path.read_bytes()
             os.close(handle)
             raise HomeHeld(home, _read(content))
-        lock = cls(path, handle)
+        lock = cls(path, handle, shared)
         try:
             lock.say({"pid": os.getpid()})
         except OSError:
@@ -56,14 +57,17 @@ class HomeLock:
         os.write(self.handle, content)
 
     def release(self) -> None:
-        os.ftruncate(self.handle, 0)
+        if not self.shared:  # else it may tell of another holder
+            os.ftruncate(self.handle, 0)
         os.close(self.handle)
 
 
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(handle: int) -> bool:
+    def _lock(handle: int, shared: bool) -> bool:
+        if shared:  # there are no shared locks
+            return True
         try:
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
         except OSError:
@@ -73,9 +77,9 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _lock(handle: int) -> bool:
+    def _lock(handle: int, shared: bool) -> bool:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError:
             return False
         return True

@@ -26,7 +26,11 @@ from sirdar.store.people import Conn
 
 
 async def advance(services: Services, job_id: str) -> bool:
-    """Do what is left to do for one job. False: it waits for other jobs, whose end will ask again."""
+    """Do what is left to do for one job.
+
+    False: it waits for other jobs, whose end will ask again; or another server is at it, and should that one die, the next
+    look finds it.
+    """
     job = await services.store.read(lambda conn: job_views.find_job(conn, job_id))
     if job is None or job.state != "SUBMITTED":
         return True
@@ -36,6 +40,20 @@ async def advance(services: Services, job_id: str) -> bool:
         return True
     if waits:
         return False
+    if not (job.pending.get("fetch") or job.pending.get("code")):
+        await _ready(services, job, {}, None)
+        return True
+    async with services.store.hold(f"prepare {job_id}") as mine:
+        if mine:
+            await _bring(services, job_id)
+    return mine
+
+
+async def _bring(services: Services, job_id: str) -> None:
+    """Fetch what the job names, and write that it is here."""
+    job = await services.store.read(lambda conn: job_views.find_job(conn, job_id))
+    if job is None or job.state != "SUBMITTED":  # another server was quicker
+        return
     try:
         fetched = await _fetch_all(services, job)
         code = await _resolve(services, job) if job.pending.get("code") else None
@@ -44,7 +62,6 @@ async def advance(services: Services, job_id: str) -> bool:
         if problem.code in ("disk_full", "unavailable"):
             raise
         await _refuse(services, job_id, _refusal(problem))
-    return True
 
 
 def _unfinished(conn: Conn, job: JobView) -> Outcome | list[str]:

@@ -74,6 +74,12 @@ class AppCache:
             if head.app.id == app_id:
                 del self._heads[key]
 
+    def forget_all(self) -> None:
+        """The same for every application."""
+        self._changes += 1
+        self._flights.clear()
+        self._heads.clear()
+
     async def _load_head(self, key: Key) -> AppHead | None:
         changes = self._changes
         started = time.monotonic()

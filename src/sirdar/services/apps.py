@@ -262,6 +262,7 @@ async def change(
         app = rows.find_app_by_id(tx.conn, head.app.id)
         assert app is not None
         write(tx, app)
+        tx.hints.rights.add(f"app:{app.id}")
         return app
 
     app = await services.store.write(run)

@@ -107,6 +107,10 @@ def detached(detail: str = "The resource was revoked or deleted: this agent has 
     return Problem("detached", detail, hint="Make a new token on the server: sirdar resource join NAME.")
 
 
+def another_key() -> Problem:
+    return Problem("token_expired", "The agent's token was made for another key; ask for a new one.")
+
+
 def check_signature(row: ResourceRow | None, request: TokenRequest, now: float) -> None:
     """Raises Problem unless the request is signed, now, by the key that joined as that resource.
 
@@ -185,16 +189,27 @@ class Greeting:
     desired: dict[str, str]
 
 
-def hello(tx: Tx, settings: Settings, resource_id: str, request: HelloRequest, *, by_key: bool = True) -> Greeting:
+def hello(
+    tx: Tx,
+    settings: Settings,
+    resource_id: str,
+    request: HelloRequest,
+    *,
+    by_key: bool = True,
+    key: str | None = None,
+) -> Greeting:
     """Begin a session, and compare: what the agent does not own any more is lost, what it should not own it forgets.
 
     A resource has one agent at a time. A new life of an agent on its own home takes the place of the one before; an agent
     that was replaced, and one that has only a resource token (``by_key`` False), wait until the other's lease is over.
+    ``key``: the print of the key that its token was checked against, which must still be the resource's.
     """
     common = set(request.protocols) & set(PROTOCOL_VERSIONS)
     row = resource_store.find_resource(tx.conn, resource_id)
     if row is None or row.revoked_at is not None:
         raise detached()
+    if key is not None and key != key_print(row.public_key):
+        raise another_key()
     if row.session not in (None, request.session) and (request.renews or not by_key) and _is_held(row, tx.now):
         raise Problem(
             "attached_elsewhere",
@@ -243,6 +258,8 @@ def heartbeat(tx: Tx, settings: Settings, row: ResourceRow, request: HeartbeatRe
     found = resource_store.find_resource(tx.conn, row.id)
     if found is None or found.revoked_at is not None:
         raise detached()
+    if found.session != request.session:
+        raise Problem("unknown_session", "Another session of this agent is known here.", hint="Say hello.")
     resource_store.renew_lease(tx, row.id, lease_s=settings.lease_s, load=request.load)
     live = task_store.live_attempts_of_resource(tx.conn, row.id)
     named = {owned.key for owned in request.owned}
@@ -257,7 +274,8 @@ def heartbeat(tx: Tx, settings: Settings, row: ResourceRow, request: HeartbeatRe
 
 def goodbye(tx: Tx, settings: Settings, row: ResourceRow, request: GoodbyeRequest) -> None:
     """The agent has ended its programs and goes: its tasks are tried elsewhere at once. ``leave``: for ever."""
-    if row.session != request.session and not request.leave:
+    found = resource_store.find_resource(tx.conn, row.id)  # its session may have begun on another server
+    if found is None or (found.session != request.session and not request.leave):
         return
     give_back(tx, settings, row.id, Outcome(Reason.PREEMPTED, f"The agent on {row.name} was stopped"))
     resource_store.end_session(tx, row.id)

@@ -72,10 +72,10 @@ class Batch:
 
     # ------------------------------------------------------------ loading
 
-    def lock(self, job_ids: Iterable[str]) -> None:
-        """Lock jobs that are not locked yet."""
+    def lock(self, job_ids: Iterable[str], *, wait: bool = True) -> None:
+        """Lock jobs that are not locked yet. Not ``wait``: only those that nobody else has locked."""
         wanted = [job_id for job_id in job_ids if job_id not in self._jobs]
-        for job_id, row in job_store.lock_jobs(self.tx, wanted).items():
+        for job_id, row in job_store.lock_jobs(self.tx, wanted, wait=wait).items():
             self._jobs[job_id] = _JobChange(row)
 
     def load(self, keys: Iterable[AttemptKey]) -> None:

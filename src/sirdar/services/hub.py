@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from sirdar.services import calls
-from sirdar.store.engine import Hints
+from sirdar.store.hints import Hints
 
 
 class Bell:
@@ -77,7 +77,10 @@ class Hub:
             bell.ring()
 
     def publish(self, hints: Hints) -> None:
-        """Called on the event loop after each commit."""
+        """Called on the event loop after each commit, of this server or another."""
+        if hints.everything:
+            self._ring_all()
+            return
         if self._bells:
             for job in hints.jobs:
                 self.ring(f"job:{job}")
@@ -92,3 +95,10 @@ class Hub:
             self.pending.ring()
         if hints.notices:
             self.notices.ring()
+
+    def _ring_all(self) -> None:
+        for bells in self._bells.values():
+            for bell in bells:
+                bell.ring()
+        for bell in (self.queue, self.pending, self.notices):
+            bell.ring()

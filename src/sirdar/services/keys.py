@@ -1,6 +1,7 @@
 """The server's secret key: signatures, attempts' tokens, sealed secrets. It lies outside the database, mode 0600."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import os
@@ -26,16 +27,20 @@ class Keys:
 
     @classmethod
     def load(cls, path: Path) -> "Keys":
-        """Read the key file, or make it."""
+        """Read the key file, or make it. Where several servers begin at once, the first one's key is everybody's."""
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            draft = path.with_suffix(".new")
-            handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(secrets.token_bytes(32))
-                file.flush()
-                os.fsync(file.fileno())
-            draft.rename(path)
+            draft = path.with_suffix(f".{secrets.token_hex(6)}.new")
+            handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(secrets.token_bytes(32))
+                    file.flush()
+                    os.fsync(file.fileno())
+                with contextlib.suppress(FileExistsError):
+                    os.link(draft, path)
+            finally:
+                draft.unlink()
         return cls(path.read_bytes())
 
     def sign(self, purpose: str, text: str) -> str:

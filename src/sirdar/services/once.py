@@ -40,10 +40,17 @@ class Once:
 
     def take(self, tx: Tx, job_id: str) -> str | None:
         """In the transaction that makes the job: an earlier one after all, or None, and the key stands for this job."""
-        known = self._same(idempotency.find(tx.conn, self.user_id, self.key), tx.now)
+        known = self._known_now(tx)
         if known is None:
-            idempotency.remember(tx, self.user_id, self.key, self.body_hash, job_id)
+            expired_before = tx.now - self.services.settings.idempotency_s
+            if not idempotency.remember(
+                tx, self.user_id, self.key, self.body_hash, job_id, expired_before=expired_before
+            ):
+                known = self._known_now(tx)
         return known
+
+    def _known_now(self, tx: Tx) -> str | None:
+        return self._same(idempotency.find(tx.conn, self.user_id, self.key), tx.now)
 
     def _same(self, known: idempotency.Remembered | None, now: float) -> str | None:
         if known is None or known.created_at < now - self.services.settings.idempotency_s:

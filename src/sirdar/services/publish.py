@@ -256,6 +256,7 @@ async def write(services: Services, caller: Caller, prepared: Prepared) -> Publi
         if not prepared.fetched:
             _check_present(prepared, publishing.brought_by(tx.conn, caller.user_id, shas))
         inserted = rows.insert_version(tx, draft)
+        tx.hints.rights.add(f"app:{inserted.app.id}")
         publishing.release_publisher(tx, caller.user_id, shas)
         publishing.drop_stale_uploads(tx, tx.now - services.settings.upload_s)
         appsecrets.put_sealed(tx, caller, inserted.app, prepared.ciphers)

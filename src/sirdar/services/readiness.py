@@ -44,6 +44,9 @@ class Readiness:
         return [*found, self._staying()]
 
     def _staying(self) -> Check:
+        if self._services.store.stranger:
+            words = "Other servers of the database have another key: this one's home is not the one they share."
+            return Check("server", False, words)
         leaving = self._services.hub.leaving or self._services.hub.closed
         return Check("server", not leaving, "The server is shutting down." if leaving else "The server takes requests.")
 

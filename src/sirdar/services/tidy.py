@@ -7,7 +7,7 @@ import structlog
 from sirdar.services.context import Services
 from sirdar.services.hub import Bell
 from sirdar.store import job_views
-from sirdar.store.engine import Hints
+from sirdar.store.hints import Hints
 
 log = structlog.get_logger()
 

@@ -1,5 +1,6 @@
 """Watching one job: what a client or a page is told, from the ledger's events and the bells that say when to look."""
 
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,7 @@ TASK_KINDS = frozenset({"offered", "running", "returned", "ended", "reachable"})
 LEAST_S = 0.25  # task events reach a watcher as counts, at most four times a second
 LOOK = 500  # events that are read at once
 QUIET_S = 15.0  # after this a comment keeps the connection alive
+LOGS_S = 0.5  # pieces of a log that come to another server are not told of: they are looked for this often
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ async def watch(
     full = shown.job.id
     offsets = dict.fromkeys(streams, 0)
     words: tuple[Any, ...] | None = None
+    spoke_at = time.monotonic()
     topics = [f"job:{full}", *([f"log:{full}"] if streams else [])]
     with services.hub.listen_all(topics) as bell, services.hub.listen(f"end:{full}") as over:
         while True:
@@ -65,8 +68,11 @@ async def watch(
                 return  # the watcher comes again, with the number of the last event
             if any(event.kind in TASK_KINDS for event in events):
                 await over.wait(LEAST_S)  # counts are held back, the end is not
-            elif not events and not await bell.wait(QUIET_S):
-                yield Told("quiet", {})
+            elif not events:
+                rang = await bell.wait(LOGS_S if streams and not services.store.alone else QUIET_S)
+                if not rang and time.monotonic() - spoke_at >= QUIET_S - LOGS_S:
+                    spoke_at = time.monotonic()
+                    yield Told("quiet", {})
 
 
 def _look(

@@ -2,80 +2,56 @@
 
 Every write of the server is a function of a ``Tx``. Writers take what has queued up, run it in one transaction with a savepoint
 for each function, and answer after the commit: on SQLite one writer, ``BEGIN IMMEDIATE``, ``synchronous=FULL``; on PostgreSQL a
-few. Functions must not touch the network and must be quick.
+few, beside those of other servers. Functions must not touch the network and must be quick.
+
+On PostgreSQL a transaction also tells the other servers of the database what it changed (``hints``).
 """
 
 import asyncio
 import contextlib
 import errno
+import json
 import queue
 import random
-import sqlite3
+import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
-import sqlalchemy as sa
 import structlog
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.pool import QueuePool
 
 from sirdar.domain.problems import Problem
+from sirdar.store.connect import READERS, make_engine
 from sirdar.store.gather import Gatherer
+from sirdar.store.hints import Hints, encode
+from sirdar.store.holding import Holds
+from sirdar.store.hot import Hot
 
 T = TypeVar("T")
 Merge: TypeAlias = "Callable[[Tx, list[Any]], Sequence[Any]]"
 MAX_BATCH = 256
-READERS = 4
 POSTGRES_WRITERS = 4
 MOST_TRIES = 16
 LONGEST_WAIT_S = 1.3  # between two tries
 CONFLICTS = ("40P01", "40001")  # SQLSTATE of a deadlock, and of a transaction that could not be put in order
 DISK_FULL = ("disk is full", "no space left on device", "disk full")
 
+CHANNEL = "sirdar"
+_TELL = Hot("SELECT 1", f"SELECT pg_notify('{CHANNEL}', :text)")
+# In one order, before anything else in the transaction is locked: two batches that name the same agents cannot deadlock.
+_LOCK_RESOURCES = Hot(
+    "SELECT 1",
+    "SELECT id FROM resources WHERE id IN (SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))"
+    " ORDER BY id FOR NO KEY UPDATE",
+)
+
 log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class Hints:
-    """What a transaction changed, for those who watch. Hints may be lost: loops correct by polling."""
-
-    jobs: set[str] = field(default_factory=set)  # something of the job changed: watchers look again
-    ended: set[str] = field(default_factory=set)  # the job ended: waiters, dependants, notices
-    resources: set[str] = field(default_factory=set)  # a wish for an agent was written
-    queue: bool = False  # there may be something to place
-    pending: bool = False  # there is a SUBMITTED job to advance
-    notices: bool = False  # there is a notice to send
-    variables: list[Any] = field(default_factory=list)  # store.variables.Change: shared variables that were set
-    after: list[Callable[[], object]] = field(default_factory=list)  # called on the event loop once it is committed
-    undo: list[Callable[[], object]] = field(default_factory=list)  # called in the writer's thread if it is rolled back
-
-    def add(self, other: "Hints") -> None:
-        self.jobs |= other.jobs
-        self.ended |= other.ended
-        self.resources |= other.resources
-        self.queue |= other.queue
-        self.pending |= other.pending
-        self.notices |= other.notices
-        self.variables += other.variables
-        self.after += other.after
-        self.undo += other.undo
-
-    def rolled_back(self) -> None:
-        """What was noted on the way did not happen."""
-        for call in self.undo:
-            call()
-        self.undo.clear()
-
-    def __bool__(self) -> bool:
-        return bool(
-            self.jobs or self.ended or self.resources or self.queue or self.pending or self.notices or self.variables
-        )
 
 
 @dataclass(slots=True)
@@ -102,6 +78,8 @@ class _Command:
     item: Any = None
     patient: bool = False
     queued_at: float = 0.0
+    resource_id: str = ""  # whose row is locked before the batch begins
+    apart: bool = False  # on PostgreSQL it has a transaction of its own
 
 
 class Store:
@@ -111,12 +89,18 @@ class Store:
         self.url = url
         self.clock = clock
         self.sqlite = url.startswith("sqlite")
-        self.write_engine = _make_engine(url, writer=True)
-        self.read_engine = _make_engine(url, writer=False)
+        self.write_engine = make_engine(url, writer=True)
+        self.read_engine = make_engine(url, writer=False)
         # Runs inside the transaction, after the batch's commands: the scheduler leases what they made ready,
         # so that a submission and its lease are one commit. Where it fails, the commands are committed without it.
         self.before_commit: list[Callable[[Tx], None]] = []
         self.after_commit: list[Callable[[Hints], None]] = []  # called on the event loop's thread
+        self.after_others: list[Callable[[Hints], None]] = []  # the same, for what another server has committed
+        self.name = secrets.token_hex(4)  # of this process, among the servers of one database
+        self.alone = self.sqlite  # no other server listens: nobody is told
+        self.key_print = ""  # of the key that the servers of a database share
+        self.stranger = False  # those that were here before have another key
+        self._holds = None if self.sqlite else Holds(url)
         self._queue: queue.SimpleQueue[_Command | None] = queue.SimpleQueue()
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-read")
         self._writers: list[threading.Thread] = []
@@ -153,13 +137,29 @@ class Store:
                 conn.exec_driver_sql("PRAGMA optimize")
         self.write_engine.dispose()
         self.read_engine.dispose()
+        if self._holds is not None:
+            self._holds.close()
 
-    async def write(self, run: Callable[[Tx], T], *, patient: bool = False) -> T:
-        """Run in the next transaction; returns (or raises) after the commit. ``patient``: in a burst, others go first."""
+    async def write(
+        self, run: Callable[[Tx], T], *, patient: bool = False, resource_id: str = "", apart: bool = False
+    ) -> T:
+        """Run in the next transaction; returns (or raises) after the commit. ``patient``: in a burst, others go first.
+
+        On PostgreSQL, the row of ``resource_id`` is locked at the transaction's beginning, so that what is read of it holds
+        until the commit, whatever other servers do. ``apart``: in a transaction of its own, because it may wait for locks.
+        """
         if self._closed:
             raise Problem("unavailable", "The server is stopping.", hint="Send the request again.")
         loop = asyncio.get_running_loop()
-        command = _Command(run, loop, loop.create_future(), patient=patient, queued_at=time.monotonic())
+        command = _Command(
+            run,
+            loop,
+            loop.create_future(),
+            patient=patient,
+            queued_at=time.monotonic(),
+            resource_id=resource_id,
+            apart=apart and not self.sqlite,
+        )
         self._queue.put(command)
         result: T = await command.future
         return result
@@ -205,7 +205,8 @@ class Store:
     def _write_forever(self) -> None:
         gatherer = Gatherer(self._queue, MAX_BATCH)
         while (batch := gatherer.next()) is not None:
-            self._run_batch(batch)
+            for part in _apart(batch):
+                self._run_batch(part)
 
     def _run_batch(self, batch: list[_Command]) -> None:
         """Commit the batch and answer; what fails alone is answered alone, and what may pass is tried again."""
@@ -238,6 +239,8 @@ class Store:
     def _transact(self, batch: list[_Command], hints: Hints, *, hooks: bool) -> None:
         with self._writing() as conn:
             now = self.clock()
+            if not self.sqlite:
+                _lock_resources(conn, batch)
             for group in _groups(batch):
                 if len(group) > 1:
                     self._run_group(group, conn, now, hints)
@@ -248,6 +251,27 @@ class Store:
                     hook(Tx(conn, now, hints))
                 except Exception as error:
                     raise _HookFailed(str(error)) from error
+            if not self.alone and hints:
+                for text in encode(hints, self.name):
+                    _TELL.all(conn, text=text)
+
+    @contextlib.asynccontextmanager
+    async def hold(self, what: str) -> AsyncIterator[bool]:
+        """Within the block no other server does this work; False: one does. Work is only saved: writes check for themselves."""
+        if self.alone or self._holds is None:
+            yield True
+        else:
+            async with self._holds.hold(what) as mine:
+                yield mine
+
+    def tell(self, conn: Connection, text: str) -> None:
+        """Tell the other servers something when this transaction is committed. PostgreSQL only."""
+        _TELL.all(conn, text=text)
+
+    def heard(self, hints: Hints) -> None:
+        """Another server has committed this. Called on the event loop."""
+        for listener in self.after_others:
+            listener(hints)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Connection]:
@@ -352,6 +376,22 @@ def _alone(merge: "Merge", item: Any, tx: Tx) -> Any:
     return result
 
 
+def _apart(batch: list[_Command]) -> Iterator[list[_Command]]:
+    """The batch without the commands that have a transaction of their own, then these, one by one."""
+    together = [command for command in batch if not command.apart]
+    if together:
+        yield together
+    for command in batch:
+        if command.apart:
+            yield [command]
+
+
+def _lock_resources(conn: Connection, batch: Sequence[_Command]) -> None:
+    ids = {command.resource_id for command in batch} - {""}
+    if ids:
+        _LOCK_RESOURCES.all(conn, ids=json.dumps(sorted(ids)))
+
+
 def _groups(batch: Sequence[_Command]) -> list[list[_Command]]:
     """The batch in order, but commands of one kind together at the place of the first."""
     groups: list[list[_Command]] = []
@@ -386,43 +426,3 @@ def _translate(error: BaseException) -> BaseException:
             hint="Make room on the server's disk and send the request again.",
         )
     return error
-
-
-# ---------------------------------------------------------------- engines
-
-
-def _make_engine(url: str, *, writer: bool) -> Engine:
-    if not url.startswith("sqlite"):
-        return sa.create_engine(url, pool_size=8, max_overflow=0, pool_pre_ping=True)
-    engine = sa.create_engine(
-        url,
-        poolclass=QueuePool,
-        pool_size=1 if writer else READERS,
-        max_overflow=4,
-        connect_args={"check_same_thread": False, "timeout": 30, "cached_statements": 256},
-    )
-    sa.event.listen(engine, "connect", _prepare_writer if writer else _prepare_reader)
-    sa.event.listen(engine, "begin", _begin_immediate if writer else _begin_deferred)
-    return engine
-
-
-def _prepare_writer(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # the driver's implicit transactions off; the begin event does it
-    connection.executescript(
-        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
-        "PRAGMA busy_timeout=30000; PRAGMA cache_size=-16000; PRAGMA wal_autocheckpoint=4000;"
-        "PRAGMA temp_store=MEMORY;"
-    )
-
-
-def _prepare_reader(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None
-    connection.executescript("PRAGMA busy_timeout=30000; PRAGMA query_only=ON; PRAGMA cache_size=-8000;")
-
-
-def _begin_immediate(conn: Connection) -> None:
-    conn.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _begin_deferred(conn: Connection) -> None:
-    conn.exec_driver_sql("BEGIN")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from sirdar.store.engine import Tx
@@ -28,13 +29,17 @@ def find(conn: Connection, user_id: str, key: str) -> Remembered | None:
     return Remembered(*row) if row else None
 
 
-def remember(tx: Tx, user_id: str, key: str, body_hash: str, job_id: str) -> None:
-    """Remember a key; an expired one of the same text makes room."""
+def remember(tx: Tx, user_id: str, key: str, body_hash: str, job_id: str, *, expired_before: float) -> bool:
+    """Remember a key; an expired one of the same text makes room.
+
+    False where it is known already: another server has remembered it a moment ago.
+    """
     here = sa.and_(idempotency.c.user_id == user_id, idempotency.c.key == key)
-    tx.conn.execute(sa.delete(idempotency).where(here))
-    tx.conn.execute(
-        sa.insert(idempotency).values(user_id=user_id, key=key, body_hash=body_hash, job_id=job_id, created_at=tx.now)
-    )
+    tx.conn.execute(sa.delete(idempotency).where(here, idempotency.c.created_at < expired_before))
+    insert = postgresql.insert if tx.postgres else sqlite.insert
+    values = {"user_id": user_id, "key": key, "body_hash": body_hash, "job_id": job_id, "created_at": tx.now}
+    query = insert(idempotency).values(**values).on_conflict_do_nothing().returning(idempotency.c.job_id)
+    return tx.conn.execute(query).first() is not None
 
 
 def forget_before(tx: Tx, at: float) -> None:

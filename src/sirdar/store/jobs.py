@@ -119,6 +119,10 @@ _LOCK_JOBS = Hot(
     sa.select(*_LEDGER).where(_IN_SQLITE),
     sa.select(*_LEDGER).where(_IN_POSTGRES).order_by(jobs.c.id).with_for_update(),
 )
+_LOCK_FREE_JOBS = Hot(
+    sa.select(*_LEDGER).where(_IN_SQLITE),
+    sa.select(*_LEDGER).where(_IN_POSTGRES).order_by(jobs.c.id).with_for_update(skip_locked=True),
+)
 _SAVE_JOB = Hot(
     sa.update(jobs)
     .where(jobs.c.id == sa.bindparam("b_id"))
@@ -157,12 +161,15 @@ _INSERT_JOB = Hot(sa.insert(jobs), columns=_NEW_COLUMNS)
 _INSERT_EVENT = Hot(sa.insert(events), columns=("job_id", "seq", "at", "kind", "data_json"))
 
 
-def lock_jobs(tx: Tx, ids: Iterable[str]) -> dict[str, JobRow]:
-    """Rows of those jobs that exist, locked in one order until the transaction ends."""
+def lock_jobs(tx: Tx, ids: Iterable[str], *, wait: bool = True) -> dict[str, JobRow]:
+    """Rows of those jobs that exist, locked in one order until the transaction ends.
+
+    Not ``wait``: without those that another transaction has locked, so that whoever holds locks already cannot deadlock.
+    """
     wanted = sorted(set(ids))
     if not wanted:
         return {}
-    rows = _LOCK_JOBS.all(tx.conn, ids=json.dumps(wanted))
+    rows = (_LOCK_JOBS if wait else _LOCK_FREE_JOBS).all(tx.conn, ids=json.dumps(wanted))
     return {row[0]: _to_row(row) for row in rows}
 
 

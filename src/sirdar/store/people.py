@@ -86,6 +86,7 @@ def insert_user(tx: Tx, user: User) -> None:
 
 def update_user(tx: Tx, user_id: str, **changes: Any) -> None:
     """Set columns by their names; truth values are written as 0 and 1."""
+    tx.hints.rights.add(f"user:{user_id}")
     values = {name: int(value) if isinstance(value, bool) else value for name, value in changes.items()}
     if values:
         tx.conn.execute(sa.update(t.users).where(t.users.c.id == user_id).values(**values))
@@ -93,6 +94,7 @@ def update_user(tx: Tx, user_id: str, **changes: Any) -> None:
 
 def delete_user(tx: Tx, user: User) -> None:
     """Remove a user who owns nothing that others may still need (see ``owns``), and every share that names them."""
+    tx.hints.rights.add(f"user:{user.id}")
     subject = f"user:{user.name}"
     tx.conn.execute(sa.delete(t.app_shares).where(t.app_shares.c.subject == subject))
     tx.conn.execute(sa.delete(t.resource_shares).where(t.resource_shares.c.subject == subject))
@@ -148,6 +150,7 @@ def insert_group(tx: Tx, name: str) -> None:
 
 def delete_group(tx: Tx, name: str) -> None:
     """Remove a group, its memberships, and every share that names it."""
+    tx.hints.rights.add("users")
     subject = f"group:{name}"
     tx.conn.execute(sa.delete(t.app_shares).where(t.app_shares.c.subject == subject))
     tx.conn.execute(sa.delete(t.resource_shares).where(t.resource_shares.c.subject == subject))
@@ -158,6 +161,7 @@ def delete_group(tx: Tx, name: str) -> None:
 
 def add_member(tx: Tx, group: str, user_id: str) -> bool:
     """False where the user was a member already. A membership from outside becomes one that stays."""
+    tx.hints.rights.add(f"user:{user_id}")
     m = t.group_members.c
     here = (m.group_name == group, m.user_id == user_id)
     there = tx.conn.execute(sa.select(m.from_outside).where(*here)).scalar_one_or_none()
@@ -170,6 +174,7 @@ def add_member(tx: Tx, group: str, user_id: str) -> bool:
 
 def set_outside_groups(tx: Tx, user_id: str, wanted: Collection[str]) -> tuple[list[str], list[str]]:
     """Make these the user's memberships from outside; those given by hand stay. Returns what was added and what removed."""
+    tx.hints.rights.add(f"user:{user_id}")
     m = t.group_members.c
     rows = tx.conn.execute(sa.select(m.group_name, m.from_outside).where(m.user_id == user_id)).all()
     added = sorted(set(wanted) - {row.group_name for row in rows})
@@ -182,6 +187,7 @@ def set_outside_groups(tx: Tx, user_id: str, wanted: Collection[str]) -> tuple[l
 
 
 def remove_member(tx: Tx, group: str, user_id: str) -> bool:
+    tx.hints.rights.add(f"user:{user_id}")
     m = t.group_members.c
     gone = tx.conn.execute(sa.delete(t.group_members).where(m.group_name == group, m.user_id == user_id))
     return gone.rowcount > 0

@@ -42,6 +42,7 @@ def of_resource(conn: Connection, resource_id: str, now: float) -> list[Resource
 
 def revoke(tx: Tx, resource_id: str, token_id: str) -> bool:
     """False where the resource has no such token that works."""
+    tx.hints.changed.add(resource_id)
     works = (t.c.id == token_id, t.c.resource_id == resource_id, t.c.revoked_at.is_(None))
     return tx.conn.execute(sa.update(t).where(*works).values(revoked_at=tx.now)).rowcount > 0
 

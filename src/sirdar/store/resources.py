@@ -1,6 +1,7 @@
 """The ledger's rows of resources, their sessions, leases and join tokens."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,6 +148,7 @@ def joined_with(conn: Connection, token_hash: str, public_key: str) -> ResourceR
 
 
 def set_public_key(tx: Tx, resource_id: str, public_key: str) -> None:
+    tx.hints.changed.add(resource_id)
     tx.conn.execute(
         sa.update(resources)
         .where(resources.c.id == resource_id)
@@ -164,6 +166,7 @@ def begin_session(
     lease_s: float,
     load: dict[str, float] | None = None,
 ) -> None:
+    tx.hints.changed.add(resource_id)
     tx.conn.execute(
         sa.update(resources)
         .where(resources.c.id == resource_id)
@@ -192,12 +195,34 @@ def extend_lease(tx: Tx, resource_id: str, *, lease_s: float) -> None:
     tx.conn.execute(query.values(seen_at=tx.now, lease_until=tx.now + lease_s))
 
 
-_UNREACHABLE = Hot("SELECT id FROM resources WHERE unreachable_since IS NOT NULL")
+_STANDING = Hot("SELECT session, mode, unreachable_since, revoked_at FROM resources WHERE id = :id")
+_TAKERS = Hot(
+    "SELECT id, session FROM resources WHERE unreachable_since IS NULL AND mode <> 'drain'"
+    " AND id IN (SELECT value FROM json_each(:ids))",
+    "SELECT id, session FROM resources WHERE unreachable_since IS NULL AND mode <> 'drain'"
+    " AND id IN (SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))",
+)
 
 
-def unreachable(conn: Connection) -> set[str]:
-    """Resources whose lease has run out."""
-    return {row[0] for row in _UNREACHABLE.all(conn)}
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What decides whether an agent's call counts, as the ledger has it within a transaction."""
+
+    session: str | None
+    mode: str
+    unreachable_since: float | None
+    revoked_at: float | None
+
+
+def standing(conn: Connection, resource_id: str) -> Standing | None:
+    rows = _STANDING.all(conn, id=resource_id)
+    return Standing(*rows[0]) if rows else None
+
+
+def takers(conn: Connection, sessions: Mapping[str, str]) -> set[str]:
+    """Those of the resources (id: session) whose session is still the one, that hold their lease and are not drained."""
+    rows = _TAKERS.all(conn, ids=json.dumps(list(sessions)))
+    return {id for id, session in rows if sessions[id] == session}
 
 
 def extend_all_leases(tx: Tx, lease_s: float) -> None:
@@ -217,8 +242,11 @@ def mark_unreachable(tx: Tx) -> list[str]:
     return [str(row[0]) for row in rows]
 
 
-def lost_resources(conn: Connection, now: float) -> list[ResourceRow]:
-    """Resources that have been unreachable for longer than their policy allows and hold live attempts."""
+def lost_resources(conn: Connection, now: float, *, lock: bool = False) -> list[ResourceRow]:
+    """Resources that have been unreachable for longer than their policy allows and hold live attempts.
+
+    ``lock``: none of them comes back, on whichever server, before the transaction ends.
+    """
     live = sa.exists().where(attempts.c.resource_id == resources.c.id, sa.text("attempts.state <> 'ENDED'"))
     query = sa.select(*_COLUMNS).where(
         resources.c.unreachable_since.is_not(None),
@@ -226,15 +254,19 @@ def lost_resources(conn: Connection, now: float) -> list[ResourceRow]:
         resources.c.lease_until < now,  # later than unreachable_since where the server was away meanwhile
         live,
     )
+    if lock:
+        query = query.order_by(resources.c.id).with_for_update(key_share=True)
     return [_row(row) for row in conn.execute(query)]
 
 
 def set_mode(tx: Tx, resource_id: str, mode: str) -> None:
+    tx.hints.changed.add(resource_id)
     tx.conn.execute(sa.update(resources).where(resources.c.id == resource_id).values(mode=mode))
 
 
 def end_session(tx: Tx, resource_id: str) -> None:
     """Its agent went away by itself: nobody waits for it."""
+    tx.hints.changed.add(resource_id)
     values = {"session": None, "lease_until": None, "unreachable_since": None, "seen_at": tx.now}
     tx.conn.execute(sa.update(resources).where(resources.c.id == resource_id).values(**values))
 
@@ -242,11 +274,13 @@ def end_session(tx: Tx, resource_id: str) -> None:
 def change(tx: Tx, resource_id: str, values: dict[str, Any]) -> None:
     """Set ``name``, ``mode``, ``lost_after_s`` or ``revoked_at``."""
     if values:
+        tx.hints.changed.add(resource_id)
         tx.conn.execute(sa.update(resources).where(resources.c.id == resource_id).values(**values))
 
 
 def revoke(tx: Tx, resource_id: str) -> None:
     """The key is nobody's any more, and neither are the tokens."""
+    tx.hints.changed.add(resource_id)
     values = {"revoked_at": tx.now, "public_key": None, "session": None, "lease_until": None, "unreachable_since": None}
     tx.conn.execute(sa.update(resources).where(resources.c.id == resource_id).values(**values))
     tx.conn.execute(sa.delete(join_tokens).where(join_tokens.c.resource_id == resource_id))

@@ -45,8 +45,7 @@ def migrate(url: str) -> Migrated:
             check_known(found)
             copy = _copy(url, found)
             with engine.begin() as conn:
-                if conn.dialect.name == "postgresql":
-                    conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+                one_by_one(conn)
                 upgrade(conn)
         return Migrated(found, HEAD, copy)
     finally:
@@ -64,6 +63,12 @@ def standing(url: str) -> str | None:
             return revision(conn)
     finally:
         engine.dispose()
+
+
+def one_by_one(conn: Connection) -> None:
+    """On PostgreSQL: wait until no other server is in a transaction that said this, as they do when they start."""
+    if conn.dialect.name == "postgresql":
+        conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
 
 
 def revision(conn: Connection) -> str | None:

@@ -71,12 +71,14 @@ def list_tokens(conn: Conn, user_id: str, *, now: float, limit: int, after: str 
 
 
 def revoke_token(tx: Tx, token_id: str) -> None:
+    tx.hints.rights.add(f"token:{token_id}")
     c = t.tokens.c
     tx.conn.execute(sa.update(t.tokens).where(c.id == token_id, c.revoked_at.is_(None)).values(revoked_at=tx.now))
 
 
 def revoke_all(tx: Tx, user_id: str, *, but: str | None = None) -> None:
     """Revoke every token of a user's, except the one with the id ``but``; unused login links go with them."""
+    tx.hints.rights.add(f"user:{user_id}")
     c = t.tokens.c
     query = sa.update(t.tokens).where(c.user_id == user_id, c.revoked_at.is_(None), c.id != (but or ""))
     tx.conn.execute(query.values(revoked_at=tx.now))

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from sirdar.domain.problems import Problem
 from sirdar.store.engine import Tx
+from sirdar.store.hints import Change
 from sirdar.store.jobs import lock_jobs
 from sirdar.store.tables import attempts, variables
 
@@ -26,17 +27,6 @@ class Value:
 
     text: str | None
     version: int
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A variable that was set. ``resources``: those whose agents must hear of it: all that run the job, but the setter's."""
-
-    job_id: str
-    name: str
-    text: str
-    version: int
-    resources: frozenset[str]
 
 
 UNSET = Value(None, 0)
@@ -74,6 +64,14 @@ def read(conn: Connection, job_id: str, names: Collection[str] | None = None) ->
 def read_all(conn: Connection, resource_id: str, job_id: str) -> dict[str, Value]:
     """All variables of a job that the resource runs; none where it does not. Does not raise: the job may just have ended."""
     return read(conn, job_id) if resource_id in _running_on(conn, job_id) else {}
+
+
+def of_resource(conn: Connection, resource_id: str) -> list[tuple[str, str, str, int]]:
+    """All variables of all jobs that the resource runs: job, name, value, version."""
+    running = sa.select(attempts.c.job_id).where(attempts.c.resource_id == resource_id, attempts.c.state != "ENDED")
+    v = variables.c
+    query = sa.select(v.job_id, v.name, v.value, v.version).where(v.job_id.in_(running)).order_by(v.job_id, v.name)
+    return [(row[0], row[1], row[2], row[3]) for row in conn.execute(query)]
 
 
 def _running_on(conn: Connection, job_id: str) -> frozenset[str]:
