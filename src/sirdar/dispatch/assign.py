@@ -197,9 +197,9 @@ class Assigner:
         with self._lock:
             claims = dict(self._parked)
         hungry = [claim for claim in claims.values() if claim.max_n > 0] if tx.hints.queue else []
-        if hungry:  # a call may be held longer than its agent's lease
-            silent = resource_store.unreachable(tx.conn)
-            hungry = [claim for claim in hungry if claim.resource_id not in silent]
+        if hungry:  # a call may be held longer than its agent's lease, and by an agent that was sent away just now
+            absent = resource_store.absent(tx.conn)
+            hungry = [claim for claim in hungry if claim.resource_id not in absent]
         offers = self.assign(tx, [(claim.place, claim.session) for claim in hungry]) if hungry else {}
         for resource_id, claim in claims.items():
             work = offers.get(resource_id)

@@ -244,7 +244,7 @@ class Desk:
         claim = request.claim
         draining = row.mode == "drain"
         offered, cancelled = task_store.open_of_resource(tx.conn, row.id)
-        if claim is not None and row.id in resource_store.unreachable(tx.conn):
+        if claim is not None and row.id in resource_store.absent(tx.conn):
             # What it still runs may be about to be replaced: it says what that is before it is given more.
             raise Problem("unknown_session", "The agent's lease ran out meanwhile.", hint="Say hello.")
         if claim is not None and not draining:

@@ -192,12 +192,14 @@ def extend_lease(tx: Tx, resource_id: str, *, lease_s: float) -> None:
     tx.conn.execute(query.values(seen_at=tx.now, lease_until=tx.now + lease_s))
 
 
-_UNREACHABLE = Hot("SELECT id FROM resources WHERE unreachable_since IS NOT NULL")
+_ABSENT = Hot(
+    "SELECT id FROM resources WHERE unreachable_since IS NOT NULL OR (session IS NULL AND deleted_at IS NULL)"
+)
 
 
-def unreachable(conn: Connection) -> set[str]:
-    """Resources whose lease has run out."""
-    return {row[0] for row in _UNREACHABLE.all(conn)}
+def absent(conn: Connection) -> set[str]:
+    """Resources that nothing may be given to: their lease has run out, or their agent was sent away or has left."""
+    return {row[0] for row in _ABSENT.all(conn)}
 
 
 def extend_all_leases(tx: Tx, lease_s: float) -> None:
