@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-import structlog
-
+from sirdar.dispatch.trouble import tell
 from sirdar.domain.ids import AttemptKey, ResourceId
 from sirdar.domain.job import Job
 from sirdar.domain.placement import Place, Plan, Wanted, plan
@@ -32,7 +31,6 @@ from sirdar.store import resources as resource_store
 from sirdar.store import tasks as task_store
 from sirdar.store.engine import Store, Tx
 
-log = structlog.get_logger()
 LEAST_LOOK = 32  # jobs of the queue
 MOST_LOOK = 4096
 
@@ -82,8 +80,8 @@ class Assigner:
             if any(claim.max_n > 0 for claim in list(self._parked.values())):
                 try:
                     await store.write(_look_again)
-                except Exception:
-                    log.exception("assign_failed")
+                except Exception as error:
+                    tell("assign_failed", error)
                     await asyncio.sleep(1.0)
 
     def park(self, claim: ParkedClaim) -> None:

@@ -118,7 +118,8 @@ def check_signature(row: ResourceRow | None, request: TokenRequest, now: float) 
         raise Problem(
             "unauthenticated",
             f"The agent's clock differs from the server's by {abs(now - request.at):.0f} s; 300 s are allowed.",
-            hint="Set the machine's clock.",
+            hint="Set the machine's clock. Sirdar's own agents take the time from this answer and ask again.",
+            server_time=now,
         )
     text = f"sirdar-agent-token:{request.resource_id}:{request.at!r}:{request.nonce}"
     try:
