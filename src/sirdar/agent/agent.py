@@ -86,6 +86,7 @@ class Agent:
             blobs=self.blobs,
             seal=self.seal,
             capabilities=partial(capabilities, settings),
+            life=home.begin_life(),
         )
         self.listen = ListenLoop(settings, self.outbox, self.journal, self.run_task)
         self.task_port = TaskPort(self.attempts, self._ask_vars, self.listen.take_status)

@@ -43,6 +43,7 @@ class _Known:
     row: ResourceRow
     missed: set[AttemptKey] = field(default_factory=set)
     blobs: frozenset[str] = frozenset()  # beginnings of the digests of large ones that lie there
+    beats: int = 0  # the number of the latest heartbeat
     settled: bool = (
         False  # nothing is offered to it, and nothing of its is to be cancelled, as far as this process knows
     )
@@ -143,11 +144,13 @@ class Desk:
 
     async def heartbeat(self, resource_id: str, request: HeartbeatRequest) -> dict[str, Any]:
         known = self._checked(resource_id, request.session)
-        beat = await self._store.write(
-            lambda tx: attach.heartbeat(tx, self._settings, known.row, request, known.missed)
-        )
-        known.missed = beat.absent
-        known.row = replace(known.row, load=request.load)
+        late = 0 < request.number <= known.beats  # the network brought it twice, or after a newer one
+        known.beats = max(known.beats, request.number)
+        missed = set() if late else known.missed
+        beat = await self._store.write(lambda tx: attach.heartbeat(tx, self._settings, known.row, request, missed))
+        if not late:
+            known.missed = beat.absent
+            known.row = replace(known.row, load=request.load)
         if known.row.mode != beat.mode:
             known.row = replace(known.row, mode=beat.mode)
             self._assigner.drop(resource_id)

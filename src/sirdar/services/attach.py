@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import math
+import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -190,13 +191,15 @@ def hello(tx: Tx, settings: Settings, resource_id: str, request: HelloRequest, *
     """Begin a session, and compare: what the agent does not own any more is lost, what it should not own it forgets.
 
     A resource has one agent at a time. A new life of an agent on its own home takes the place of the one before; an agent
-    that was replaced, and one that has only a resource token (``by_key`` False), wait until the other's lease is over.
+    that was replaced, and one that has only a resource token (``by_key`` False), wait until the other's lease is over. So does an
+    earlier life, whose hello the network brought late.
     """
     common = set(request.protocols) & set(PROTOCOL_VERSIONS)
     row = resource_store.find_resource(tx.conn, resource_id)
     if row is None or row.revoked_at is not None:
         raise detached()
-    if row.session not in (None, request.session) and (request.renews or not by_key) and _is_held(row, tx.now):
+    waits = request.renews or not by_key or _is_earlier(request.session, row.session)
+    if row.session not in (None, request.session) and waits and _is_held(row, tx.now):
         raise Problem(
             "attached_elsewhere",
             f"Another agent is attached as {row.name}.",
@@ -221,6 +224,14 @@ def hello(tx: Tx, settings: Settings, resource_id: str, request: HelloRequest, *
     desired = _reconcile(tx, settings, row, request.owned, lost=lambda loaded: not renewed)
     tx.hints.queue = True
     return Greeting(row, max(common), desired)
+
+
+def _is_earlier(session: str, other: str | None) -> bool:
+    """Whether a session is of an earlier life of the agent than another one. False where they do not say."""
+    mine, theirs = (
+        int(name.partition(".")[0]) if re.match(r"\d{1,15}\.", name) else 0 for name in (session, other or "")
+    )
+    return 0 < mine < theirs
 
 
 def _is_held(row: ResourceRow, now: float) -> bool:
