@@ -383,7 +383,8 @@ def _check(scene: Scene, fault: Fault) -> None:
     else:
         assert set(real) <= set(fault.may.get(phase.name, ())), picture()
     starts = len(job.starts)
-    assert starts == 1 + (expected is not None and phase.begun) or (real and starts <= 1 + len(real)), picture()
+    most = 1 + (phase.begun if expected is not None else len(real))
+    assert starts == most or (expected is None and 1 <= starts <= most), picture()
     _check_order(field, job)
     _check_nothing_left(field, job)
 

@@ -175,6 +175,12 @@ def resource_of_resource_token(conn: Conn, token: str, now: float) -> AgentToken
     return AgentToken(row.resource_id, min(row.expires_at or math.inf, now + RECHECK_S), None)
 
 
+def resource_that_was_left(conn: Conn, token: str) -> ResourceRow | None:
+    """The resource of a resource token that was revoked or has expired. Its agent, which ends its programs, may still say goodbye."""
+    row = resource_tokens.by_hash(conn, _hash(token)) if token.startswith(RESOURCE_PREFIX) else None
+    return resource_store.find_resource(conn, row.resource_id) if row is not None else None
+
+
 # ---------------------------------------------------------------- sessions
 
 
@@ -267,11 +273,17 @@ def heartbeat(tx: Tx, settings: Settings, row: ResourceRow, request: HeartbeatRe
     return Beat(desired, absent, found.mode)
 
 
-def goodbye(tx: Tx, settings: Settings, row: ResourceRow, request: GoodbyeRequest) -> None:
-    """The agent has ended its programs and goes: its tasks are tried elsewhere at once. ``leave``: for ever."""
+def goodbye(
+    tx: Tx, settings: Settings, row: ResourceRow, request: GoodbyeRequest, *, outcome: Outcome | None = None
+) -> None:
+    """The agent has ended its programs and goes: its tasks are tried elsewhere at once. ``leave``: for ever.
+
+    ``outcome``: what is told of them, where it did not go by itself.
+    """
     if row.session != request.session and not request.leave:
         return
-    give_back(tx, settings, row.id, Outcome(Reason.PREEMPTED, f"The agent on {row.name} was stopped"))
+    stopped = Outcome(Reason.PREEMPTED, f"The agent on {row.name} was stopped")
+    give_back(tx, settings, row.id, outcome or stopped)
     resource_store.end_session(tx, row.id)
     if request.leave:
         resource_store.revoke(tx, row.id)
