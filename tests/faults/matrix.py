@@ -88,6 +88,7 @@ class Fault:
     strike: Callable[[Scene], Iterator[None]]
     again: Mapping[str, Collection[Reason]] = field(default_factory=dict)
     may: Mapping[str, Collection[Reason]] = field(default_factory=dict)  # phases in which that may happen, or not
+    given_up: bool = False  # the agent is silent for so long that a replacement is looked for
 
 
 # ---------------------------------------------------------------- the agent and its machine
@@ -302,7 +303,8 @@ LINE = (
     Fault("cut_beyond_lease", "it is cut for longer than the lease",
           "the resource is shown as unreachable; what runs goes on and is delivered", cut_beyond_lease),
     Fault("cut_beyond_patience", "it is cut for longer than `lost_after`",
-          "the task waits for a replacement; the agent that is back before has it on", cut_beyond_patience),
+          "the task waits for a replacement; the agent that is back before has it on", cut_beyond_patience,
+          given_up=True),
     Fault("slow", "the line is slow", "nothing but time", slow_line),
     Fault("twice", "every call arrives twice", "nothing", every_call_twice),
     Fault("late", "every second call arrives after the one that repeats it", "nothing", old_calls_late),
@@ -385,6 +387,9 @@ def _check(scene: Scene, fault: Fault) -> None:
     starts = len(job.starts)
     most = 1 + (phase.begun if expected is not None else len(real))
     assert starts == most or (expected is None and 1 <= starts <= most), picture()
+    told = [entry for kind, data in field.server.story(job.id) if kind == "returned" for entry in data["tasks"]]
+    lost = [entry for entry in told if entry[2] == Reason.AGENT_LOST]
+    assert not lost or fault.given_up or Reason.AGENT_LOST in (expected or ()), picture()
     _check_order(field, job)
     _check_nothing_left(field, job)
 

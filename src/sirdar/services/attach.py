@@ -176,7 +176,7 @@ def resource_of_resource_token(conn: Conn, token: str, now: float) -> AgentToken
 
 
 def resource_that_was_left(conn: Conn, token: str) -> ResourceRow | None:
-    """The resource of a resource token that was revoked or has expired. Its agent, which ends its programs, may still say goodbye."""
+    """The resource of a resource token that was revoked or has expired: its agent ends its programs, and may say goodbye."""
     row = resource_tokens.by_hash(conn, _hash(token)) if token.startswith(RESOURCE_PREFIX) else None
     return resource_store.find_resource(conn, row.resource_id) if row is not None else None
 
