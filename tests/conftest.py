@@ -60,6 +60,7 @@ COMPONENTS = {
     "runc": "runc",
     "catatonit": "catatonit",
     "mmdebstrap": "mmdebstrap",
+    "ip": "ip",
 }
 
 
@@ -247,6 +248,7 @@ class PostgresCluster:
         self.directory = directory
         # The server refuses to run as root, so root hands its directory to another user.
         self.user = _unprivileged_user() if os.geteuid() == 0 else None
+        self.identity = os.environ[MARKER]  # whose processes they are, also those that a later test starts again
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count(1)
 
@@ -258,6 +260,10 @@ class PostgresCluster:
         made = self._spawn("initdb", "-D", str(data), *options)
         if made.wait(timeout=60) != 0:
             raise RuntimeError(f"initdb failed: {self.log()}")
+        self.run()
+
+    def run(self) -> None:
+        """Its processes start: for the first time, or after ``halt``."""
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": str(self.directory),
@@ -269,10 +275,15 @@ class PostgresCluster:
             "log_min_messages": "warning",
         }
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        self._process = self._spawn("postgres", "-D", str(data), *words)
+        self._process = self._spawn("postgres", "-D", str(self.directory / "data"), *words)
         self._await_ready()
 
     def stop(self) -> None:
+        self.halt()
+        shutil.rmtree(self.directory)
+
+    def halt(self) -> None:
+        """Its processes end; what they hold stays."""
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)  # fast shutdown: clients are cut off
             try:
@@ -280,7 +291,7 @@ class PostgresCluster:
             except subprocess.TimeoutExpired:
                 self._process.send_signal(signal.SIGQUIT)
                 self._process.wait(timeout=15)
-        shutil.rmtree(self.directory)
+        self._process = None
 
     def url(self, database: str) -> str:
         return f"postgresql+psycopg://sirdar@/{database}?host={self.directory}"
@@ -301,6 +312,7 @@ class PostgresCluster:
             return subprocess.Popen(
                 [str(self.binaries / program), *words],
                 cwd=self.directory,
+                env={**os.environ, MARKER: self.identity},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

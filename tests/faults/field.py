@@ -12,6 +12,7 @@ from tests.faults.proxy import Call, Proxy, Rule
 from tests.faults.rig import LooseAgent, Rig
 from tests.system.product import await_that
 
+from sirdar.agent import operate
 from sirdar.services import attach
 from sirdar.services.settings import Settings
 from sirdar.store import people
@@ -87,6 +88,42 @@ class Field:
         since, lease, session = self.server.rows(query, self.resource)[0]
         return {"unreachable_since": since, "lease_until": lease, "session": session}
 
+    def leased(self, job_id: str) -> bool:
+        return bool(self.server.rows("SELECT 1 FROM jobs WHERE id = ? AND leased > 0", job_id))
+
+    def set_mode(self, mode: str) -> None:
+        """``drain`` or ``active``."""
+        self._change(mode=mode)
+
+    @contextlib.contextmanager
+    def patience(self, lost_after_s: float) -> Iterator[None]:
+        """The resource's patience with a silent agent is another one meanwhile."""
+        before = float(self.server.settings["lost_after_s"])
+        self._change(lostAfterS=lost_after_s)
+        yield
+        self._change(lostAfterS=before)
+
+    def _change(self, **values: Any) -> None:
+        reply = self.server.patient("PATCH", f"/api/resources/{self.resource}", json=values)
+        assert reply.status_code == 200, reply.text
+
+    def join_again(self) -> None:
+        """The machine, whose agent was detached, is attached once more as the same resource."""
+        reply = self.server.patient("POST", f"/api/resources/{self.resource}/join")
+        assert reply.status_code == 201, reply.text
+        operate.join(self.agent.home, self.network.url, reply.json()["command"].split()[-1])
+        self.agent.start()
+
+    def await_agent(self) -> None:
+        """The agent's process that was started last has said hello."""
+
+        def attached() -> bool:
+            assert self.agent.process is not None
+            status = self.agent.status()
+            return status.get("pid") == self.agent.process.pid and status.get("session") == self.seen()["session"]
+
+        await_that(attached, 20, "the agent's hello")
+
     def unreachable(self) -> bool:
         return self.seen()["unreachable_since"] is not None
 
@@ -148,6 +185,18 @@ class Held:
     def open(self) -> None:
         (self.place / "gate").touch()
 
+    def await_end(self) -> None:
+        self.field.server.await_end(self.id)
+
+    def processes(self) -> list[int]:
+        """Those that name its place in their command."""
+        word, found = str(self.place).encode(), []
+        for pid in [int(name) for name in os.listdir("/proc") if name.isdecimal() and int(name) != os.getpid()]:
+            with contextlib.suppress(OSError):
+                if word in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(pid)
+        return found
+
     def await_done(self, starts: int | None = 1) -> dict[str, Any]:
         """Its one true end, with the right output, after so many starts."""
         server = self.field.server
@@ -164,15 +213,27 @@ class Held:
 
 @contextlib.contextmanager
 def field_of(
-    root: Path, *, agent: dict[str, Any] | None = None, embedded: bool = False, **settings: Any
+    root: Path,
+    *,
+    agent: dict[str, Any] | None = None,
+    embedded: bool = False,
+    around_server: dict[str, str] | None = None,
+    around_agent: dict[str, str] | None = None,
+    inside: tuple[str, ...] = (),
+    **settings: Any,
 ) -> Iterator[Field]:
-    """A field, checked at its end: nothing lives in the ledger, on the disk or among the processes."""
-    server = Rig(root / "up", settings, slots=0)
+    """A field, checked at its end: nothing lives in the ledger, on the disk or among the processes.
+
+    ``around_..``: environment of the server and of the agent; ``inside``: a command that starts the agent's.
+    """
+    server = Rig(root / "up", settings, slots=0, environment=around_server or {})
     server.root.mkdir(parents=True)
     server.start()
     network = Proxy(server.port)
     resource, join = _resource(server, embedded=embedded)
-    loose = LooseAgent(root / "agent/home", network.url, join, settings=agent or {}).start()
+    around = around_agent or {}
+    loose = LooseAgent(root / "agent/home", network.url, join, settings=agent or {}, environment=around, inside=inside)
+    loose.start()
     field = Field(server, network, loose, root, resource)
     try:
         field.publish(retries=20)
@@ -191,7 +252,8 @@ def field_of(
 
 def _resource(server: Rig, *, embedded: bool) -> tuple[str, str]:
     """A resource and its join token, made beside the server as an administrator's tool would."""
-    settings = Settings(home=server.home, lost_after_s=float(server.settings["lost_after_s"]))
+    database = str(server.settings.get("database", ""))
+    settings = Settings(home=server.home, database=database, lost_after_s=float(server.settings["lost_after_s"]))
     store = Store(settings.database_url)
     try:
         owner = store.read_now(lambda conn: people.user_by_name(conn, "admin"))

@@ -1,16 +1,19 @@
-"""A network between agent and server that can be told to fail: it loses, delays or repeats calls, or is cut altogether."""
+"""A network between agent and server that can be told to fail: it loses, delays, repeats or reorders calls, or is cut."""
 
 import contextlib
 import http.client
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 PATIENCE_S = 60.0
+SLOW_S = 0.12  # how long each call takes on a slow line, besides its bytes
+SLOW_BYTES_PER_S = 1_500_000
 
 
 @dataclass
@@ -42,7 +45,9 @@ def _json(raw: bytes) -> dict[str, Any]:
 
 @dataclass
 class Rule:
-    """What happens to the calls that ``fits``: ``hold`` (wait for ``release``), ``lose`` (no answer), ``twice``, ``pass``.
+    """What happens to the calls that ``fits``: ``hold`` (until ``release``), ``lose`` (no answer), ``twice``, ``slow``, ``pass``.
+
+    ``late``: it is not answered, and the server gets it after the next call that passes: by then it is an old one.
 
     ``before``: already the request is held or lost; else the server gets it and the answer is held or lost.
     ``times``: how often; ``met`` is set at the first.
@@ -75,6 +80,8 @@ class Proxy:
         self.is_cut = False
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
+        self._aside: list[tuple[Call, dict[str, str]]] = []  # calls that come late
+        self._late: list[threading.Thread] = []
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.proxy = self
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
@@ -103,6 +110,10 @@ class Proxy:
         self.is_cut = True
         self.break_connections()
 
+    def mend(self) -> None:
+        """What was cut is whole again; rules stay."""
+        self.is_cut = False
+
     def break_connections(self) -> None:
         for connection in list(self._open):
             with contextlib.suppress(OSError):
@@ -113,6 +124,8 @@ class Proxy:
         self.cut()
         self._server.shutdown()
         self._thread.join()
+        for thread in self._late:
+            thread.join(PATIENCE_S)
         self._server.server_close()
 
     # ------------------------------------------------------------ in the handlers' threads
@@ -125,18 +138,35 @@ class Proxy:
             return None
         if not self._apply(call, before=True):
             return None
+        if any(rule.what == "slow" and self._takes(rule, call) for rule in self.rules):
+            time.sleep(SLOW_S + len(call.body) / SLOW_BYTES_PER_S)
+        if any(rule.what == "late" and self._takes(rule, call) for rule in self.rules):
+            self._aside.append((call, headers))
+            return None
         answered = self._send(call, headers)
         if answered is None or self.is_cut:
             return None
+        self._deliver_late()
+        if any(rule.what == "slow" and self._takes(rule, call) for rule in self.rules):
+            time.sleep(len(call.answer) / SLOW_BYTES_PER_S)
         if any(rule.what == "twice" and self._takes(rule, call) for rule in self.rules):
             answered = self._send(call, headers)
         if not self._apply(call, before=False):
             return None
         return answered
 
+    def _deliver_late(self) -> None:
+        """What was put aside arrives now, and whoever sent it does not wait for its answer any more."""
+        while self._aside:
+            call, headers = self._aside.pop(0)
+            copy = Call(call.method, call.path, call.body)
+            thread = threading.Thread(target=self._send, args=(copy, headers), daemon=True)
+            thread.start()
+            self._late.append(thread)
+
     def _apply(self, call: Call, *, before: bool) -> bool:
         for rule in list(self.rules):
-            if rule.what == "twice" or rule.before is not before or not self._takes(rule, call):
+            if rule.what in ("twice", "slow", "late") or rule.before is not before or not self._takes(rule, call):
                 continue
             if rule.what == "lose":
                 return False
@@ -205,7 +235,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(call.answer)
 
-    do_GET = do_POST = do_PUT = do_HEAD = _any
+    do_GET = do_POST = do_PUT = do_PATCH = do_HEAD = _any
 
     def log_message(self, format: str, *args: Any) -> None:
         """Silent: the proxy keeps its calls."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 from own_server import Failed
-from tests.system.product import Product, await_that
+from tests.system.product import Product, _processes_below, await_that
 
 TEST_ID = "SIRDAR_TEST_ID"
 ENDED = ("DONE", "FAILED", "CANCELLED")
@@ -165,6 +165,16 @@ class Rig(Product):
             assert time.monotonic() < deadline, f"{method} {path}: no answer within {within_s} s"
             time.sleep(0.05)
 
+    def rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Rows of the database, read beside the server, whichever it is."""
+        database = str(self.settings.get("database", ""))
+        if not database:
+            return super().rows(statement, *values)
+        import psycopg
+
+        with psycopg.connect(database.replace("+psycopg", "")) as connection:
+            return list(connection.execute(statement.replace("?", "%s").encode(), values))
+
     def story(self, job_id: str) -> list[tuple[str, dict[str, Any]]]:
         """The job's events, oldest first."""
         found = self.rows("SELECT kind, data_json FROM events WHERE job_id = ? ORDER BY seq", job_id)
@@ -224,7 +234,8 @@ class Rig(Product):
         leased = self.rows("SELECT id FROM jobs WHERE leased > 0 OR ended_at IS NULL")
         assert not leased, leased
         await_that(lambda: not self.leftovers(), within_s, f"the removal of {self.leftovers()}")
-        assert self.rows("PRAGMA integrity_check") == [("ok",)]
+        if not self.settings.get("database"):
+            assert self.rows("PRAGMA integrity_check") == [("ok",)]
 
     def leftovers(self) -> list[str]:
         """Files of tasks, drafts and live logs."""
@@ -267,9 +278,11 @@ class LooseAgent:
     settings: Mapping[str, Any] = field(default_factory=dict)
     process: "subprocess.Popen[bytes] | None" = None
     test_id: str = field(default_factory=lambda: os.environ.get(TEST_ID, ""))
+    environment: dict[str, str] = field(default_factory=dict)  # over that of the tests
+    inside: tuple[str, ...] = ()  # a command that starts the agent's: in namespaces of its own, say
 
     def start(self) -> "LooseAgent":
-        words = [sys.executable, "-m", "sirdar.agent", "--home", str(self.home), "--server", self.server]
+        words = [*self.inside, sys.executable, "-m", "sirdar.agent", "--home", str(self.home), "--server", self.server]
         words += ["--join", self.join, "--slots", str(self.slots)]
         mine = {name.removeprefix("agent_"): value for name, value in PERIODS.items() if name.startswith("agent_")}
         mine = {name: value for name, value in mine.items() if not name.startswith(("restart", "evict"))}
@@ -277,17 +290,43 @@ class LooseAgent:
             words += ["--set", f"{name}={value}"]
         self.home.parent.mkdir(parents=True, exist_ok=True)
         with (self.home.parent / "agent.err").open("ab") as errors, _belonging_to(self.test_id):
-            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
+            self.process = subprocess.Popen(
+                words, env=os.environ | self.environment, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors
+            )
         return self
 
     @property
     def porter_pid(self) -> int:
         return _holder(self.home / "porter.lock")
 
+    def status(self) -> dict[str, Any]:
+        """What it last said of itself."""
+        try:
+            return dict(json.loads((self.home / "agent.json").read_text()))
+        except (OSError, ValueError):
+            return {}
+
+    def pids(self) -> list[int]:
+        """Of the agent, its porter, and all that they run."""
+        found = list(_processes_below(self.home / "work"))
+        if porter := self.porter_pid:
+            found.append(porter)
+        if self.process is not None and self.process.poll() is None:
+            found.append(self.process.pid)
+        return found
+
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()
         self.process.wait()
+
+    def power_off(self) -> None:
+        """All of its machine dies at once."""
+        while pids := self.pids():
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self.kill()
 
     def close(self) -> None:
         """Programs, porter and agent end; what does not is killed."""

@@ -1,6 +1,5 @@
 """The disk is full, on a small file system of the test's own: said clearly, nothing is torn, and all goes on when there is room."""
 
-import contextlib
 import os
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from own_server import BIN, surroundings
+from tests.faults.machine import filled
 from tests.faults.rig import Rig, hold
 from tests.system.product import await_that
 
@@ -47,25 +47,6 @@ def small(tmp_path: Path) -> Iterator[Callable[[str, int], Rig]]:
         assert not left, left
     for where in mounted:
         subprocess.run(["umount", "--lazy", where], check=True)
-
-
-@contextlib.contextmanager
-def filled(where: Path) -> Iterator[Path]:
-    """Not a byte of room."""
-    filler = where / "filler"
-    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        size = 1 << 20
-        while True:
-            try:
-                file.write(b"x" * size)
-            except OSError:
-                if size == 1:
-                    break
-                size //= 2
-    try:
-        yield filler
-    finally:
-        filler.unlink(missing_ok=True)
 
 
 def gated(product: Rig, tmp_path: Path) -> tuple[str, Path, Path]:

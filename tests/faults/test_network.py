@@ -91,15 +91,37 @@ def test_tokens_that_expired_while_the_line_was_cut(field: Field) -> None:
     job.await_done()
 
 
-def test_a_heartbeat_from_before_the_acceptance_takes_nothing_away(field: Field) -> None:
+@pytest.mark.parametrize("arrives", ["once", "twice"])
+def test_a_heartbeat_from_before_the_acceptance_takes_nothing_away(field: Field, arrives: str) -> None:
     """It was sent when the agent did not own the attempt yet, and arrives when the server believes that it does."""
-    late = field.network.add("hold", heartbeats, before=True)
+    late = field.network.add("hold", heartbeats, before=True, times=1)
+    if arrives == "twice":
+        field.network.add("twice", lambda call: call in late.calls)
     late.await_met()
     job = field.submit(gate=True)
     job.await_start()
     job.await_state("RUNNING")
     late.release()
     hold(lambda: field.server.attempt_is(job.id, "RUNNING"), 1.0)
+    job.open()
+    job.await_done()
+
+
+def test_the_hello_of_an_earlier_life_comes_late(field: Field) -> None:
+    """It was on its way when the agent was killed, and arrives when the next one is at work."""
+    field.agent.kill()
+    late = field.network.add("hold", lambda call: call.path.endswith("/hello"), before=True, times=1)
+    field.agent.start()
+    late.await_met()
+    field.agent.kill()
+    field.agent.start()
+    field.await_agent()
+    job = field.submit(gate=True)
+    job.await_start()
+    job.await_state("RUNNING")
+    late.release()
+    hold(lambda: field.server.attempt_is(job.id, "RUNNING"), 1.5)
+    assert field.seen()["session"] == field.agent.status()["session"]
     job.open()
     job.await_done()
 

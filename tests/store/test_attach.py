@@ -1,5 +1,7 @@
 """Resources and their tokens on both databases: names, revocation, who is let in beside whom."""
 
+import asyncio
+
 import pytest
 from tests.store.ledger import Ledger, caller
 
@@ -7,7 +9,16 @@ from sirdar.domain.problems import Problem
 from sirdar.services import attach, resources
 from sirdar.store import resource_tokens
 from sirdar.store import resources as resource_store
-from sirdar.wire.agent import Capabilities, GoodbyeRequest, HelloRequest, JoinRequest
+from sirdar.store import tables as t
+from sirdar.wire.agent import (
+    Capabilities,
+    Claim,
+    GoodbyeRequest,
+    HeartbeatRequest,
+    HelloRequest,
+    JoinRequest,
+    SyncRequest,
+)
 
 ADMIN = caller("anna", admin=True)
 KEYS = (
@@ -52,6 +63,28 @@ def test_what_a_revoked_resource_had_goes_back_to_the_queue(ledger: Ledger) -> N
     again |= {key.rsplit("-", 1)[0] for key in other.take(5)}
     assert again == {key.rsplit("-", 1)[0] for key in taken + offered}
     assert "detached from the server by anna" in ledger.attempt(job).message
+
+
+def test_an_agent_that_was_sent_away_gets_nothing_by_its_held_call(ledger: Ledger) -> None:
+    """The call is held while its access ends; what was offered to it returns to the queue in that very transaction."""
+    job = ledger.submit(1)
+    agent = ledger.attach("bad")
+    assert agent.claim(1)
+
+    async def scene() -> None:
+        held = SyncRequest(session=agent.session, claim=Claim(max_n=4, wait_s=30))
+        call = asyncio.create_task(
+            ledger.desk.sync(agent.resource_id, held.model_copy(update={"offers_held": [*agent.offers]}))
+        )
+        async with asyncio.timeout(20):
+            while not ledger.assigner.parked:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        await resources.revoke(ledger.services, ADMIN, "bad")
+        ledger.desk.forget(agent.resource_id)
+        assert "offers" not in await call
+
+    ledger.run(scene())
+    assert [(row.no, row.reason) for row in ledger.rows(t.attempts, job_id=job)] == [(1, "agent_lost")]
 
 
 def test_another_key_makes_the_first_ones_token_worthless(ledger: Ledger) -> None:
@@ -112,6 +145,36 @@ def test_one_agent_is_let_in_at_a_time(ledger: Ledger) -> None:
         greet(ledger, row.id, hello("four"), by_key=False)
     ledger.write(lambda tx: attach.goodbye(tx, ledger.settings, found, GoodbyeRequest(session="two")))
     greet(ledger, row.id, hello("four"), by_key=False)
+
+
+def test_an_earlier_life_waits_for_the_end_of_the_lease(ledger: Ledger) -> None:
+    """Its hello was on the way when it died. One whose home has lost its number is let in when the lease is over."""
+    row = ledger.run(resources.create(ledger.services, ADMIN, "lab", None)).row
+    for session in ("9.aa", "10.bb", "10.cc", "without"):
+        greet(ledger, row.id, hello(session))
+    greet(ledger, row.id, hello("12.dd"))
+    with pytest.raises(Problem) as told:
+        greet(ledger, row.id, hello("11.ee"))
+    assert told.value.code == "attached_elsewhere"
+    ledger.clock.now += ledger.settings.lease_s + 1
+    greet(ledger, row.id, hello("1.ff"))
+
+
+def test_a_heartbeat_that_comes_twice_or_late_takes_nothing_away(ledger: Ledger) -> None:
+    """It is from before the acceptance. Two newer ones that do not name the attempt mean that the agent lost it."""
+    job = ledger.submit(1)
+    agent = ledger.attach()
+    agent.take(1)
+
+    def beat(number: int) -> None:
+        request = HeartbeatRequest(session=agent.session, number=number, owned=[])
+        ledger.run(ledger.desk.heartbeat(agent.resource_id, request))
+
+    for number in (2, 2, 1, 2):
+        beat(number)
+    assert ledger.attempt(job).reason is None
+    beat(3)
+    assert ledger.attempt(job).reason == "agent_lost"
 
 
 def test_an_offer_names_the_submitters_groups(ledger: Ledger) -> None:

@@ -48,6 +48,9 @@ class Product:
     root: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
     slots: int = 4
+    environment: dict[str, str] = field(default_factory=dict)  # over that of the tests
+    inside: tuple[str, ...] = ()  # a command that starts the server's: in a network of its own, say
+    words: tuple[str, ...] = ()  # more of the command line
     url: str = ""
     said: tuple[str, ...] = ()
     process: "subprocess.Popen[bytes] | None" = None
@@ -67,10 +70,10 @@ class Product:
         return ["up", "--slots", str(self.slots)]
 
     def start(self, port: int = 0) -> None:
-        environment = surroundings(self.root) | {"SIRDAR_ADMIN_PASSWORD": ADMIN_PASSWORD}
+        environment = surroundings(self.root) | {"SIRDAR_ADMIN_PASSWORD": ADMIN_PASSWORD} | self.environment
         for name, value in {**SETTINGS, **self.settings}.items():
             environment[f"SIRDAR_{name.upper()}"] = str(value)
-        words = [BIN / "sirdar", *self.command(), "--home", self.home, "--port", str(port)]
+        words = [*self.inside, BIN / "sirdar", *self.command(), "--home", self.home, "--port", str(port), *self.words]
         with (self.root / "up.err").open("wb") as errors:
             self.process = subprocess.Popen(
                 words,

@@ -361,6 +361,33 @@ def test_a_revoked_token_ends_its_agent_and_a_wrong_one_is_told(
     assert "has expired" in gone.words()
 
 
+@pytest.mark.parametrize("end", ["revoked", "expired"])
+def test_what_runs_by_a_token_that_ends_is_tried_again_at_once(
+    server: Product, machine: Callable[..., Machine], tmp_path: Path, end: str
+) -> None:
+    """Its agent ends the programs; nobody waits for the end of its lease, and then for its return."""
+    name = f"until-{end}"
+    create(server, name)
+    token = token_of(server, name, **({"lifetime": 6} if end == "expired" else {}))
+    here = throwaway(machine, token)
+    here.start()
+    pid_file = tmp_path / "pid"
+    app = server.publish("long", f"echo $$ > {pid_file}; sleep 600", shell=True)
+    job = server.submit(app)
+    pid = int(await_that(lambda: pid_file.exists() and pid_file.read_text(), what="the program's start"))
+    if end == "revoked":
+        assert sirdar(server, "resource", "token", "revoke", name, token["id"]).returncode == 0
+    assert here.agent is not None and here.agent.wait(30) == 4
+    here.agent = None
+    assert not Path(f"/proc/{pid}").exists()
+    task = server.admin.get(f"/api/jobs/{job['id']}/tasks/0").json()
+    assert (task["state"], task["tries"][0]["reason"]) == ("READY", "agent_lost"), task
+    assert "has ended" in task["tries"][0]["message"], task
+    assert resource(server, name)["state"] == "offline"
+    server.admin.post(f"/api/jobs/{job['id']}/cancel")
+    server.ended(job["id"])
+
+
 # ---------------------------------------------------------------- the way out
 
 

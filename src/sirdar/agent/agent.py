@@ -86,6 +86,7 @@ class Agent:
             blobs=self.blobs,
             seal=self.seal,
             capabilities=partial(capabilities, settings),
+            life=home.begin_life(),
         )
         self.listen = ListenLoop(settings, self.outbox, self.journal, self.run_task)
         self.task_port = TaskPort(self.attempts, self._ask_vars, self.listen.take_status)
@@ -307,8 +308,12 @@ class Agent:
         return left
 
     async def _say_goodbye(self) -> None:
-        """Whoever takes its home along will not come back: its tasks need not wait for the end of its lease."""
-        if not self.settings.throwaway or self.detached is not None or not self._name:
+        """Whoever takes its home along will not come back: its tasks need not wait for the end of its lease.
+
+        Nor need those of an agent whose resource token has ended; where a key was revoked, the server has seen to that.
+        """
+        by_token = self.detached is not None and bool(self.settings.token)
+        if not self._name or not (by_token or (self.settings.throwaway and self.detached is None)):
             return
         try:
             async with asyncio.timeout(GOODBYE_PATIENCE_S):

@@ -65,6 +65,7 @@ class Exchange:
         blobs: Blobs,
         seal: Seal,
         capabilities: Callable[[], Capabilities],
+        life: int,
     ) -> None:
         self._settings = settings
         self._policy: Policy = settings.policy
@@ -80,7 +81,7 @@ class Exchange:
         self._hello_lock = asyncio.Lock()
         self._said_hello = 0
         self._told_blobs = 0  # the version of the cache that the server was told last
-        self.session = secrets.token_hex(8)
+        self.session = session_name(life)
         self.hello_reply: HelloReply | None = None
         self.mode = "active"
         self._cut_off = False  # an answer may have been lost, and with it the news of shared variables
@@ -243,6 +244,11 @@ class Exchange:
             except Exception as error:
                 raise ValueError(str(error)) from error
         return self._apps[digest]
+
+
+def session_name(life: int) -> str:
+    """Begins with the number of the agent's life, where there is one: the server tells an earlier from a later one."""
+    return f"{life}.{secrets.token_hex(8)}" if life else secrets.token_hex(8)
 
 
 def reply_name(reply: HelloReply | None) -> str:

@@ -41,6 +41,16 @@ class Home:
     def cache(self) -> Path:
         return self.path / "cache"
 
+    def begin_life(self) -> int:
+        """The number of this life of the agent; each is greater than those before. 0 where it cannot be kept."""
+        file = self.path / "life"
+        try:
+            number = int(file.read_text()) + 1 if file.exists() else 1
+            write_private(file, f"{number}\n")
+        except (OSError, ValueError):
+            return 0
+        return number
+
     def read_status(self) -> dict[str, Any]:
         """What this or an earlier agent wrote; empty where there is none or it cannot be read."""
         return peek_status(self.path)

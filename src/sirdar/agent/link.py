@@ -53,6 +53,14 @@ class Unreachable(LinkError):
     """Nobody answered, or not in a way that says anything about the call. It may be repeated."""
 
 
+class ClockDiffers(Unreachable):
+    """Our clock is not the server's, whose time it is (seconds since 1970). A call that names that time may be answered."""
+
+    def __init__(self, text: str, server_time: float) -> None:
+        super().__init__(text)
+        self.server_time = server_time
+
+
 class UnknownSession(LinkError):
     """The server does not know this session: hello comes first."""
 
@@ -275,6 +283,8 @@ class Link:
             error = Detached(status, detail, code, hint)
             self.on_detached(error)
             raise error
+        if status == 401 and isinstance(problem, dict) and isinstance(problem.get("server_time"), int | float):
+            raise ClockDiffers(f"the server answers {status} {code}: {detail}", problem["server_time"])
         if status in BUSY or (status == 401 and not (final or self._settings.token)):
             raise Unreachable(f"the server answers {status} {code}: {detail}")
         raise Refused(status, detail or code or body[:200].decode(errors="replace"), code, hint)
@@ -289,12 +299,19 @@ class Link:
         return {"Authorization": f"Bearer {self._token}"}
 
     async def _renew(self) -> None:
-        """A new access token; where our clock is wrong, the server's time is taken from its first answer."""
-        request = self._identity.token_request(clock_ahead_s=self._clock_ahead_s)
-        reply = await self._call("/token", request, TokenReply, signed=False)
+        """A new access token. Where our clock or the server's is wrong, the server's time is taken from its first answer."""
+        try:
+            reply = await self._ask_token()
+        except ClockDiffers as error:
+            self._clock_ahead_s = error.server_time - time.time()
+            reply = await self._ask_token()
         self._clock_ahead_s = reply.server_time - time.time() if abs(reply.server_time - time.time()) > 60 else 0.0
         self._token = reply.access_token
         self._token_until = time.monotonic() + reply.expires_in_s * 0.8
+
+    async def _ask_token(self) -> TokenReply:
+        request = self._identity.token_request(clock_ahead_s=self._clock_ahead_s)
+        return await self._call("/token", request, TokenReply, signed=False)
 
 
 def _say(error: BaseException) -> str:

@@ -62,9 +62,17 @@ async def hello(request: Request) -> Response:
 
 @router.post("/goodbye")
 async def goodbye(request: Request, services: ServicesDep) -> Response:
-    row = await resource_of(request)
+    say = resources.goodbye
+    try:
+        row = await resource_of(request)
+    except Problem as problem:
+        token = bearer(request) or ""
+        left = await services.store.read(lambda conn: attach.resource_that_was_left(conn, token))
+        if problem.code != "detached" or left is None:
+            raise
+        row, say = left, resources.farewell
     body = await read_body(request, GoodbyeRequest)
-    await services.store.write(lambda tx: resources.goodbye(tx, services.settings, row, body), resource_id=row.id)
+    await services.store.write(lambda tx: say(tx, services.settings, row, body), resource_id=row.id)
     _desk(request).forget(row.id)
     return _reply({})
 

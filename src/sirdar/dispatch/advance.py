@@ -4,13 +4,12 @@ import asyncio
 import random
 
 import anyio
-import structlog
 
+from sirdar.dispatch.trouble import tell
 from sirdar.services.advance import advance, remove_unwanted
 from sirdar.services.context import Services
 from sirdar.store import preparing
 
-log = structlog.get_logger()
 AT_ONCE = 8
 FIRST_RETRY_S = 1.0
 LAST_RETRY_S = 60.0
@@ -28,8 +27,8 @@ async def run(services: Services) -> None:
                     if job_id not in busy:
                         busy.add(job_id)
                         group.start_soon(_prepare, services, job_id, busy, places)
-            except Exception:
-                log.exception("advance_failed")
+            except Exception as error:
+                tell("advance_failed", error)
             await services.hub.pending.wait(services.settings.expire_every_s * 6)
 
 
@@ -42,8 +41,8 @@ async def _prepare(services: Services, job_id: str, busy: set[str], places: anyi
                 async with places:
                     await advance(services, job_id)
                 return
-            except Exception:
-                log.exception("prepare_failed", job=job_id)
+            except Exception as error:
+                tell("prepare_failed", error, job=job_id)
             await asyncio.sleep(delay_s * random.uniform(0.8, 1.2))  # noqa: S311
             delay_s = min(LAST_RETRY_S, delay_s * 2)
     finally:

@@ -15,8 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-import structlog
-
+from sirdar.dispatch.trouble import tell
 from sirdar.domain.ids import AttemptKey, ResourceId
 from sirdar.domain.job import Job
 from sirdar.domain.placement import Place, Plan, Wanted, plan
@@ -36,7 +35,6 @@ from sirdar.store import tasks as task_store
 from sirdar.store.engine import Store, Tx
 from sirdar.store.hints import Hints
 
-log = structlog.get_logger()
 LEAST_LOOK = 32  # jobs of the queue
 MOST_LOOK = 4096
 
@@ -87,8 +85,8 @@ class Assigner:
             if any(claim.max_n > 0 for claim in list(self._parked.values())):
                 try:
                     await store.write(self._look_again, apart=True)
-                except Exception:
-                    log.exception("assign_failed")
+                except Exception as error:
+                    tell("assign_failed", error)
                     await asyncio.sleep(1.0)
 
     def on_others(self, hints: Hints) -> None:

@@ -46,6 +46,7 @@ class _Known:
     row: ResourceRow
     missed: set[AttemptKey] = field(default_factory=set)
     blobs: frozenset[str] = frozenset()  # beginnings of the digests of large ones that lie there
+    beats: int = 0  # the number of the latest heartbeat
     settled: bool = (
         False  # nothing is offered to it, and nothing of its is to be cancelled, as far as this process knows
     )
@@ -164,11 +165,15 @@ class Desk:
 
     async def heartbeat(self, resource_id: str, request: HeartbeatRequest) -> dict[str, Any]:
         known = await self._checked(resource_id, request.session)
+        late = 0 < request.number <= known.beats  # the network brought it twice, or after a newer one
+        known.beats = max(known.beats, request.number)
+        missed = set() if late else known.missed
         beat = await self._store.write(
-            lambda tx: attach.heartbeat(tx, self._settings, known.row, request, known.missed), resource_id=resource_id
+            lambda tx: attach.heartbeat(tx, self._settings, known.row, request, missed), resource_id=resource_id
         )
-        known.missed = beat.absent
-        known.row = replace(known.row, load=request.load)
+        if not late:
+            known.missed = beat.absent
+            known.row = replace(known.row, load=request.load)
         if known.row.mode != beat.mode:
             known.row = replace(known.row, mode=beat.mode)
             self._assigner.drop(resource_id)

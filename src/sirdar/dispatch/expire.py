@@ -5,6 +5,7 @@ from functools import partial
 
 import structlog
 
+from sirdar.dispatch.trouble import tell
 from sirdar.domain.outcome import Outcome, Reason
 from sirdar.services import meters
 from sirdar.services.report import new_batch
@@ -21,29 +22,33 @@ log = structlog.get_logger()
 async def run(store: Store, settings: Settings) -> None:
     """The loop. It writes only where a read has found something to do.
 
-    Time in which the server itself was away (stopped, suspended, without its disk) does not count against agents: a round that
-    comes late gives every lease its time again, and looks at nothing else.
+    Time in which the server itself was away (stopped, suspended, without its disk or its database) does not count against agents: a
+    round that comes late, counted from the last one that succeeded, gives every lease its time again, and looks at nothing else. So
+    does one that comes too early, since the clock was set back.
     """
-    late = True
+    due: float | None = None  # when this round was to begin; None: nobody knows
     while True:
         began = store.clock()
+        slip_s = 0.0 if due is None else began - due
         try:
-            if late:
-                await store.write(lambda tx: _give_time(tx, store, settings))
+            if due is None or abs(slip_s) > settings.lease_s / 4:
+                await store.write(partial(_begin_anew, name=store.name, settings=settings, set_back=slip_s < 0))
             elif await store.read(lambda conn: _is_needed(conn, settings, store.clock())):
                 await store.write(lambda tx: expire(tx, settings))
-        except Exception:
-            log.exception("expire_failed")
-        else:
-            late = False
+            due = began + settings.expire_every_s  # stays in the past while rounds fail
+        except Exception as error:
+            tell("expire_failed", error)
         await asyncio.sleep(settings.expire_every_s)
-        late = late or store.clock() - began - settings.expire_every_s > settings.lease_s / 4
 
 
-def _give_time(tx: Tx, store: Store, settings: Settings) -> None:
-    """Where another server was there meanwhile, agents could renew their leases with that one."""
-    if not others_listen(tx.conn, store.name):
-        resource_store.extend_all_leases(tx, settings.lease_s)
+def _begin_anew(tx: Tx, *, name: str, settings: Settings, set_back: bool) -> None:
+    """Where another server was there meanwhile, agents could renew their leases with that one, by its clock."""
+    if others_listen(tx.conn, name):
+        return
+    resource_store.extend_all_leases(tx, settings.lease_s)
+    if set_back:  # what was noted by the clock before lies in the future now
+        resource_store.bring_back(tx)
+        task_store.bring_back(tx, settings.retry_max_s)
 
 
 def _is_needed(conn: Conn, settings: Settings, now: float) -> bool:

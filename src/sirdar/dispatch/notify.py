@@ -2,6 +2,7 @@
 
 import structlog
 
+from sirdar.dispatch.trouble import tell
 from sirdar.services.context import Services
 from sirdar.services.notify.schedule import Delivered, Delivery, Retry
 from sirdar.services.notify.send import send_notice
@@ -22,8 +23,8 @@ async def run(services: Services) -> None:
             for notice in due:
                 await _send(services, notice)
             wait_s = 0.0 if due else await _until_next(services)
-        except Exception:
-            log.exception("notify_failed")
+        except Exception as error:
+            tell("notify_failed", error)
             wait_s = LONGEST_WAIT_S
         if wait_s:
             await services.hub.notices.wait(wait_s)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from sirdar.dispatch.trouble import passes
 from sirdar.services import retention
 from sirdar.services.context import Services
 from sirdar.services.retention import DeleteJobs, Removed
@@ -43,7 +44,7 @@ async def _turn(services: Services, delete_jobs: DeleteJobs, status: SweepStatus
     except Exception as error:  # a full disk, a database that is away: the next turn may find it well again
         status.failures += 1
         status.last_error = f"{type(error).__name__}: {error}"
-        log.warning("sweep_failed failures=%d", status.failures, exc_info=True)
+        log.warning("sweep_failed failures=%d", status.failures, exc_info=not passes(error))
         return
     status.swept_at, status.failures, status.last_error = now, 0, None
     if status.last:

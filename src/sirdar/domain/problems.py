@@ -63,6 +63,7 @@ class Problem(Exception):
         hint: str | None = None,
         errors: Sequence[FieldError] = (),
         retry_after_s: float | None = None,
+        server_time: float | None = None,
     ) -> None:
         if code not in CODES:
             raise ValueError(f"unknown problem code {code!r}")
@@ -74,6 +75,7 @@ class Problem(Exception):
         self.hint = hint
         self.errors = tuple(errors)
         self.retry_after_s = retry_after_s
+        self.server_time = server_time  # for an agent whose clock is another; seconds since 1970
 
     @property
     def status(self) -> int:
@@ -88,7 +90,12 @@ class Problem(Exception):
             "code": self.code,
             "detail": self.detail,
         }
-        optional = {"field": self.field, "expected": self.expected, "try": self.hint}
+        optional = {
+            "field": self.field,
+            "expected": self.expected,
+            "try": self.hint,
+            "server_time": self.server_time,
+        }
         body.update({key: value for key, value in optional.items() if value is not None})
         if self.errors:
             body["errors"] = [

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import math
+import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -122,7 +123,8 @@ def check_signature(row: ResourceRow | None, request: TokenRequest, now: float) 
         raise Problem(
             "unauthenticated",
             f"The agent's clock differs from the server's by {abs(now - request.at):.0f} s; 300 s are allowed.",
-            hint="Set the machine's clock.",
+            hint="Set the machine's clock. Sirdar's own agents take the time from this answer and ask again.",
+            server_time=now,
         )
     text = f"sirdar-agent-token:{request.resource_id}:{request.at!r}:{request.nonce}"
     try:
@@ -177,6 +179,12 @@ def resource_of_resource_token(conn: Conn, token: str, now: float) -> AgentToken
     return AgentToken(row.resource_id, min(row.expires_at or math.inf, now + RECHECK_S), None)
 
 
+def resource_that_was_left(conn: Conn, token: str) -> ResourceRow | None:
+    """The resource of a resource token that was revoked or has expired: its agent ends its programs, and may say goodbye."""
+    row = resource_tokens.by_hash(conn, _hash(token)) if token.startswith(RESOURCE_PREFIX) else None
+    return resource_store.find_resource(conn, row.resource_id) if row is not None else None
+
+
 # ---------------------------------------------------------------- sessions
 
 
@@ -201,8 +209,9 @@ def hello(
     """Begin a session, and compare: what the agent does not own any more is lost, what it should not own it forgets.
 
     A resource has one agent at a time. A new life of an agent on its own home takes the place of the one before; an agent
-    that was replaced, and one that has only a resource token (``by_key`` False), wait until the other's lease is over.
-    ``key``: the print of the key that its token was checked against, which must still be the resource's.
+    that was replaced, and one that has only a resource token (``by_key`` False), wait until the other's lease is over. So does an
+    earlier life, whose hello the network brought late. ``key``: the print of the key that its token was checked against, which must
+    still be the resource's.
     """
     common = set(request.protocols) & set(PROTOCOL_VERSIONS)
     row = resource_store.find_resource(tx.conn, resource_id)
@@ -210,7 +219,8 @@ def hello(
         raise detached()
     if key is not None and key != key_print(row.public_key):
         raise another_key()
-    if row.session not in (None, request.session) and (request.renews or not by_key) and _is_held(row, tx.now):
+    waits = request.renews or not by_key or _is_earlier(request.session, row.session)
+    if row.session not in (None, request.session) and waits and _is_held(row, tx.now):
         raise Problem(
             "attached_elsewhere",
             f"Another agent is attached as {row.name}.",
@@ -235,6 +245,14 @@ def hello(
     desired = _reconcile(tx, settings, row, request.owned, lost=lambda loaded: not renewed)
     tx.hints.queue = True
     return Greeting(row, max(common), desired)
+
+
+def _is_earlier(session: str, other: str | None) -> bool:
+    """Whether a session is of an earlier life of the agent than another one. False where they do not say."""
+    mine, theirs = (
+        int(name.partition(".")[0]) if re.match(r"\d{1,15}\.", name) else 0 for name in (session, other or "")
+    )
+    return 0 < mine < theirs
 
 
 def _is_held(row: ResourceRow, now: float) -> bool:
@@ -272,12 +290,18 @@ def heartbeat(tx: Tx, settings: Settings, row: ResourceRow, request: HeartbeatRe
     return Beat(desired, absent, found.mode)
 
 
-def goodbye(tx: Tx, settings: Settings, row: ResourceRow, request: GoodbyeRequest) -> None:
-    """The agent has ended its programs and goes: its tasks are tried elsewhere at once. ``leave``: for ever."""
+def goodbye(
+    tx: Tx, settings: Settings, row: ResourceRow, request: GoodbyeRequest, *, outcome: Outcome | None = None
+) -> None:
+    """The agent has ended its programs and goes: its tasks are tried elsewhere at once. ``leave``: for ever.
+
+    ``outcome``: what is told of them, where it did not go by itself.
+    """
     found = resource_store.find_resource(tx.conn, row.id)  # its session may have begun on another server
     if found is None or (found.session != request.session and not request.leave):
         return
-    give_back(tx, settings, row.id, Outcome(Reason.PREEMPTED, f"The agent on {row.name} was stopped"))
+    stopped = Outcome(Reason.PREEMPTED, f"The agent on {row.name} was stopped")
+    give_back(tx, settings, row.id, outcome or stopped)
     resource_store.end_session(tx, row.id)
     if request.leave:
         resource_store.revoke(tx, row.id)

@@ -246,6 +246,12 @@ def goodbye(tx: Tx, settings: Settings, row: ResourceRow, request: GoodbyeReques
         audit.record(tx, None, "resource.leave", f"resource:{row.name}")
 
 
+def farewell(tx: Tx, settings: Settings, row: ResourceRow, request: GoodbyeRequest) -> None:
+    """The last word of an agent whose resource token was revoked or has expired."""
+    outcome = Outcome(Reason.AGENT_LOST, f"The access of the agent on {row.name} has ended")
+    attach.goodbye(tx, settings, row, request.model_copy(update={"leave": False}), outcome=outcome)
+
+
 def change_mode(tx: Tx, row: ResourceRow, mode: str) -> None:
     """Drain or resume, asked for on the machine itself."""
     resource_store.set_mode(tx, row.id, mode)

@@ -24,7 +24,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import structlog
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from sirdar.domain.problems import Problem
 from sirdar.store.connect import READERS, make_engine
@@ -40,6 +40,7 @@ POSTGRES_WRITERS = 4
 MOST_TRIES = 16
 LONGEST_WAIT_S = 1.3  # between two tries
 CONFLICTS = ("40P01", "40001")  # SQLSTATE of a deadlock, and of a transaction that could not be put in order
+AWAY = ("57P01", "57P02", "57P03")  # SQLSTATE: shut down by its administrator, after a crash, not started yet
 DISK_FULL = ("disk is full", "no space left on device", "disk full")
 
 CHANNEL = "sirdar"
@@ -179,7 +180,10 @@ class Store:
     async def read(self, run: Callable[[Connection], T]) -> T:
         """Run on a read-only snapshot in a thread."""
         call = self._read_kept if self.sqlite else self.read_now
-        return await asyncio.get_running_loop().run_in_executor(self._readers, call, run)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._readers, call, run)
+        except DBAPIError as error:
+            raise _translate(error) from error
 
     def _read_kept(self, run: Callable[[Connection], T]) -> T:
         """``read_now`` on the thread's own connection: taking one from the pool costs more than a short query."""
@@ -222,6 +226,11 @@ class Store:
                 for command in batch:
                     command.error = command.result = None
                 tries += 1
+                known = error.__cause__ if isinstance(error, _HookFailed) else error
+                if known is not None and is_away(known):  # not tried again: what was cut off may have been committed
+                    for command in batch:
+                        command.error = _translate(known)
+                    break
                 if tries < MOST_TRIES and _may_pass(error):
                     time.sleep(random.uniform(0, min(LONGEST_WAIT_S, 0.01 * 2**tries)))  # noqa: S311
                 elif isinstance(error, _HookFailed):
@@ -418,7 +427,24 @@ def is_disk_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
+def is_away(error: BaseException) -> bool:
+    """Whether PostgreSQL could not be reached, or broke the connection off: it was restarted, or is being started."""
+    if not isinstance(error, DBAPIError) or not hasattr(error.orig, "sqlstate"):  # SQLite's have none
+        return False
+    if error.connection_invalidated:
+        return True
+    state = getattr(error.orig, "sqlstate", None) or ""
+    lost = isinstance(error, OperationalError | InterfaceError) and not state
+    return lost or state.startswith("08") or state in AWAY
+
+
 def _translate(error: BaseException) -> BaseException:
+    if is_away(error):
+        return Problem(
+            "unavailable",
+            "The server cannot reach its database just now; whether this was carried out is not known.",
+            hint="Send the request again in a moment; with an Idempotency-Key nothing is done twice.",
+        )
     if is_disk_full(error):
         return Problem(
             "disk_full",

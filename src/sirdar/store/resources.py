@@ -231,6 +231,12 @@ def extend_all_leases(tx: Tx, lease_s: float) -> None:
     tx.conn.execute(query.values(lease_until=tx.now + lease_s))
 
 
+def bring_back(tx: Tx) -> None:
+    """The clock was set back: nobody has been silent since a time that is still to come."""
+    query = sa.update(resources).where(resources.c.unreachable_since > tx.now)
+    tx.conn.execute(query.values(unreachable_since=tx.now))
+
+
 def mark_unreachable(tx: Tx) -> list[str]:
     """Resources whose lease ran out just now; each gets ``unreachable_since``."""
     rows = tx.conn.execute(

@@ -187,6 +187,14 @@ def expired_offers(conn: Connection, before: float) -> dict[AttemptKey, Loaded]:
     return _collect(_EXPIRED_OFFERS.all(conn, before=before))
 
 
+def bring_back(tx: Tx, longest_wait_s: float) -> None:
+    """The clock was set back: offers are as new as can be, and no retry waits longer than any has to."""
+    offered = sa.update(attempts).where(sa.text("state = 'OFFERED'"), attempts.c.offered_at > tx.now)
+    tx.conn.execute(offered.values(offered_at=tx.now))
+    latest = tx.now + longest_wait_s
+    tx.conn.execute(sa.update(tasks).where(tasks.c.not_before > latest).values(not_before=latest))
+
+
 def _collect(rows: Sequence[tuple[Any, ...]]) -> dict[AttemptKey, Loaded]:
     found = {}
     for row in rows:

@@ -84,7 +84,7 @@ class HelloRequest(Wire):
 
     protocols: list[int]
     agent_version: str
-    session: str = Field(description="one life of the agent's process")
+    session: str = Field(description="one life of the agent's process: its number, a dot, and chance; or chance alone")
     capabilities: Capabilities
     owned: list[OwnedAttempt] = Field(default_factory=list)
     load: dict[str, float] = Field(default_factory=dict)
@@ -297,6 +297,9 @@ class HeartbeatRequest(Wire):
     """``POST /agent/v1/heartbeat``: renews the lease and compares what both sides believe."""
 
     session: str
+    number: int = Field(
+        0, description="grows within a session, so that one that comes twice, or late, compares nothing"
+    )
     owned: list[OwnedAttempt]
     load: dict[str, float] = Field(
         default_factory=dict,

@@ -26,6 +26,7 @@ from sirdar.wire.agent import (
     SyncReply,
     SyncRequest,
     TokenReply,
+    TokenRequest,
     VarsReply,
     VarsRequest,
 )
@@ -70,6 +71,7 @@ class FakeServer:
         self.down = False  # every call: 503
         self.lose_answers = 0  # so many syncs are carried out, and their answers lost
         self.token = "t1"
+        self.clock_ahead_s = 0.0
         self.heartbeat_s = 0.2
         self.url = ""
         self._bell: asyncio.Event
@@ -203,8 +205,13 @@ class FakeServer:
         return self._answer(JoinReply(resource_id="r1", name="here", server_time=time.time()))
 
     async def _token(self, request: web.Request) -> web.Response:
-        await request.read()
-        return self._answer(TokenReply(access_token=self.token, expires_in_s=600, server_time=time.time()))
+        asked = TokenRequest.model_validate_json(await request.read())
+        now = time.time() + self.clock_ahead_s
+        if abs(asked.at - now) > 300:
+            return web.json_response(
+                {"code": "unauthenticated", "detail": "clocks differ", "server_time": now}, status=401
+            )
+        return self._answer(TokenReply(access_token=self.token, expires_in_s=600, server_time=now))
 
     async def _hello(self, request: web.Request) -> web.Response:
         hello = HelloRequest.model_validate_json(await request.read())

@@ -34,6 +34,18 @@ def test_an_agent_that_was_killed_takes_its_programs_up_again(server: FakeServer
     assert count.read_text() == "x\nx\n"
 
 
+@pytest.mark.parametrize("ahead_s", [-86_400.0, 86_400.0])
+def test_an_agent_whose_clock_is_wrong_is_served(server: FakeServer, make_agent, ahead_s: float) -> None:
+    """The server's time is in its refusal; later the server's clock is set right, and the token is worth nothing."""
+    server.clock_ahead_s = ahead_s
+    make_agent(server).start()
+    (key,) = server.add_job({"command": ["true"]})
+    assert server.final(key).reason == "ok"
+    server.clock_ahead_s, server.token = 0.0, "t2"
+    (key,) = server.add_job({"command": ["true"]}, job="jobb")
+    assert server.final(key).reason == "ok"
+
+
 def test_ends_while_no_agent_lives_are_not_lost(server: FakeServer, make_agent, tmp_path) -> None:
     agent = make_agent(server, porter_idle_s=0.3).start()
     gate = tmp_path / "gate"

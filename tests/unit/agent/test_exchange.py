@@ -53,6 +53,7 @@ def test_an_offer_is_accepted_only_when_it_is_written_down(tmp_path: Path) -> No
             blobs=cast(Any, SimpleNamespace(version=0)),
             seal=Seal(tmp_path),
             capabilities=Capabilities(cpus=1, memory_bytes=0, slots=1),
+            life=1,
         )
         with pytest.raises(OffersNotKept):
             await exchange.sync(SyncRequest(session="s"))

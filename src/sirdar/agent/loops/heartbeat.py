@@ -23,6 +23,7 @@ class HeartbeatLoop:
         self, settings: Settings, link: Link, exchange: Exchange, attempts: Attempts, tell: Callable[[str], None]
     ) -> None:
         self._tell = tell
+        self._number = 0
         self._settings = settings
         self._link = link
         self._exchange = exchange
@@ -43,8 +44,12 @@ class HeartbeatLoop:
                 self._tell(f"the server cannot be reached: {error}")
 
     async def _beat(self) -> None:
+        self._number += 1
         request = HeartbeatRequest(
-            session=self._exchange.session, owned=self._attempts.owned(), load=load(self._settings, self._attempts)
+            session=self._exchange.session,
+            number=self._number,
+            owned=self._attempts.owned(),
+            load=load(self._settings, self._attempts),
         )
         reply = await self._link.heartbeat(request)
         self._exchange.mode = reply.mode
