@@ -134,9 +134,9 @@ def test_a_machine_that_dies_under_load(place: Place, tmp_path: Path) -> None:
     at = {number: host for what, number, host in read(diary) if what == "end"}
     assert set(at) == set(range(TASKS)) and len(set(at.values())) >= 2
     tries = place.server.attempts(job)
-    again = [task for task, no, state, reason in tries if no == 2 and reason == "ok"]
-    assert {task for task in lost if at[task] != "machine0"} <= set(again), (lost, tries)
-    assert again, "nothing was lost: the machine died too late"
+    again = {task for task, no, _, reason in tries if no > 1 and reason == "ok"}
+    assert {task for task in lost if at[task] != "machine0"} <= again, (lost, tries)
+    assert {task for task, *_, reason in tries if reason == "agent_lost"} & again, "the machine died too late"
 
 
 def test_without_retries_what_was_lost_is_said_so(place: Place, tmp_path: Path) -> None:
@@ -148,7 +148,6 @@ def test_without_retries_what_was_lost_is_said_so(place: Place, tmp_path: Path) 
     ended = place.server.await_end(job)
     failed = [(no, reason) for _, no, _, reason in place.server.attempts(job) if reason == "agent_lost"]
     assert ended["state"] == "FAILED" and failed, place.server.picture(job)
-    assert all(no == 1 for no, _ in failed)
     told = place.server.rows("SELECT message FROM tasks WHERE job_id = ? AND reason = 'agent_lost'", job)
     assert len(told) == len(failed) and all("silent for longer" in message for (message,) in told), told
     check_counts(place, job, diary, done=TASKS - len(failed))
@@ -169,11 +168,11 @@ def test_a_machine_that_is_unplugged_for_longer_than_the_patience(place: Place, 
     await_that(lambda: len(online(place.server)) == 3, 20, "its return")
     check_counts(place, job, diary, done=TASKS)
     tries = place.server.attempts(job)
-    twice = {number for what, number, host in read(diary) if what == "end" and host == "machine2"} & {
-        task for task, no, _, reason in tries if no == 2 and reason == "ok"
-    }
+    ends = Counter(number for what, number, _ in read(diary) if what == "end")
+    twice = {number for number, times in ends.items() if times > 1}
     assert twice, "nobody did its work meanwhile"
-    assert {reason for task, no, _, reason in tries if no == 1 and task in twice} <= {"agent_lost", "superseded"}, tries
+    given_up = {task for task, *_, reason in tries if reason in ("agent_lost", "superseded")}
+    assert twice <= given_up, (twice, tries)
 
 
 def test_a_slow_line_is_no_fault(place: Place, tmp_path: Path) -> None:
@@ -186,7 +185,8 @@ def test_a_slow_line_is_no_fault(place: Place, tmp_path: Path) -> None:
     finally:
         slow.slow(kbit=1_000_000)
     assert ended["state"] == "DONE"
-    assert all((no, reason) == (1, "ok") for _, no, _, reason in place.server.attempts(job)), place.server.picture(job)
+    reasons = {reason for *_, reason in place.server.attempts(job)}
+    assert reasons <= {"ok", "moved"}, place.server.picture(job)  # what waits there goes to whoever is free
     assert any(host == "machine0" for _, _, host in read(diary)), "it was given nothing"
     check_counts(place, job, diary, done=TASKS)
 

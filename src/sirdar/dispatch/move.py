@@ -9,6 +9,7 @@ import asyncio
 import structlog
 
 from sirdar.dispatch.assign import Assigner
+from sirdar.dispatch.trouble import tell
 from sirdar.domain.moving import moves
 from sirdar.domain.placement import Place
 from sirdar.services.places import informed, place_of
@@ -32,8 +33,8 @@ async def run(store: Store, settings: Settings, assigner: Assigner) -> None:
         try:
             if await store.read(lambda conn: _anything(conn, settings, store.clock())):
                 await store.write(lambda tx: ask_back(tx, settings, idle))  # noqa: B023  (awaited here)
-        except Exception:
-            log.exception("move_failed")
+        except Exception as error:
+            tell("move_failed", error)
 
 
 def _anything(conn: Conn, settings: Settings, now: float) -> bool:
