@@ -217,7 +217,7 @@ def third(runs: list[Spent], tasks: int) -> list[Row]:
     limit = verdict(shares, idle / cores, locks, waits, looks)
     return [
         Row(
-            "CPU of both servers while they are saturated", shares["servers"], "% of one core",
+            "CPU of both servers meanwhile", shares["servers"], "% of one core",
             note=f"PostgreSQL {shares['database']:.0f}, agents, porters and programs {shares['agents']:.0f}, idle {idle:.0f},"
             f" of {100 * cores} in all; the rest is other programs'",
         ),
@@ -232,10 +232,14 @@ def third(runs: list[Spent], tasks: int) -> list[Row]:
 def verdict(shares: dict[str, float], idle: float, locks: float, waits: "Counter[str]", looks: int) -> str:
     """In words, from the figures alone. ``idle``: percent of the machine."""
     disk = 100 * sum(n for name, n in waits.items() if "Wal" in name or name.startswith("IO ")) / looks
-    if locks > 50 or disk > 50:
-        what = "rows that all of them lock" if locks > disk else "PostgreSQL's writing to the disk"
-        return f"{what}: {max(locks, disk):.0f}% of the looks at busy connections"
+    words = []
     if idle < 15:
         largest = max(shares, key=lambda name: shares[name])
-        return f"the machine's cores, {idle:.0f}% idle; most of them go into the {largest}"
-    return f"neither cores ({idle:.0f}% idle) nor locks ({locks:.0f}%): how fast agents come back for more"
+        words.append(f"here the machine's cores, {idle:.0f}% idle, most of them in the {largest}")
+    if locks > 30:
+        words.append(
+            f"on more cores, rows of jobs that all servers lock ({locks:.0f}% of the looks at busy connections)"
+        )
+    elif disk > 30:
+        words.append(f"on more cores, PostgreSQL's writing to the disk ({disk:.0f}% of the looks at busy connections)")
+    return "; ".join(words) or f"neither cores ({idle:.0f}% idle) nor locks ({locks:.0f}%): how fast agents come back"

@@ -17,6 +17,7 @@ import pytest
 from own_server import Failed
 from prometheus_client.parser import text_string_to_metric_families
 from tests.system.product import Product, await_that, problem
+from tests.system.several import Served
 
 Start = Callable[..., Product]
 SECRET = "peaks-and-passes-0123456789"
@@ -287,11 +288,11 @@ def test_a_level_that_is_none_is_refused_in_words(tmp_path: Path) -> None:
 
 @pytest.mark.postgres
 def test_servers_of_one_database_count_for_themselves_and_tell_of_one_queue(tmp_path: Path, postgres_url: str) -> None:
-    servers = []
+    servers: list[Served] = []
     try:
         for name in ("one", "two"):
             (tmp_path / name).mkdir()
-            servers.append(Product(tmp_path / name, {"database": postgres_url}, slots=0))
+            servers.append(Served(tmp_path / name, {}, database=postgres_url, place=tmp_path / "home"))
             servers[-1].start()
         one, two = servers
         one.submit(one.publish("waits", "true"), foreach=[{}] * 7)
@@ -303,4 +304,5 @@ def test_servers_of_one_database_count_for_themselves_and_tell_of_one_queue(tmp_
         assert not not_ready(two)
     finally:
         for server in servers:
-            server.close()
+            server.close_clients()
+            server.stop()
