@@ -230,7 +230,7 @@ def own(tmp_path: Path, postgres_url: str) -> Iterator[Callable[..., Any]]:
 def test_agents_go_on_through_a_balancer_when_a_server_is_killed_under_load(own: Callable[..., Site]) -> None:
     made = own(**QUICK)
     balancer = made.balancer()
-    made.a.publish("tick", "echo ${n}", shell=True, inputs={"n": {"type": "integer", "default": 0}},
+    made.a.publish("tick", "sleep 0.05; echo ${n}", shell=True, inputs={"n": {"type": "integer", "default": 0}},
                    outputs={"out": {"type": "string", "from": "stdout"}})  # fmt: skip
     for n in range(2):
         made.attach(made.b, f"m{n}", slots=4, url=balancer.url)
@@ -238,7 +238,7 @@ def test_agents_go_on_through_a_balancer_when_a_server_is_killed_under_load(own:
     singles = [made.b.submit("me/tick", {"n": n})["id"] for n in range(60)]
     done = "SELECT count(*) FROM tasks WHERE state = 'DONE'"
     await_that(lambda: made.rows(done)[0][0] > 50, what="the first ends")
-    assert min(balancer.by_port.values()) > 10, "not both servers were asked"
+    assert min(balancer.by_port.values()) > 3, "not both servers were asked"
     kill(made.a)
     assert made.rows(done)[0][0] < 360, "the load was over before the server was killed"
     job = made.b.ended(sweep, wait=120)
