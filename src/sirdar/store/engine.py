@@ -266,12 +266,18 @@ class Store:
 
     @contextlib.asynccontextmanager
     async def hold(self, what: str) -> AsyncIterator[bool]:
-        """Within the block no other server does this work; False: one does. Work is only saved: writes check for themselves."""
+        """Within the block no other server does this work; False: one does. Work is only saved: writes check for themselves.
+
+        Raises Problem ``unavailable`` where the database is away.
+        """
         if self.alone or self._holds is None:
             yield True
-        else:
+            return
+        try:
             async with self._holds.hold(what) as mine:
                 yield mine
+        except DBAPIError as error:
+            raise _translate(error) from error
 
     def tell(self, conn: Connection, text: str) -> None:
         """Tell the other servers something when this transaction is committed. PostgreSQL only."""
