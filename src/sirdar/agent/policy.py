@@ -95,13 +95,13 @@ def _found(word: str, search: str) -> Sequence[str] | None:
     The program that was looked up comes second. What the application brings is ``./NAME``, however it is written.
     """
     plain = os.path.normpath(word)
-    if os.path.isabs(word):
+    if Path(word).is_absolute():
         real = os.path.realpath(word)
         return [word, real] if plain == word else [real]
     if "/" in word:  # above its directory a task has nothing of its own
         return None if os.pardir in plain.split("/") else [f"./{plain}"]
     found = shutil.which(word, path=search)
-    return [word, found, os.path.realpath(found)] if found is not None and os.path.isabs(found) else None
+    return [word, found, os.path.realpath(found)] if found is not None and Path(found).is_absolute() else None
 
 
 def asked_for(job: OfferedJob, app: App, key: str) -> float | None:
