@@ -191,6 +191,21 @@ def test_a_machine_leaves_for_good(server: Product, machine: Callable[..., Machi
     assert server.ended(job["id"])["state"] == "DONE"
 
 
+def test_a_home_that_becomes_another_machine_runs_nothing_of_the_first(
+    server: Product, machine: Callable[..., Machine], tmp_path: Path
+) -> None:
+    here = attach(server, machine(), "first")
+    pid = tmp_path / "pid"
+    app = server.publish("endless", f"echo $$ > {pid}.new; mv {pid}.new {pid}; sleep 600", shell=True)
+    job = server.submit(app)
+    await_that(pid.exists, what="its start")
+    program = Path("/proc", pid.read_text().strip())
+    assert here.end() == 0 and program.exists()
+    here.join(create(server, "second")["join"]["command"])
+    await_that(lambda: not program.exists(), what="the end of the first machine's program")
+    server.admin.post(f"/api/jobs/{job['id']}/cancel")
+
+
 def test_restarting_the_agent_kills_nothing(server: Product, machine: Callable[..., Machine], tmp_path: Path) -> None:
     here = attach(server, machine(), "steady")
     gate = tmp_path / "gate"

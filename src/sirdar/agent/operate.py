@@ -73,6 +73,7 @@ def join(home: Path, server: str, token: str) -> Identity:
     save_identity(home, joined)
     shutil.rmtree(draft)
     if before is not None and before.resource_id != joined.resource_id:
+        asyncio.run(_end_programs(home))  # nobody would take them up again
         _forget_work(home)
     return joined
 
