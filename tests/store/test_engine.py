@@ -382,3 +382,14 @@ def test_commands_of_one_kind_are_run_together_and_fail_apart(tmp_path: Path) ->
     assert isinstance(results[1], ValueError)
     assert isinstance(results[4], IntegrityError) and results[5] == "D", "one that breaks a constraint is alone in it"
     assert crowds[0] == 4, "they waited for the same transaction"
+
+
+def test_an_error_of_the_database_names_no_values(ledger: Ledger) -> None:
+    """It goes to the log with its text: hashes of passwords, addresses and inputs of jobs must not."""
+
+    def again(tx: Tx) -> None:
+        tx.conn.execute(sa.update(t.users).values(name="boris", email="boris@example.org"))
+
+    with pytest.raises(IntegrityError) as told:
+        ledger.run(ledger.store.write(again))
+    assert "boris@example.org" not in str(told.value) and "parameters hidden" in str(told.value)

@@ -16,7 +16,9 @@ import sqlalchemy as sa
 from sirdar.blobs.local import LocalBlobs
 from sirdar.domain.problems import Problem
 from sirdar.server import keep
+from sirdar.server.home import HomeHeld, HomeLock
 from sirdar.services.keep import backup as backups
+from sirdar.services.keep import restore as restores
 from sirdar.services.settings import DATABASE_FILE, Settings
 from sirdar.store import blobs as blobs_store
 from sirdar.store import rows as row_store
@@ -399,6 +401,27 @@ def test_nothing_that_is_there_is_touched(archive: Path, tmp_path: Path) -> None
     refused("invalid_field", "PostgreSQL", keep.restore, archive / "copy", tmp_path / "new", "sqlite:////tmp/x.db")
     (tmp_path / "empty").mkdir()
     keep.restore(archive / "copy", tmp_path / "empty")
+
+
+def test_no_server_starts_in_a_home_that_is_being_restored(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new, take_parts = tmp_path / "new", restores._take_parts
+    held: list[str] = []
+
+    async def meanwhile(*args: Any) -> None:
+        with pytest.raises(HomeHeld) as told:
+            HomeLock.take(new)
+        held.append(str(told.value))
+        await take_parts(*args)
+
+    monkeypatch.setattr(restores, "_take_parts", meanwhile)
+    keep.restore(archive / "copy", new)
+    assert len(held) == 1
+    HomeLock.take(new).release()  # it is free again
+    monkeypatch.undo()
+    with HomeLock.take(tmp_path / "other"):
+        refused("conflict", "is held by", keep.restore, archive / "copy", tmp_path / "other")
 
 
 @pytest.mark.postgres

@@ -1,7 +1,15 @@
 """DONE means that the files are here: a final that names a blob which is not is no success."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
 from tests.store.ledger import Ledger, check
 
+from sirdar.blobs import s3, s3_bucket
+from sirdar.domain.problems import Problem
+from sirdar.services import agent_files
 from sirdar.store import blobs as blob_store
 
 SHA = "ab" * 32
@@ -36,3 +44,21 @@ def test_the_others_in_the_same_call_are_not_held_up(ledger: Ledger) -> None:
     check(ledger)
     assert [ledger.task(job, no).state for no in range(2)] == ["FAILED", "DONE"]
     assert ledger.read(lambda conn: blob_store.holders_of(conn, SHA)) == [f"job:{job}"]
+
+
+@pytest.mark.needs("obstore")
+def test_a_blob_store_that_does_not_answer_spoils_no_blob(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    monkeypatch.setattr(s3_bucket, "RETRIES", 0)
+    ledger.write(lambda tx: blob_store.register(tx, SHA, 3))
+    blobs = s3.S3Blobs(s3_bucket.S3Place("lab", endpoint=f"http://127.0.0.1:{free_port()}"), tmp_path)
+    try:
+        with pytest.raises(Problem) as told:
+            ledger.run(agent_files.doubt(replace(ledger.services, blobs=blobs), SHA))
+    finally:
+        blobs.close()
+    assert told.value.code == "unavailable"
+    assert ledger.read(lambda conn: blob_store.known(conn, [SHA])) == {SHA: 3}, "it is not quarantined"

@@ -191,6 +191,38 @@ def test_a_machine_leaves_for_good(server: Product, machine: Callable[..., Machi
     assert server.ended(job["id"])["state"] == "DONE"
 
 
+def test_what_is_ended_by_leaving_begins_elsewhere_only_then(
+    server: Product, machine: Callable[..., Machine], tmp_path: Path
+) -> None:
+    here, told = attach(server, machine(), "hasty"), tmp_path / "told"
+    command = f"echo begin >> {told}; trap 'sleep 1; echo end >> {told}; exit 1' TERM; while :; do sleep 0.05; done"
+    job = server.submit(server.publish("slow-to-end", command, shell=True))
+    await_that(told.exists, what="its start")
+    attach(server, machine(), "patient")
+    assert here.run("agent", "leave", "--force").code == 0
+    assert here.agent is not None and here.agent.wait(15) == 0
+    here.agent = None
+    words = await_that(lambda: told.read_text().split()[2:] and told.read_text().split(), what="its start elsewhere")
+    assert words == ["begin", "end", "begin"]
+    server.admin.post(f"/api/jobs/{job['id']}/cancel")
+    server.ended(job["id"])
+
+
+def test_a_home_that_becomes_another_machine_runs_nothing_of_the_first(
+    server: Product, machine: Callable[..., Machine], tmp_path: Path
+) -> None:
+    here = attach(server, machine(), "first")
+    pid = tmp_path / "pid"
+    app = server.publish("endless", f"echo $$ > {pid}.new; mv {pid}.new {pid}; sleep 600", shell=True)
+    job = server.submit(app)
+    await_that(pid.exists, what="its start")
+    program = Path("/proc", pid.read_text().strip())
+    assert here.end() == 0 and program.exists()
+    here.join(create(server, "second")["join"]["command"])
+    await_that(lambda: not program.exists(), what="the end of the first machine's program")
+    server.admin.post(f"/api/jobs/{job['id']}/cancel")
+
+
 def test_restarting_the_agent_kills_nothing(server: Product, machine: Callable[..., Machine], tmp_path: Path) -> None:
     here = attach(server, machine(), "steady")
     gate = tmp_path / "gate"

@@ -506,6 +506,12 @@ def test_a_tasks_token(site: Site) -> None:
         problem(task.request(method, path, json=body), 403, "forbidden")
     forged = token[:-1] + ("A" if token[-1] != "A" else "B")
     problem(site.client(forged).get("/api/me"), 401, "unauthenticated")
+    for confirmed_at, status in ((0.0, 401), (1.0, 200)):  # shut out where they come from; not seen there for long
+        from_outside = {"provider": "https://p", "subject": "s", "confirmed_at": confirmed_at, "password_hash": None}
+        set_user = sa.update(t.users).where(t.users.c.id == user_id).values(**from_outside)
+        site.services.store.write_now(lambda tx, set_user=set_user: tx.conn.execute(set_user))
+        site.services.auth.forget()
+        assert task.get("/api/me").status_code == status
     a = t.attempts.c
     ended = {"state": "ENDED", "reason": "ok", "ended_at": time.time() - 10}
     set_attempt = sa.update(t.attempts).where(a.job_id == key.job)

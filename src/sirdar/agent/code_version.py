@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from secrets import token_hex
 
 from sirdar.agent.directories import Directories
 from sirdar.agent.events import get_logger
 from sirdar.agent.executors.base import Executor, Launch, ProgramEnd
+from sirdar.agent.policy import NotAllowed, Policy
 from sirdar.agent.prepare import Surroundings
 from sirdar.domain.app import App, CodeKind
 
@@ -26,7 +27,10 @@ Question = tuple[str, tuple[str, ...]]
 class CodeVersions:
     """Runs version commands through the executor, as any program, and keeps their answers."""
 
-    def __init__(self, executor: Executor, directories: Directories, surroundings: Callable[[], Surroundings]) -> None:
+    def __init__(
+        self, executor: Executor, directories: Directories, surroundings: Callable[[], Surroundings], policy: Policy
+    ) -> None:
+        self._policy = policy
         self._executor = executor
         self._directories = directories
         self._surroundings = surroundings
@@ -70,6 +74,8 @@ class CodeVersions:
             answer = await self._run(question)
         except OSError as error:
             answer = f"unknown ({error.strerror or error})"
+        except NotAllowed as why:
+            answer = f"unknown ({why})"
         finally:
             del self._asked[question]
         if len(self._known) >= KEPT_ANSWERS:
@@ -79,11 +85,13 @@ class CodeVersions:
 
     async def _run(self, question: Question) -> str:
         path, command = question
+        surroundings = self._surroundings()
+        argv = self._policy.checked_command(command, surroundings.base["PATH"])
         key = f"version-{token_hex(8)}"
         folder = self._directories.take()
         self._running[key] = asyncio.get_running_loop().create_future()
         try:
-            await self._executor.start([_launch(key, path, command, folder, self._surroundings())])
+            await self._executor.start([_launch(key, path, argv, folder, surroundings)])
             end = await self._running[key]
             answer = _read(end, folder / "stdout")
             await self._executor.destroy([key])
@@ -103,7 +111,7 @@ def _question(app: App) -> Question | None:
     return code.path, code.version_command
 
 
-def _launch(key: str, path: str, command: tuple[str, ...], folder: Path, surroundings: Surroundings) -> Launch:
+def _launch(key: str, path: str, command: Sequence[str], folder: Path, surroundings: Surroundings) -> Launch:
     return Launch(
         key=key,
         argv=command,

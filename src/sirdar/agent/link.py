@@ -221,11 +221,16 @@ class Link:
             raise Unreachable(_say(error)) from error
 
     def _elsewhere(self, url: str) -> tuple[HttpCalls, str]:
-        """Calls to a host that is not the server, without its token; and the path there."""
+        """Calls to a host that is not the server, without its token; and the path there. Raises Unreachable."""
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
         if origin not in self._others:
-            self._others[origin] = HttpCalls(origin, timeout_s=self._settings.request_timeout_s, agent="sirdar-agent")
+            try:
+                proxy = proxy_for(url, os.environ)
+                calls = HttpCalls(origin, timeout_s=self._settings.request_timeout_s, agent="sirdar-agent", proxy=proxy)
+            except ValueError as error:
+                raise Unreachable(str(error)) from None
+            self._others[origin] = calls
         return self._others[origin], urlunsplit(("", "", parts.path, parts.query, ""))
 
     # ------------------------------------------------------------ requests

@@ -73,6 +73,7 @@ def join(home: Path, server: str, token: str) -> Identity:
     save_identity(home, joined)
     shutil.rmtree(draft)
     if before is not None and before.resource_id != joined.resource_id:
+        asyncio.run(_end_programs(home))  # nobody would take them up again
         _forget_work(home)
     return joined
 
@@ -146,13 +147,13 @@ def leave(home: Path, *, force: bool) -> Identity:
                 f"{programs} here on; the agent was stopped",
                 "sirdar agent start takes them up again; sirdar agent drain lets them finish; --force ends them",
             )
+        asyncio.run(_end_programs(home))  # before the server lets others begin them again
         try:
             goodbye = GoodbyeRequest(session="", leave=True)
             _run(_with_link(home, identity, lambda link: link.goodbye(goodbye)))
         except Unable as error:
             if not force and not isinstance(error.__cause__, Refused):  # refused: it is detached already
                 raise Unable(str(error), "try again later, or detach this side alone: --force") from error
-        asyncio.run(_end_programs(home))
         _forget_work(home)
         (home / FILE_NAME).unlink()
         (home / "agent.json").unlink(missing_ok=True)

@@ -81,21 +81,34 @@ class Policy:
         if not argv or (self.allow.commands is None and self.deny.commands is None):
             return argv
         word = argv[0]
-        found = word if "/" in word else shutil.which(word, path=search)
-        names = [word] if found is None else [word, found, os.path.realpath(found)] if "/" not in word else [word]
-        if "/" in word and word.startswith("/"):
-            names.append(os.path.realpath(word))
-        if _any(self.deny.commands, names) or (
-            self.allow.commands is not None and not _any(self.allow.commands, names)
-        ):
+        found = _found(word, search)
+        if found is None or _any(self.deny.commands, {word, *found}):
             raise NotAllowed(f"its owner does not let the command {word} run there")
-        return argv if found is None else [found, *argv[1:]]
+        if self.allow.commands is not None and not _any(self.allow.commands, found):
+            raise NotAllowed(f"its owner does not let the command {word} run there")
+        return argv if "/" in word else [found[1], *argv[1:]]
+
+
+def _found(word: str, search: str) -> Sequence[str] | None:
+    """What a pattern may call the program that starts; None where nobody can say which that is.
+
+    The program that was looked up comes second. What the application brings is ``./NAME``, however it is written.
+    """
+    plain = os.path.normpath(word)
+    if Path(word).is_absolute():
+        real = os.path.realpath(word)
+        return [word, real] if plain == word else [real]
+    if "/" in word:  # above its directory a task has nothing of its own
+        return None if os.pardir in plain.split("/") else [f"./{plain}"]
+    found = shutil.which(word, path=search)
+    return [word, found, os.path.realpath(found)] if found is not None and Path(found).is_absolute() else None
 
 
 def asked_for(job: OfferedJob, app: App, key: str) -> float | None:
-    """What one task asks for: the job's, or else the application's."""
-    value = job.resources.get(key, getattr(app.resources, key))
-    return None if value is None else float(value)
+    """What one task asks for: the job's, or else the application's. None, where that is no limit."""
+    own = getattr(app.resources, key)
+    value = job.resources.get(key, own) or (own if key == "cpus" else 0)
+    return float(value) if value > 0 or key == "gpus" else None
 
 
 def _any(patterns: Iterable[str] | None, names: Iterable[str]) -> bool:
@@ -170,10 +183,13 @@ def _limit(name: str, given: Any) -> float:
     if isinstance(given, bool) or not isinstance(given, str | int | float):
         raise ValueError(f"{given!r} is no limit")
     if name in {"memory", "disk"}:
-        return float(parse_size(str(given)))
-    number = parse_duration(str(given)) if name == "time" else float(given)
+        number = float(parse_size(str(given)))
+    else:
+        number = parse_duration(str(given)) if name == "time" else float(given)
     if number < 0:
         raise ValueError(f"{given!r} is less than 0")
+    if not number > 0 and name != "gpus":
+        raise ValueError(f"{given!r} would be no limit; leave it out")
     return number
 
 

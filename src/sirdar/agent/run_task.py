@@ -61,7 +61,7 @@ class RunTask:
         self._blobs = blobs
         self._directories = directories
         self._capacity = capacity
-        self._versions = CodeVersions(executor, directories, lambda: self.surroundings)
+        self._versions = CodeVersions(executor, directories, lambda: self.surroundings, settings.policy)
         self._work: set[asyncio.Task[None]] = set()
         self._staging = asyncio.Semaphore(settings.transfers)
         self.gpus = Gpus()

@@ -12,7 +12,7 @@ from sirdar.domain.problems import Problem
 from sirdar.server.home import HomeHeld, HomeLock
 from sirdar.services.keep.backup import take_backup
 from sirdar.services.keep.manifest import Header, Manifest
-from sirdar.services.keep.places import blobs_of
+from sirdar.services.keep.places import LOCK, blobs_of
 from sirdar.services.keep.promote import Promoted, promote_home
 from sirdar.services.keep.restore import restore_backup
 from sirdar.services.settings import Settings, from_environment
@@ -86,8 +86,17 @@ def backup(home: Path, to: Path, database: str | None = None, *, with_blobs: boo
 def restore(frm: Path, home: Path, database: str | None = None) -> KeepReport:
     """Make a home, and with ``database`` a PostgreSQL database, of a backup. Raises Problem."""
     settings = _settings(home, database)
-    with _in_words(home):
-        return _report(home, settings, *asyncio.run(restore_backup(frm, settings)))
+    made = not settings.home.exists()
+    if not made and not settings.home.is_dir():
+        raise Problem("already_exists", f"{home} is no folder.", hint="Name a home that is not there yet: --home NEW.")
+    with _held(settings.home), _in_words(home):  # a server that started meanwhile would lose its files to ours
+        try:
+            return _report(home, settings, *asyncio.run(restore_backup(frm, settings)))
+        finally:
+            with contextlib.suppress(OSError):  # nothing of ours is left; where it went well, the home is not empty
+                (settings.home / LOCK).unlink()
+                if made:
+                    settings.home.rmdir()
 
 
 def promote(home: Path, database: str) -> Promoted:

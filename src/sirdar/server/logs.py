@@ -13,7 +13,8 @@ from sirdar.services.settings import Settings
 
 MAX_BYTES = 16 * 2**20
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-_SECRET = re.compile(r"\b(?:[astj]\d?\.|sdr_)[A-Za-z0-9_\-.]{24,}|(?i:bearer )\S{16,}|/login/\S{16,}")
+# Tokens of agents, resources, joins and attempts (``a1.`` to ``t1.``), and of users.
+_SECRET = re.compile(r"\b(?:[ajrt]1\.|sirdar_)[A-Za-z0-9_\-.:]{24,}|(?i:bearer )\S{16,}|/login/\S{16,}")
 
 
 def configure_logs(settings: Settings) -> None:
@@ -70,4 +71,12 @@ def _add_call(_logger: Any, _name: str, event: Any) -> Any:
 
 
 def _redact(_logger: Any, _name: str, event: Any) -> Any:
-    return {key: _SECRET.sub("(secret)", value) if isinstance(value, str) else value for key, value in event.items()}
+    return {key: _redacted(value) for key, value in event.items()}
+
+
+def _redacted(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SECRET.sub("(secret)", value)
+    if isinstance(value, dict):
+        return {key: _redacted(one) for key, one in value.items()}
+    return [_redacted(one) for one in value] if isinstance(value, list | tuple) else value

@@ -136,12 +136,16 @@ async def adopt(services: Services, sha256: str, size_bytes: int) -> None:
 async def doubt(services: Services, sha256: str) -> None:
     """Look whether a blob still has the bytes of its name; one that is spoiled or gone is given to nobody any more.
 
-    An upload of the same bytes makes it whole again.
+    An upload of the same bytes makes it whole again. Raises Problem ``unavailable`` where the blob store does not answer.
     """
     try:
         async with services.blobs.file(sha256) as path:
             found = await services.blobs.in_thread(digest_of, path)
-    except (Problem, FileNotFoundError):
+    except FileNotFoundError:
+        found = ""
+    except Problem as problem:
+        if problem.code not in {"not_found", "gone"}:  # a store that does not answer says nothing about the blob
+            raise
         found = ""
     if found == sha256:
         return

@@ -143,6 +143,8 @@ class Authenticator:
         holder = await self._store.read(lambda conn: tokens.attempt_holder(conn, key, now=now, grace_s=grace_s))
         if holder is None or holder.user.disabled_at is not None:
             raise Problem("token_expired", f"Task {key.text} has ended, and its token with it.")
+        if holder.user.confirmed_at == 0.0:  # long tasks outlast a sign-in, but not that their user was shut out
+            raise Problem("token_expired", f"The user of task {key.text} may not come in any more.")
         return _Seen(_caller_of_task(key, holder), float("inf"), float("inf"))
 
     # ------------------------------------------------------------ when it was last used

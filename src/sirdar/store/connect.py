@@ -12,12 +12,13 @@ READERS = 4
 def make_engine(url: str, *, writer: bool) -> Engine:
     """The engine of the one writer, or of readers. On PostgreSQL both are alike."""
     if not url.startswith("sqlite"):
-        return sa.create_engine(url, pool_size=8, max_overflow=0, pool_pre_ping=True)
+        return sa.create_engine(url, pool_size=8, max_overflow=0, pool_pre_ping=True, hide_parameters=True)
     engine = sa.create_engine(
         url,
         poolclass=QueuePool,
         pool_size=1 if writer else READERS,
         max_overflow=4,
+        hide_parameters=True,  # errors go to the log with their text
         connect_args={"check_same_thread": False, "timeout": 30, "cached_statements": 256},
     )
     sa.event.listen(engine, "connect", _prepare_writer if writer else _prepare_reader)

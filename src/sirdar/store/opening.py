@@ -48,7 +48,7 @@ def open_plain(url: str) -> Engine:
     if not url.startswith(SQLITE) and not is_postgres(url):
         raise Problem("invalid_field", f"{shown(url)!r} is no database.", field="database", expected=expected)
     try:
-        engine = sa.create_engine(driver_url(url), poolclass=NullPool)
+        engine = sa.create_engine(driver_url(url), poolclass=NullPool, hide_parameters=True)
     except ArgumentError:
         raise Problem("invalid_field", f"{shown(url)!r} is no database.", field="database", expected=expected) from None
     except ModuleNotFoundError as error:

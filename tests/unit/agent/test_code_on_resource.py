@@ -1,10 +1,12 @@
 """``code: {path: ...}``: the version of code that lies on the resource, and what happens where it cannot be told."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fake_server import FakeServer
+from harness import AgentProcess
 
 
 def code_at(tmp_path: Path, version: str) -> Path:
@@ -60,3 +62,21 @@ def test_code_that_is_not_there_is_said(running: FakeServer, tmp_path: Path) -> 
 def test_the_tasks_path_ends_with_our_own_commands(running: FakeServer) -> None:
     (key,) = running.add_job({"shell": "command -v sirdar"})
     assert running.final(key).stdout.text.splitlines()[0].endswith("/sirdar")
+
+
+def test_a_version_command_needs_the_owners_leave_as_any_command(
+    server: FakeServer, make_agent: Callable[..., AgentProcess], tmp_path: Path
+) -> None:
+    folder = code_at(tmp_path, "touch ran")
+    agent = make_agent(server)
+    agent.home.mkdir()
+    (agent.home / "policy.yaml").write_text("allow: {commands: [./run.sh]}\n")
+    agent.start()
+    document = {"command": ["./run.sh"], "code": {"path": str(folder), "version_command": ["./version"]}}
+    (key,) = server.add_job(document)
+    final = server.final(key)
+    assert (final.reason, final.code_version) == (
+        "ok",
+        "unknown (its owner does not let the command ./version run there)",
+    )
+    assert not (folder / "ran").exists()

@@ -100,3 +100,40 @@ def test_a_policy_that_is_none_says_what_is_wrong(text: str, words: str) -> None
     with pytest.raises(PolicyFault) as told:
         parse_policy(text)
     assert words in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("allow: {commands: [/usr/bin/*]}", "/usr/bin/../../tmp/evil"),
+        ("allow: {commands: ['python*']}", "python3/evil"),
+        ("allow: {commands: [solve]}", "solve"),  # found by nobody but the application's own PATH
+        ("allow: {commands: ['./*']}", "./../../evil"),
+        ("deny: {commands: [/bin/sh, /usr/bin/sh]}", "../../../../../../../../../../bin/sh"),
+    ],
+)
+def test_a_path_that_only_looks_like_an_allowed_one_is_refused(text: str, word: str) -> None:
+    with pytest.raises(NotAllowed, match="does not let the command"):
+        parse_policy(text).checked_command([word], "/usr/sbin")
+
+
+def test_what_the_application_brings_is_named_from_its_directory() -> None:
+    policy = parse_policy("allow: {commands: ['./tools/*']}")
+    for word in ("./tools/run", "tools/run", "tools//./run"):
+        assert policy.checked_command([word], "/usr/bin") == [word]
+
+
+@pytest.mark.parametrize("nothing", [0, -1, float("nan")])
+def test_asking_for_nothing_is_no_way_around_a_limit(nothing: float) -> None:
+    policy = parse_policy("limits: {cpus: 2, memory: 2 GiB, time: 10 min}")
+    limited = policy.limited(job(memory_bytes=nothing, time_s=nothing), APP)
+    assert (limited.resources["memory_bytes"], limited.resources["time_s"]) == (2 << 30, 600.0)
+    large = parse_document({"sirdar": 1, "alias": "svf", "command": "true", "resources": {"cpus": 64}})
+    with pytest.raises(NotAllowed, match="64 cpus"):  # of no cpus the agent makes as many as the application wants
+        policy.check_job(job(cpus=0), large)
+
+
+@pytest.mark.parametrize("text", [f"limits: {{{one}}}" for one in ("time: 0", "memory: 0", "disk: 0", "cpus: .nan")])
+def test_a_limit_that_would_mean_none_is_refused(text: str) -> None:
+    with pytest.raises(PolicyFault, match="limits"):
+        parse_policy(text)

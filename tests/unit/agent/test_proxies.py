@@ -2,12 +2,16 @@
 
 import asyncio
 import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sirdar.agent.http_calls import HttpCalls
+from sirdar.agent.identity import Identity
+from sirdar.agent.link import Link
 from sirdar.agent.proxies import Proxy, ProxyRefused, open_tunnel, proxy_for
+from sirdar.agent.settings import Settings
 
 OUT = {"HTTPS_PROXY": "http://proxy:3128", "HTTP_PROXY": "plain:80"}
 
@@ -87,3 +91,27 @@ def test_a_proxy_that_says_no_is_named() -> None:
         server.close()
 
     asyncio.run(work())
+
+
+def test_the_blob_store_is_reached_by_the_same_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heads: list[str] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc")
+        writer.close()
+
+    async def fetch() -> bytes:
+        async with await asyncio.start_server(talk, "127.0.0.1", 0) as proxy:
+            port = proxy.sockets[0].getsockname()[1]
+            monkeypatch.setenv("http_proxy", f"http://us:pass@127.0.0.1:{port}")
+            link = Link(Settings(home=tmp_path, server="http://127.0.0.1:1"), Identity(b"k" * 32))
+            try:
+                pieces = link.get_blob("ab" * 32, start=0, size_bytes=3, address="http://store.invalid/ab?signed=1")
+                return b"".join([piece async for piece in pieces])
+            finally:
+                await link.close()
+
+    assert asyncio.run(fetch()) == b"abc"
+    assert heads[0].startswith("GET http://store.invalid/ab?signed=1 HTTP/1.1\r\n")
+    assert "Authorization: Bearer" not in heads[0]

@@ -6,6 +6,7 @@ from sirdar.services.settings import Settings
 
 KEY = "server.key"
 LOGS = "logs"
+LOCK = "up.lock"  # of whoever holds the home (server/home.py)
 
 
 def blobs_of(settings: Settings) -> BlobStore:

@@ -16,7 +16,7 @@ from sirdar.blobs.base import BlobStore
 from sirdar.domain.problems import Problem
 from sirdar.services.keep.database import Filling, filling
 from sirdar.services.keep.manifest import KEY_MEMBER, Header, Manifest, bad
-from sirdar.services.keep.places import KEY, blobs_of
+from sirdar.services.keep.places import KEY, LOCK, blobs_of
 from sirdar.services.keep.reading import Part, Reading, table_number
 from sirdar.services.settings import DATABASE_FILE, Settings
 from sirdar.store import schema
@@ -29,7 +29,7 @@ _LAST = (KEY, DATABASE_FILE, SQLITE_FILE)  # a home is one when these are there
 
 
 async def restore_backup(frm: Path, settings: Settings) -> tuple[Header, Manifest]:
-    """Restore into ``settings.home``, and into ``settings.database`` where that is PostgreSQL.
+    """Restore into ``settings.home``, which the caller holds, and into ``settings.database`` where that is PostgreSQL.
 
     Raises Problem ``already_exists`` where one of them is not empty, ``invalid_archive``, ``not_found``, ``disk_full``.
     """
@@ -93,7 +93,7 @@ async def _take_blob(store: BlobStore, sha256: str, part: Part) -> None:
 def _drafted(home: Path) -> Iterator[Path]:
     """A folder in the home in which it is put together; it is gone at the end, and so is a home that was not there before."""
     made = not home.exists()
-    if not made and (not home.is_dir() or any(home.iterdir())):
+    if not made and (not home.is_dir() or any(path.name != LOCK for path in home.iterdir())):
         raise Problem("already_exists", f"{home} is not empty.", hint="Name a home that is not there yet: --home NEW.")
     draft = home / DRAFT
     try:
@@ -101,7 +101,7 @@ def _drafted(home: Path) -> Iterator[Path]:
         home.chmod(0o700)
         yield draft
     except BaseException:
-        for path in home.iterdir() if home.exists() else ():
+        for path in [path for path in home.iterdir() if path.name != LOCK] if home.exists() else ():
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
         if made and home.exists():
             home.rmdir()
