@@ -113,6 +113,23 @@ def test_a_token_of_before_a_revocation_does_not_come_alive_again(ledger: Ledger
             ledger.run(ledger.desk.resource(dead))
 
 
+def test_leaving_by_a_resource_token_ends_that_token_alone(ledger: Ledger) -> None:
+    row = ledger.run(resources.create(ledger.services, ADMIN, "cloud", None)).row
+    greet(ledger, row.id, hello("one"), by_key=False)
+    first, second = (
+        ledger.write(lambda tx: attach.new_resource_token(tx, row.id, label="t", lifetime_s=None))[0] for _ in range(2)
+    )
+    request = GoodbyeRequest(session="one", leave=True)
+    ledger.write(lambda tx: resources.goodbye(tx, ledger.settings, row, request, resource_token=first))
+    with pytest.raises(Problem, match="revoked"):
+        ledger.read(lambda conn: attach.resource_of_resource_token(conn, first, ledger.clock()))
+    assert (
+        ledger.read(lambda conn: attach.resource_of_resource_token(conn, second, ledger.clock())).resource_id == row.id
+    )
+    found = ledger.read(lambda conn: resource_store.find_resource(conn, row.id))
+    assert found is not None and found.revoked_at is None and found.session is None
+
+
 def test_a_resource_token_lives_as_long_as_it_was_made_for(ledger: Ledger) -> None:
     ledger.run(resources.create(ledger.services, ADMIN, "vm", None))
     row, text, token = ledger.run(resources.new_token(ledger.services, ADMIN, "vm", label="a", lifetime_s=100.0))

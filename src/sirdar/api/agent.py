@@ -1,5 +1,6 @@
 """The agent's protocol over HTTP (``wire/agent.py``). Bodies are read by Pydantic's ``validate_json``; replies are plain JSON."""
 
+from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
@@ -62,15 +63,15 @@ async def hello(request: Request) -> Response:
 
 @router.post("/goodbye")
 async def goodbye(request: Request, services: ServicesDep) -> Response:
-    say = resources.goodbye
+    token = bearer(request) or ""
+    say = partial(resources.goodbye, resource_token=token if token.startswith(attach.RESOURCE_PREFIX) else None)
     try:
         row = await resource_of(request)
     except Problem as problem:
-        token = bearer(request) or ""
         left = await services.store.read(lambda conn: attach.resource_that_was_left(conn, token))
         if problem.code != "detached" or left is None:
             raise
-        row, say = left, resources.farewell
+        row, say = left, partial(resources.farewell)
     body = await read_body(request, GoodbyeRequest)
     await services.store.write(lambda tx: say(tx, services.settings, row, body), resource_id=row.id)
     _desk(request).forget(row.id)

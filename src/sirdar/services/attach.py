@@ -179,6 +179,13 @@ def resource_of_resource_token(conn: Conn, token: str, now: float) -> AgentToken
     return AgentToken(row.resource_id, min(row.expires_at or math.inf, now + RECHECK_S), None)
 
 
+def end_resource_token(tx: Tx, token: str) -> None:
+    """It attaches nobody any more."""
+    row = resource_tokens.by_hash(tx.conn, _hash(token))
+    if row is not None:
+        resource_tokens.revoke(tx, row.resource_id, row.id)
+
+
 def resource_that_was_left(conn: Conn, token: str) -> ResourceRow | None:
     """The resource of a resource token that was revoked or has expired: its agent ends its programs, and may say goodbye."""
     row = resource_tokens.by_hash(conn, _hash(token)) if token.startswith(RESOURCE_PREFIX) else None

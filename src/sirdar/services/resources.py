@@ -239,9 +239,18 @@ async def revoke_token(services: Services, caller: Caller, ref: str, token_id: s
 # ---------------------------------------------------------------- what the machine's own owner does
 
 
-def goodbye(tx: Tx, settings: Settings, row: ResourceRow, request: GoodbyeRequest) -> None:
-    """The agent goes, or leaves for ever."""
-    attach.goodbye(tx, settings, row, request)
+def goodbye(
+    tx: Tx, settings: Settings, row: ResourceRow, request: GoodbyeRequest, *, resource_token: str | None = None
+) -> None:
+    """The agent goes, or leaves for ever.
+
+    ``resource_token``: the one that it calls with. Whoever has it ends that token alone by leaving, not the resource's access.
+    """
+    if resource_token is not None and request.leave:
+        attach.goodbye(tx, settings, row, request.model_copy(update={"leave": False}))
+        attach.end_resource_token(tx, resource_token)
+    else:
+        attach.goodbye(tx, settings, row, request)
     if request.leave:
         audit.record(tx, None, "resource.leave", f"resource:{row.name}")
 
