@@ -1,15 +1,8 @@
-"""The way of a task on its resource: stage in, start through an executor, watch, stage out, report.
-
-Tasks without files to fetch or bring away are handled in batches; the others get a coroutine each.
-"""
+"""The way of a task on its resource: staged in (`staging`), started through an executor, watched, staged out, reported."""
 
 import asyncio
-import errno
-import time
-from collections.abc import Collection, Coroutine, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Any
 
 from sirdar.agent.attempts import Attempt, Attempts, Common, gpus_of
 from sirdar.agent.blobs import Blobs
@@ -18,15 +11,15 @@ from sirdar.agent.code_version import CodeVersions
 from sirdar.agent.directories import Directories
 from sirdar.agent.events import get_logger
 from sirdar.agent.executors.base import Executor, Launch, ProgramEnd
-from sirdar.agent.fetch import BlobMissing
 from sirdar.agent.finish import Finishing, compose, examine, is_slow_to_examine, transfer, without_program
 from sirdar.agent.gpus import Gpus
 from sirdar.agent.journal import Journal, JournalBroken
 from sirdar.agent.outbox import Outbox
-from sirdar.agent.prepare import Surroundings, prepare
+from sirdar.agent.prepare import Surroundings
 from sirdar.agent.records import final_record, given_back_record, gone_record, run_record
 from sirdar.agent.settings import Settings
-from sirdar.agent.stage_plan import Plan, StageError, plan
+from sirdar.agent.staging import Staging, say
+from sirdar.agent.work import Work
 from sirdar.domain.outcome import Reason
 from sirdar.domain.states import AttemptState
 from sirdar.wire.agent import Final, Started
@@ -34,8 +27,6 @@ from sirdar.wire.agent import Final, Started
 log = get_logger(__name__)
 
 BATCH = 32
-QUICK_FILES = 20
-QUICK_BYTES = 4 << 20
 
 
 class RunTask:
@@ -62,8 +53,19 @@ class RunTask:
         self._directories = directories
         self._capacity = capacity
         self._versions = CodeVersions(executor, directories, lambda: self.surroundings, settings.policy)
-        self._work: set[asyncio.Task[None]] = set()
-        self._staging = asyncio.Semaphore(settings.transfers)
+        self._work = Work(self._give_up)
+        self._staging = Staging(
+            settings,
+            attempts=attempts,
+            outbox=outbox,
+            blobs=blobs,
+            directories=directories,
+            versions=self._versions,
+            work=self._work,
+            surroundings=lambda: self.surroundings,
+            hand_over=self._hand_over,
+            report=self._report,
+        )
         self.gpus = Gpus()
         self._for_gpus: dict[str, Launch] = {}  # ready, but for gpus that others have
         self.surroundings = Surroundings({})
@@ -74,103 +76,7 @@ class RunTask:
 
     def accept(self, keys: Iterable[str]) -> None:
         """The server has committed that these are ours: they start as soon as their files are here."""
-        quick: list[tuple[Attempt, Plan]] = []
-        now = time.time()
-        for key in keys:
-            attempt = self._attempts.get(key)
-            if attempt is None or attempt.state is not AttemptState.OFFERED:
-                continue
-            attempt.state = AttemptState.ACCEPTED
-            attempt.accepted_at = now
-            if attempt.wish == "cancel":
-                self._spawn(self._report([without_program(attempt, Reason.CANCELLED, "cancelled before it started")]))
-                continue
-            common = self._attempts.common(attempt)
-            try:
-                made = plan(attempt, common)
-            except StageError as error:
-                self._spawn(self._report([without_program(attempt, error.reason, str(error))]))
-                continue
-            version = self._versions.known(common.app)
-            attempt.code_version = version or ""
-            if version is not None and self._is_quick(made):
-                quick.append((attempt, made))
-            else:
-                self._spawn(self._stage_slowly(attempt, made), [attempt.key], Reason.STAGE_IN)
-        if quick:
-            self._spawn(self._stage_quickly(quick), [attempt.key for attempt, _ in quick], Reason.STAGE_IN)
-
-    def _is_quick(self, made: Plan) -> bool:
-        if not made.files:
-            return True
-        return (
-            len(made.files) <= QUICK_FILES
-            and made.size_bytes <= QUICK_BYTES
-            and not any(file.unpack for file in made.files)
-            and all(self._blobs.find(file.sha256) is not None for file in made.files)
-        )
-
-    async def _stage_quickly(self, quick: list[tuple[Attempt, Plan]]) -> None:
-        for begin in range(0, len(quick), BATCH):
-            launches, failed = [], []
-            for attempt, made in quick[begin : begin + BATCH]:
-                with self._blobs.hold([file.sha256 for file in made.files]):
-                    if attempt.given_back:
-                        continue
-                    if not self._is_quick(made):  # the cache has given a file up meanwhile
-                        self._spawn(self._stage_slowly(attempt, made), [attempt.key], Reason.STAGE_IN)
-                        continue
-                    result = self._prepare(attempt, made)
-                if isinstance(result, Launch):
-                    launches.append(result)
-                else:
-                    failed.append(result)
-            await self._hand_over(launches)
-            if failed:
-                await self._report(failed)
-
-    async def _stage_slowly(self, attempt: Attempt, made: Plan) -> None:
-        attempt.code_version = await self._versions.ask(self._attempts.common(attempt).app)
-        async with self._staging:
-            if attempt.given_back:
-                return
-            attempt.state = AttemptState.STAGING_IN
-            attempt.staging_at = time.time()
-            self._outbox.add_started(Started(key=attempt.key, state="STAGING_IN", at=attempt.staging_at))
-            sizes = {file.sha256: file.size_bytes for file in made.files}
-            with self._blobs.hold(sizes.keys()):
-                try:
-                    await self._blobs.fetch_all(sizes)
-                except (BlobMissing, OSError) as error:
-                    await self._report([without_program(attempt, Reason.STAGE_IN, _say(error))])
-                    return
-                result = await asyncio.to_thread(self._prepare, attempt, made)
-        if isinstance(result, Launch):
-            await self._hand_over([result])
-        else:
-            await self._report([result])
-
-    def _prepare(self, attempt: Attempt, made: Plan) -> Launch | Final:
-        if attempt.wish != "run":
-            return without_program(attempt, Reason.CANCELLED, "cancelled before it started")
-        attempt.staging_at = attempt.staging_at or time.time()
-        try:
-            attempt.folder = self._directories.take()
-            launch = prepare(
-                attempt,
-                self._attempts.common(attempt),
-                made,
-                attempt.folder,
-                find=self._blobs.find,
-                settings=self._settings,
-                surroundings=self.surroundings,
-            )
-            attempt.staged_in_s = max(0.0, time.time() - attempt.staging_at)
-            return launch
-        except StageError as error:
-            return without_program(attempt, error.reason, str(error))
-        except OSError as error:
-            return without_program(attempt, Reason.STAGE_IN, _say(error))
+        self._staging.begin(keys)
 
     async def _hand_over(self, launches: Sequence[Launch]) -> None:
         """Writes down that these may run from now on, then gives them to the executor."""
@@ -181,7 +87,7 @@ class RunTask:
         try:
             self._journal.write([run_record(attempt) for attempt in attempts])
         except JournalBroken as error:
-            await self._report([without_program(attempt, Reason.STAGE_IN, _say(error)) for attempt in attempts])
+            await self._report([without_program(attempt, Reason.STAGE_IN, say(error)) for attempt in attempts])
             return
         for attempt in attempts:
             attempt.handed_over = True
@@ -223,7 +129,7 @@ class RunTask:
     def _try_gpus(self) -> None:
         if self._for_gpus:
             waiting, self._for_gpus = list(self._for_gpus.values()), {}
-            self._spawn(self._hand_over(waiting), [launch.key for launch in waiting], Reason.STAGE_IN)
+            self._work.spawn(self._hand_over(waiting), [launch.key for launch in waiting], Reason.STAGE_IN)
 
     # ------------------------------------------------------------ wishes
 
@@ -287,7 +193,7 @@ class RunTask:
                     self._outbox.add_started(Started(key=start.key, state="RUNNING", at=start.at))
                     self._busy.set()
             if facts.ended:
-                self._spawn(self._finish(list(facts.ended)), [end.key for end in facts.ended], Reason.STAGE_OUT)
+                self._work.spawn(self._finish(list(facts.ended)), [end.key for end in facts.ended], Reason.STAGE_OUT)
 
     async def running(self) -> list[Attempt]:
         """The attempts whose programs run; waits until there is one."""
@@ -328,14 +234,14 @@ class RunTask:
         if end.started_at:
             self._capacity.note(end.ended_at - end.started_at)
         if is_slow_to_examine(common):
-            self._spawn(self._examine_aside(attempt, common, end), [attempt.key], Reason.STAGE_OUT)
+            self._work.spawn(self._examine_aside(attempt, common, end), [attempt.key], Reason.STAGE_OUT)
             return None
         try:
             finishing = examine(attempt, common, end, self._settings, address_space_only=self.address_space_only)
         except OSError as error:
-            return without_program(attempt, Reason.STAGE_OUT, _say(error))
+            return without_program(attempt, Reason.STAGE_OUT, say(error))
         if finishing.needs_transfer or attempt.shared:
-            self._spawn(self._transfer(finishing), [attempt.key], Reason.STAGE_OUT)
+            self._work.spawn(self._transfer(finishing), [attempt.key], Reason.STAGE_OUT)
             return None
         return compose(finishing)
 
@@ -346,7 +252,7 @@ class RunTask:
                 examine, attempt, common, end, self._settings, address_space_only=self.address_space_only
             )
         except OSError as error:
-            await self._report([without_program(attempt, Reason.STAGE_OUT, _say(error))])
+            await self._report([without_program(attempt, Reason.STAGE_OUT, say(error))])
             return
         await self._transfer(finishing)
 
@@ -417,7 +323,7 @@ class RunTask:
         if attempt.folder is not None:
             folder, attempt.folder = attempt.folder, None
             if not self._directories.give(folder):
-                self._spawn(asyncio.to_thread(self._directories.give_slowly, folder))
+                self._work.spawn(asyncio.to_thread(self._directories.give_slowly, folder))
 
     # ------------------------------------------------------------ recovery
 
@@ -446,21 +352,7 @@ class RunTask:
         message = "the machine restarted; whether the program had started before is not known"
         await self._report([without_program(attempt, Reason.PORTER_LOST, message) for attempt in silent])
 
-    # ------------------------------------------------------------ coroutines
-
-    def _spawn(
-        self, work: Coroutine[Any, Any, None], keys: Sequence[str] = (), reason: Reason = Reason.STAGE_IN
-    ) -> None:
-        """``keys``: the attempts it is about, which end for this reason should it break."""
-        task = asyncio.create_task(work)
-        self._work.add(task)
-        task.add_done_callback(partial(self._done, keys=keys, reason=reason))
-
-    def _done(self, task: "asyncio.Task[None]", keys: Sequence[str], reason: Reason) -> None:
-        self._work.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("task_handling_broke", exc_info=error)
-            self._spawn(self._give_up(keys, reason, f"the agent has met a fault of its own: {error!r}"))
+    # ------------------------------------------------------------ the end
 
     async def _give_up(self, keys: Sequence[str], reason: Reason, message: str) -> None:
         """No attempt stays for ever in a state that nobody works on. Programs that run go on."""
@@ -475,12 +367,4 @@ class RunTask:
     async def close(self) -> None:
         """Breaks off what is under way; the journal knows where it stands."""
         await self._versions.close()
-        for task in list(self._work):
-            task.cancel()
-        await asyncio.gather(*self._work, return_exceptions=True)
-
-
-def _say(error: Exception) -> str:
-    if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left" in str(error):
-        return "the files could not be brought to the task's directory: the disk of the resource is full"
-    return f"the files could not be brought to the task's directory: {error}"
+        await self._work.close()

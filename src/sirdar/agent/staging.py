@@ -1,0 +1,169 @@
+"""Brings what tasks need to their directories, and hands them over to be started.
+
+Tasks whose files are here are prepared in batches; the others get a coroutine each.
+"""
+
+import asyncio
+import errno
+import time
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any
+
+from sirdar.agent.attempts import Attempt, Attempts
+from sirdar.agent.blobs import Blobs
+from sirdar.agent.code_version import CodeVersions
+from sirdar.agent.directories import Directories
+from sirdar.agent.executors.base import Launch
+from sirdar.agent.fetch import BlobMissing
+from sirdar.agent.finish import without_program
+from sirdar.agent.outbox import Outbox
+from sirdar.agent.prepare import Surroundings, prepare
+from sirdar.agent.settings import Settings
+from sirdar.agent.stage_plan import Plan, StageError, plan
+from sirdar.agent.work import Work
+from sirdar.domain.outcome import Reason
+from sirdar.domain.states import AttemptState
+from sirdar.wire.agent import Final, Started
+
+BATCH = 32
+QUICK_FILES = 20
+QUICK_BYTES = 4 << 20
+
+
+class Staging:
+    """From the acceptance to a launch. ``hand_over`` and ``report`` take what comes of it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        attempts: Attempts,
+        outbox: Outbox,
+        blobs: Blobs,
+        directories: Directories,
+        versions: CodeVersions,
+        work: Work,
+        surroundings: Callable[[], Surroundings],
+        hand_over: Callable[[Sequence[Launch]], Coroutine[Any, Any, None]],
+        report: Callable[[list[Final]], Coroutine[Any, Any, None]],
+    ) -> None:
+        self._settings = settings
+        self._attempts = attempts
+        self._outbox = outbox
+        self._blobs = blobs
+        self._directories = directories
+        self._versions = versions
+        self._work = work
+        self._surroundings = surroundings
+        self._hand_over = hand_over
+        self._report = report
+        self._at_once = asyncio.Semaphore(settings.transfers)
+
+    def begin(self, keys: Iterable[str]) -> None:
+        """Those that wait to start are ours: they start as soon as their files are here."""
+        quick: list[tuple[Attempt, Plan]] = []
+        now = time.time()
+        for key in keys:
+            attempt = self._attempts.get(key)
+            if attempt is None or attempt.state is not AttemptState.OFFERED:
+                continue
+            attempt.state = AttemptState.ACCEPTED
+            attempt.accepted_at = now
+            if attempt.wish == "cancel":
+                self._work.spawn(
+                    self._report([without_program(attempt, Reason.CANCELLED, "cancelled before it started")])
+                )
+                continue
+            common = self._attempts.common(attempt)
+            try:
+                made = plan(attempt, common)
+            except StageError as error:
+                self._work.spawn(self._report([without_program(attempt, error.reason, str(error))]))
+                continue
+            version = self._versions.known(common.app)
+            attempt.code_version = version or ""
+            if version is not None and self._is_quick(made):
+                quick.append((attempt, made))
+            else:
+                self._work.spawn(self._stage_slowly(attempt, made), [attempt.key], Reason.STAGE_IN)
+        if quick:
+            self._work.spawn(self._stage_quickly(quick), [attempt.key for attempt, _ in quick], Reason.STAGE_IN)
+
+    def _is_quick(self, made: Plan) -> bool:
+        if not made.files:
+            return True
+        return (
+            len(made.files) <= QUICK_FILES
+            and made.size_bytes <= QUICK_BYTES
+            and not any(file.unpack for file in made.files)
+            and all(self._blobs.find(file.sha256) is not None for file in made.files)
+        )
+
+    async def _stage_quickly(self, quick: list[tuple[Attempt, Plan]]) -> None:
+        for begin in range(0, len(quick), BATCH):
+            launches, failed = [], []
+            for attempt, made in quick[begin : begin + BATCH]:
+                with self._blobs.hold([file.sha256 for file in made.files]):
+                    if attempt.given_back:
+                        continue
+                    if not self._is_quick(made):  # the cache has given a file up meanwhile
+                        self._work.spawn(self._stage_slowly(attempt, made), [attempt.key], Reason.STAGE_IN)
+                        continue
+                    result = self._prepare(attempt, made)
+                if isinstance(result, Launch):
+                    launches.append(result)
+                else:
+                    failed.append(result)
+            await self._hand_over(launches)
+            if failed:
+                await self._report(failed)
+
+    async def _stage_slowly(self, attempt: Attempt, made: Plan) -> None:
+        attempt.code_version = await self._versions.ask(self._attempts.common(attempt).app)
+        async with self._at_once:
+            if attempt.given_back:
+                return
+            attempt.state = AttemptState.STAGING_IN
+            attempt.staging_at = time.time()
+            self._outbox.add_started(Started(key=attempt.key, state="STAGING_IN", at=attempt.staging_at))
+            sizes = {file.sha256: file.size_bytes for file in made.files}
+            with self._blobs.hold(sizes.keys()):
+                try:
+                    await self._blobs.fetch_all(sizes)
+                except (BlobMissing, OSError) as error:
+                    await self._report([without_program(attempt, Reason.STAGE_IN, say(error))])
+                    return
+                result = await asyncio.to_thread(self._prepare, attempt, made)
+        if isinstance(result, Launch):
+            await self._hand_over([result])
+        else:
+            await self._report([result])
+
+    def _prepare(self, attempt: Attempt, made: Plan) -> Launch | Final:
+        if attempt.wish != "run":
+            return without_program(attempt, Reason.CANCELLED, "cancelled before it started")
+        attempt.staging_at = attempt.staging_at or time.time()
+        try:
+            attempt.folder = self._directories.take()
+            launch = prepare(
+                attempt,
+                self._attempts.common(attempt),
+                made,
+                attempt.folder,
+                find=self._blobs.find,
+                settings=self._settings,
+                surroundings=self._surroundings(),
+            )
+            attempt.staged_in_s = max(0.0, time.time() - attempt.staging_at)
+            return launch
+        except StageError as error:
+            return without_program(attempt, error.reason, str(error))
+        except OSError as error:
+            return without_program(attempt, Reason.STAGE_IN, say(error))
+
+
+def say(error: Exception) -> str:
+    """What went wrong with the files, for people."""
+    if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left" in str(error):
+        return "the files could not be brought to the task's directory: the disk of the resource is full"
+    return f"the files could not be brought to the task's directory: {error}"
