@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+from bench import cluster
 from bench.agents import processes
 from bench.bench_idle import cpu_ticks
 from bench.bench_many_tasks import INPUTS, check_records, submit_round
-from bench.postgres import postgres
 from bench.product import Product, publish
 from bench.report import Config, Row, alternate, medians, spread
 
@@ -25,11 +25,12 @@ def run(config: Config) -> list[Row]:
     tasks = TASKS_QUICK if config.quick else TASKS
     spent: dict[str, list[float]] = {}
     with ExitStack() as stack:
+        database = stack.enter_context(cluster.running())
         servers = {
             "embedded": _server(stack, config.work / "embedded", slots=2),
             "sqlite": _server(stack, config.work / "sqlite", agents=AGENTS),
             "postgresql": _server(
-                stack, config.work / "postgresql", agents=AGENTS, database=stack.enter_context(postgres())
+                stack, config.work / "postgresql", agents=AGENTS, database=database.url(database.new_database())
             ),
         }
         for product in servers.values():
