@@ -19,6 +19,7 @@ from tests.faults.release import Release
 from tests.faults.rig import hold
 from tests.system.product import await_that
 
+from sirdar.agent.home import peek_status
 from sirdar.domain.outcome import Reason
 
 # Periods so short that leases and the patience with silent agents run out while a test looks.
@@ -101,9 +102,12 @@ def kill_agent(scene: Scene) -> Iterator[None]:
 
 def stop_machine(scene: Scene) -> Iterator[None]:
     """All processes of the machine stand still for longer than the lease, as in a laptop that was closed."""
-    stopped = scene.field.agent.pids()
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
+    stopped: set[int] = set()
+    while moving := set(scene.field.agent.pids()) - stopped:  # one may have ended, or begun another, meanwhile
+        for pid in moving:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        stopped |= moving
     await_that(scene.field.unreachable, 15, "the end of the lease")
     for pid in stopped:
         with contextlib.suppress(ProcessLookupError):
@@ -121,7 +125,15 @@ def restart_machine(scene: Scene) -> Iterator[None]:
     yield
 
 
+def _has_begun(field: Field) -> bool:
+    """This life of the agent has a porter, and has been greeted."""
+    process, status = field.agent.process, peek_status(field.agent.home)
+    own = process is not None and status.get("pid") == process.pid
+    return own and bool(status.get("porter_pid")) and status.get("session") == field.seen()["session"]
+
+
 def fill_disk(scene: Scene) -> Iterator[None]:
+    await_that(lambda: _has_begun(scene.field), 15, "the agent: without room one does not begin")
     with filled(scene.field.agent.home):
         if scene.phase.name != "running":  # the program would fail by itself, which is another matter
             yield

@@ -4,6 +4,7 @@
 (status), ``porter.*``, ``work/slot-N`` (task directories), ``cache/`` (blobs).
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -30,8 +31,9 @@ class Home:
             holder = os.read(self._lock, 32).decode(errors="replace")
             os.close(self._lock)
             raise HomeHeld(f"the agent with process id {holder or 'unknown'} holds {self.path}")
-        os.ftruncate(self._lock, 0)
-        os.write(self._lock, str(os.getpid()).encode())
+        with contextlib.suppress(OSError):  # it is told to people only; the disk may be full
+            os.ftruncate(self._lock, 0)
+            os.write(self._lock, str(os.getpid()).encode())
 
     @property
     def work(self) -> Path:
