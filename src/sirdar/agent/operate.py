@@ -19,6 +19,7 @@ from sirdar.agent.journal import replay
 from sirdar.agent.link import Link, LinkError, Refused
 from sirdar.agent.policy import FILE_NAME as POLICY
 from sirdar.agent.policy import load_policy
+from sirdar.agent.programs import programs_here
 from sirdar.agent.records import recover
 from sirdar.agent.seal import Seal
 from sirdar.agent.settings import Settings
@@ -72,6 +73,7 @@ def join(home: Path, server: str, token: str) -> Identity:
     joined = replace(identity, resource_id=reply.resource_id, name=reply.name)
     save_identity(home, joined)
     shutil.rmtree(draft)
+    (home / "agent.json").unlink(missing_ok=True)  # what it says of an access before is over
     if before is not None and before.resource_id != joined.resource_id:
         asyncio.run(_end_programs(home))  # nobody would take them up again
         _forget_work(home)
@@ -137,16 +139,13 @@ def leave(home: Path, *, force: bool) -> Identity:
     ``force``: also where programs run (they are ended, and tried elsewhere) and where the server does not answer.
     """
     identity = _joined(home)
+    if not force:
+        _check_idle(home)  # while the agent lives: where it is refused, nothing changes
     _stop(home)
     held = Home(home)
     try:
-        running = _running(home)
-        if running and not force:
-            programs = "1 program runs" if running == 1 else f"{running} programs run"
-            raise Unable(
-                f"{programs} here on; the agent was stopped",
-                "sirdar agent start takes them up again; sirdar agent drain lets them finish; --force ends them",
-            )
+        if not force:
+            _check_idle(home, "; the agent was stopped: sirdar agent start")  # something came meanwhile
         asyncio.run(_end_programs(home))  # before the server lets others begin them again
         try:
             goodbye = GoodbyeRequest(session="", leave=True)
@@ -174,9 +173,27 @@ def _stop(home: Path) -> None:
         time.sleep(LOOK_S)
 
 
-def _running(home: Path) -> int:
-    known = recover(replay(home / "journal"), Seal(home))
-    return sum(key not in known.finals for key in known.handles)
+def _check_idle(home: Path, more: str = "") -> None:
+    """Raises Unable where programs run, or where the server would not hear how one has ended."""
+    if running := programs_here(home):
+        programs = "1 program runs" if running == 1 else f"{running} programs run"
+        raise Unable(
+            f"{programs} on this machine{more}",
+            "sirdar agent drain lets what runs finish (it needs the agent); --force ends it",
+        )
+    if _is_detached(home):
+        return  # the server has given all of it to others
+    known = recover(replay(home / "journal", mend=False), Seal(home))
+    if untold := [key for key in known.handles if key not in known.finals]:
+        tasks = "1 task has ended" if len(untold) == 1 else f"{len(untold)} tasks have ended"
+        raise Unable(
+            f"{tasks} here, and the server has not heard how{more}",
+            "the agent tells it as soon as it can: sirdar agent status; --force gives it up",
+        )
+
+
+def _is_detached(home: Path) -> bool:
+    return str(peek_status(home).get("trouble", "")).startswith("detached")
 
 
 async def _end_programs(home: Path) -> None:
