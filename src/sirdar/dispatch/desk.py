@@ -174,7 +174,9 @@ class Desk:
         if not late:
             known.missed = beat.absent
             known.row = replace(known.row, load=request.load)
-        if known.row.mode != beat.mode:
+        if request.stops:
+            self.forget(resource_id)
+        elif known.row.mode != beat.mode:
             known.row = replace(known.row, mode=beat.mode)
             self._assigner.drop(resource_id)
         return {

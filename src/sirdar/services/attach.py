@@ -285,6 +285,9 @@ def heartbeat(tx: Tx, settings: Settings, row: ResourceRow, request: HeartbeatRe
         raise detached()
     if found.session != request.session:
         raise Problem("unknown_session", "Another session of this agent is known here.", hint="Say hello.")
+    if request.stops:
+        _note_stop(tx, settings, found)
+        return Beat({}, set(), found.mode)
     resource_store.renew_lease(tx, row.id, lease_s=settings.lease_s, load=request.load)
     live = task_store.live_attempts_of_resource(tx.conn, row.id)
     named = {owned.key for owned in request.owned}
@@ -295,6 +298,22 @@ def heartbeat(tx: Tx, settings: Settings, row: ResourceRow, request: HeartbeatRe
     }
     desired = _reconcile(tx, settings, row, request.owned, lost=lambda loaded: loaded.attempt.key in missed)
     return Beat(desired, absent, found.mode)
+
+
+def _note_stop(tx: Tx, settings: Settings, row: ResourceRow) -> None:
+    """The agent says that it ends: it is unreachable from now on, not lost. What it has not accepted is offered to others."""
+    resource_store.mark_stopped(tx, row.id)
+    live = task_store.live_attempts_of_resource(tx.conn, row.id)
+    batch = new_batch(tx, settings)
+    batch.load(live)
+    for key, loaded in live.items():
+        tx.hints.jobs.add(key.job)
+        if loaded.attempt.state is AttemptState.OFFERED:
+            batch.withdraw_offer(
+                key, Outcome(Reason.OFFER_EXPIRED, f"The agent on {row.name} stopped before it accepted")
+            )
+    batch.flush()
+    tx.hints.queue = True
 
 
 def goodbye(

@@ -212,3 +212,17 @@ def test_a_final_that_came_to_the_disk_is_delivered_after_a_restart(
     restart_machine(agent, journal=lambda records: [record for record in records if record["t"] != "gone"])
     agent.start()
     assert server.final(key).stdout.text == "result\n"
+
+
+def test_an_agent_that_is_asked_to_end_says_so_and_its_programs_run_on(server: FakeServer, make_agent, tmp_path) -> None:
+    agent = make_agent(server).start()
+    gate = tmp_path / "gate"
+    (key,) = server.add_job({"command": ["sh", "-c", GATED.format(gate=gate)]})
+    wait_for(lambda: (key, "RUNNING") in server.started)
+    assert "1 programs run on" in agent.signal(signal.SIGTERM)
+    last = server.beats[-1]
+    assert last.stops and [owned.key for owned in last.owned] == [key]
+    agent.start()
+    gate.touch()
+    assert server.final(key).reason == "exit_code"
+    assert not any(beat.stops for beat in server.beats[:-1])
