@@ -226,3 +226,15 @@ def test_an_agent_that_says_that_it_stops_is_unreachable_at_once_and_not_lost(le
     ledger.clock.now += ledger.settings.lost_after_s + 1
     ledger.expire()
     assert ledger.task(job).state == "READY", "it has not come back: lost, as after any silence"
+
+
+def test_what_is_advised_fits_how_the_agent_is_attached(ledger: Ledger) -> None:
+    ledger.run(resources.create(ledger.services, ADMIN, "lab", None))
+    text = ledger.run(resources.new_token(ledger.services, ADMIN, "lab", label="vm", lifetime_s=None))[1]
+    ledger.run(resources.revoke(ledger.services, ADMIN, "lab"))
+    with pytest.raises(Problem) as told:
+        ledger.run(ledger.desk.resource(text))
+    assert told.value.hint == "Make a new token on the server: sirdar resource token create NAME."
+    with pytest.raises(Problem, match="no resource nope") as told:
+        ledger.run(resources.show(ledger.services, ADMIN, "nope"))
+    assert told.value.hint is not None and told.value.hint.startswith("sirdar resource list")

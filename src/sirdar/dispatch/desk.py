@@ -76,7 +76,7 @@ class Desk:
         if known is None or not _is_key_of(held, known.row):
             row = await self._store.read(lambda conn: resource_store.find_resource(conn, held.resource_id))
             if row is None or row.revoked_at is not None:
-                raise attach.detached()
+                raise attach.detached(by_key=held.key is not None)
             if not _is_key_of(held, row):
                 raise attach.another_key()
             known = self._known[held.resource_id] = _Known(row)

@@ -103,9 +103,12 @@ def new_resource_token(tx: Tx, resource_id: str, *, label: str, lifetime_s: floa
 # ---------------------------------------------------------------- who calls
 
 
-def detached(detail: str = "The resource was revoked or deleted: this agent has no access any more.") -> Problem:
-    """What an agent is told that shall stop asking."""
-    return Problem("detached", detail, hint="Make a new token on the server: sirdar resource join NAME.")
+def detached(
+    detail: str = "The resource was revoked or deleted: this agent has no access any more.", *, by_key: bool = True
+) -> Problem:
+    """What an agent is told that shall stop asking. Not ``by_key``: it has only a resource token."""
+    command = "sirdar resource join NAME" if by_key else "sirdar resource token create NAME"
+    return Problem("detached", detail, hint=f"Make a new token on the server: {command}.")
 
 
 def another_key() -> Problem:
@@ -173,9 +176,9 @@ def resource_of_resource_token(conn: Conn, token: str, now: float) -> AgentToken
     """What a resource token attaches to, and until when that need not be asked again. Raises Problem."""
     row = resource_tokens.by_hash(conn, _hash(token))
     if row is None or row.revoked_at is not None:
-        raise detached("The resource token is unknown or was revoked.")
+        raise detached("The resource token is unknown or was revoked.", by_key=False)
     if row.expires_at is not None and row.expires_at < now:
-        raise detached("The resource token has expired.")
+        raise detached("The resource token has expired.", by_key=False)
     return AgentToken(row.resource_id, min(row.expires_at or math.inf, now + RECHECK_S), None)
 
 
@@ -223,7 +226,7 @@ def hello(
     common = set(request.protocols) & set(PROTOCOL_VERSIONS)
     row = resource_store.find_resource(tx.conn, resource_id)
     if row is None or row.revoked_at is not None:
-        raise detached()
+        raise detached(by_key=by_key)
     if key is not None and key != key_print(row.public_key):
         raise another_key()
     waits = request.renews or not by_key or _is_earlier(request.session, row.session)

@@ -214,7 +214,9 @@ def test_a_final_that_came_to_the_disk_is_delivered_after_a_restart(
     assert server.final(key).stdout.text == "result\n"
 
 
-def test_an_agent_that_is_asked_to_end_says_so_and_its_programs_run_on(server: FakeServer, make_agent, tmp_path) -> None:
+def test_an_agent_that_is_asked_to_end_says_so_and_its_programs_run_on(
+    server: FakeServer, make_agent, tmp_path
+) -> None:
     agent = make_agent(server).start()
     gate = tmp_path / "gate"
     (key,) = server.add_job({"command": ["sh", "-c", GATED.format(gate=gate)]})
