@@ -519,7 +519,9 @@ def test_the_owner_of_a_machine_decides_what_runs_there(server: Product, machine
     assert server.admin.put("/api/groups/lab/members/boris", json={}).status_code in {200, 204}
     server.run("me/fine", who=boris)
     refused(server.publish("forbidden", "true", who=anna), anna, "does not let the application anna/forbidden")
-    refused(server.publish("other", "python3 -c 1", who=anna), anna, "does not let the command python3")
+    refused(
+        server.publish("other", "python3 -c 1", who=anna), anna, "picky: its owner does not let the command python3"
+    )
     tool = server.publish("own", "./true", who=anna, files={"true": "#!/bin/sh\n"})
     refused(tool, anna, "does not let the command ./true")
     large = server.publish("large", "true", who=anna, resources={"memory": "1 GiB"})

@@ -160,8 +160,8 @@ class Agent:
         """Joins where needed, says hello, and starts the loops."""
         await self._join()
         reply = await self.exchange.hello()
-        self._surround(reply.task_api_url)
         self._name = reply.name
+        self._surround(reply.task_api_url)
         self._note_trouble("")
         claims = ClaimLoop(self.settings, self.exchange, self.capacity)
         reports = ReportLoop(self.outbox, self.exchange, self.capacity, claims, Backoff(self.settings))
@@ -194,7 +194,10 @@ class Agent:
 
     def _surround(self, api_url: str) -> None:
         self.run_task.surroundings = Surroundings.of(
-            self.settings, api_url=api_url or self.link.server, port=self.task_port.port
+            self.settings,
+            api_url=api_url or self.link.server,
+            port=self.task_port.port,
+            resource=self._name or self.identity.name,
         )
 
     def _note_trouble(self, text: str) -> None:
