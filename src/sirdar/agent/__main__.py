@@ -21,7 +21,7 @@ from pathlib import Path
 from sirdar.agent import events
 from sirdar.agent.agent import Agent
 from sirdar.agent.control import Ending
-from sirdar.agent.home import Home, HomeHeld
+from sirdar.agent.home import THROWAWAY, Home, HomeHeld
 from sirdar.agent.identity import kept_identity
 from sirdar.agent.link import Detached, Refused
 from sirdar.agent.policy import FILE_NAME, load_policy
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
             "give it a home that has joined (sirdar agent join), or SIRDAR_URL and SIRDAR_TOKEN in the environment"
         )
         return 2
-    with tempfile.TemporaryDirectory(prefix="sirdar-agent-") as place:
+    with tempfile.TemporaryDirectory(prefix=THROWAWAY) as place:
         return _live_at(Path(place), options, throwaway=True)
 
 

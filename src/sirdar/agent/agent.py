@@ -216,10 +216,9 @@ class Agent:
             "task_port": self.task_port.port,
             "slots": self.settings.slots,
             "mode": self.exchange.mode,
-            "running": len(self.attempts.running()),
             "trouble": text,
         }
-        if status != self._status:
+        if status != self._status or status != self.home.read_status():  # `sirdar agent drain` writes there, too
             self._status = status
             try:
                 self.home.write_status(status)

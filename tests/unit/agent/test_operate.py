@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ import pytest
 
 from sirdar.agent import operate
 from sirdar.agent.attempts import Attempt
-from sirdar.agent.home import Home
-from sirdar.agent.identity import Identity, save_identity
+from sirdar.agent.home import THROWAWAY, Home, peek_status
+from sirdar.agent.identity import Identity, load_identity, save_identity
 from sirdar.agent.journal import encode
 from sirdar.agent.porter.facts_log import boot_id
 from sirdar.agent.programs import programs_here, programs_running
@@ -92,3 +93,57 @@ def test_programs_are_told_by_the_system_not_by_what_was_once_started(home: Path
     assert programs_here(home) == 0
     tell(home, {**start(os.getpid()), "ticks": [1, 1]})
     assert programs_here(home) == 0, "another process has its number now"
+
+
+def test_the_status_is_what_is_true_now(home: Path, program: int) -> None:
+    tell(home, start(program))
+    found = operate.standing(home)
+    assert (found.state, found.running) == ("stopped", 1)
+    assert found.trouble == "1 program runs on without the agent: sirdar agent start takes up what runs"
+    held = Home(home)
+    try:
+        assert operate.standing(home).running == 1, "though the agent has written nothing of it yet"
+        tell(home, start(program), {"r": "end", "id": KEY})
+        assert operate.standing(home).running == 0
+    finally:
+        held.close()
+    found = operate.standing(home)
+    assert (found.state, found.running, found.trouble) == ("stopped", 0, "")
+
+
+def test_a_drained_machine_says_so_at_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    async def change_mode(self: object, request: Any) -> None:
+        asked.append(request.mode)
+
+    monkeypatch.setattr("sirdar.agent.link.Link.change_mode", change_mode)
+    held = Home(home)
+    try:
+        operate.change_mode(home, "drain")
+        assert (asked, operate.standing(home).mode) == (["drain"], "drain")
+        assert peek_status(home)["name"] == "lab", "the rest stays"
+    finally:
+        held.close()
+
+
+def test_an_agent_that_has_only_a_token_is_found_and_told_of_rightly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    nowhere = tmp_path / "default"
+    assert operate.home_here(nowhere) == nowhere
+    held = Home(tmp_path / f"{THROWAWAY}x")
+    try:
+        load_identity(held.path)
+        held.write_status({"pid": os.getpid(), "name": "cloud", "server": "http://here", "trouble": "", "slots": 2})
+        assert operate.home_here(nowhere) == held.path
+        found = operate.standing(held.path)
+        assert (found.state, found.name, found.server, found.running) == ("attached", "cloud", "http://here", 0)
+        for act in (lambda: operate.change_mode(held.path, "drain"), lambda: operate.leave(held.path, force=False)):
+            with pytest.raises(operate.Unable, match="cloud is attached by a resource token") as told:
+                act()
+            assert "sirdar resource drain cloud" in told.value.hint
+    finally:
+        held.close()
+    assert operate.home_here(nowhere) == nowhere, "it has died"
