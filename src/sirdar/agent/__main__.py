@@ -26,6 +26,7 @@ from sirdar.agent.identity import kept_identity
 from sirdar.agent.link import Detached, Refused
 from sirdar.agent.policy import FILE_NAME, load_policy
 from sirdar.agent.settings import Settings
+from sirdar.agent.sweep import sweep_throwaways
 
 # Exit codes: 0 ended as asked; 2 usage; 3 another agent holds the home; 4 detached by the server; 1 anything else.
 EXIT_HELD = 3
@@ -55,6 +56,8 @@ def _live_at(place: Path, options: argparse.Namespace, *, throwaway: bool) -> in
     try:
         settings = _settings(home.path, options, throwaway=throwaway)
         events.configure(options.log_level, home.path / "agent.log")
+        if throwaway:
+            sweep_throwaways()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_live(settings, home, with_parent=options.with_parent))
     except ValueError as error:

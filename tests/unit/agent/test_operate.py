@@ -13,13 +13,14 @@ import pytest
 
 from sirdar.agent import operate
 from sirdar.agent.attempts import Attempt
-from sirdar.agent.home import THROWAWAY, Home, peek_status
+from sirdar.agent.home import THROWAWAY, Home, peek_status, try_lock
 from sirdar.agent.identity import Identity, load_identity, save_identity
 from sirdar.agent.journal import encode
 from sirdar.agent.porter.facts_log import boot_id
 from sirdar.agent.programs import programs_here, programs_running
 from sirdar.agent.records import offers_record, run_record
 from sirdar.agent.seal import Seal
+from sirdar.agent.sweep import sweep_throwaways
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 KEY = "job-0-1"
@@ -147,3 +148,30 @@ def test_an_agent_that_has_only_a_token_is_found_and_told_of_rightly(
     finally:
         held.close()
     assert operate.home_here(nowhere) == nowhere, "it has died"
+
+
+def test_homes_of_killed_throw_away_agents_are_removed_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: int
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    dead, living, carrying, orphaned, of_others, young = (
+        tmp_path / f"{THROWAWAY}{name}" for name in ("dead", "living", "carrying", "orphaned", "of_others", "young")
+    )
+    for place in (dead, living, carrying, orphaned):
+        Home(place).close()
+        (place / "work" / "input").write_text("a user's")
+    (dead / "work").chmod(0o500)
+    held = Home(living)
+    tell(orphaned, start(program))
+    porter = os.open(carrying / "porter.lock", os.O_RDWR | os.O_CREAT)
+    assert try_lock(porter)
+    for place in (of_others, young):
+        place.mkdir()
+    (young / "agent.lock").touch()  # it has not come to its lock yet
+    (tmp_path / f"{THROWAWAY}link").symlink_to(dead)
+    assert sweep_throwaways() == [dead]
+    assert all((place / "work" / "input").exists() for place in (living, carrying, orphaned))
+    assert of_others.exists() and young.exists()
+    held.close()
+    os.close(porter)
+    assert sorted(sweep_throwaways()) == [carrying, living]
