@@ -17,6 +17,7 @@ from sirdar.wire.agent import (
     HeartbeatRequest,
     HelloRequest,
     JoinRequest,
+    OwnedAttempt,
     SyncRequest,
 )
 
@@ -199,3 +200,41 @@ def test_an_offer_names_the_submitters_groups(ledger: Ledger) -> None:
     agent = ledger.attach()
     offered = agent.sync(claim={"max_n": 1})["jobs"]
     assert {(one["owner"], one["app_owner"]) for one in offered.values()} == {("boris", "anna")}
+
+
+def test_an_agent_that_says_that_it_stops_is_unreachable_at_once_and_not_lost(ledger: Ledger) -> None:
+    job, waiting = ledger.submit(1), ledger.submit(1)
+    agent = ledger.attach("m2")
+    agent.phase(*agent.take(1))
+    assert agent.claim(1)
+    owned = [OwnedAttempt(key=key, state=state) for key, state in agent.owned.items()]
+    ledger.clock.now += 3
+    request = HeartbeatRequest(session=agent.session, number=9, owned=owned, stops=True)
+    ledger.run(ledger.desk.heartbeat(agent.resource_id, request))
+    view = ledger.run(resources.show(ledger.services, ADMIN, "m2"))
+    assert (view.state, view.since) == ("unreachable", ledger.clock())
+    assert "slots_free" not in view.row.load, "it has none to give"
+    why = [(one.code, one.text) for one in ledger.explain(waiting).why]
+    assert why == [("no_fit", "m2 is unreachable")], "it was offered it, and had not accepted it"
+    ledger.expire()
+    assert (ledger.task(job).state, ledger.attempt(job).reason) == ("RUNNING", None)
+    agent.hello(new=True)
+    assert ledger.run(resources.show(ledger.services, ADMIN, "m2")).state == "online"
+    assert agent.claim(1), "it is given work again"
+    agent.offers.clear()
+    ledger.run(ledger.desk.heartbeat(agent.resource_id, request.model_copy(update={"session": agent.session})))
+    ledger.clock.now += ledger.settings.lost_after_s + 1
+    ledger.expire()
+    assert ledger.task(job).state == "READY", "it has not come back: lost, as after any silence"
+
+
+def test_what_is_advised_fits_how_the_agent_is_attached(ledger: Ledger) -> None:
+    ledger.run(resources.create(ledger.services, ADMIN, "lab", None))
+    text = ledger.run(resources.new_token(ledger.services, ADMIN, "lab", label="vm", lifetime_s=None))[1]
+    ledger.run(resources.revoke(ledger.services, ADMIN, "lab"))
+    with pytest.raises(Problem) as told:
+        ledger.run(ledger.desk.resource(text))
+    assert told.value.hint == "Make a new token on the server: sirdar resource token create NAME."
+    with pytest.raises(Problem, match="no resource nope") as told:
+        ledger.run(resources.show(ledger.services, ADMIN, "nope"))
+    assert told.value.hint is not None and told.value.hint.startswith("sirdar resource list")

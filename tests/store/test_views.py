@@ -206,6 +206,38 @@ def test_what_holds_the_slots_is_told(ledger: Ledger) -> None:
     assert said(None) == "4 of 4 slot(s) of big are held: by 2 job(s) of others 4."
 
 
+def test_how_long_an_unreachable_machine_is_waited_for_and_what_comes_then(ledger: Ledger) -> None:
+    again, once = ledger.submit(), ledger.submit(retries=0)
+    agent = ledger.attach("far")
+    for key in agent.take(2):
+        agent.phase(key)
+    ledger.clock.now += 70
+    ledger.expire()
+    told = "Task 0 is on far, which is unreachable since 1 min 10 s. It is waited for 30 s more (lost after 1 min 40 s); then "
+    assert why(ledger, again)["unreachable"] == f"{told}it is tried again elsewhere."
+    assert why(ledger, once)["unreachable"] == f"{told}it fails, for no retry is left."
+    ledger.clock.now += 31
+    ledger.expire()
+    assert "given up for lost: it is tried again" in why(ledger, again)["unreachable"]
+    assert why(ledger, once)["who"] == (
+        "It is the platform's fault. It is not tried again: its application allows no retries."
+    )
+
+
+def test_of_a_job_that_a_revocation_ended_nothing_false_is_said(ledger: Ledger) -> None:
+    once, last = ledger.submit(retries=0), ledger.submit(retries=1)
+    agent = ledger.attach("lab")
+    for key in agent.take(2):
+        agent.phase(key)
+    ledger.run(resource_service.revoke(ledger.services, caller("anna", admin=True), "lab"))
+    said = ledger.explain(once)
+    assert said.summary == "lab was detached from the server by anna"
+    words = why(ledger, once)
+    assert words["meaning"].endswith("or it has no access any more.")
+    assert "by themselves" not in words["who"] and "not tried again" in words["who"]
+    assert "who" not in why(ledger, last), "it is tried again"
+
+
 def test_of_its_own_jobs_a_few_are_named(ledger: Ledger) -> None:
     made = [ledger.submit() for _ in range(4)]
     many = ledger.submit(9)

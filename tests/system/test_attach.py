@@ -152,6 +152,8 @@ def test_a_revoked_machine_has_no_access_from_then_on_and_says_so(
     assert here.start(ready=False).wait(15) == 4, "the first key is worth nothing"
     here.agent = None
     assert "another machine has joined" in here.words()
+    left = here.run("agent", "leave")
+    assert left.code == 0, f"nothing of it runs any more: {left.err}"
     server.admin.post(f"/api/jobs/{job['id']}/cancel")
     assert server.ended(job["id"])["state"] == "CANCELLED"
 
@@ -177,9 +179,10 @@ def test_a_machine_leaves_for_good(server: Product, machine: Callable[..., Machi
     await_that(lambda: server.job(job["id"])["state"] == "RUNNING", what="its start")
     assert here.agent is not None
     refused = here.run("agent", "leave")
-    assert refused.code == 1 and "1 program runs here on" in refused.err and "--force" in refused.err
-    assert here.agent.wait(15) == 0
+    assert refused.code == 1 and "1 program runs on this machine" in refused.err and "--force" in refused.err
+    assert here.agent.poll() is None and status(here)["state"] == "attached", "a refusal changes nothing"
     left = here.run("agent", "leave", "--force")
+    assert here.agent is not None and here.agent.wait(15) == 0
     here.agent = None
     assert left.code == 0, left.err
     assert resource(server, "passing")["state"] == "revoked"
@@ -516,7 +519,9 @@ def test_the_owner_of_a_machine_decides_what_runs_there(server: Product, machine
     assert server.admin.put("/api/groups/lab/members/boris", json={}).status_code in {200, 204}
     server.run("me/fine", who=boris)
     refused(server.publish("forbidden", "true", who=anna), anna, "does not let the application anna/forbidden")
-    refused(server.publish("other", "python3 -c 1", who=anna), anna, "does not let the command python3")
+    refused(
+        server.publish("other", "python3 -c 1", who=anna), anna, "picky: its owner does not let the command python3"
+    )
     tool = server.publish("own", "./true", who=anna, files={"true": "#!/bin/sh\n"})
     refused(tool, anna, "does not let the command ./true")
     large = server.publish("large", "true", who=anna, resources={"memory": "1 GiB"})

@@ -21,11 +21,12 @@ from pathlib import Path
 from sirdar.agent import events
 from sirdar.agent.agent import Agent
 from sirdar.agent.control import Ending
-from sirdar.agent.home import Home, HomeHeld
+from sirdar.agent.home import THROWAWAY, Home, HomeHeld
 from sirdar.agent.identity import kept_identity
 from sirdar.agent.link import Detached, Refused
 from sirdar.agent.policy import FILE_NAME, load_policy
 from sirdar.agent.settings import Settings
+from sirdar.agent.sweep import sweep_throwaways
 
 # Exit codes: 0 ended as asked; 2 usage; 3 another agent holds the home; 4 detached by the server; 1 anything else.
 EXIT_HELD = 3
@@ -42,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
             "give it a home that has joined (sirdar agent join), or SIRDAR_URL and SIRDAR_TOKEN in the environment"
         )
         return 2
-    with tempfile.TemporaryDirectory(prefix="sirdar-agent-") as place:
+    with tempfile.TemporaryDirectory(prefix=THROWAWAY) as place:
         return _live_at(Path(place), options, throwaway=True)
 
 
@@ -55,6 +56,8 @@ def _live_at(place: Path, options: argparse.Namespace, *, throwaway: bool) -> in
     try:
         settings = _settings(home.path, options, throwaway=throwaway)
         events.configure(options.log_level, home.path / "agent.log")
+        if throwaway:
+            sweep_throwaways()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_live(settings, home, with_parent=options.with_parent))
     except ValueError as error:

@@ -47,6 +47,7 @@ log = get_logger(__name__)
 
 CANCEL_PATIENCE_S = 30.0
 GOODBYE_PATIENCE_S = 5.0
+STOP_PATIENCE_S = 2.0
 
 
 class Agent:
@@ -96,6 +97,7 @@ class Agent:
         self._ending = Ending.LEAVE
         self._name = ""
         self._status: dict[str, Any] = {}
+        self._beats: HeartbeatLoop | None = None
         self._say: Callable[[str], None] = lambda text: None
         self.detached: Detached | None = None
         self.link.on_detached = self._end_detached
@@ -158,12 +160,12 @@ class Agent:
         """Joins where needed, says hello, and starts the loops."""
         await self._join()
         reply = await self.exchange.hello()
-        self._surround(reply.task_api_url)
         self._name = reply.name
+        self._surround(reply.task_api_url)
         self._note_trouble("")
         claims = ClaimLoop(self.settings, self.exchange, self.capacity)
         reports = ReportLoop(self.outbox, self.exchange, self.capacity, claims, Backoff(self.settings))
-        beats = HeartbeatLoop(self.settings, self.link, self.exchange, self.attempts, self._note_trouble)
+        beats = self._beats = HeartbeatLoop(self.settings, self.link, self.exchange, self.attempts, self._note_trouble)
         logs = LogLoop(self.settings, self.link, self.attempts, self.run_task)
         for loop in (claims, reports, beats, logs):
             loops.append(asyncio.create_task(loop.run(), name=type(loop).__name__))
@@ -192,7 +194,10 @@ class Agent:
 
     def _surround(self, api_url: str) -> None:
         self.run_task.surroundings = Surroundings.of(
-            self.settings, api_url=api_url or self.link.server, port=self.task_port.port
+            self.settings,
+            api_url=api_url or self.link.server,
+            port=self.task_port.port,
+            resource=self._name or self.identity.name,
         )
 
     def _note_trouble(self, text: str) -> None:
@@ -211,10 +216,9 @@ class Agent:
             "task_port": self.task_port.port,
             "slots": self.settings.slots,
             "mode": self.exchange.mode,
-            "running": len(self.attempts.running()),
             "trouble": text,
         }
-        if status != self._status:
+        if status != self._status or status != self.home.read_status():  # `sirdar agent drain` writes there, too
             self._status = status
             try:
                 self.home.write_status(status)
@@ -303,6 +307,7 @@ class Agent:
         left = 0 if end_programs else len(self.attempts.running())
         await self.executor.close(end_programs=end_programs)
         await self._say_goodbye()
+        await self._say_stop()
         await self.link.close()
         await asyncio.to_thread(self.journal.close)
         return left
@@ -320,6 +325,16 @@ class Agent:
                 await self.link.goodbye(GoodbyeRequest(session=self.exchange.session))
         except (LinkError, TimeoutError) as error:
             log.warning("goodbye_unheard", error=str(error))
+
+    async def _say_stop(self) -> None:
+        """Whoever keeps its home may come back: the server need not take it for reachable until then."""
+        if self._beats is None or self.settings.throwaway or self.detached is not None:
+            return
+        try:
+            async with asyncio.timeout(STOP_PATIENCE_S):
+                await self._beats.last()
+        except (LinkError, TimeoutError) as error:
+            log.warning("stop_unheard", error=str(error))
 
 
 def _executor(settings: Settings, home: Path) -> Executor:

@@ -45,29 +45,46 @@ def get_logger(name: str) -> Any:
 
 
 class _Sink:
-    """Writes to the file, and to the terminal where there is one. What cannot be written is lost: a log must not break work."""
+    """Writes to the file, and to the terminal where there is one. What cannot be written is lost: a log must not break work.
 
-    def __init__(self, *files: TextIO) -> None:
-        self._files = files
+    A file that has grown large is put aside, as ``agent.log.1``; the one before that goes.
+    """
+
+    def __init__(self, path: Path, terminal: TextIO | None) -> None:
+        self._path = path
+        self._terminal = terminal
+        self._file, self._size_bytes = _begin(path)
 
     def write(self, text: str) -> int:
-        for file in self._files:
+        with suppress(OSError):
+            self._size_bytes += len(text)
+            self._file.write(text)
+            if self._size_bytes > ROTATE_OVER_BYTES:
+                before = self._file
+                self._file, self._size_bytes = _begin(self._path)
+                before.close()
+        if self._terminal is not None:
             with suppress(OSError):
-                file.write(text)
+                self._terminal.write(text)
         return len(text)
 
     def flush(self) -> None:
-        for file in self._files:
-            with suppress(OSError):
-                file.flush()
+        for file in (self._file, self._terminal):
+            if file is not None:
+                with suppress(OSError):
+                    file.flush()
+
+
+def _begin(path: Path) -> tuple[TextIO, int]:
+    """The log's file, and its size in bytes. Nothing stays in a buffer that cannot be written later either."""
+    if path.exists() and path.stat().st_size > ROTATE_OVER_BYTES:
+        path.replace(path.with_name(path.name + ".1"))
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    return TextIOWrapper(os.fdopen(fd, "ab", buffering=0), write_through=True), os.fstat(fd).st_size
 
 
 def configure(level: str, path: Path) -> None:
-    """Sets up the log once for the process. A file that has grown large is put aside once, as ``agent.log.1``."""
-    if path.exists() and path.stat().st_size > ROTATE_OVER_BYTES:
-        path.replace(path.with_name(path.name + ".1"))
-    raw = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab", buffering=0)
-    file = TextIOWrapper(raw, write_through=True)  # nothing stays in a buffer that cannot be written later either
+    """Sets up the log once for the process."""
     _log.configure(
         processors=[
             _log.contextvars.merge_contextvars,
@@ -77,6 +94,6 @@ def configure(level: str, path: Path) -> None:
             _log.processors.JSONRenderer(),
         ],
         wrapper_class=_log.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=_log.WriteLoggerFactory(_Sink(*((file, sys.stderr) if sys.stderr.isatty() else (file,)))),
+        logger_factory=_log.WriteLoggerFactory(_Sink(path, sys.stderr if sys.stderr.isatty() else None)),
         cache_logger_on_first_use=True,
     )

@@ -7,9 +7,14 @@
 import contextlib
 import json
 import os
+import stat
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
+
+STATUS = "agent.json"
+THROWAWAY = "sirdar-agent-"
 
 
 class HomeHeld(Exception):
@@ -58,7 +63,7 @@ class Home:
         return peek_status(self.path)
 
     def write_status(self, status: dict[str, Any]) -> None:
-        write_private(self.path / "agent.json", json.dumps(status, indent=1) + "\n")
+        write_private(self.path / STATUS, json.dumps(status, indent=1) + "\n")
 
     def close(self) -> None:
         os.close(self._lock)
@@ -67,10 +72,26 @@ class Home:
 def peek_status(path: Path) -> dict[str, Any]:
     """What the agent of a directory wrote last, whether it lives or not."""
     try:
-        status = json.loads((path / "agent.json").read_text())
+        status = json.loads((path / STATUS).read_text())
     except (OSError, ValueError):
         return {}
     return status if isinstance(status, dict) else {}
+
+
+def throwaway_homes() -> list[Path]:
+    """Homes of this user's agents that keep nothing: of those that live, and of those that were killed."""
+    return [place for place in Path(tempfile.gettempdir()).glob(f"{THROWAWAY}*") if _is_own(place)]
+
+
+def _is_own(place: Path) -> bool:
+    """A directory of this user's, that an agent has held: others may write where it lies."""
+    try:
+        found = place.lstat()
+        lock = (place / "agent.lock").lstat()
+    except OSError:
+        return False
+    mine = sys.platform == "win32" or found.st_uid == lock.st_uid == os.getuid()
+    return mine and stat.S_ISDIR(found.st_mode) and stat.S_ISREG(lock.st_mode) and lock.st_size > 0
 
 
 def write_private(path: Path, text: str) -> None:

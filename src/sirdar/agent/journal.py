@@ -170,8 +170,11 @@ def encode(records: Iterable[Record | bytes]) -> bytes:
     return b"".join(lines)
 
 
-def replay(path: Path) -> list[Record]:
-    """All whole records of a journal, oldest first. A torn last line is cut off, so that later ones can follow it."""
+def replay(path: Path, *, mend: bool = True) -> list[Record]:
+    """All whole records of a journal, oldest first. A torn last line is cut off, so that later ones can follow it.
+
+    Not ``mend``: nothing is touched, for somebody else may be writing.
+    """
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
@@ -183,7 +186,7 @@ def replay(path: Path) -> list[Record]:
             records.append(record)
         if record is not None or line.endswith(b"\n"):
             good += len(line)
-    if good < len(raw):
+    if mend and good < len(raw):
         os.truncate(path, good)
     return records
 

@@ -1,6 +1,7 @@
 """What the owner of a machine does with its agent from outside: join, look, drain, leave, write a unit for systemd."""
 
 import asyncio
+import json
 import os
 import shutil
 import socket
@@ -13,12 +14,13 @@ from typing import Any, Literal, TypeVar
 
 from sirdar.agent.control import Ending, request_end
 from sirdar.agent.executors.process import ProcessExecutor
-from sirdar.agent.home import Home, holder, peek_status
+from sirdar.agent.home import STATUS, Home, holder, peek_status, throwaway_homes, write_private
 from sirdar.agent.identity import FILE_NAME, Identity, kept_identity, load_identity, save_identity
 from sirdar.agent.journal import replay
 from sirdar.agent.link import Link, LinkError, Refused
 from sirdar.agent.policy import FILE_NAME as POLICY
 from sirdar.agent.policy import load_policy
+from sirdar.agent.programs import programs_here, programs_running
 from sirdar.agent.records import recover
 from sirdar.agent.seal import Seal
 from sirdar.agent.settings import Settings
@@ -72,6 +74,7 @@ def join(home: Path, server: str, token: str) -> Identity:
     joined = replace(identity, resource_id=reply.resource_id, name=reply.name)
     save_identity(home, joined)
     shutil.rmtree(draft)
+    (home / STATUS).unlink(missing_ok=True)  # what it says of an access before is over
     if before is not None and before.resource_id != joined.resource_id:
         asyncio.run(_end_programs(home))  # nobody would take them up again
         _forget_work(home)
@@ -97,7 +100,7 @@ class Standing:
 
 
 def standing(home: Path) -> Standing:
-    """From what lies in the home; nobody is asked."""
+    """From what lies in the home, and from what the system says of its programs; the server is not asked."""
     identity = kept_identity(home)
     pid = holder(home)
     status = peek_status(home)
@@ -105,9 +108,12 @@ def standing(home: Path) -> Standing:
         return Standing("not joined", str(home))
     name, server = (identity.name, identity.server) if identity is not None else ("", "")
     trouble = str(status.get("trouble", ""))
+    running = programs_running(home)
     if pid is None:
-        state = "detached" if trouble.startswith("detached") else "stopped"
-        return Standing(state, str(home), name, server, trouble=trouble if state == "detached" else "")
+        state = "detached" if _is_detached(home) else "stopped"
+        return Standing(
+            state, str(home), name, server, running=running, trouble=trouble if state == "detached" else _left(home)
+        )
     return Standing(
         "waiting" if trouble or status.get("pid") != pid else "attached",
         str(home),
@@ -115,10 +121,25 @@ def standing(home: Path) -> Standing:
         str(status.get("server") or server),
         pid,
         status.get("slots"),
-        status.get("running"),
+        running,
         str(status.get("mode", "")),
         trouble,
     )
+
+
+def _left(home: Path) -> str:
+    """Of programs that run on without their agent."""
+    left = programs_here(home)
+    programs = "1 program runs" if left == 1 else f"{left} programs run"
+    return f"{programs} on without the agent: sirdar agent start takes up what runs" if left else ""
+
+
+def home_here(default: Path) -> Path:
+    """The home that is meant where none is named: the default one, else that of the only throw-away agent of this user."""
+    if kept_identity(default) is not None or holder(default) is not None:
+        return default
+    living = [place for place in throwaway_homes() if holder(place) is not None]
+    return living[0] if len(living) == 1 else default
 
 
 # ---------------------------------------------------------------- draining and leaving
@@ -128,6 +149,8 @@ def change_mode(home: Path, mode: Literal["active", "drain"]) -> Identity:
     """Tell the server that this machine takes nothing new, or takes work again. Raises Unable."""
     identity = _joined(home)
     _run(_with_link(home, identity, lambda link: link.change_mode(ModeRequest(mode=mode))))
+    if status := peek_status(home):  # the agent hears of it with its next heartbeat, and writes the same then
+        write_private(home / STATUS, json.dumps({**status, "mode": mode}, indent=1) + "\n")
     return identity
 
 
@@ -137,16 +160,13 @@ def leave(home: Path, *, force: bool) -> Identity:
     ``force``: also where programs run (they are ended, and tried elsewhere) and where the server does not answer.
     """
     identity = _joined(home)
+    if not force:
+        _check_idle(home)  # while the agent lives: where it is refused, nothing changes
     _stop(home)
     held = Home(home)
     try:
-        running = _running(home)
-        if running and not force:
-            programs = "1 program runs" if running == 1 else f"{running} programs run"
-            raise Unable(
-                f"{programs} here on; the agent was stopped",
-                "sirdar agent start takes them up again; sirdar agent drain lets them finish; --force ends them",
-            )
+        if not force:
+            _check_idle(home, "; the agent was stopped: sirdar agent start")  # something came meanwhile
         asyncio.run(_end_programs(home))  # before the server lets others begin them again
         try:
             goodbye = GoodbyeRequest(session="", leave=True)
@@ -156,7 +176,7 @@ def leave(home: Path, *, force: bool) -> Identity:
                 raise Unable(str(error), "try again later, or detach this side alone: --force") from error
         _forget_work(home)
         (home / FILE_NAME).unlink()
-        (home / "agent.json").unlink(missing_ok=True)
+        (home / STATUS).unlink(missing_ok=True)
     finally:
         held.close()
     return identity
@@ -174,9 +194,27 @@ def _stop(home: Path) -> None:
         time.sleep(LOOK_S)
 
 
-def _running(home: Path) -> int:
-    known = recover(replay(home / "journal"), Seal(home))
-    return sum(key not in known.finals for key in known.handles)
+def _check_idle(home: Path, more: str = "") -> None:
+    """Raises Unable where programs run, or where the server would not hear how one has ended."""
+    if running := programs_here(home):
+        programs = "1 program runs" if running == 1 else f"{running} programs run"
+        raise Unable(
+            f"{programs} on this machine{more}",
+            "sirdar agent drain lets what runs finish (it needs the agent); --force ends it",
+        )
+    if _is_detached(home):
+        return  # the server has given all of it to others
+    known = recover(replay(home / "journal", mend=False), Seal(home))
+    if untold := [key for key in known.handles if key not in known.finals]:
+        tasks = "1 task has ended" if len(untold) == 1 else f"{len(untold)} tasks have ended"
+        raise Unable(
+            f"{tasks} here, and the server has not heard how{more}",
+            "the agent tells it as soon as it can: sirdar agent status; --force gives it up",
+        )
+
+
+def _is_detached(home: Path) -> bool:
+    return str(peek_status(home).get("trouble", "")).startswith("detached")
 
 
 async def _end_programs(home: Path) -> None:
@@ -231,6 +269,12 @@ def _quoted(word: str) -> str:
 
 def _joined(home: Path) -> Identity:
     identity = kept_identity(home)
+    if identity is None and holder(home) is not None:
+        name = str(peek_status(home).get("name", "")) or "NAME"
+        raise Unable(
+            f"{name} is attached by a resource token, which only its agent has",
+            f"sirdar resource drain {name}, where you are signed in; to leave, end the agent (SIGTERM)",
+        )
     if identity is None:
         raise Unable(f"no agent has joined with {home}", "sirdar agent join URL --token TOKEN")
     return identity

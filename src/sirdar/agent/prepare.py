@@ -27,9 +27,10 @@ class Surroundings:
     """What every task finds in its environment; changes when the server's address or the task port does."""
 
     base: Mapping[str, str]
+    resource: str = ""  # what the server calls this machine
 
     @classmethod
-    def of(cls, settings: Settings, *, api_url: str, port: int) -> "Surroundings":
+    def of(cls, settings: Settings, *, api_url: str, port: int, resource: str = "") -> "Surroundings":
         base = {name: os.environ[name] for name in settings.pass_env if name in os.environ}
         base |= {
             "PATH": _path(base.get("PATH")),
@@ -41,7 +42,7 @@ class Surroundings:
         if proxy_for(api_url, os.environ) is not None:
             base |= variables(os.environ)
         base |= {name: os.environ[name] for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if name in os.environ}
-        return cls(base)
+        return cls(base, resource)
 
 
 def _path(given: str | None) -> str:
@@ -83,7 +84,8 @@ def prepare(
     try:
         argv = settings.policy.checked_command(rendered.argv, surroundings.base["PATH"])
     except NotAllowed as why:
-        raise StageError(Reason.REFUSED, str(why)) from None
+        named = f"{surroundings.resource}: {why}" if surroundings.resource else str(why)
+        raise StageError(Reason.REFUSED, named) from None
     stdin = write_rendered(rendered, folder, partial(own_file, common, find))
     mark_untouched(common.app, folder)
     if common.app.code.kind is CodeKind.PATH:

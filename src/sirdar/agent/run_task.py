@@ -190,6 +190,7 @@ class RunTask:
                 attempt = self._attempts.get(start.key)
                 if attempt is not None and attempt.state is not AttemptState.STAGING_OUT:
                     attempt.state, attempt.pid, attempt.started_at = AttemptState.RUNNING, start.pid, start.at
+                    log.info("attempt_started", attempt=start.key, pid=start.pid)
                     self._outbox.add_started(Started(key=start.key, state="RUNNING", at=start.at))
                     self._busy.set()
             if facts.ended:
@@ -270,6 +271,8 @@ class RunTask:
         next agent would have to look at them again.
         """
         finals = [final for final in finals if final.key in self._attempts.by_key]
+        for final in finals:
+            _log_end(final)
         durable, failed = True, {final.key for final in finals if final.reason != Reason.OK}
         try:
             self._journal.write([final_record(final) for final in finals])
@@ -368,3 +371,11 @@ class RunTask:
         """Breaks off what is under way; the journal knows where it stands."""
         await self._versions.close()
         await self._work.close()
+
+
+def _log_end(final: Final) -> None:
+    event = "attempt_refused" if final.reason == Reason.REFUSED else "attempt_ended"
+    words = {"exit_code": final.exit_code, "why": final.message or None}
+    log.info(
+        event, attempt=final.key, reason=final.reason, **{name: one for name, one in words.items() if one is not None}
+    )

@@ -13,6 +13,7 @@ from sirdar.agent.attempts import Attempt, Attempts
 from sirdar.agent.blobs import Blobs
 from sirdar.agent.code_version import CodeVersions
 from sirdar.agent.directories import Directories
+from sirdar.agent.events import get_logger
 from sirdar.agent.executors.base import Launch
 from sirdar.agent.fetch import BlobMissing
 from sirdar.agent.finish import without_program
@@ -24,6 +25,8 @@ from sirdar.agent.work import Work
 from sirdar.domain.outcome import Reason
 from sirdar.domain.states import AttemptState
 from sirdar.wire.agent import Final, Started
+
+log = get_logger(__name__)
 
 BATCH = 32
 QUICK_FILES = 20
@@ -69,6 +72,7 @@ class Staging:
                 continue
             attempt.state = AttemptState.ACCEPTED
             attempt.accepted_at = now
+            log.info("attempt_taken", attempt=key)
             if attempt.wish == "cancel":
                 self._work.spawn(
                     self._report([without_program(attempt, Reason.CANCELLED, "cancelled before it started")])

@@ -109,7 +109,7 @@ def install(*, home: Home = None, slots: Slots = None, label: Labels = None) -> 
 
 def status(*, home: Home = None) -> Reply:
     """How the agent on this machine stands. The exit code is 0 only if it is attached."""
-    found = _do("standing", home or default_home())
+    found = _do("standing", _place(home))
     document = asdict(found)
     exit_code = 0 if found.state == "attached" else 1
     return Reply(document, [found.state], lambda: draw.pairs(document, current().terminal), (), exit_code)
@@ -122,7 +122,7 @@ def logs(
     lines: Annotated[int, Parameter(name=("--lines", "-n"), help="so many of the last")] = 200,
 ) -> int:
     """What the agent on this machine did."""
-    path = (home or default_home()) / "agent.log"
+    path = _place(home) / "agent.log"
     if not path.exists():
         raise Refused("no_log", f"there is no {path}", hint="sirdar agent start")
     for line in _log_lines(path, max(0, lines), follow=follow):
@@ -162,7 +162,7 @@ def _readable(line: str) -> str:
 def drain(*, home: Home = None, undo: Annotated[bool, Parameter(help="take work again", negative="")] = False) -> Reply:
     """Take nothing new on this machine; what is here is finished."""
     mode = "active" if undo else "drain"
-    identity = _do("change_mode", home or default_home(), mode)
+    identity = _do("change_mode", _place(home), mode)
     said = f"{identity.name} takes work again" if undo else f"{identity.name} takes nothing new"
     return Reply({"name": identity.name, "mode": mode}, [identity.name], lambda: [said])
 
@@ -171,9 +171,15 @@ def leave(
     *, home: Home = None, force: Annotated[bool, Parameter(help="end programs that run here", negative="")] = False
 ) -> Reply:
     """Detach this machine from its server for good."""
-    identity = _do("leave", home or default_home(), force=force)
+    identity = _do("leave", _place(home), force=force)
     lines = [f"{identity.name} has left {identity.server}; its key is worth nothing any more"]
     return Reply({"name": identity.name, "server": identity.server}, [identity.name], lambda: lines)
+
+
+def _place(home: Path | None) -> Path:
+    """The agent's directory that is meant."""
+    place: Path = home or _do("home_here", default_home())
+    return place
 
 
 def _home_words(home: Path | None) -> str:

@@ -151,7 +151,12 @@ def revoke_resource(name: str, /) -> Reply:
     """
     document = current().client.call(requests.revoke_resource(name))
     lines = [f"{name} has no access any more"]
-    return Reply(document, [document["id"]], lambda: lines, [f"sirdar resource join {name}"])
+    return Reply(
+        document,
+        [document["id"]],
+        lambda: lines,
+        [f"sirdar resource join {name}", f"sirdar resource token create {name}"],
+    )
 
 
 def delete_resource(name: str, /) -> Reply:

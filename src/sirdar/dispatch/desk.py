@@ -76,7 +76,7 @@ class Desk:
         if known is None or not _is_key_of(held, known.row):
             row = await self._store.read(lambda conn: resource_store.find_resource(conn, held.resource_id))
             if row is None or row.revoked_at is not None:
-                raise attach.detached()
+                raise attach.detached(by_key=held.key is not None)
             if not _is_key_of(held, row):
                 raise attach.another_key()
             known = self._known[held.resource_id] = _Known(row)
@@ -174,7 +174,9 @@ class Desk:
         if not late:
             known.missed = beat.absent
             known.row = replace(known.row, load=request.load)
-        if known.row.mode != beat.mode:
+        if request.stops:
+            self.forget(resource_id)
+        elif known.row.mode != beat.mode:
             known.row = replace(known.row, mode=beat.mode)
             self._assigner.drop(resource_id)
         return {

@@ -77,9 +77,9 @@ MEANING: dict[Reason, str] = {
     Reason.STAGE_IN: "The input files could not be brought to the task's directory.",
     Reason.STAGE_OUT: "The outputs could not be read or uploaded.",
     Reason.OFFER_EXPIRED: "The agent did not accept the task in time; it went back to the queue.",
-    Reason.AGENT_LOST: "The agent has been silent for longer than the resource's policy allows.",
+    Reason.AGENT_LOST: "The agent was silent for longer than the resource's policy allows, or it has no access any more.",
     Reason.PORTER_LOST: "The process that carries the tasks on the machine died, and exit codes with it.",
-    Reason.PREEMPTED: "The resource took the machine back.",
+    Reason.PREEMPTED: "The resource took the machine back, or its agent was ended with its programs.",
     Reason.MOVED: "The agent gave it back before it started, so that a resource with a free slot could take it.",
     Reason.SUPERSEDED: "A newer attempt had been accepted when this one reported; it changed nothing.",
 }

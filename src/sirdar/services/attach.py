@@ -103,9 +103,12 @@ def new_resource_token(tx: Tx, resource_id: str, *, label: str, lifetime_s: floa
 # ---------------------------------------------------------------- who calls
 
 
-def detached(detail: str = "The resource was revoked or deleted: this agent has no access any more.") -> Problem:
-    """What an agent is told that shall stop asking."""
-    return Problem("detached", detail, hint="Make a new token on the server: sirdar resource join NAME.")
+def detached(
+    detail: str = "The resource was revoked or deleted: this agent has no access any more.", *, by_key: bool = True
+) -> Problem:
+    """What an agent is told that shall stop asking. Not ``by_key``: it has only a resource token."""
+    command = "sirdar resource join NAME" if by_key else "sirdar resource token create NAME"
+    return Problem("detached", detail, hint=f"Make a new token on the server: {command}.")
 
 
 def another_key() -> Problem:
@@ -173,9 +176,9 @@ def resource_of_resource_token(conn: Conn, token: str, now: float) -> AgentToken
     """What a resource token attaches to, and until when that need not be asked again. Raises Problem."""
     row = resource_tokens.by_hash(conn, _hash(token))
     if row is None or row.revoked_at is not None:
-        raise detached("The resource token is unknown or was revoked.")
+        raise detached("The resource token is unknown or was revoked.", by_key=False)
     if row.expires_at is not None and row.expires_at < now:
-        raise detached("The resource token has expired.")
+        raise detached("The resource token has expired.", by_key=False)
     return AgentToken(row.resource_id, min(row.expires_at or math.inf, now + RECHECK_S), None)
 
 
@@ -223,7 +226,7 @@ def hello(
     common = set(request.protocols) & set(PROTOCOL_VERSIONS)
     row = resource_store.find_resource(tx.conn, resource_id)
     if row is None or row.revoked_at is not None:
-        raise detached()
+        raise detached(by_key=by_key)
     if key is not None and key != key_print(row.public_key):
         raise another_key()
     waits = request.renews or not by_key or _is_earlier(request.session, row.session)
@@ -285,6 +288,9 @@ def heartbeat(tx: Tx, settings: Settings, row: ResourceRow, request: HeartbeatRe
         raise detached()
     if found.session != request.session:
         raise Problem("unknown_session", "Another session of this agent is known here.", hint="Say hello.")
+    if request.stops:
+        _note_stop(tx, settings, found)
+        return Beat({}, set(), found.mode)
     resource_store.renew_lease(tx, row.id, lease_s=settings.lease_s, load=request.load)
     live = task_store.live_attempts_of_resource(tx.conn, row.id)
     named = {owned.key for owned in request.owned}
@@ -295,6 +301,22 @@ def heartbeat(tx: Tx, settings: Settings, row: ResourceRow, request: HeartbeatRe
     }
     desired = _reconcile(tx, settings, row, request.owned, lost=lambda loaded: loaded.attempt.key in missed)
     return Beat(desired, absent, found.mode)
+
+
+def _note_stop(tx: Tx, settings: Settings, row: ResourceRow) -> None:
+    """The agent says that it ends: it is unreachable from now on, not lost. What it has not accepted is offered to others."""
+    resource_store.mark_stopped(tx, row.id)
+    live = task_store.live_attempts_of_resource(tx.conn, row.id)
+    batch = new_batch(tx, settings)
+    batch.load(live)
+    for key, loaded in live.items():
+        tx.hints.jobs.add(key.job)
+        if loaded.attempt.state is AttemptState.OFFERED:
+            batch.withdraw_offer(
+                key, Outcome(Reason.OFFER_EXPIRED, f"The agent on {row.name} stopped before it accepted")
+            )
+    batch.flush()
+    tx.hints.queue = True
 
 
 def goodbye(

@@ -8,6 +8,7 @@ from sirdar.domain.outcome import MEANING, Fault, Reason
 from sirdar.domain.people import Caller
 from sirdar.domain.placement import Place, Wanted, misfits, shortage, welcome
 from sirdar.domain.states import STATES
+from sirdar.domain.units import format_duration
 from sirdar.services.access import may_see_resource
 from sirdar.services.context import Services
 from sirdar.services.holders import words_of_holders
@@ -18,13 +19,14 @@ from sirdar.store import jobs as job_store
 from sirdar.store import resources as resource_store
 from sirdar.store.job_views import JobView
 from sirdar.store.people import Conn
+from sirdar.store.resources import ResourceRow
 from sirdar.store.task_views import TaskView
 
 WHO = {
     Fault.NOBODY: "Nobody has to act.",
     Fault.PROGRAM: "It is the program's own doing: look at its output.",
     Fault.USER: "It is up to whoever submitted it.",
-    Fault.PLATFORM: "It is the platform's fault; such ends are tried again by themselves.",
+    Fault.PLATFORM: "It is the platform's fault.",
 }
 
 
@@ -76,7 +78,7 @@ def _ended(conn: Conn, job: JobView) -> Explanation:
     reason = Reason(job.reason or "ok")
     why = [Why("meaning", MEANING[reason])] if job.message else []
     if reason is not Reason.OK:
-        why.append(Why("who", WHO[reason.fault]))
+        why.append(Why("who", WHO[reason.fault] + _of_retries(job, reason)))
     if job.state == "CANCELLED" and job.cancel_requested_by:
         why.append(Why("cancelled_by", f"Cancelled by {job.cancel_requested_by}."))
     hint = None
@@ -84,6 +86,14 @@ def _ended(conn: Conn, job: JobView) -> Explanation:
         failed = task_views.list_tasks(conn, job, state="FAILED", limit=1) if job.many else []
         hint = f"sirdar job logs {job.id}" + (f" --task {failed[0].no}" if failed else "")
     return Explanation(job.state, job.message or MEANING[reason], tuple(why), hint)
+
+
+def _of_retries(job: JobView, reason: Reason) -> str:
+    """Why such an end was not tried again, though the platform's ends are."""
+    if not reason.retryable:
+        return ""
+    used = f"its {job.retries} retries are used up" if job.retries > 1 else "its one retry is used up"
+    return f" It is not tried again: {used if job.retries else 'its application allows no retries'}."
 
 
 def _preparing(conn: Conn, job: JobView) -> Explanation:
@@ -107,8 +117,8 @@ def _on_its_way(conn: Conn, caller: Caller | None, job: JobView, tasks: list[Tas
         why.append(Why("cancelling", text))
     places = places_now(conn)
     words = _Words(conn, caller, job)
-    unreachable = {place.name for place in places if not place.reachable}
-    why += [reason for task in tasks[:20] if (reason := _of_task(task, unreachable, words, now))]
+    silent = {row.name: row for row in resource_store.list_resources(conn) if row.unreachable_since is not None}
+    why += [reason for task in tasks[:20] if (reason := _of_task(job, task, silent, words, now))]
     waits_on = {place.id for place in places if any(_queued(task) and task.resource == place.name for task in tasks)}
     if job.waiting > sum(reason.code == "retry" for reason in why):
         fitting, reasons = _of_queue(conn, job, [replace(place, name=words.of(place.name)) for place in places], words)
@@ -140,12 +150,12 @@ class _Words:
         return name or "?" if self._open or name in self._seen else HIDDEN
 
 
-def _of_task(task: TaskView, unreachable: set[str], words: _Words, now: float) -> Why | None:
+def _of_task(job: JobView, task: TaskView, silent: dict[str, ResourceRow], words: _Words, now: float) -> Why | None:
     name, place = f"Task {task.no}", words.of(task.resource)
     if task.reason is not None:
         return None
-    if task.resource in unreachable and (task.attempt or task.leased):
-        return Why("unreachable", f"{name} is on {place}, which is unreachable; it is still counted.")
+    if task.resource in silent and (task.attempt or task.leased):
+        return Why("unreachable", f"{name} is on {place}, {_of_silence(job, task, silent[task.resource], now)}")
     if task.not_before and task.not_before > now:
         return Why("retry", f"{name} is tried again in {task.not_before - now:.0f} s, after {task.faults} fault(s).")
     if task.state == "RUNNING":
@@ -158,6 +168,23 @@ def _of_task(task: TaskView, unreachable: set[str], words: _Words, now: float) -
     if task.leased:
         return Why("staging", f"{name} is staging on {place}.")
     return None
+
+
+def _of_silence(job: JobView, task: TaskView, row: ResourceRow, now: float) -> str:
+    """Since when, until when its agent is waited for, and what happens then."""
+    since = row.unreachable_since or now
+    told = f"which is unreachable since {format_duration(round(now - since))}"
+    if not task.leased:
+        return f"{told} and given up for lost: it is tried again; what it does there counts until then."
+    left_s = max(since + row.lost_after_s, row.lease_until or 0.0) - now
+    wait = f"It is waited for {format_duration(round(left_s))} more" if left_s >= 1 else "It is waited for no longer"
+    if job.cancel_requested_at is not None:
+        then = "it counts as cancelled"
+    elif task.faults >= job.retries:
+        then = "it fails, for no retry is left"
+    else:
+        then = "it is tried again elsewhere"
+    return f"{told}. {wait} (lost after {format_duration(row.lost_after_s)}); then {then}."
 
 
 def _queued(task: TaskView) -> bool:

@@ -91,7 +91,11 @@ def named(conn: Conn, caller: Caller, ref: str) -> ResourceRow:
     if row is not None and not access.may_see_resource(caller, row.owner_id, resource_use.list_shares(conn, row.id)):
         row = None
     if row is None or row.deleted_at is not None:
-        raise Problem("not_found", f"There is no resource {ref[:80]}.", hint="GET /api/resources lists them.")
+        raise Problem(
+            "not_found",
+            f"There is no resource {ref[:80]}.",
+            hint="sirdar resource list (GET /api/resources) names them.",
+        )
     return row
 
 

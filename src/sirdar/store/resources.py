@@ -237,6 +237,13 @@ def bring_back(tx: Tx) -> None:
     tx.conn.execute(query.values(unreachable_since=tx.now))
 
 
+def mark_stopped(tx: Tx, resource_id: str) -> None:
+    """Its agent ends, and its programs run on: it is unreachable from now on, without waiting for the end of its lease."""
+    tx.hints.changed.add(resource_id)
+    values = {"seen_at": tx.now, "unreachable_since": tx.now, "load_json": "{}"}
+    tx.conn.execute(sa.update(resources).where(resources.c.id == resource_id).values(**values))
+
+
 def mark_unreachable(tx: Tx) -> list[str]:
     """Resources whose lease ran out just now; each gets ``unreachable_since``."""
     rows = tx.conn.execute(

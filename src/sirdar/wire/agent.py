@@ -305,6 +305,10 @@ class HeartbeatRequest(Wire):
         default_factory=dict,
         description="load_1m, cpus_free, memory_free_bytes, disk_free_bytes, slots_free: those that the system tells",
     )
+    stops: bool = Field(
+        False,
+        description="the agent ends now; its programs run on, and its return is waited for as if it had fallen silent",
+    )
 
 
 class HeartbeatReply(Wire):

@@ -212,3 +212,43 @@ def test_a_final_that_came_to_the_disk_is_delivered_after_a_restart(
     restart_machine(agent, journal=lambda records: [record for record in records if record["t"] != "gone"])
     agent.start()
     assert server.final(key).stdout.text == "result\n"
+
+
+def test_an_agent_that_is_asked_to_end_says_so_and_its_programs_run_on(
+    server: FakeServer, make_agent, tmp_path
+) -> None:
+    agent = make_agent(server).start()
+    gate = tmp_path / "gate"
+    (key,) = server.add_job({"command": ["sh", "-c", GATED.format(gate=gate)]})
+    wait_for(lambda: (key, "RUNNING") in server.started)
+    assert "1 programs run on" in agent.signal(signal.SIGTERM)
+    last = server.beats[-1]
+    assert last.stops and [owned.key for owned in last.owned] == [key]
+    agent.start()
+    gate.touch()
+    assert server.final(key).reason == "exit_code"
+    assert not any(beat.stops for beat in server.beats[:-1])
+
+
+def logged(agent: Any) -> list[tuple[str, str, str | None]]:
+    """What the agent's log says of attempts: the event, the key, the reason."""
+    lines = [json.loads(line) for line in (agent.home / "agent.log").read_text().splitlines()]
+    told = [(line["event"], line.get("attempt"), line.get("reason")) for line in lines]
+    return [
+        one for one in told if one[0].startswith(("attempt_taken", "attempt_started", "attempt_ended", "attempt_ref"))
+    ]
+
+
+def test_the_log_tells_the_way_of_each_attempt_and_a_refusal_names_the_machine(server: FakeServer, make_agent) -> None:
+    agent = make_agent(server)
+    agent.home.mkdir()
+    (agent.home / "policy.yaml").write_text("deny: {commands: [python3]}")
+    agent.start()
+    (key,) = server.add_job({"command": ["sh", "-c", "exit 3"]})
+    assert server.final(key).reason == "exit_code"
+    taken, started, ended = logged(agent)
+    assert (taken, ended) == (("attempt_taken", key, None), ("attempt_ended", key, "exit_code"))
+    assert started[:2] == ("attempt_started", key)
+    (other,) = server.add_job({"command": ["python3", "-c", "1"]}, job="jobb")
+    assert server.final(other).message == "here: its owner does not let the command python3 run there"
+    assert logged(agent)[3:] == [("attempt_taken", other, None), ("attempt_refused", other, "refused")]

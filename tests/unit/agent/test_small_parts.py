@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sirdar.agent import events
 from sirdar.agent.attempts import Attempt, Attempts, SharedFile
 from sirdar.agent.backoff import Backoff
 from sirdar.agent.capacity import Capacity
@@ -177,3 +178,13 @@ def test_many_small_inputs_are_linked_and_few_are_copied(tmp_path: Path) -> None
         assert (target / "own").stat().st_nlink == 1
         found = [SharedFile("d/0", "0" * 64, 100, blob.stat().st_mtime_ns)]
         assert changed(found, target) == [] or not shared
+
+
+def test_a_log_that_has_grown_large_is_put_aside_while_the_agent_lives(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(events, "ROTATE_OVER_BYTES", 100)
+    sink = events._Sink(tmp_path / "agent.log", None)
+    for number in range(5):
+        sink.write(f"{number}" * 60 + "\n")
+    before, now = ((tmp_path / name).read_text().split() for name in ("agent.log.1", "agent.log"))
+    assert [line[0] for line in (*before, *now)] == ["2", "3", "4"]
+    sink._file.close()

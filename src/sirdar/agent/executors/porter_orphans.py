@@ -25,7 +25,7 @@ def end_orphans(past: Past) -> int:
     killed = 0
     for key in wanted:
         start = past.starts.get(key)
-        if same_boot and start is not None and _is_same(start["pid"], start["ticks"]):
+        if same_boot and start is not None and is_same(start["pid"], start["ticks"]):
             killed += _kill_group(start["pid"])
     last = time.monotonic() + LAST_WAIT_S
     while time.monotonic() < last:
@@ -39,7 +39,7 @@ def end_orphans(past: Past) -> int:
     return killed
 
 
-def _is_same(pid: int, ticks: tuple[int, int]) -> bool:
+def is_same(pid: int, ticks: tuple[int, int]) -> bool:
     """True if the process with this pid was started in the range of clock ticks since boot."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()

@@ -43,14 +43,21 @@ class HeartbeatLoop:
                 log.warning("heartbeat_failed", error=str(error))
                 self._tell(f"the server cannot be reached: {error}")
 
-    async def _beat(self) -> None:
+    async def last(self) -> None:
+        """Says that the agent ends now. Servers of earlier releases take it for one more beat. Raises LinkError."""
+        await self._link.heartbeat(self._request(stops=True))
+
+    def _request(self, *, stops: bool = False) -> HeartbeatRequest:
         self._number += 1
-        request = HeartbeatRequest(
+        return HeartbeatRequest(
             session=self._exchange.session,
             number=self._number,
             owned=self._attempts.owned(),
             load=load(self._settings, self._attempts),
+            stops=stops,
         )
-        reply = await self._link.heartbeat(request)
+
+    async def _beat(self) -> None:
+        reply = await self._link.heartbeat(self._request())
         self._exchange.mode = reply.mode
         await self._exchange.carry_out(reply.desired)
