@@ -291,6 +291,29 @@ def test_the_unit_is_one_that_systemd_accepts(server: Product, machine: Callable
     assert "sirdar-agent" not in checked.stderr, checked.stderr
 
 
+def test_the_unit_takes_the_policy_and_the_proxy_along(
+    server: Product, machine: Callable[..., Machine], tmp_path: Path
+) -> None:
+    here = machine()
+    here.join(create(server, "proxied")["join"]["command"])
+    here.environment |= {"HTTPS_PROXY": "http://me:50%@proxy:3128", "no_proxy": "localhost, .example.org"}
+    policy = tmp_path / "mine.yaml"
+    ran = here.run("agent", "install", "--policy", str(policy))
+    assert ran.code != 0 and f"there is no file {policy}" in ran.err
+    policy.write_text("tasks: none\n")
+    ran = here.run("agent", "install", "--policy", str(policy))
+    assert ran.code != 0 and "is not a number of tasks" in ran.err
+    policy.write_text("tasks: 1\n")
+    ran = here.run("agent", "install", "--policy", str(policy))
+    assert ran.code == 0, ran.err
+    unit = here.root / "config/systemd/user/sirdar-agent.service"
+    text = unit.read_text()
+    assert f" --policy {policy}\n" in text
+    assert '[Service]\nEnvironment="HTTPS_PROXY=http://me:50%%@proxy:3128"\n' in text
+    assert 'Environment="no_proxy=localhost, .example.org"\n' in text
+    assert unit.stat().st_mode & 0o077 == 0, "an address of a proxy may hold a password"
+
+
 def attach(server: Product, machine: Machine, name: str, *words: str) -> Machine:
     machine.join(create(server, name)["join"]["command"])
     machine.start(*words)
