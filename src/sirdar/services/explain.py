@@ -178,10 +178,9 @@ def _of_queue(conn: Conn, job: JobView, places: list[Place], words: _Words) -> t
     chosen = [place for place in usable if not mine.resources or place.id in mine.resources]
     why = _of_fitting(job, mine, fitting, queue) if fitting else []
     why += [Why("no_fit", text) for place in chosen[:MOST_PLACES] for text in wrong[place.id]]
-    if len(usable) < len(places):
-        others = len(places) - len(usable)
+    if not usable:  # how many others have is nothing to tell
         whose = " and the owner of its application, whose secrets it carries" if mine.secrets_of else ""
-        why.append(Why("not_shared", f"{others} resource(s) are not shared with {job.owner}{whose}."))
+        why.append(Why("not_shared", f"No resource is shared with {job.owner}{whose}."))
     if not chosen and mine.resources:
         why += _of_absent(conn, sorted(mine.resources), words)
     return {place.id for place in fitting}, why
