@@ -259,7 +259,11 @@ def test_names_and_rights(server: Product, machine: Callable[..., Machine]) -> N
     assert [call().status_code for call in calls] == [200, *[403] * 5], "she may use it, and that is all"
     assert sirdar(server, "resource", "share", "old", "carla", "--revoke").stdout == "shared with nobody\n"
     assert carla.get("/api/resources/old").status_code == 404
-    assert sirdar(server, "resource", "rename", "old", "new").stdout == "old is new now\n"
+    server.publish("bound", "true", resources={"only": ["old", "elsewhere"]})
+    server.publish("free", "true", resources={"only": ["elsewhere"]}, annotation="only old")
+    renamed = sirdar(server, "resource", "rename", "old", "new")
+    assert renamed.stdout == "old is new now\n"
+    assert "warning: 1 application runs on old only, a name that is not there any more" in renamed.stderr
     assert admin.get("/api/resources/old").status_code == 404
     assert resource(server, made["id"])["name"] == "new"
     assert sirdar(server, "resource", "delete", "new").returncode == 0

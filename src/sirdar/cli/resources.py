@@ -138,6 +138,7 @@ def resume_resource(name: str, /) -> Reply:
 
 def _change(name: str, changes: dict[str, Any], said: str) -> Reply:
     document = current().client.call(requests.change_resource(name, changes))
+    current().tell(*(f"warning: {text}" for text in document.get("warnings", ())))
     return Reply(document, [document["id"]], lambda: [said])
 
 
