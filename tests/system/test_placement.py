@@ -104,6 +104,7 @@ def test_a_machine_is_its_owners_until_it_is_shared(server: Product, machine: Ca
     job, (warning,) = reply["id"], reply["warnings"]
     assert warning.startswith("There is no resource that the job's owner may use.") and "olgas" not in warning
     assert "No resource is shared with petr." in why(server, job, petr)
+    assert "Ask an administrator" in why(server, job, petr) and "resource create" not in why(server, job, petr)
     for told in (why(server, job, petr), petr.get("/api/resources").text, petr.get("/api/resources/olgas").text):
         assert "olgas" not in told.replace("There is no resource olgas", "")
     asked = petr.post("/api/apps/olga/shared", json={"inputs": {}, "resources": ["olgas"]})

@@ -23,7 +23,15 @@ def list_resources() -> Reply:
     found = list(session.client.iterate(requests.resources()))
     headers = ("state", "resource", "last heard", "cpus>", "memory>", "gpus>", "running>", "accepted>", "id")
     rows = [_row(one) for one in found]
-    empty = ["no resources: nothing can run; `sirdar resource create NAME` attaches a machine"]
+    empty: list[str] = []
+    if not found:  # what can be done about it depends on who asks
+        may_attach = bool(session.client.call(requests.me()).get("canPublish"))
+        way_out = (
+            "`sirdar resource create NAME` attaches a machine"
+            if may_attach
+            else "ask an administrator, or whoever has a machine, to share one"
+        )
+        empty = [f"no resources: nothing of yours can run; {way_out}"]
     return Reply(
         found,
         [one["id"] for one in found],
