@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from sirdar.cli import draw
-from sirdar.cli.numbers import duration, moment, parse_duration, size
+from sirdar.cli.numbers import duration, memory, moment, parse_duration, size
 from sirdar.cli.reply import Reply
 from sirdar.cli.session import UsageError, current
 from sirdar.client.requests import people as requests
@@ -41,13 +41,12 @@ def list_resources() -> Reply:
 
 def _row(resource: dict[str, Any]) -> tuple[Any, ...]:
     has = resource.get("capabilities") or {}
-    memory = has.get("memoryBytes", has.get("memory_bytes"))
     return (
         _state(resource),
         resource.get("name"),
         moment(resource.get("seenAt")),
         has.get("cpus"),
-        size(memory),
+        memory(has.get("memoryBytes", has.get("memory_bytes"))),
         has.get("gpus") or "",
         resource.get("running"),
         resource.get("accepted"),
@@ -263,7 +262,7 @@ def _pairs(one: dict[str, Any]) -> dict[str, Any]:
         "agent": one.get("agentVersion"),
         "slots": _free(load.get("slots_free"), has.get("slots"), lambda value: f"{value:g}"),
         "cpus": _free(load.get("cpus_free"), has.get("cpus"), lambda value: f"{value:g}"),
-        "memory": _free(load.get("memory_free_bytes"), has.get("memory_bytes"), size),
+        "memory": _free(load.get("memory_free_bytes"), has.get("memory_bytes"), memory),
         "disk": _free(load.get("disk_free_bytes"), None, size),
         "gpus": ", ".join(has.get("gpu_names") or ()) or has.get("gpus"),
         "executors": ", ".join(has.get("executors") or ()),
