@@ -38,9 +38,14 @@ def test_users_of_a_resource_are_its_owner_and_those_it_is_shared_with(ledger: L
     def users() -> frozenset[str] | None:
         return ledger.read(lambda conn: resource_use.users_of(conn, [one]))[one]
 
+    def welcome(one: str, other: str) -> bool:
+        return ledger.read(lambda conn: resource_use.is_welcome(conn, f"id-{one}", f"id-{other}"))
+
     assert users() == {"id-anna"}
+    assert (welcome("anna", "anna"), welcome("boris", "boris")) == (True, False)
     ledger.run(shares.put_share(ledger.services, ADMIN, "one", "user:boris"))
     assert users() == {"id-anna", "id-boris"}
+    assert (welcome("boris", "boris"), welcome("boris", "anna"), welcome("boris", "vera")) == (True, True, False)
     ledger.run(shares.remove_share(ledger.services, ADMIN, "one", "user:boris"))
 
     def group(tx: Tx) -> None:
@@ -50,8 +55,9 @@ def test_users_of_a_resource_are_its_owner_and_those_it_is_shared_with(ledger: L
     ledger.write(group)
     ledger.run(shares.put_share(ledger.services, ADMIN, "one", "group:lab"))
     assert users() == {"id-anna", "id-boris"}
+    assert (welcome("boris", "anna"), welcome("vera", "anna")) == (True, False)
     ledger.run(shares.put_share(ledger.services, ADMIN, "one", "everyone"))
-    assert users() is None
+    assert users() is None and welcome("vera", "boris")
     assert ledger.run(shares.list_shares(ledger.services, ADMIN, "one")) == ["everyone", "group:lab"]
     told = {row.action for row in ledger.rows(t.audit) if row.action.startswith("resource.")}
     assert told == {"resource.share", "resource.unshare"}
@@ -97,9 +103,11 @@ def test_explain_tells_no_names_of_what_one_may_not_see(ledger: Ledger) -> None:
 
     ledger.write(lambda tx: job_shares.set_link(tx, job, token_hash("link")))
     for who in (caller("boris"), None, ADMIN):
-        assert "1 resource(s) are not shared with boris." in said(who) and "annas" not in said(who)
+        assert "No resource is shared with boris." in said(who) and "annas" not in said(who)
     ledger.run(shares.put_share(ledger.services, ADMIN, "annas", "user:boris"))
     assert "wait for a free slot on annas" in said(caller("boris"))
+    ledger.attach("secret", shared="")
+    assert "shared with" not in said(caller("boris")), "nor that there are others"
     assert "wait for a free slot on a resource that is not shared with you" in said(None)
     agent.claim(1)
     assert "offered to annas" in said(caller("boris")) and "annas" not in said(None)

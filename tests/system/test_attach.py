@@ -262,7 +262,11 @@ def test_names_and_rights(server: Product, machine: Callable[..., Machine]) -> N
     assert [call().status_code for call in calls] == [200, *[403] * 5], "she may use it, and that is all"
     assert sirdar(server, "resource", "share", "old", "carla", "--revoke").stdout == "shared with nobody\n"
     assert carla.get("/api/resources/old").status_code == 404
-    assert sirdar(server, "resource", "rename", "old", "new").stdout == "old is new now\n"
+    server.publish("bound", "true", resources={"only": ["old", "elsewhere"]})
+    server.publish("free", "true", resources={"only": ["elsewhere"]}, annotation="only old")
+    renamed = sirdar(server, "resource", "rename", "old", "new")
+    assert renamed.stdout == "old is new now\n"
+    assert "warning: 1 application runs on old only, a name that is not there any more" in renamed.stderr
     assert admin.get("/api/resources/old").status_code == 404
     assert resource(server, made["id"])["name"] == "new"
     assert sirdar(server, "resource", "delete", "new").returncode == 0
@@ -292,6 +296,29 @@ def test_the_unit_is_one_that_systemd_accepts(server: Product, machine: Callable
     assert "next: systemctl --user enable --now sirdar-agent.service" in ran.err
     checked = subprocess.run(["systemd-analyze", "--user", "verify", unit], check=False, capture_output=True, text=True)
     assert "sirdar-agent" not in checked.stderr, checked.stderr
+
+
+def test_the_unit_takes_the_policy_and_the_proxy_along(
+    server: Product, machine: Callable[..., Machine], tmp_path: Path
+) -> None:
+    here = machine()
+    here.join(create(server, "proxied")["join"]["command"])
+    here.environment |= {"HTTPS_PROXY": "http://me:50%@proxy:3128", "no_proxy": "localhost, .example.org"}
+    policy = tmp_path / "mine.yaml"
+    ran = here.run("agent", "install", "--policy", str(policy))
+    assert ran.code != 0 and f"there is no file {policy}" in ran.err
+    policy.write_text("tasks: none\n")
+    ran = here.run("agent", "install", "--policy", str(policy))
+    assert ran.code != 0 and "is not a number of tasks" in ran.err
+    policy.write_text("tasks: 1\n")
+    ran = here.run("agent", "install", "--policy", str(policy))
+    assert ran.code == 0, ran.err
+    unit = here.root / "config/systemd/user/sirdar-agent.service"
+    text = unit.read_text()
+    assert f" --policy {policy}\n" in text
+    assert '[Service]\nEnvironment="HTTPS_PROXY=http://me:50%%@proxy:3128"\n' in text
+    assert 'Environment="no_proxy=localhost, .example.org"\n' in text
+    assert unit.stat().st_mode & 0o077 == 0, "an address of a proxy may hold a password"
 
 
 def attach(server: Product, machine: Machine, name: str, *words: str) -> Machine:

@@ -354,10 +354,13 @@ def test_a_waiting_job_says_why(apps: Product) -> None:
 
 
 def test_a_job_that_no_machine_can_run_says_so(apps: Product) -> None:
+    await_that(lambda: apps.admin.get("/api/resources").json()[0]["state"] == "online", what="the agent")
     apps.publish("huge", "true", resources={"cpus": 4000, "override": ["cpus"]})
     job = apps.submit("me/huge")
     (warning,) = job["warnings"]
-    assert warning.startswith("None of the resources that are attached can ever run it: local has ")
+    assert warning.startswith(
+        "None of the resources that are attached now, and that it may use, can run it: local has "
+    )
     assert "the task needs 4000" in warning
     again = apps.admin.post(f"/api/jobs/{job['id']}/resubmit", json={}).json()
     assert again["warnings"] == [warning]

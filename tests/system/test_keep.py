@@ -173,6 +173,14 @@ def leave(server: Product) -> None:
     server.process = None
 
 
+def test_a_backup_of_a_home_that_is_served_with_postgresql_says_what_is_missing(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / "blobs").mkdir(parents=True)
+    refused = sirdar(tmp_path, "backup", "copy.tar", "--home", home)
+    assert refused.code == 1 and f"{home} has no SQLite database" in refused.err, refused
+    assert "with --database or SIRDAR_DATABASE" in refused.err
+
+
 def test_migrate(product: Callable[..., Product], tmp_path: Path) -> None:
     server = product("lab", slots=0)
     home = server.home

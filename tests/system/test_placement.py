@@ -100,8 +100,11 @@ def test_a_machine_is_its_owners_until_it_is_shared(server: Product, machine: Ca
     assert olga.put("/api/apps/olga/shared/share/user:petr", json={"permission": "run"}).status_code in {200, 204}
     assert app
     # Others' work does not come there, and others do not learn its name.
-    job = petr.post("/api/apps/olga/shared", json={"inputs": {}}).json()["id"]
-    assert "not shared with petr" in why(server, job, petr)
+    reply = petr.post("/api/apps/olga/shared", json={"inputs": {}}).json()
+    job, (warning,) = reply["id"], reply["warnings"]
+    assert warning.startswith("There is no resource that the job's owner may use.") and "olgas" not in warning
+    assert "No resource is shared with petr." in why(server, job, petr)
+    assert "Ask an administrator" in why(server, job, petr) and "resource create" not in why(server, job, petr)
     for told in (why(server, job, petr), petr.get("/api/resources").text, petr.get("/api/resources/olgas").text):
         assert "olgas" not in told.replace("There is no resource olgas", "")
     asked = petr.post("/api/apps/olga/shared", json={"inputs": {}, "resources": ["olgas"]})
@@ -118,7 +121,7 @@ def test_a_machine_is_its_owners_until_it_is_shared(server: Product, machine: Ca
     # Taken back, the next one waits again; by a group it is given once more.
     assert olga.delete("/api/resources/olgas/share/user:petr").status_code == 204
     job = petr.post("/api/apps/olga/shared", json={"inputs": {}}).json()["id"]
-    assert "not shared with petr" in why(server, job, petr)
+    assert "No resource is shared with petr." in why(server, job, petr)
     assert server.admin.post("/api/groups", json={"name": "hydro"}).status_code == 201
     assert server.admin.put("/api/groups/hydro/members/petr", json={}).status_code in {200, 204}
     assert olga.put("/api/resources/olgas/share/group:hydro", json={}).status_code == 200

@@ -2,6 +2,8 @@
 
 import json
 import signal
+import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from own_server import BIN
 from tests.conftest import PostgresCluster
 from tests.system.attached import resource
-from tests.system.product import ADMIN_PASSWORD, await_that, problem
+from tests.system.product import ADMIN_PASSWORD, await_that, problem, surroundings
 from tests.system.several import QUICK, Served, Site, kill, site
 from tests.system.test_everest_agents import PING_PONG, PORT
 
@@ -288,15 +291,18 @@ def test_servers_that_begin_together_make_one_key_one_schema_and_one_administrat
     assert len(list((made.root / "home").glob("server*.new"))) == 0
 
 
-def test_a_server_that_does_not_share_the_home_is_not_ready(own: Callable[..., Site]) -> None:
+def test_a_server_that_does_not_share_the_home_does_not_start(own: Callable[..., Site]) -> None:
     made = own(servers=1)
     root = made.root / "stranger"
     root.mkdir()
-    made.servers.append(Served(root, {}, database=made.database, place=root / "home"))
-    made.b.start()
-    with made.a.client() as here, made.b.client() as there:
-        soon(lambda: there.get("/api/ready").status_code == 503, "the refusal")
-        assert "another key" in there.get("/api/ready").text
+    stranger = Served(root, {}, database=made.database, place=root / "home")
+    with pytest.raises(Exception, match="it is not the home that they share"):
+        stranger.start()
+    assert stranger.process is not None and stranger.process.wait(10) == 1 and stranger.process.stdout is not None
+    assert stranger.process.stdout.read() == b"", "neither ready nor a link"
+    stranger.process.stdout.close()
+    assert "try: Give it their home (--home), or a database of its own (--database)." in stranger.log()
+    with made.a.client() as here:
         assert here.get("/api/ready").status_code == 200
     assert "server_with_another_key" in made.a.log()
 
@@ -326,3 +332,28 @@ def test_serve_with_sqlite_is_one_server_that_holds_its_home(tmp_path: Path) -> 
         only.stop(number=signal.SIGINT)
     finally:
         made.close()
+
+
+@pytest.mark.needs("obstore")
+def test_a_server_whose_blobs_cannot_be_reached_says_so_instead_of_ready(tmp_path: Path) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # nothing listens there
+        place = {
+            "SIRDAR_BLOBS": "s3://lab/sirdar",
+            "SIRDAR_S3_ENDPOINT": f"http://127.0.0.1:{nobody.getsockname()[1]}",
+            "AWS_ACCESS_KEY_ID": "a",
+            "AWS_SECRET_ACCESS_KEY": "b",
+        }
+        with subprocess.Popen(
+            [BIN / "sirdar", "serve", "--home", tmp_path / "home", "--port", "0"],
+            env=surroundings(tmp_path) | place,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as server:
+            assert server.stdout is not None
+            said = server.stdout.readline()
+            server.send_signal(signal.SIGTERM)
+            more = server.stdout.read()
+    assert said.startswith("not ready: The blob store ") and "/api/ready" in said
+    assert server.returncode == 0 and "ready http" not in more and "sign in" not in more

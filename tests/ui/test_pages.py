@@ -414,6 +414,16 @@ def test_missing_pages_are_pages_for_browsers_alone(site: Any) -> None:
     assert httpx.get(f"{site.url}/nowhere").headers["content-type"] == "application/problem+json"
 
 
+def test_an_applications_page_says_to_which_machines_it_is_bound(site: Any) -> None:
+    description = "{sirdar: 1, alias: bound, command: 'true', resources: {only: [lab, desk], labels: {site: lab}}}"
+    anna = {"authorization": f"Bearer {site.tokens['anna']}"}
+    made = httpx.post(f"{site.url}/api/apps/publish", json={"description": description, "files": []}, headers=anna)
+    assert made.status_code == 201, made.text
+    with site.browser("anna") as browser:
+        page = words(browser.get("/apps/anna/bound"))
+    assert "It runs on lab, desk only." in page and "It runs where a machine says site=lab" in page
+
+
 # ---------------------------------------------------------------- resources
 
 
@@ -437,6 +447,7 @@ def test_a_machine_is_attached_from_its_page(site: Any, secret_of: Callable[[str
         assert address is not None
         shown = browser.get(address[1])
         assert "Offline" in words(shown) and "--token" not in shown.text
+        assert "Lost after" in words(shown)
         again = browser.post(f"{address[1]}/join", data=origin)
         assert "sirdar agent join" in words(again)
     with site.browser("boris") as browser:

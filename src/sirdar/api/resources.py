@@ -77,7 +77,11 @@ async def change(
     """Rename it, drain it (it takes nothing new), resume it, or say after what silence it is lost."""
     row = await service.change(services, caller, ref, body.model_dump(exclude_none=True))
     _desk(request).forget(row.id)
-    return _render(await service.show(services, caller, row.id))
+    found = _render(await service.show(services, caller, row.id))
+    renamed = body.name is not None and body.name != row.name
+    if renamed and (warnings := await service.warnings_of_rename(services, caller, row.name)):
+        found["warnings"] = warnings
+    return found
 
 
 @router.delete("/api/resources/{ref}", status_code=204)

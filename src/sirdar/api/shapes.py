@@ -156,6 +156,7 @@ class Resource(Shape):
     load: dict[str, float] = Field(description="As the agent said last: load_1m, cpus_free, memory_free_bytes, ...")
     running: int
     accepted: int
+    warnings: list[str] = Field([], description="In the reply to a renaming alone: what the old name is still used for")
 
 
 class Join(Shape):

@@ -23,7 +23,13 @@ Slots = Annotated[
 Labels = Annotated[
     list[str] | None, Parameter(name="--label", help="NAME=VALUE; may be repeated", consume_multiple=False, negative="")
 ]
+PolicyFile = Annotated[Path | None, Parameter(help="what its owner allows; policy.yaml in the home without it")]
 FOLLOW_S = 0.2
+PROXIES = tuple(
+    name
+    for word in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
+    for name in ((word,) if sys.platform == "win32" else (word, word.lower()))
+)
 
 
 def default_home() -> Path:
@@ -59,7 +65,7 @@ def start(
     home: Home = None,
     slots: Slots = None,
     label: Labels = None,
-    policy: Annotated[Path | None, Parameter(help="what its owner allows; policy.yaml in the home without it")] = None,
+    policy: PolicyFile = None,
 ) -> int:
     """Run jobs on this machine, until Ctrl-C. Programs run on; the next start takes them up again.
 
@@ -90,21 +96,52 @@ def _options(slots: int | None, labels: list[str] | None, policy: Path | None) -
     for label in labels or ():
         if not label.partition("=")[2]:
             raise UsageError(f"{label!r} is no label", "--label site=lab")
+    if policy is not None and not policy.is_file():  # else it would be an open one
+        raise UsageError(f"there is no file {policy}", "docs/how-to/attach-policy.md says what a policy holds")
     words = ["--slots", str(slots)] if slots is not None else []
     words += [word for label in labels or () for word in ("--label", label)]
     return [*words, "--policy", str(policy.resolve())] if policy is not None else words
 
 
-def install(*, home: Home = None, slots: Slots = None, label: Labels = None) -> Reply:
-    """Write a systemd user unit that runs the agent, also after a restart of the machine."""
+def install(*, home: Home = None, slots: Slots = None, label: Labels = None, policy: PolicyFile = None) -> Reply:
+    """Write a systemd user unit that runs the agent, also after a restart of the machine.
+
+    Variables of a proxy that are set now (HTTPS_PROXY, NO_PROXY and so on) stand in the unit, which only you may read.
+    """
     place = home or default_home()
-    unit = _do("install_unit", place, _options(slots, label, None))
+    options = _options(slots, label, policy)
+    if policy is not None:
+        _check_policy(policy)
+    unit = _do("install_unit", place, options)
+    _keep_proxies(unit)
     following = [
         "systemctl --user daemon-reload",
         f"systemctl --user enable --now {unit.name}",
         "loginctl enable-linger  # so that it runs while nobody is logged in",
     ]
     return Reply({"unit": str(unit)}, [str(unit)], lambda: [f"wrote {unit}"], following)
+
+
+def _check_policy(path: Path) -> None:
+    """A unit with a policy that nobody can read would fail where nobody looks."""
+    module = _module("policy")
+    try:
+        module.load_policy(path)
+    except module.PolicyFault as fault:
+        raise Refused("agent", str(fault), hint="docs/how-to/attach-policy.md says what a policy holds") from None
+
+
+def _keep_proxies(unit: Path) -> None:
+    """What stands in the environment now, for a service that gets none of it. It may hold a password."""
+    lines = [f"Environment={_as_systemd_reads(name, os.environ[name])}\n" for name in PROXIES if os.environ.get(name)]
+    if lines:
+        unit.chmod(0o600)
+        unit.write_text(unit.read_text().replace("[Service]\n", "[Service]\n" + "".join(lines), 1))
+
+
+def _as_systemd_reads(name: str, value: str) -> str:
+    plain = value.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("\n", "\\n")
+    return f'"{name}={plain}"'
 
 
 def status(*, home: Home = None) -> Reply:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from sirdar.cli import draw
-from sirdar.cli.numbers import duration, moment, size
+from sirdar.cli.numbers import duration, memory, moment, size
 from sirdar.cli.reply import Reply
 from sirdar.cli.session import Session, UsageError, current
 from sirdar.client.flows.publish import import_archive
@@ -266,7 +266,7 @@ def _notes(spec: Mapping[str, Any]) -> str:
 def _resources(needs: Mapping[str, Any]) -> str:
     words = [f"{needs.get('cpus', 1)} cpus"]
     words += [f"{needs['gpus']} gpus"] if needs.get("gpus") else []
-    words += [size(needs["memoryBytes"])] if needs.get("memoryBytes") else []
+    words += [memory(needs["memoryBytes"])] if needs.get("memoryBytes") else []
     words += [duration(needs["timeS"])] if needs.get("timeS") else []
     words += ["only on " + " or ".join(needs["only"])] if needs.get("only") else []
     words += [f"{key}={value}" for key, value in (needs.get("labels") or {}).items()]

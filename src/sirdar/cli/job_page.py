@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from sirdar.cli.draw import pairs
-from sirdar.cli.numbers import duration, moment, number, percent, size
+from sirdar.cli.numbers import duration, memory, moment, number, percent
 from sirdar.cli.session import Session, Terminal
 from sirdar.cli.watch import ended_words, summary, task_counts
 from sirdar.client.errors import SirdarError
@@ -44,7 +44,7 @@ def page(document: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:
             "attempts": document.get("attempts") if (document.get("attempts") or 1) > 1 else None,
             "reason": _reason(outcome),
             "cpu time": duration(cpu_s) if cpu_s else None,
-            "peak memory": size(stats["maxRssBytes"]) if stats.get("maxRssBytes") else None,
+            "peak memory": memory(stats["maxRssBytes"]) if stats.get("maxRssBytes") else None,
             "parent": document.get("parent"),
             "page": document.get("url"),
         },

@@ -12,12 +12,14 @@ from sirdar.cli.numbers import duration, moment, size
 from sirdar.cli.reply import Reply
 from sirdar.cli.run import ended, finish
 from sirdar.cli.session import UsageError, current
+from sirdar.cli.story import in_words
 from sirdar.cli.values import read_inputs
 from sirdar.cli.watch import follow as follow_job
 from sirdar.cli.watch import summary, task_counts
-from sirdar.client.errors import NotFound
+from sirdar.client.errors import ApiError, NotFound
 from sirdar.client.job import Job
 from sirdar.client.requests import jobs as requests
+from sirdar.client.requests import people as people_requests
 from sirdar.client.views import explanation_of
 
 JobId = Annotated[str, Parameter(help="an id, a beginning of it (four characters or more), or last")]
@@ -120,7 +122,15 @@ def events(
     if session.options.json:
         return Reply(session.client.call(requests.past_events(job_id)))
     story = session.client.send(requests.event_log(job_id)).body.decode(errors="replace")
-    return Reply(None, [], story.splitlines)
+    return Reply(None, [], lambda: list(in_words(job_id, story.splitlines(), _resource_names())))
+
+
+def _resource_names() -> dict[str, str]:
+    """By id, of those that one may see."""
+    try:
+        return {one["id"]: one["name"] for one in current().client.iterate(people_requests.resources())}
+    except ApiError:
+        return {}
 
 
 def tasks(

@@ -41,6 +41,16 @@ def size(size_bytes: int | float | None) -> str:
     return f"{value:.0f} {UNITS[unit]}" if unit == 0 or value >= 99.95 else f"{value:.3g} {UNITS[unit]}"
 
 
+def memory(size_bytes: int | float | None) -> str:
+    """512 MiB, 23.5 GiB: memory is asked for in powers of 1024, so it is shown in them, as on the pages."""
+    if size_bytes is None:
+        return ""
+    value, unit = size_bytes / 2**20, "MiB"
+    if value >= 1000:
+        value, unit = value / 1024, "GiB"
+    return f"{value:.0f} {unit}" if value >= 99.5 else f"{value:.1f}".removesuffix(".0") + f" {unit}"
+
+
 def duration(seconds: float | None) -> str:
     """45 ms, 6.2 s, 4 min 12 s, 3 h 5 min, 1 d 3 h."""
     if seconds is None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from sirdar.cli import draw
-from sirdar.cli.numbers import duration, moment, parse_duration, size
+from sirdar.cli.numbers import duration, memory, moment, parse_duration, size
 from sirdar.cli.reply import Reply
 from sirdar.cli.session import UsageError, current
 from sirdar.client.requests import people as requests
@@ -23,7 +23,15 @@ def list_resources() -> Reply:
     found = list(session.client.iterate(requests.resources()))
     headers = ("state", "resource", "last heard", "cpus>", "memory>", "gpus>", "running>", "accepted>", "id")
     rows = [_row(one) for one in found]
-    empty = ["no resources: nothing can run; `sirdar resource create NAME` attaches a machine"]
+    empty: list[str] = []
+    if not found:  # what can be done about it depends on who asks
+        may_attach = bool(session.client.call(requests.me()).get("canPublish"))
+        way_out = (
+            "`sirdar resource create NAME` attaches a machine"
+            if may_attach
+            else "ask an administrator, or whoever has a machine, to share one"
+        )
+        empty = [f"no resources: nothing of yours can run; {way_out}"]
     return Reply(
         found,
         [one["id"] for one in found],
@@ -33,13 +41,12 @@ def list_resources() -> Reply:
 
 def _row(resource: dict[str, Any]) -> tuple[Any, ...]:
     has = resource.get("capabilities") or {}
-    memory = has.get("memoryBytes", has.get("memory_bytes"))
     return (
         _state(resource),
         resource.get("name"),
         moment(resource.get("seenAt")),
         has.get("cpus"),
-        size(memory),
+        memory(has.get("memoryBytes", has.get("memory_bytes"))),
         has.get("gpus") or "",
         resource.get("running"),
         resource.get("accepted"),
@@ -138,6 +145,7 @@ def resume_resource(name: str, /) -> Reply:
 
 def _change(name: str, changes: dict[str, Any], said: str) -> Reply:
     document = current().client.call(requests.change_resource(name, changes))
+    current().tell(*(f"warning: {text}" for text in document.get("warnings", ())))
     return Reply(document, [document["id"]], lambda: [said])
 
 
@@ -259,7 +267,7 @@ def _pairs(one: dict[str, Any]) -> dict[str, Any]:
         "agent": one.get("agentVersion"),
         "slots": _free(load.get("slots_free"), has.get("slots"), lambda value: f"{value:g}"),
         "cpus": _free(load.get("cpus_free"), has.get("cpus"), lambda value: f"{value:g}"),
-        "memory": _free(load.get("memory_free_bytes"), has.get("memory_bytes"), size),
+        "memory": _free(load.get("memory_free_bytes"), has.get("memory_bytes"), memory),
         "disk": _free(load.get("disk_free_bytes"), None, size),
         "gpus": ", ".join(has.get("gpu_names") or ()) or has.get("gpus"),
         "executors": ", ".join(has.get("executors") or ()),

@@ -10,6 +10,7 @@ from sirdar.server.app import build_asgi, build_services
 from sirdar.server.home import HomeLock
 from sirdar.server.logs import configure_logs
 from sirdar.server.process import Server, in_words, listen, obey_signals, refuses_plain_http, run_loop, say
+from sirdar.server.ready import until_stopped
 from sirdar.server.up import prepare_admin
 from sirdar.services.settings import Settings, from_environment
 
@@ -47,14 +48,17 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     serving = await server.begin(listener)
     if serving is None:
         return 1
-    say(f"Sirdar serves {settings.home}; no agent on this machine")
-    if not os.environ.get("SIRDAR_ADMIN_PASSWORD"):
-        say(f"sign in once, within 15 minutes: {link}")
-    say(f"ready {settings.url}")
-    stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait({stopped, serving}, return_when=asyncio.FIRST_COMPLETED)
+
+    def greet() -> None:
+        say(f"Sirdar serves {settings.home}; no agent on this machine")
+        if not os.environ.get("SIRDAR_ADMIN_PASSWORD"):
+            say(f"sign in once, within 15 minutes: {link}")
+
+    refused = await until_stopped(services, greet, stop, serving)
     services.hub.leaving = True  # for /api/ready
     services.hub.close()  # answers whoever waits, else the server would wait for them
     server.should_exit = True
     await serving
+    if refused is not None:
+        raise refused
     return 0

@@ -18,6 +18,7 @@ from sirdar.server.app import build_asgi, build_services
 from sirdar.server.home import HomeLock
 from sirdar.server.logs import configure_logs
 from sirdar.server.process import Server, in_words, listen, obey_signals, refuses_plain_http, run_loop, say
+from sirdar.server.ready import until_stopped
 from sirdar.services import attach, people, tokens
 from sirdar.services.context import Services
 from sirdar.services.settings import Settings, from_environment
@@ -92,15 +93,15 @@ class _Up:
         if self._slots > 0:
             self._agent = AgentProcess(settings, self._slots, prepared.join)
             await self._agent.start()
-        self._greet(prepared)
-        stopped = asyncio.create_task(self._stop.wait())
-        await asyncio.wait({stopped, serving}, return_when=asyncio.FIRST_COMPLETED)
+        refused = await until_stopped(services, partial(self._greet, prepared), self._stop, serving)
         services.hub.leaving = True  # for /api/ready
         await self._leave()
         services.hub.close()  # answers whoever waits, else the server would wait for them
         server.should_exit = True
         server.force_exit = False
         await serving
+        if refused is not None:
+            raise refused
         return 0
 
     def _greet(self, prepared: _Prepared) -> None:
@@ -114,7 +115,6 @@ class _Up:
         )
         say(f"Sirdar serves {self._settings.home}; {agent}")
         say(f"sign in once, within 15 minutes: {prepared.link}")
-        say(f"ready {url}")
         if self._open_browser:
             webbrowser.open(prepared.link)
 

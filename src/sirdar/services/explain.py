@@ -9,7 +9,7 @@ from sirdar.domain.people import Caller
 from sirdar.domain.placement import Place, Wanted, misfits, shortage, welcome
 from sirdar.domain.states import STATES
 from sirdar.domain.units import format_duration
-from sirdar.services.access import may_see_resource
+from sirdar.services.access import may_attach, may_see_resource
 from sirdar.services.context import Services
 from sirdar.services.holders import words_of_holders
 from sirdar.services.jobs import find_seen
@@ -40,6 +40,8 @@ class Why:
 
 LITTLE_BYTES = 1 << 20
 MOST_PLACES = 10
+ATTACH = " Attach a machine: sirdar resource create NAME."
+ASK = " Ask an administrator, or whoever has a machine, to share one."
 HIDDEN = "a resource that is not shared with you"
 
 
@@ -137,7 +139,10 @@ class _Words:
     """What resources are called for whoever asks: a name that they may not know is not told."""
 
     def __init__(self, conn: Conn, caller: Caller | None, job: JobView) -> None:
-        self._open = caller is not None and caller.administers
+        self._open = self.tells_all = caller is not None and caller.administers
+        self.way_out = ""  # for the job's owner, where there is no resource for them
+        if caller is not None and caller.user_id == job.owner_id:
+            self.way_out = ATTACH if may_attach(caller) else ASK
         self._seen: set[str] = set()
         shares = resource_use.all_shares(conn)
         for row in [] if self._open else resource_store.list_with_revoked(conn):
@@ -193,7 +198,7 @@ def _queued(task: TaskView) -> bool:
 
 def _of_queue(conn: Conn, job: JobView, places: list[Place], words: _Words) -> tuple[set[ResourceId], list[Why]]:
     """The resources for room on which its tasks wait, and why they wait: by the rules that the scheduler decides by."""
-    if not places:
+    if not places and words.tells_all:
         return set(), [Why("no_resource", "No resource is attached: start 'sirdar up' or attach a machine.")]
     queue = job_store.waiting_jobs(conn)
     mine = next((wanted for wanted in queue if wanted.job == job.id), None)
@@ -205,10 +210,9 @@ def _of_queue(conn: Conn, job: JobView, places: list[Place], words: _Words) -> t
     chosen = [place for place in usable if not mine.resources or place.id in mine.resources]
     why = _of_fitting(job, mine, fitting, queue) if fitting else []
     why += [Why("no_fit", text) for place in chosen[:MOST_PLACES] for text in wrong[place.id]]
-    if len(usable) < len(places):
-        others = len(places) - len(usable)
+    if not usable:  # how many others have is nothing to tell
         whose = " and the owner of its application, whose secrets it carries" if mine.secrets_of else ""
-        why.append(Why("not_shared", f"{others} resource(s) are not shared with {job.owner}{whose}."))
+        why.append(Why("not_shared", f"No resource is shared with {job.owner}{whose}.{words.way_out}"))
     if not chosen and mine.resources:
         why += _of_absent(conn, sorted(mine.resources), words)
     return {place.id for place in fitting}, why

@@ -17,8 +17,9 @@ from sirdar.domain.states import AttemptState
 from sirdar.services import access, attach, audit, tokens
 from sirdar.services.context import Services
 from sirdar.services.settings import Settings
-from sirdar.store import resource_tokens, resource_use
+from sirdar.store import app_lists, resource_tokens, resource_use
 from sirdar.store import resources as resource_store
+from sirdar.store.app_lists import Viewer
 from sirdar.store.engine import Tx
 from sirdar.store.people import Conn, user_by_id
 from sirdar.store.resource_tokens import ResourceToken
@@ -161,7 +162,10 @@ def join_command(made: NewJoin, settings: Settings) -> str:
 
 
 async def change(services: Services, caller: Caller, ref: str, values: Mapping[str, Any]) -> ResourceRow:
-    """Set ``name``, ``mode`` (active or drain) or ``lost_after_s``. The agent hears of it with its next call."""
+    """Set ``name``, ``mode`` (active or drain) or ``lost_after_s``. The agent hears of it with its next call.
+
+    Returns it as it was.
+    """
     _check(values)
 
     def write(tx: Tx) -> ResourceRow:
@@ -174,6 +178,16 @@ async def change(services: Services, caller: Caller, ref: str, values: Mapping[s
         return row
 
     return await services.store.write(write)
+
+
+async def warnings_of_rename(services: Services, caller: Caller, old: str) -> list[str]:
+    """Applications name a resource by its name (or by its id, which stays); the old one leads nowhere now."""
+    viewer = Viewer(caller.user_id, caller.subjects, caller.administers, caller.apps)
+    bound = await services.store.read(lambda conn: app_lists.count_bound(conn, viewer, old))
+    if not bound:
+        return []
+    words = "1 application runs" if bound == 1 else f"{bound} applications run"
+    return [f"{words} on {old} only, a name that is not there any more: publish with the new name, or with the id."]
 
 
 async def revoke(services: Services, caller: Caller, ref: str) -> ResourceRow:

@@ -5,6 +5,7 @@ fetched and sorted. Where many do (an administrator, a server where everything i
 walked until the page is full, which is soon. Either way alone would walk the whole table for somebody.
 """
 
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -62,6 +63,20 @@ def list_apps(
         conditions.append(sa.tuple_(a.updated_at, a.id) < place)
     query = sa.select(*APP_COLUMNS).join(t.users, t.users.c.id == a.owner_id).where(*conditions)
     return [app_of(row) for row in conn.execute(query.order_by(a.updated_at.desc(), a.id.desc()).limit(limit))]
+
+
+def count_bound(conn: Connection, viewer: Viewer, resource: str) -> int:
+    """How many applications in use, of those that the viewer may see, name that resource as one they run on only."""
+    a, v = t.apps.c, t.versions.c
+    conditions = _conditions(conn, viewer, Filter())
+    if not viewer.sees_all:
+        conditions.append(_visible(viewer))
+    find = sa.func.strpos if conn.dialect.name == "postgresql" else sa.func.instr
+    conditions += [find(v.document_json, json.dumps(word)) > 0 for word in ("only", resource)]
+    latest = sa.and_(v.app_id == a.id, v.number == a.latest)
+    query = sa.select(v.document_json).join_from(t.apps, t.versions, latest).where(*conditions)
+    documents = [json.loads(text) for text in conn.execute(query).scalars()]
+    return sum(resource in document.get("resources", {}).get("only", ()) for document in documents)
 
 
 def _conditions(conn: Connection, viewer: Viewer, which: Filter) -> list[sa.ColumnElement[bool]]:

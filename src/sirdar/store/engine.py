@@ -100,6 +100,7 @@ class Store:
         self.name = secrets.token_hex(4)  # of this process, among the servers of one database
         self.alone = self.sqlite  # no other server listens: nobody is told
         self.key_print = ""  # of the key that the servers of a database share
+        self.greeted = False  # another server has heard of it, or begins with the same key
         self.stranger = False  # those that were here before have another key
         self._holds = None if self.sqlite else Holds(url)
         self._queue: queue.SimpleQueue[_Command | None] = queue.SimpleQueue()

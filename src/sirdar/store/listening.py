@@ -67,6 +67,7 @@ async def _understood(store: Store, text: str) -> AsyncIterator[Hints]:
     heard = decode(text)
     if heard.sender == store.name or heard.to not in ("", store.name):
         return
+    store.greeted = store.greeted or bool(heard.to) or (heard.here and heard.key == store.key_print)
     if heard.key != store.key_print and (heard.here or heard.to):
         log.error("server_with_another_key", server=heard.sender, hint="Servers of one database share one home.")
         store.stranger = store.stranger or bool(heard.to)  # it was here first

@@ -63,6 +63,13 @@ _LOADS = (
     "SELECT a.resource_id, j.cpus, j.memory_bytes, j.gpus, count(*) FROM attempts a JOIN jobs j ON j.id = a.job_id"
     " WHERE a.state <> 'ENDED' AND a.resource_id {ids} GROUP BY a.resource_id, j.cpus, j.memory_bytes, j.gpus"
 )
+_MAY = (
+    " AND (r.owner_id = :{who} OR EXISTS (SELECT 1 FROM resource_shares s WHERE s.resource_id = r.id"
+    " AND (s.subject = 'everyone' OR s.subject IN (SELECT 'user:' || u.name FROM users u WHERE u.id = :{who})"
+    " OR s.subject IN (SELECT 'group:' || m.group_name FROM group_members m WHERE m.user_id = :{who}))))"
+)
+_SEEN = "SELECT 1 FROM resources r WHERE r.revoked_at IS NULL AND r.seen_at IS NOT NULL"
+_WELCOME = Hot(_SEEN + _MAY.format(who="owner") + _MAY.format(who="other") + " LIMIT 1")
 _USERS_OF = Hot(_USERS.format(ids=_IN_SQLITE), _USERS.format(ids=_IN_POSTGRES))
 _LOADS_OF = Hot(_LOADS.format(ids=_IN_SQLITE), _LOADS.format(ids=_IN_POSTGRES))
 
@@ -81,3 +88,8 @@ def loads_of(conn: Connection, resource_ids: Iterable[str]) -> dict[str, tuple[L
     for resource_id, cpus, memory_bytes, gpus, n in _LOADS_OF.all(conn, ids=json.dumps(list(resource_ids))):
         found.setdefault(resource_id, []).append(Load(cpus, memory_bytes, gpus, n))
     return {resource_id: tuple(loads) for resource_id, loads in found.items()}
+
+
+def is_welcome(conn: Connection, user_id: str, other_id: str) -> bool:
+    """Whether there is a resource, where an agent is or once was, that both users may use."""
+    return bool(_WELCOME.all(conn, owner=user_id, other=other_id))

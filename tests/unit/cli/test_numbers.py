@@ -92,3 +92,11 @@ def test_tables_fit_and_align() -> None:
 
 def test_what_a_server_says_cannot_move_the_cursor() -> None:
     assert "\x1b" not in "".join(table(("name",), [("a\x1b[2Jb\nc",)], Terminal()))
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "words"),
+    [(None, ""), (512 << 20, "512 MiB"), (25_249_000_000, "23.5 GiB"), (1 << 30, "1 GiB"), (256 << 30, "256 GiB")],
+)
+def test_memory_in_the_units_of_the_pages(size_bytes: int | None, words: str) -> None:
+    assert numbers.memory(size_bytes) == words

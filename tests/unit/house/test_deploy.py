@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sirdar.agent.operate import UNIT
 from sirdar.services.settings import Settings
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
@@ -51,6 +52,15 @@ def test_the_compose_file_names_what_is_there(compose: dict[str, Any]) -> None:
 
 def test_health_checks_ask_an_address_that_exists(compose: dict[str, Any]) -> None:
     assert "/api/ready" in str(compose["services"]["server"]["healthcheck"]["test"])
+
+
+def test_both_units_of_an_agent_restart_it_alike() -> None:
+    """The one for a whole machine, and the one that `sirdar agent install` writes."""
+    shared = r"^(?:Restart\w*|KillMode)=.*$"
+    for_machine = (DEPLOY / "systemd/sirdar-agent.service").read_text()
+    found = set(re.findall(shared, for_machine, re.MULTILINE))
+    assert found == set(re.findall(shared, UNIT, re.MULTILINE))
+    assert "RestartPreventExitStatus=2 3 4" in found, "an agent that was detached is not started again"
 
 
 @pytest.mark.needs("systemd")

@@ -30,7 +30,7 @@ from sirdar.store import blobs as blobs_store
 from sirdar.store import rows as row_store
 from sirdar.store import schema
 from sirdar.store.engine import Store
-from sirdar.store.opening import snapshot
+from sirdar.store.opening import place, shown, snapshot
 
 CHUNK_BYTES = 1 << 20  # of rows, before they are packed
 HOLD_S = 600.0
@@ -78,7 +78,12 @@ async def _held(url: str) -> AsyncIterator[None]:
     found = schema.standing(url)
     schema.check_known(found)
     if found is None:
-        raise Problem("not_found", "There is no database of a server here.", hint="Name its home with --home.")
+        path = place(url)
+        where = (
+            f"{path.parent} has no SQLite database" if path is not None else f"{shown(url)} is no database of a server"
+        )
+        hint = "Name the home with --home; what it is served with, if that is PostgreSQL, with --database or SIRDAR_DATABASE."
+        raise Problem("not_found", f"{where}.", hint=hint)
     store = Store(url)
     hold = lambda: store.write_now(lambda tx: blobs_store.hold(tx, name, HOLD_S))  # noqa: E731
 
