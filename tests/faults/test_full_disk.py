@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from own_server import BIN, surroundings
-from tests.faults.machine import filled
+from tests.faults.machine import filled, small_disk
 from tests.faults.rig import Rig, hold
 from tests.system.product import await_that
+
+from sirdar.agent.identity import load_identity
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="mounts a small tmpfs, which needs root"
@@ -191,6 +193,21 @@ def test_a_start_without_room_says_so(small: Callable[[str, int], Rig]) -> None:
         assert product.run(product.publish("true", "/bin/true"))["state"] == "DONE"
         product.stop()
     product.start()
+
+
+def test_an_agent_that_begins_without_room_says_so(tmp_path: Path) -> None:
+    """Its home is new, or has a key and needs a porter: both want room."""
+    with small_disk(tmp_path / "home", 16) as home:
+        for begun in (False, True):
+            if begun:
+                load_identity(home)
+            with filled(home):
+                words = [sys.executable, "-m", "sirdar.agent", "--home", home]
+                ended = subprocess.run(
+                    words, env=surroundings(tmp_path), capture_output=True, text=True, timeout=30, check=False
+                )
+            assert ended.returncode == 1, ended.stderr
+            assert f"there is no room left in {home}" in ended.stderr and "Traceback" not in ended.stderr
 
 
 def _up(product: Rig) -> tuple[int, str]:

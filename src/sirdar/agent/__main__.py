@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -25,11 +26,13 @@ from sirdar.agent.home import THROWAWAY, Home, HomeHeld
 from sirdar.agent.identity import kept_identity
 from sirdar.agent.link import Detached, Refused
 from sirdar.agent.policy import FILE_NAME, load_policy
+from sirdar.agent.porter.launch import PorterStartError
 from sirdar.agent.settings import Settings
 from sirdar.agent.sweep import sweep_throwaways
 
 # Exit codes: 0 ended as asked; 2 usage; 3 another agent holds the home; 4 detached by the server; 1 anything else.
 EXIT_HELD = 3
+LEAST_ROOM_BYTES = 1 << 18
 EXIT_DETACHED = 4
 
 
@@ -53,6 +56,8 @@ def _live_at(place: Path, options: argparse.Namespace, *, throwaway: bool) -> in
     except HomeHeld as held:
         _complain(str(held))
         return EXIT_HELD
+    except OSError as error:
+        return _without_room(place, error)
     try:
         settings = _settings(home.path, options, throwaway=throwaway)
         events.configure(options.log_level, home.path / "agent.log")
@@ -66,8 +71,18 @@ def _live_at(place: Path, options: argparse.Namespace, *, throwaway: bool) -> in
     except Refused as error:
         _complain(f"{error.detail} {error.hint}")
         return EXIT_DETACHED if isinstance(error, Detached) else 1
+    except (OSError, PorterStartError) as error:
+        return _without_room(place, error)
     finally:
         home.close()
+
+
+def _without_room(place: Path, error: Exception) -> int:
+    """A full disk is said in words; anything else that the system refuses is raised again."""
+    if shutil.disk_usage(place).free >= LEAST_ROOM_BYTES:
+        raise error
+    _complain(f"there is no room left in {place}; an agent begins there when there is some")
+    return 1
 
 
 async def _live(settings: Settings, home: Home, *, with_parent: bool) -> int:
