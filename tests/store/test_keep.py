@@ -397,7 +397,7 @@ def test_nothing_that_is_there_is_touched(archive: Path, tmp_path: Path) -> None
         refused("already_exists", "there already", keep.backup, archive / "home", tmp_path / to)
     assert tree(tmp_path) == {"full/mine": b"mine", "full/mine.tar": b"mine"}
     refused("not_found", "no home", keep.backup, tmp_path / "none", tmp_path / "copy")
-    refused("not_found", "no database", keep.backup, tmp_path / "full", tmp_path / "copy")
+    refused("not_found", "no SQLite database", keep.backup, tmp_path / "full", tmp_path / "copy")
     refused("invalid_field", "PostgreSQL", keep.restore, archive / "copy", tmp_path / "new", "sqlite:////tmp/x.db")
     (tmp_path / "empty").mkdir()
     keep.restore(archive / "copy", tmp_path / "empty")

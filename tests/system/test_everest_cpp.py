@@ -22,7 +22,7 @@ def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.mark.parametrize(("file", "name"), [("part.txt", "job"), ("данные & co.txt", 'все "задачи" 100% + 1/2')])
+@pytest.mark.parametrize(("file", "name"), [("part.txt", "a.set"), ("данные & co.txt", 'все "задачи" 100% + 1/2')])
 def test_the_whole_sequence(sirdar: Product, binary: Path, tmp_path: Path, file: str, name: str) -> None:
     sirdar.publish(
         "cpp.set", PROGRAM, shell=True, name="Набор задач",
