@@ -40,6 +40,7 @@ def _await_second_after(then: float) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", range(5))
 @pytest.mark.parametrize("small", [True, False])
 def test_a_put_during_a_removal_is_not_lost(
