@@ -13,7 +13,7 @@ from tests.store.ledger import Agent, Ledger
 from sirdar.dispatch import expire
 from sirdar.domain.problems import Problem
 from sirdar.store import tables as t
-from sirdar.store.engine import is_away
+from sirdar.store.errors import is_away
 
 HOUR_S = 3600.0
 STEP_S = 10.0  # less than a quarter of a lease: no jump

@@ -28,8 +28,8 @@ from sirdar.services.offers import Offers, build_offers
 from sirdar.services.places import informed
 from sirdar.services.report import new_batch
 from sirdar.services.settings import Settings
-from sirdar.store import jobs as job_store
 from sirdar.store import moving
+from sirdar.store import queue as queue_store
 from sirdar.store import resources as resource_store
 from sirdar.store import tasks as task_store
 from sirdar.store.engine import Store, Tx
@@ -328,7 +328,7 @@ class Assigner:
         room = sum(place.room for place in places)
         look = max(LEAST_LOOK, 2 * room)
         while True:
-            queue = job_store.waiting_jobs(tx.conn, look, now=tx.now)
+            queue = queue_store.waiting_jobs(tx.conn, look, now=tx.now)
             if not queue:
                 self._note_dry(tx)
                 return Plan(())
@@ -342,7 +342,7 @@ class Assigner:
 
     def _note_dry(self, tx: Tx) -> None:
         """Not on PostgreSQL, where other writers' submissions may be under way; nor where retries will be due."""
-        if not tx.postgres and not job_store.anything_waits(tx.conn):
+        if not tx.postgres and not queue_store.anything_waits(tx.conn):
             self._dry = True
             tx.hints.undo.append(self._wet)
 

@@ -18,7 +18,7 @@ from sirdar.domain.problems import Problem
 from sirdar.server.home import HomeHeld
 from sirdar.server.http import Http
 from sirdar.services.settings import InvalidSettings
-from sirdar.store.engine import is_disk_full
+from sirdar.store.errors import is_disk_full
 
 # A writer that comes back from the disk waits this long for the interpreter's lock while requests are parsed. Python's own 5 ms
 # are most of a group commit.

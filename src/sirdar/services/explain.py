@@ -15,7 +15,7 @@ from sirdar.services.holders import words_of_holders
 from sirdar.services.jobs import find_seen
 from sirdar.services.places import places_now
 from sirdar.store import job_views, resource_use, task_views
-from sirdar.store import jobs as job_store
+from sirdar.store import queue as queue_store
 from sirdar.store import resources as resource_store
 from sirdar.store.job_views import JobView
 from sirdar.store.people import Conn
@@ -200,7 +200,7 @@ def _of_queue(conn: Conn, job: JobView, places: list[Place], words: _Words) -> t
     """The resources for room on which its tasks wait, and why they wait: by the rules that the scheduler decides by."""
     if not places and words.tells_all:
         return set(), [Why("no_resource", "No resource is attached: start 'sirdar up' or attach a machine.")]
-    queue = job_store.waiting_jobs(conn)
+    queue = queue_store.waiting_jobs(conn)
     mine = next((wanted for wanted in queue if wanted.job == job.id), None)
     if mine is None:
         return set(), [Why("behind", "More than 1,000 jobs of higher priority or greater age wait before it.")]

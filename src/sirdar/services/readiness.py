@@ -8,7 +8,7 @@ import structlog
 from sirdar.domain.problems import Problem
 from sirdar.services.context import Services
 from sirdar.store import schema
-from sirdar.store.engine import is_disk_full
+from sirdar.store.errors import is_disk_full
 
 WITHIN_S = 3.0  # what takes longer counts as no answer
 KEPT_S = 2.0  # whoever asks more often is told the same: a probe writes and syncs a file

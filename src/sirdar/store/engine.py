@@ -9,7 +9,6 @@ On PostgreSQL a transaction also tells the other servers of the database what it
 
 import asyncio
 import contextlib
-import errno
 import json
 import queue
 import random
@@ -24,10 +23,11 @@ from typing import Any, TypeAlias, TypeVar
 
 import structlog
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from sirdar.domain.problems import Problem
 from sirdar.store.connect import READERS, make_engine
+from sirdar.store.errors import breaks_transaction, is_away, may_pass, translate
 from sirdar.store.gather import Gatherer
 from sirdar.store.hints import Hints, encode
 from sirdar.store.holding import Holds
@@ -39,9 +39,6 @@ MAX_BATCH = 256
 POSTGRES_WRITERS = 4
 MOST_TRIES = 16
 LONGEST_WAIT_S = 1.3  # between two tries
-CONFLICTS = ("40P01", "40001")  # SQLSTATE of a deadlock, and of a transaction that could not be put in order
-AWAY = ("57P01", "57P02", "57P03")  # SQLSTATE: shut down by its administrator, after a crash, not started yet
-DISK_FULL = ("disk is full", "no space left on device", "disk full")
 
 CHANNEL = "sirdar"
 _TELL = Hot("SELECT 1", f"SELECT pg_notify('{CHANNEL}', :text)")
@@ -184,7 +181,7 @@ class Store:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._readers, call, run)
         except DBAPIError as error:
-            raise _translate(error) from error
+            raise translate(error) from error
 
     def _read_kept(self, run: Callable[[Connection], T]) -> T:
         """``read_now`` on the thread's own connection: taking one from the pool costs more than a short query."""
@@ -230,9 +227,9 @@ class Store:
                 known = error.__cause__ if isinstance(error, _HookFailed) else error
                 if known is not None and is_away(known):  # not tried again: what was cut off may have been committed
                     for command in batch:
-                        command.error = _translate(known)
+                        command.error = translate(known)
                     break
-                if tries < MOST_TRIES and _may_pass(error):
+                if tries < MOST_TRIES and may_pass(known):
                     time.sleep(random.uniform(0, min(LONGEST_WAIT_S, 0.01 * 2**tries)))  # noqa: S311
                 elif isinstance(error, _HookFailed):
                     log.error("before_commit_failed", exc_info=error.__cause__)
@@ -242,7 +239,7 @@ class Store:
                         self._run_batch([command])
                     return
                 else:
-                    batch[0].error = _translate(error)
+                    batch[0].error = translate(error)
                     break
         self._answer(batch, hints)
 
@@ -278,7 +275,7 @@ class Store:
             async with self._holds.hold(what) as mine:
                 yield mine
         except DBAPIError as error:
-            raise _translate(error) from error
+            raise translate(error) from error
 
     def tell(self, conn: Connection, text: str) -> None:
         """Tell the other servers something when this transaction is committed. PostgreSQL only."""
@@ -316,7 +313,7 @@ class Store:
             conn.exec_driver_sql("RELEASE SAVEPOINT command")
         except Exception as error:
             tx.hints.rolled_back()
-            if _breaks_transaction(error):
+            if breaks_transaction(error):
                 raise
             conn.exec_driver_sql("ROLLBACK TO SAVEPOINT command")
             for command in group:
@@ -346,10 +343,10 @@ class Store:
             hints.add(tx.hints)
         except Exception as error:
             tx.hints.rolled_back()
-            if _breaks_transaction(error):
+            if breaks_transaction(error):
                 raise
             conn.exec_driver_sql("ROLLBACK TO SAVEPOINT command")
-            command.error = _translate(error)
+            command.error = translate(error)
 
     def _answer(self, batch: list[_Command], hints: Hints) -> None:
         loop = self._loop
@@ -377,12 +374,6 @@ class Store:
 
 class _HookFailed(Exception):
     """What stands in ``before_commit`` failed; the batch is committed without it."""
-
-
-def _may_pass(error: BaseException) -> bool:
-    """True for what another try may not meet again: PostgreSQL's deadlocks and conflicts of transactions."""
-    known = error.__cause__ if isinstance(error, _HookFailed) else error
-    return isinstance(known, DBAPIError) and getattr(known.orig, "sqlstate", None) in CONFLICTS
 
 
 def _alone(merge: "Merge", item: Any, tx: Tx) -> Any:
@@ -420,42 +411,3 @@ def _groups(batch: Sequence[_Command]) -> list[list[_Command]]:
         if command.merge is not None:
             of_kind[command.merge] = groups[-1]
     return groups
-
-
-def _breaks_transaction(error: BaseException) -> bool:
-    """Errors after which the whole transaction is gone (full disk, lost connection, deadlock)."""
-    return isinstance(error, OperationalError)
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """Whether this is how the system or the database says that there is no room."""
-    if isinstance(error, OperationalError):
-        return any(words in str(error.orig).lower() for words in DISK_FULL)
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-def is_away(error: BaseException) -> bool:
-    """Whether PostgreSQL could not be reached, or broke the connection off: it was restarted, or is being started."""
-    if not isinstance(error, DBAPIError) or not hasattr(error.orig, "sqlstate"):  # SQLite's have none
-        return False
-    if error.connection_invalidated:
-        return True
-    state = getattr(error.orig, "sqlstate", None) or ""
-    lost = isinstance(error, OperationalError | InterfaceError) and not state
-    return lost or state.startswith("08") or state in AWAY
-
-
-def _translate(error: BaseException) -> BaseException:
-    if is_away(error):
-        return Problem(
-            "unavailable",
-            "The server cannot reach its database just now; whether this was carried out is not known.",
-            hint="Send the request again in a moment; with an Idempotency-Key nothing is done twice.",
-        )
-    if is_disk_full(error):
-        return Problem(
-            "disk_full",
-            "The database could not be written because the server's disk is full; nothing was changed.",
-            hint="Make room on the server's disk and send the request again.",
-        )
-    return error

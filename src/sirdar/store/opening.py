@@ -11,7 +11,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
 from sirdar.domain.problems import Problem
-from sirdar.store.engine import is_disk_full
+from sirdar.store.errors import is_disk_full
 
 SQLITE = "sqlite:///"
 
