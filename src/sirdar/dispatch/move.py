@@ -44,8 +44,9 @@ def _anything(conn: Conn, settings: Settings, now: float) -> bool:
 def ask_back(tx: Tx, settings: Settings, idle: list[Place]) -> int:
     """One round, in one transaction; how many were asked back."""
     behind = moving.unstarted(tx.conn, accepted_before=tx.now - settings.move_after_s, asked_after=tx.now - ASK_AGAIN_S)
-    rows = {one.resource: resource_store.find_resource(tx.conn, one.resource) for one in behind}
-    able = [place_of(row, 0) for row in rows.values() if row is not None and row.capabilities.get("gives_back")]
+    holding = {one.resource for one in behind}
+    rows = [row for row in resource_store.list_resources(tx.conn) if row.id in holding]
+    able = [place_of(row, 0) for row in rows if row.capabilities.get("gives_back")]
     sources = {place.id: place for place in informed(tx.conn, able) if place.reachable}
     asked = moves(behind, sources, informed(tx.conn, idle))
     moving.wish_back(tx, asked)

@@ -1,6 +1,5 @@
 """Accepted attempts that have not started, and the wish that they be given back."""
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,15 +7,15 @@ from sqlalchemy.engine import Connection
 
 from sirdar.domain.ids import AttemptKey, JobId, ResourceId
 from sirdar.domain.moving import Behind
-from sirdar.domain.placement import Wanted
 from sirdar.store.engine import Tx
 from sirdar.store.hot import Hot
+from sirdar.store.queue import NEEDS, wanted_of
 
 MOST = 2000
+_NEEDS = ", ".join(f"j.{name}" for name in NEEDS)
 _UNSTARTED = Hot(
-    "SELECT a.job_id, a.task_no, a.no, a.state, a.resource_id, a.accepted_at, a.give_back_at, j.owner_id, j.cpus,"
-    " j.memory_bytes, j.gpus, j.nodes, j.priority, j.resources_json, j.labels_json, j.secrets_of, j.large_json"
-    " FROM attempts a JOIN jobs j ON j.id = a.job_id"
+    "SELECT a.job_id, a.task_no, a.no, a.state, a.resource_id, a.accepted_at, a.give_back_at, j.owner_id,"  # noqa: S608
+    f" {_NEEDS} FROM attempts a JOIN jobs j ON j.id = a.job_id"
     " WHERE a.state <> 'ENDED' AND a.state IN ('ACCEPTED', 'STAGING_IN') AND a.cancel_at IS NULL"
     " AND a.accepted_at < :before AND j.cancel_requested_at IS NULL ORDER BY a.accepted_at DESC LIMIT :n"
 )
@@ -37,22 +36,8 @@ def unstarted(conn: Connection, *, accepted_before: float, asked_after: float, l
 
 
 def _behind(row: tuple[Any, ...], asked_after: float) -> Behind:
-    job, task, no, state, resource, accepted_at, asked_at, owner, cpus, memory, gpus, nodes, priority = row[:13]
-    chosen, labels, secrets_of, large = row[13:]
-    wanted = Wanted(
-        JobId(job),
-        owner,
-        1,
-        cpus,
-        memory,
-        gpus,
-        nodes,
-        priority,
-        frozenset(json.loads(chosen)),
-        frozenset(json.loads(labels).items()),
-        secrets_of or "",
-        tuple((sha, size) for sha, size in json.loads(large)) if large else (),
-    )
+    job, task, no, state, resource, accepted_at, asked_at, owner, *needs = row
+    wanted = wanted_of((job, owner, 1, *needs))
     asked = asked_at is not None and asked_at > asked_after
     key = AttemptKey(JobId(job), task, no)
     return Behind(key, ResourceId(resource), wanted, accepted_at, state == "STAGING_IN", asked)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +13,10 @@ from sirdar.domain.placement import Wanted
 from sirdar.store.hot import Hot
 from sirdar.store.tables import jobs
 
+# What ``wanted_of`` reads of a job.
+NEEDS = (
+    "cpus", "memory_bytes", "gpus", "nodes", "priority", "resources_json", "labels_json", "secrets_of", "large_json",
+)  # fmt: skip
 _IS_WAITING = sa.text("waiting > 0 AND state IN ('READY', 'RUNNING')")
 _DUE = (
     "SELECT 1 FROM tasks WHERE tasks.job_id = jobs.id AND tasks.state = 'READY' AND tasks.leased = 0"
@@ -28,15 +33,7 @@ _QUEUE = (
         jobs.c.id,
         jobs.c.owner_id,
         _DUE_N,
-        jobs.c.cpus,
-        jobs.c.memory_bytes,
-        jobs.c.gpus,
-        jobs.c.nodes,
-        jobs.c.priority,
-        jobs.c.resources_json,
-        jobs.c.labels_json,
-        jobs.c.secrets_of,
-        jobs.c.large_json,
+        *(jobs.c[name] for name in NEEDS),
     )
     .where(_IS_WAITING, _HAS_DUE)
     .order_by(jobs.c.priority.desc(), jobs.c.seq)
@@ -70,18 +67,19 @@ def waiting_jobs(conn: Connection, limit: int = 1000, *, now: float = math.inf) 
     Where more wait than ``limit``, the first jobs of every owner are among them, so that nobody's thousands of jobs hide
     another's one.
     """
-    found = [_wanted(row) for row in _HEAD.all(conn, n=limit, now=now)]
+    found = [wanted_of(row) for row in _HEAD.all(conn, n=limit, now=now)]
     if len(found) < limit:
         return found
     seen = {wanted.owner for wanted in found}
     hidden = [row[0] for row in conn.execute(_WAITING_OWNERS) if row[0] not in seen]
     each = max(1, limit // max(1, len(hidden)))
     for owner in hidden[:OWNERS_AT_ONCE]:
-        found += [_wanted(row) for row in conn.execute(_QUEUE_OF_OWNER, {"n": each, "owner": owner, "now": now})]
+        found += [wanted_of(row) for row in conn.execute(_QUEUE_OF_OWNER, {"n": each, "owner": owner, "now": now})]
     return found
 
 
-def _wanted(row: Any) -> Wanted:
+def wanted_of(row: Sequence[Any]) -> Wanted:
+    """Of a job: its id, owner and how many of its tasks, then the columns of ``NEEDS``."""
     (job, owner, waiting, cpus, memory, gpus, nodes, priority, resources, labels, secrets_of, large) = row
     chosen: frozenset[str] = frozenset(json.loads(resources)) if resources != "[]" else frozenset()
     wanted = frozenset(json.loads(labels).items()) if labels != "{}" else frozenset()
