@@ -287,43 +287,17 @@ def test_an_upload_grows_and_becomes_a_blob(blobs: LocalBlobs) -> None:
     asyncio.run(run())
 
 
-def test_an_upload_refuses_what_does_not_fit(blobs: LocalBlobs) -> None:
-    async def append(offset: int, content: bytes, length: int = 10) -> str:
-        try:
-            async with blobs.uploads.append("u", offset=offset, length=length) as writer:
-                await writer.write(content)
-        except Problem as problem:
-            return f"{problem.code} {problem.expected}"
-        return "kept"
+def test_a_second_request_to_an_upload_is_refused_at_once(blobs: LocalBlobs) -> None:
+    """What else of uploads holds for every store: tests/conformance."""
 
     async def run() -> None:
-        assert await append(0, b"12345") == "kept"
-        assert await append(4, b"567") == "offset_mismatch 5"
-        assert await append(0, b"1") == "offset_mismatch 5"
-        assert (await append(5, b"678901")).startswith("too_large")
-        assert await blobs.uploads.offset("u") == 5
-        async with blobs.uploads.append("u", offset=5, length=10) as writer:
+        async with blobs.uploads.append("u", offset=0, length=10) as writer:
             await writer.write(b"67")
-            assert await append(5, b"67") == "conflict None"
-        with pytest.raises(Problem) as early:
-            await blobs.uploads.complete("u", length=10, sha256=None)
-        assert (early.value.code, early.value.expected) == ("offset_mismatch", "7")
-        assert await append(7, b"890") == "kept"
-        with pytest.raises(Problem) as wrong:
-            await blobs.uploads.complete("u", length=10, sha256="0" * 64)
-        assert wrong.value.field == "sha256"
-        await blobs.uploads.discard("u")
-
-    asyncio.run(run())
-
-
-def test_what_arrived_before_a_cut_stays(blobs: LocalBlobs) -> None:
-    async def run() -> None:
-        with pytest.raises(ConnectionError):
-            async with blobs.uploads.append("u", offset=0, length=100) as writer:
-                await writer.write(b"half")
-                raise ConnectionError
-        assert await blobs.uploads.offset("u") == 4
+            with pytest.raises(Problem) as refused:
+                async with blobs.uploads.append("u", offset=0, length=10):
+                    pass
+            assert refused.value.code == "conflict"
+        assert await blobs.uploads.offset("u") == 2
         await blobs.uploads.discard("u")
 
     asyncio.run(run())
