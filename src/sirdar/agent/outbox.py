@@ -75,7 +75,8 @@ class Outbox:
             if wait_s is not None and wait_s <= 0:
                 return
             try:
-                await asyncio.wait_for(self._wake.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
             except TimeoutError:
                 return
 

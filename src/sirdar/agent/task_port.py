@@ -118,7 +118,8 @@ class TaskPort:
         assert task is not None
         self._connections.add(task)
         try:
-            attempt = await asyncio.wait_for(self._greet(reader), GREETING_PATIENCE_S)
+            async with asyncio.timeout(GREETING_PATIENCE_S):
+                attempt = await self._greet(reader)
             if attempt is not None:
                 await self._talk(Client(attempt, writer), reader, writer)
         except (OSError, FrameError, TimeoutError, asyncio.IncompleteReadError) as error:

@@ -257,7 +257,8 @@ class Desk:
     async def _await(self, parked: ParkedClaim, wait_s: float) -> ClaimReply | None:
         began = time.perf_counter()
         try:
-            return await asyncio.wait_for(asyncio.shield(parked.future), wait_s)
+            async with asyncio.timeout(wait_s):
+                return await asyncio.shield(parked.future)
         except TimeoutError:
             return None if self._assigner.unpark(parked) else await parked.future
         except asyncio.CancelledError:

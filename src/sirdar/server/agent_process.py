@@ -76,7 +76,8 @@ class AgentProcess:
             return
         await self._spawn()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ready.wait(), LEAVE_S)
+            async with asyncio.timeout(LEAVE_S):
+                await self._ready.wait()
         self._ask(Ending.CANCEL)
         await self._await_end(CANCEL_S)
 

@@ -139,7 +139,8 @@ class _Up:
         say(f"{programs}; the next 'sirdar up' with this home takes them up again{way_out}")
         if by_hand:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._again.wait(), SECOND_THOUGHT_S)
+                async with asyncio.timeout(SECOND_THOUGHT_S):
+                    await self._again.wait()
                 await self._agent.leave()
 
 

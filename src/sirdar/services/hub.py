@@ -23,7 +23,8 @@ class Bell:
         """True if it rang within the time. For a call that waits here, this is time in which it was held."""
         began = time.perf_counter()
         try:
-            await asyncio.wait_for(self._event.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._event.wait()
         except TimeoutError:
             return False
         finally:

@@ -24,8 +24,8 @@ async def exposition(services: Services) -> bytes:
     """The text of ``/metrics``. Where the ledger does not answer, what this process counted, and ``sirdar_ledger_up 0``."""
     now = services.store.clock()
     try:
-        read = services.store.read(lambda conn: _of_ledger(conn, now))
-        ledger = await asyncio.wait_for(read, LEDGER_WITHIN_S)
+        async with asyncio.timeout(LEDGER_WITHIN_S):
+            ledger = await services.store.read(lambda conn: _of_ledger(conn, now))
     except Exception as error:
         log.warning("metrics_without_ledger", error=type(error).__name__)
         ledger = _header(up=False)

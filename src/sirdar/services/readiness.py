@@ -56,7 +56,8 @@ class Readiness:
         if task is None or task.done():
             task = self._looking[name] = asyncio.create_task(look())
         try:
-            return await asyncio.wait_for(asyncio.shield(task), WITHIN_S)
+            async with asyncio.timeout(WITHIN_S):
+                return await asyncio.shield(task)
         except TimeoutError:
             what = "The database does not answer" if name == "database" else "The blob store takes no write"
             return Check(name, False, f"{what} within {WITHIN_S:.0f} s.")

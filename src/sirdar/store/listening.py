@@ -51,7 +51,8 @@ async def listen(store: Store) -> AsyncIterator[Hints]:
                 async for hints in _understood(store, texts.popleft()):
                     yield hints
             try:
-                await asyncio.wait_for(arrived.wait(), LOOK_EVERY_S)
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await arrived.wait()
             except TimeoutError:
                 store.alone = await asyncio.to_thread(_is_alone, conn, store.name)
             arrived.clear()
