@@ -101,6 +101,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Gives the session a TMPDIR and an identity of its own, and hides the caller's profile and tokens."""
+    for number in (signal.SIGINT, signal.SIGHUP):  # who starts the tests in the background may have them ignored
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     outer = tempfile.gettempdir()
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", outer)  # tmp_path stays where pytest keeps it
     own = tempfile.mkdtemp(prefix="sirdar-tests-", dir=outer)

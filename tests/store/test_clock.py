@@ -90,6 +90,59 @@ def test_a_clock_that_is_set_ahead_gives_nobody_up(ledger: Ledger) -> None:
     assert "returned" not in ledger.kinds(job)
 
 
+def test_an_agent_that_is_slow_to_come_back_after_a_jump_is_silent_since_then_only(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was heard last an hour ago by the new clock; that hour is none in which it could have been heard."""
+    agent = ledger.attach()
+    job = ledger.submit(1)
+    (key,) = agent.take(1)
+    read, rounds = ledger.store.read, [0]
+
+    async def counted(run: Any) -> Any:
+        rounds[0] += 1
+        return await read(run)
+
+    async def scene() -> None:
+        await until(lambda: lease(ledger, agent).lease_until == ledger.clock() + ledger.settings.lease_s)
+        monkeypatch.setattr(ledger.store, "read", counted)
+        ledger.clock.now += HOUR_S
+        jumped = ledger.clock()
+        await until(lambda: lease(ledger, agent).lease_until == jumped + ledger.settings.lease_s)
+        while ledger.clock() <= jumped + ledger.settings.lease_s:
+            ledger.clock.now += STEP_S
+            before = rounds[0]
+            await until(lambda before=before: rounds[0] > before + 1)
+        await until(lambda: lease(ledger, agent).unreachable_since is not None)
+        assert lease(ledger, agent).unreachable_since == jumped
+        assert ledger.attempt(job).state != "ENDED", key
+
+    play(ledger, scene)
+    assert "returned" not in ledger.kinds(job)
+
+
+def test_a_jump_within_a_round_is_left_to_the_next(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = ledger.attach()
+    job = ledger.submit(1)
+    agent.take(1)
+    read, jumps = ledger.store.read, [HOUR_S]
+
+    async def jump_after(run: Any) -> Any:
+        await read(run)
+        if jumps:
+            ledger.clock.now += jumps.pop()
+        return True
+
+    async def scene() -> None:
+        await until(lambda: lease(ledger, agent).lease_until == ledger.clock() + ledger.settings.lease_s)
+        monkeypatch.setattr(ledger.store, "read", jump_after)
+        await until(lambda: not jumps and lease(ledger, agent).lease_until == ledger.clock() + ledger.settings.lease_s)
+        assert lease(ledger, agent).unreachable_since is None
+
+    play(ledger, scene)
+    assert "returned" not in ledger.kinds(job)
+
+
 def test_time_without_a_database_does_not_count(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as it is away, no agent can renew its lease."""
     agent = ledger.attach()

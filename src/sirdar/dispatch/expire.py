@@ -33,8 +33,8 @@ async def run(store: Store, settings: Settings) -> None:
         try:
             if due is None or abs(slip_s) > settings.lease_s / 4:
                 await store.write(partial(_begin_anew, name=store.name, settings=settings, set_back=slip_s < 0))
-            elif await store.read(lambda conn: _is_needed(conn, settings, store.clock())):
-                await store.write(lambda tx: expire(tx, settings))
+            elif await store.read(partial(_is_needed, settings=settings, now=began)):
+                await store.write(partial(_expire_in_time, settings=settings, began=began))
             due = began + settings.expire_every_s  # stays in the past while rounds fail
         except Exception as error:
             tell("expire_failed", error)
@@ -51,7 +51,7 @@ def _begin_anew(tx: Tx, *, name: str, settings: Settings, set_back: bool) -> Non
         task_store.bring_back(tx, settings.retry_max_s)
 
 
-def _is_needed(conn: Conn, settings: Settings, now: float) -> bool:
+def _is_needed(conn: Conn, *, settings: Settings, now: float) -> bool:
     return (
         resource_store.has_expired_lease(conn, now)
         or bool(task_store.expired_offers(conn, now - settings.accept_s))
@@ -59,9 +59,15 @@ def _is_needed(conn: Conn, settings: Settings, now: float) -> bool:
     )
 
 
+def _expire_in_time(tx: Tx, *, settings: Settings, began: float) -> None:
+    """Where the clock jumped since the round began, or the writer was held up: nothing; the next round sees that it is late."""
+    if abs(tx.now - began) <= settings.lease_s / 4:
+        expire(tx, settings)
+
+
 def expire(tx: Tx, settings: Settings) -> None:
     """One round, in one transaction."""
-    silent = list(resource_store.mark_unreachable(tx))
+    silent = list(resource_store.mark_unreachable(tx, settings.lease_s))
     tx.hints.after.append(partial(meters.leases_expired, len(silent)))
     for resource_id in silent:
         log.warning("resource_unreachable", resource=resource_id)

@@ -244,12 +244,18 @@ def mark_stopped(tx: Tx, resource_id: str) -> None:
     tx.conn.execute(sa.update(resources).where(resources.c.id == resource_id).values(**values))
 
 
-def mark_unreachable(tx: Tx) -> list[str]:
-    """Resources whose lease ran out just now; each gets ``unreachable_since``."""
+def mark_unreachable(tx: Tx, lease_s: float) -> list[str]:
+    """Resources whose lease ran out just now; each gets ``unreachable_since``.
+
+    That is when it was seen last; or, where the lease was extended after that, since the server was away or its clock jumped, the
+    time of the extension: what was before does not count against it.
+    """
+    began = resources.c.lease_until - lease_s
+    since = sa.case((resources.c.seen_at < began, began), else_=resources.c.seen_at)
     rows = tx.conn.execute(
         sa.update(resources)
         .where(resources.c.lease_until < tx.now, resources.c.unreachable_since.is_(None))
-        .values(unreachable_since=resources.c.seen_at)
+        .values(unreachable_since=since)
         .returning(resources.c.id)
     )
     return [str(row[0]) for row in rows]

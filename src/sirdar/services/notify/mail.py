@@ -1,5 +1,6 @@
 """Letters through the institute's SMTP server, one at a time, and what its answers mean."""
 
+import asyncio
 import random
 import re
 import ssl
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
+from typing import cast
 
 import aiosmtplib
 import anyio
@@ -145,7 +147,10 @@ async def _leave(client: aiosmtplib.SMTP) -> None:
                 await client.quit()
         except (aiosmtplib.SMTPException, OSError):
             pass
+    transport = client.transport
     client.close()
+    if transport is not None:
+        cast(asyncio.WriteTransport, transport).abort()  # a transport of TLS would wait for the other side's farewell
 
 
 def _judged(what: str, code: int, said: str, tries: int, *, draw: Callable[[], float]) -> Delivery:
