@@ -9,6 +9,7 @@ COMPILE := pip compile --quiet --universal --generate-hashes --no-emit-index-url
 T := tests
 # Test processes. Many tests wait for a clock, so one more than a small machine has cores; files stay whole.
 N := 3
+BUILT := src/sirdar/web/static/built/.built
 
 .PHONY: help env demo test check lint unit types bench lock format docs packages clean
 .DEFAULT_GOAL := help
@@ -18,7 +19,7 @@ help: ## this list
 
 # ---------------------------------------------------------------- environment
 
-env: $(VENV)/.ready ## .venv with everything from the locks
+env: $(VENV)/.ready $(BUILT) ## .venv with everything from the locks, and the pages' scripts
 
 .uv/bin/uv: requirements/uv.txt
 	@echo "Bringing uv to .uv/"
@@ -33,9 +34,14 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml | $(UV)
 	@$(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
 	@touch $@
 
+$(BUILT): $(VENV)/.ready ui/package-lock.json ui/build.mjs $(shell find ui/src src/sirdar/web/locale -name '*.ts' -o -name '*.po')
+	@$(PY) scripts/build-assets --node || $(UV) pip install --quiet --python $(PY) --require-hashes -r requirements/node.txt
+	@$(PY) scripts/build-assets
+
 lock: | $(UV) ## compile the locks anew (names, versions and hashes; no addresses)
 	$(UV) $(COMPILE) $(UPGRADE) requirements/uv.in -o requirements/uv.txt
 	$(UV) $(COMPILE) $(UPGRADE) --all-extras --group test --group examples pyproject.toml requirements/build.in -o requirements/dev.txt
+	$(UV) $(COMPILE) $(UPGRADE) requirements/node.in -o requirements/node.txt
 	$(UV) $(COMPILE) --extra all -c requirements/dev.txt pyproject.toml -o requirements/sirdar.txt
 
 # ---------------------------------------------------------------- demo

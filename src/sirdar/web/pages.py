@@ -1,5 +1,6 @@
 """How a page is made: templates with the formats of ``formats``, headers that keep it safe, errors as pages."""
 
+import gzip
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -20,11 +21,12 @@ from sirdar.api.errors import headers_of, problem_of
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import CODES, Problem
 from sirdar.services.context import Services
-from sirdar.web import assets, formats, markdown, session
+from sirdar.web import assets, client_words, formats, markdown, session, words
 
 SECURITY_HEADERS = {
     "content-security-policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "x-frame-options": "DENY",
     "cross-origin-opener-policy": "same-origin",
@@ -32,6 +34,7 @@ SECURITY_HEADERS = {
     "cache-control": "private, no-cache",
 }
 # What belongs to the session is signed away by these: sign in again, then go on where one was.
+LITTLE_BYTES = 1000  # below this a compressed page saves nothing
 SIGN_IN_CODES = frozenset({"unauthenticated", "token_expired"})
 
 
@@ -54,31 +57,52 @@ class Page:
 async def open_page(request: Request) -> Page:
     """A dependency: the page for whoever asks, signed in or not."""
     services: Services = request.app.state.services
+    words.begin(request)
     return Page(request, services, await session.caller_if_any(request, services))
 
 
 def show(page: Page, template: str, status: int = 200, **values: Any) -> HTMLResponse:
     """Render a template of ``templates/``."""
     visit = session.begin_visit(page.request)
-    now = time.time()
-    text = (
-        _environment()
-        .get_template(template)
-        .render(
-            caller=page.caller,
-            csrf=session.form_secret(page.request, page.services),
-            path=page.request.url.path,
-            now=now,
-            moment=partial(_moment, now=now),
-            site_url=page.services.settings.url,
-            **values,
-        )
-    )
-    response = HTMLResponse(text, status, SECURITY_HEADERS)
+    text = _environment().get_template(template).render(_common(page) | values)
+    response = _respond(page, text, status)
     if visit is not None:
         secure = session.is_secure(page.request)
         response.set_cookie(session.VISIT, visit, path="/", httponly=True, samesite="lax", secure=secure)
     return response
+
+
+def show_part(page: Page, template: str, block: str, **values: Any) -> HTMLResponse:
+    """Only one block of a template, for ``<sirdar-live>``: what stands in the whole page too."""
+    loaded = _environment().get_template(template)
+    text = "".join(loaded.blocks[block](loaded.new_context(_common(page) | values)))
+    return _respond(page, text, 200)
+
+
+def _common(page: Page) -> dict[str, Any]:
+    """What every template may use."""
+    now = time.time()
+    return {
+        "caller": page.caller,
+        "csrf": session.form_secret(page.request, page.services),
+        "path": page.request.url.path,
+        "query": page.request.url.query,
+        "now": now,
+        "moment": partial(_moment, now=now),
+        "site_url": page.services.settings.url,
+        "language": words.language(),
+    }
+
+
+def _respond(page: Page, text: str, status: int) -> HTMLResponse:
+    """Compressed where the browser takes it; the secrets of forms are masked anew on each page, so that nothing can be guessed
+    from its length (the attack is known as BREACH)."""
+    headers = {**SECURITY_HEADERS, "vary": "accept-encoding, cookie"}
+    content = text.encode()
+    if len(content) > LITTLE_BYTES and "gzip" in page.request.headers.get("accept-encoding", ""):
+        content = gzip.compress(content, 5, mtime=0)
+        headers["content-encoding"] = "gzip"
+    return HTMLResponse(content, status, headers)
 
 
 def go_to(address: str) -> RedirectResponse:
@@ -89,7 +113,7 @@ def go_to(address: str) -> RedirectResponse:
 def _moment(at: float | None, *, now: float) -> Markup:
     if at is None:
         return escape(formats.NOTHING)
-    shown, whole = formats.moment(at, now), formats.utc(at)
+    shown, whole = formats.moment(at, now, words.zone()), formats.utc(at)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         whole.replace(" UTC", "Z").replace(" ", "T"), whole, shown
     )
@@ -115,12 +139,18 @@ def _build_environment() -> jinja2.Environment:
         extensions=["jinja2.ext.i18n"],
         auto_reload=False,
     )
-    environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined]
+    environment.install_gettext_callables(words.raw_gettext, words.raw_ngettext, newstyle=True)  # type: ignore[attr-defined]
     for name in ("integer", "number", "size", "memory", "duration", "rough", "percent", "value", "exact", "utc"):
         environment.filters[name] = getattr(formats, name)
     environment.filters["markdown"] = markdown.render
     environment.filters["quoted"] = lambda text: quote(str(text), safe="")
-    environment.globals |= {"asset": assets.address, "version": __version__, "nothing": formats.NOTHING}
+    environment.globals |= {
+        "asset": assets.address,
+        "version": __version__,
+        "nothing": formats.NOTHING,
+        "languages": words.LANGUAGES,
+        "client_words": client_words.catalogue,
+    }
     return environment
 
 

@@ -1,5 +1,6 @@
 """A browser's session: a token in a cookie, and a secret on every form that only our own pages carry."""
 
+import base64
 import secrets
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -52,8 +53,25 @@ def is_secure(request: Request) -> bool:
 
 
 def form_secret(request: Request, services: Services) -> str:
-    """What a form carries: a signature of the session, or of the visit where nobody is signed in."""
-    return services.keys.sign("csrf", _bound_to(request))
+    """What a form carries: a signature of the session, or of the visit where nobody is signed in; masked, so that no two pages
+    carry the same letters."""
+    signature = services.keys.sign("csrf", _bound_to(request)).encode()
+    mask = secrets.token_bytes(len(signature))
+    return base64.urlsafe_b64encode(mask + _mixed(signature, mask)).decode()
+
+
+def _unmasked(text: str) -> str:
+    """The signature; anything else where the text is none of ours."""
+    try:
+        content = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
+        half = len(content) // 2
+        return _mixed(content[half:], content[:half]).decode("ascii")
+    except ValueError:
+        return ""
+
+
+def _mixed(text: bytes, mask: bytes) -> bytes:
+    return bytes(letter ^ other for letter, other in zip(text, mask, strict=False))
 
 
 def begin_visit(request: Request) -> str | None:
@@ -83,7 +101,7 @@ async def read_form(request: Request, services: Services) -> dict[str, str]:
         raise Problem("invalid_request", "This is no form.") from error
     given = fields.pop("csrf", "")
     has_cookie = bool(request.cookies.get(SESSION) or request.cookies.get(VISIT))
-    if not has_cookie or not given.isascii() or not services.keys.checks("csrf", _bound_to(request), given):
+    if not has_cookie or not services.keys.checks("csrf", _bound_to(request), _unmasked(given)):
         raise Problem("csrf", "The form does not carry this session's secret.", hint="Load the page again and repeat.")
     return fields
 

@@ -1,0 +1,18 @@
+"""Sentences that scripts of the pages say (``ui/src``), so that they are in the page's language. A test compares both."""
+
+from sirdar.web import words
+
+
+def N_(text: str) -> str:
+    """Marks a sentence for the catalogue."""
+    return text
+
+
+SENTENCES = (N_("Copied"),)
+
+
+def catalogue() -> dict[str, str]:
+    """Sentence -> in the page's language; empty in English."""
+    if words.language() == "en":
+        return {}
+    return {sentence: words.gettext(sentence) for sentence in SENTENCES}

@@ -1,0 +1,14 @@
+/** What every page runs: htmx, live parts, times, keys, copying. A page is whole without it. */
+
+import htmx from "htmx.org";
+import "./live";
+import "./choice";
+import { startCopying } from "./copy";
+import { startKeys } from "./keys";
+import { startTimes } from "./times";
+
+Object.assign(htmx.config, { includeIndicatorCSS: false, defaultTimeout: 20_000 });
+
+startTimes();
+startCopying();
+startKeys();

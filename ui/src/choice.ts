@@ -1,0 +1,7 @@
+/** `<form data-instant>`: a filter that is sent as soon as a choice changes. */
+
+document.addEventListener("change", (event) => {
+  const field = event.target as HTMLElement | null;
+  const form = field?.closest<HTMLFormElement>("form[data-instant]");
+  if (form && field instanceof HTMLSelectElement) form.requestSubmit();
+});

@@ -1,0 +1,112 @@
+/**
+ * `<sirdar-live src="/fragment" events="/stream">`: its content follows the server.
+ *
+ * At each `changed` event of the stream the fragment is fetched and morphed into place, never more than one fetch at a time; the event
+ * `end` is followed by a last look. A hidden page closes its stream (a browser allows six connections to a host) and looks once when it
+ * is seen again. Where the server is away, the part says so and goes on as soon as it is back.
+ */
+
+import htmx from "htmx.org";
+
+const RETRY_MS = 2_000;
+const RETRY_MOST_MS = 30_000;
+
+export class Live extends HTMLElement {
+  #stream: EventSource | undefined;
+  #looking = false;
+  #again = false;
+  #ended = false;
+  #retryMs = RETRY_MS;
+  #timer = 0;
+  readonly #onVisible = (): void => (document.hidden ? this.#close() : this.#resume());
+
+  connectedCallback(): void {
+    document.addEventListener("visibilitychange", this.#onVisible);
+    if (!document.hidden) this.#open();
+  }
+
+  disconnectedCallback(): void {
+    document.removeEventListener("visibilitychange", this.#onVisible);
+    this.#close();
+  }
+
+  /** Fetch the fragment now; used by others that know of a change. */
+  async look(): Promise<void> {
+    if (this.#looking) {
+      this.#again = true;
+      return;
+    }
+    this.#looking = true;
+    try {
+      do {
+        this.#again = false;
+        await this.#fetch();
+      } while (this.#again);
+    } finally {
+      this.#looking = false;
+    }
+  }
+
+  async #fetch(): Promise<void> {
+    const address = this.getAttribute("src");
+    if (!address || !this.isConnected) return;
+    const reply = await fetch(address, { headers: { "HX-Request": "true" } }).catch(() => undefined);
+    if (!reply?.ok) {
+      if (reply?.status === 404 || reply?.status === 401) this.#finish();
+      return;
+    }
+    const text = await reply.text();
+    await htmx.swap({ target: this, text, swap: "innerMorph" });
+    this.dispatchEvent(new CustomEvent("sirdar:looked", { bubbles: true }));
+  }
+
+  #resume(): void {
+    if (this.#ended) return;
+    void this.look();
+    this.#open();
+  }
+
+  #open(): void {
+    const address = this.getAttribute("events");
+    if (!address || this.#ended || this.#stream) return;
+    const stream = new EventSource(address);
+    this.#stream = stream;
+    stream.addEventListener("open", () => {
+      this.#retryMs = RETRY_MS;
+      if (this.classList.contains("away")) void this.look();
+      this.classList.remove("away");
+    });
+    stream.addEventListener("changed", (event) => {
+      this.dispatchEvent(new CustomEvent("sirdar:changed", { bubbles: true, detail: (event as MessageEvent<string>).data }));
+      void this.look();
+    });
+    stream.addEventListener("end", () => {
+      this.#finish();
+      void this.look();
+    });
+    stream.addEventListener("error", () => this.#failed());
+  }
+
+  /** The browser comes back by itself after a cut line, but not after an answer that is no stream, such as a proxy's 502. */
+  #failed(): void {
+    this.classList.add("away");
+    if (this.#stream?.readyState !== EventSource.CLOSED) return;
+    this.#close();
+    this.#timer = window.setTimeout(() => this.#open(), this.#retryMs);
+    this.#retryMs = Math.min(RETRY_MOST_MS, this.#retryMs * 2);
+  }
+
+  #finish(): void {
+    this.#ended = true;
+    this.#close();
+    this.classList.remove("away");
+  }
+
+  #close(): void {
+    window.clearTimeout(this.#timer);
+    this.#stream?.close();
+    this.#stream = undefined;
+  }
+}
+
+customElements.define("sirdar-live", Live);
