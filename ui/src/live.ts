@@ -1,5 +1,5 @@
 /**
- * `<sirdar-live src="/fragment" events="/stream">`: its content follows the server.
+ * `<sirdar-live src="/fragment" events="/stream">`: its content follows the server. `every="5"` in place of a stream: a look each 5 s.
  *
  * At each `changed` event of the stream the fragment is fetched and morphed into place, never more than one fetch at a time; the event
  * `end` is followed by a last look. A hidden page closes its stream (a browser allows six connections to a host) and looks once when it
@@ -18,6 +18,7 @@ export class Live extends HTMLElement {
   #ended = false;
   #retryMs = RETRY_MS;
   #timer = 0;
+  #looks = 0;
   readonly #onVisible = (): void => (document.hidden ? this.#close() : this.#resume());
 
   connectedCallback(): void {
@@ -68,6 +69,8 @@ export class Live extends HTMLElement {
 
   #open(): void {
     const address = this.getAttribute("events");
+    const everyS = Number(this.getAttribute("every"));
+    if (everyS > 0 && !this.#looks) this.#looks = window.setInterval(() => void this.look(), everyS * 1000);
     if (!address || this.#ended || this.#stream) return;
     const stream = new EventSource(address);
     this.#stream = stream;
@@ -104,6 +107,8 @@ export class Live extends HTMLElement {
 
   #close(): void {
     window.clearTimeout(this.#timer);
+    window.clearInterval(this.#looks);
+    this.#looks = 0;
     this.#stream?.close();
     this.#stream = undefined;
   }

@@ -51,6 +51,13 @@ class Policy:
     tasks: int | None = None
     limits: Mapping[str, float] = field(default_factory=dict)
 
+    def sentences(self) -> list[str]:
+        """What it allows, for whoever looks at the resource."""
+        said = [*_said_of(self.allow, "{} of {} only"), *_said_of(self.deny, "no {} of {}")]
+        if self.tasks is not None:
+            said.append(f"at most {self.tasks} side by side" if self.tasks > 1 else "one task at a time")
+        return said + [f"at most {_words(key, most)} for a task" for key, most in self.limits.items()]
+
     def check_job(self, job: OfferedJob, app: App) -> None:
         """Raises NotAllowed where its submitter, its application or what it asks for is not welcome."""
         groups = [group for group in job.groups.split(",") if group]
@@ -109,6 +116,20 @@ def asked_for(job: OfferedJob, app: App, key: str) -> float | None:
     own = getattr(app.resources, key)
     value = job.resources.get(key, own) or (own if key == "cpus" else 0)
     return float(value) if value > 0 or key == "gpus" else None
+
+
+def _said_of(names: Names, how: str) -> list[str]:
+    people = [*(names.users or ()), *(f"the group {group}" for group in names.groups or ())]
+    said = [] if names.users is None and names.groups is None else [how.format("jobs", _listed(people))]
+    if names.apps is not None:
+        said.append(how.format("jobs", f"the applications {_listed(names.apps)}"))
+    if names.commands is not None:
+        said.append(how.format("programs", f"the names {_listed(names.commands)}"))
+    return said
+
+
+def _listed(patterns: Iterable[str]) -> str:
+    return ", ".join(patterns) or "nobody"
 
 
 def _any(patterns: Iterable[str] | None, names: Iterable[str]) -> bool:

@@ -20,7 +20,10 @@ NO_LIMIT_BYTES = 1 << 60  # older control groups write a number like this for "n
 
 
 def capabilities(settings: Settings) -> Capabilities:
-    """What the machine has. Asks ``nvidia-smi`` where there is one; memory is that of the container, where that has a limit."""
+    """What the machine has, and what its owner allows.
+
+    Asks ``nvidia-smi`` where there is one; memory is that of the container, where that has a limit.
+    """
     gpus = gpu_names()
     ids = gpu_ids(gpus, os.environ)
     return Capabilities(
@@ -37,6 +40,7 @@ def capabilities(settings: Settings) -> Capabilities:
         hostname=socket.gethostname(),
         python=".".join(map(str, sys.version_info[:3])),
         labels=dict(settings.labels),
+        policy=settings.policy.sentences(),
         gives_back=True,
     )
 

@@ -75,7 +75,10 @@ def show(page: Page, template: str, status: int = 200, **values: Any) -> HTMLRes
 def show_part(page: Page, template: str, block: str, **values: Any) -> HTMLResponse:
     """Only one block of a template, for ``<sirdar-live>``: what stands in the whole page too."""
     loaded = _environment().get_template(template)
-    text = "".join(loaded.blocks[block](loaded.new_context(_common(page) | values)))
+    context = loaded.new_context(_common(page) | values)
+    beginning = loaded.root_render_func(context)
+    next(beginning, None)  # imports and macros of the template's top level come before its first words
+    text = "".join(loaded.blocks[block](context))
     return _respond(page, text, 200)
 
 

@@ -71,6 +71,9 @@ class Capabilities(Wire):
     hostname: str = ""
     python: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
+    policy: list[str] | None = Field(
+        None, description="what the owner's policy allows, in sentences; none: it was not told"
+    )
     gives_back: bool = Field(False, description="the agent can give back what it accepted and has not started")
 
 

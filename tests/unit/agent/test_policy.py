@@ -54,6 +54,20 @@ def test_who_and_what_may_run(text: str, offered: OfferedJob, word: str) -> None
     assert word in said and bool(said) == bool(word)
 
 
+def test_a_policy_in_sentences() -> None:
+    who = "allow: {users: [anna], groups: [lab], apps: ['anna/*']}, deny: {commands: [rm]}"
+    text = f"{{{who}, tasks: 4, limits: {{memory: 2 GiB}}}}"
+    assert parse_policy(text).sentences() == [
+        "jobs of anna, the group lab only",
+        "jobs of the applications anna/* only",
+        "no programs of the names rm",
+        "at most 4 side by side",
+        "at most 2 GiB of memory for a task",
+    ]
+    assert parse_policy("allow: {users: []}").sentences() == ["jobs of nobody only"]
+    assert parse_policy("").sentences() == []
+
+
 def test_a_job_without_a_limit_gets_the_owners() -> None:
     policy = parse_policy("limits: {time: 10 min, memory: 2 GiB}")
     assert policy.limited(job(), APP).resources == {"time_s": 600.0}
