@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from sirdar.domain.outcome import Reason
 from sirdar.domain.problems import CODES
 from sirdar.services.people import make_login_link
 
@@ -460,3 +461,13 @@ def test_a_machine_is_attached_from_its_page(site: Any, secret_of: Callable[[str
         secret = {"csrf": secret_of(browser.get("/account").text)}
         assert browser.post("/resources", data={**secret, "name": "mine"}).status_code == 403
         assert browser.post(f"{address[1]}/join", data=secret).status_code == 404
+
+
+def test_every_reason_has_a_page(site: Any) -> None:
+    with site.browser() as browser:  # nobody need be signed in
+        listed = browser.get("/docs/reasons").text
+        for reason in Reason:
+            assert f'href="/docs/reasons/{reason.value}"' in listed
+            page = browser.get(f"/docs/reasons/{reason.value}")
+            assert page.status_code == 200 and "What to do" in page.text, reason
+        assert browser.get("/docs/reasons/none_such").status_code == 404

@@ -1,4 +1,7 @@
-"""``/docs/errors/{code}``: what an error's ``type`` leads to. The text is the documentation's own page."""
+"""``/docs/errors/{code}``: what an error's ``type`` leads to; ``/docs/reasons/{reason}``: why something ended so, and what to do.
+
+The texts are the documentation's own pages.
+"""
 
 import re
 from functools import cache
@@ -8,6 +11,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
+from sirdar.domain.outcome import MEANING, REASONS, Reason
 from sirdar.domain.problems import CODES, Problem
 from sirdar.web.pages import Page, PageRoute, open_page, show
 
@@ -25,14 +29,27 @@ async def one_error(code: str, page: Annotated[Page, Depends(open_page)]) -> Res
     if code not in CODES:
         raise Problem("not_found", f"There is no error {code[:80]}.", hint="GET /docs/errors lists them.")
     status, title = CODES[code]
-    return show(page, "error.html", code=code, status_code=status, title=title, text=explanation(code))
+    return show(page, "error.html", code=code, status_code=status, title=title, text=explanation("errors", code))
+
+
+@router.get("/docs/reasons")
+async def all_reasons(page: Annotated[Page, Depends(open_page)]) -> Response:
+    return show(page, "reasons.html", reasons=list(Reason), meaning=MEANING)
+
+
+@router.get("/docs/reasons/{name}")
+async def one_reason(name: str, page: Annotated[Page, Depends(open_page)]) -> Response:
+    if name not in REASONS:
+        raise Problem("not_found", f"There is no reason {name[:80]}.", hint="GET /docs/reasons lists them.")
+    reason = REASONS[name]
+    return show(page, "reason.html", reason=reason, meaning=MEANING[reason], text=explanation("reasons", name))
 
 
 @cache
-def explanation(code: str) -> str:
+def explanation(kind: str, code: str) -> str:
     """Markdown: why it happens and what to do. Empty where the installation came without the documentation."""
-    packed = files("sirdar.web") / "errors" / f"{code}.md"
-    source = Path(__file__).resolve().parents[3] / "docs" / "reference" / "errors" / f"{code}.md"
+    packed = files("sirdar.web") / kind / f"{code}.md"
+    source = Path(__file__).resolve().parents[3] / "docs" / "reference" / kind / f"{code}.md"
     for place in (packed, source):
         if place.is_file():
             text = _GENERATED.sub("", place.read_text(encoding="utf-8"))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sirdar.domain.outcome import REASONS
 from sirdar.domain.problems import CODES
 from sirdar.wire.description import parse_yaml
 
@@ -67,9 +68,11 @@ def test_descriptions_in_the_documents_are_right(description: str) -> None:
     assert parse_yaml(description).command
 
 
-@pytest.mark.parametrize("code", sorted(CODES))
-def test_every_error_has_a_page_that_helps(code: str) -> None:
-    text = (ROOT / "docs/reference/errors" / f"{code}.md").read_text()
+@pytest.mark.parametrize(
+    ("kind", "code"), [*(("errors", code) for code in sorted(CODES)), *(("reasons", name) for name in sorted(REASONS))]
+)
+def test_every_error_and_reason_has_a_page_that_helps(kind: str, code: str) -> None:
+    text = (ROOT / "docs/reference" / kind / f"{code}.md").read_text()
     for heading in ("## Why", "## What to do"):
         body = text.split(heading, 1)[1].split("\n## ", 1)[0]
         assert len(body.split()) >= 5, f"{code}.md says nothing under {heading!r}"
