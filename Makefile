@@ -11,7 +11,7 @@ T := tests
 N := 3
 BUILT := src/sirdar/web/static/built/.built
 
-.PHONY: help env demo test check lint unit types bench lock format docs packages clean
+.PHONY: help env words demo test check lint unit types bench lock format docs packages clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -70,6 +70,9 @@ unit: env
 
 format: env ## write the code as ruff wants it
 	@$(VENV)/bin/ruff check --quiet --fix . ; $(VENV)/bin/ruff format --quiet .
+
+words: env ## new sentences of the pages into the catalogues of words
+	@$(PY) scripts/words
 
 docs: env ## write the generated parts of docs/ anew
 	@$(PY) scripts/gen-docs

@@ -1,4 +1,5 @@
-"""How pages write numbers, sizes, durations and times. Pure: no clock, no request.
+"""How pages write numbers, sizes, durations and times, with units in the page's language (English where no page is served).
+No clock, no request.
 
 Lists show three significant digits; what is cut stands whole in a title, for hover and copy. Thousands are set apart by thin
 spaces, which do not break.
@@ -9,12 +10,16 @@ import math
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
+from sirdar.web.words import N_
+from sirdar.web.words import gettext as _
+
 THIN = "\N{NARROW NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
-_SIZES = ("B", "KB", "MB", "GB", "TB", "PB")
-_SPANS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_SIZES = (N_("B"), N_("KB"), N_("MB"), N_("GB"), N_("TB"), N_("PB"))
+_SPANS = ((86400, N_("d")), (3600, N_("h")), (60, N_("min")), (1, N_("s")))
+_MONTHS = (N_("Jan"), N_("Feb"), N_("Mar"), N_("Apr"), N_("May"), N_("Jun"),
+           N_("Jul"), N_("Aug"), N_("Sep"), N_("Oct"), N_("Nov"), N_("Dec"))  # fmt: skip
 
 
 def integer(value: int) -> str:
@@ -27,7 +32,7 @@ def number(value: float) -> str:
     if isinstance(value, int) or (value.is_integer() and abs(value) < 1e15):
         return integer(int(value))
     if not math.isfinite(value):
-        return {math.inf: "∞", -math.inf: f"{MINUS}∞"}.get(value, "not a number")
+        return {math.inf: "∞", -math.inf: f"{MINUS}∞"}.get(value, _("not a number"))
     if 1e-4 <= abs(value) < 1e6:
         places = max(0, 2 - math.floor(math.log10(abs(value))))
         return _trimmed(f"{value:,.{places}f}").replace(",", THIN).replace("-", MINUS)
@@ -48,17 +53,17 @@ def size(size_bytes: int | None) -> str:
     while value >= 999.5 and unit < len(_SIZES) - 1:
         value, unit = value / 1000, unit + 1
     if unit == 0:
-        return f"{size_bytes}{THIN}B"
-    return f"{value:.1f}{THIN}{_SIZES[unit]}" if value < 9.95 else f"{value:.0f}{THIN}{_SIZES[unit]}"
+        return f"{size_bytes}{THIN}{_('B')}"
+    return f"{value:.1f}{THIN}{_(_SIZES[unit])}" if value < 9.95 else f"{value:.0f}{THIN}{_(_SIZES[unit])}"
 
 
 def memory(size_bytes: int | None) -> str:
     """``512 MiB``: memory is asked for in these units, so it is shown in them."""
     if size_bytes is None:
         return NOTHING
-    value, unit = size_bytes / 2**20, "MiB"
+    value, unit = size_bytes / 2**20, _("MiB")
     if value >= 1000:
-        value, unit = value / 1024, "GiB"
+        value, unit = value / 1024, _("GiB")
     return f"{_trimmed(f'{value:.1f}') if value < 99.5 else f'{value:.0f}'}{THIN}{unit}"
 
 
@@ -67,11 +72,11 @@ def duration(span_s: float | None) -> str:
     if span_s is None:
         return NOTHING
     if 0 < span_s < 0.0995:
-        return f"{span_s * 1000:.0f}{THIN}ms" if span_s >= 0.0005 else f"<{THIN}1{THIN}ms"
+        return f"{span_s * 1000:.0f}{THIN}{_('ms')}" if span_s >= 0.0005 else f"<{THIN}1{THIN}{_('ms')}"
     if span_s <= 0:
-        return f"0{THIN}s"
+        return f"0{THIN}{_('s')}"
     if span_s < 59.95:
-        return f"{span_s:.1f}{THIN}s" if span_s < 9.95 else f"{span_s:.0f}{THIN}s"
+        return f"{span_s:.1f}{THIN}{_('s')}" if span_s < 9.95 else f"{span_s:.0f}{THIN}{_('s')}"
     left = (
         round(span_s) if span_s < 3600 else round(span_s / 60) * 60 if span_s < 86400 else round(span_s / 3600) * 3600
     )
@@ -79,7 +84,7 @@ def duration(span_s: float | None) -> str:
     for seconds, unit in _SPANS:
         count, left = divmod(left, seconds)
         if count:
-            words.append(f"{count}{THIN}{unit}")
+            words.append(f"{count}{THIN}{_(unit)}")
     return " ".join(words[:2])
 
 
@@ -87,8 +92,8 @@ def rough(span_s: float) -> str:
     """How long something may still take, as far as one can know: ``5 min``."""
     for seconds, unit in _SPANS:
         if span_s >= seconds * 1.5:
-            return f"{round(span_s / seconds)}{THIN}{unit}"
-    return f"1{THIN}s"
+            return f"{round(span_s / seconds)}{THIN}{_(unit)}"
+    return f"1{THIN}{_('s')}"
 
 
 def moment(at: float | None, now: float, zone: tzinfo | None = None) -> str:
@@ -98,7 +103,7 @@ def moment(at: float | None, now: float, zone: tzinfo | None = None) -> str:
     there, today = datetime.fromtimestamp(at, zone), datetime.fromtimestamp(now, zone)
     if there.date() == today.date():
         return f"{there:%H:%M:%S}"
-    day = f"{there.day} {_MONTHS[there.month - 1]}"
+    day = f"{there.day} {_(_MONTHS[there.month - 1])}"
     return f"{day} {there:%H:%M}" if there.year == today.year else f"{day} {there.year}"
 
 
@@ -114,7 +119,7 @@ def percent(share: float) -> str:
 def value(given: Any, longest: int = 200) -> str:
     """A value of an input or output on one line."""
     if isinstance(given, bool):
-        return "yes" if given else "no"
+        return _("yes") if given else _("no")
     if isinstance(given, int | float):
         return number(given)
     if given is None:

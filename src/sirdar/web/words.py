@@ -48,6 +48,11 @@ def ngettext(one: str, many: str, n: int, **given: object) -> str:
     return raw_ngettext(one, many, n) % {"num": n, **given}
 
 
+def N_(text: str) -> str:
+    """Marks a sentence for the catalogue, where it stands; it is translated where it is shown."""
+    return text
+
+
 def raw_gettext(text: str) -> str:
     """For templates, which put values in themselves, escaped."""
     return catalogue(language()).gettext(text)
