@@ -36,7 +36,7 @@ def number(value: float) -> str:
     if 1e-4 <= abs(value) < 1e6:
         places = max(0, 2 - math.floor(math.log10(abs(value))))
         return _trimmed(f"{value:,.{places}f}").replace(",", THIN).replace("-", MINUS)
-    digits, _, exponent = f"{value:.2e}".partition("e")
+    digits, _e, exponent = f"{value:.2e}".partition("e")
     return f"{_trimmed(digits)}e{int(exponent)}".replace("-", MINUS)
 
 
