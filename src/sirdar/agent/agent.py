@@ -59,7 +59,11 @@ class Agent:
         self.identity = load_identity(home.path)
         self.seal = Seal(home.path)
         self.attempts = Attempts()
-        self.outbox = Outbox(started_delay_s=settings.started_delay_s, finals_per_sync=settings.finals_per_sync)
+        self.outbox = Outbox(
+            started_delay_s=settings.started_delay_s,
+            finals_per_sync=settings.finals_per_sync,
+            usage_every_s=settings.usage_every_s,
+        )
         self.link = Link(settings, self.identity)
         known = recover(replay(home.path / "journal"), self.seal)
         self.journal = Journal(home.path / "journal", sync_first=not boot_id())
@@ -114,7 +118,7 @@ class Agent:
         loops: list[asyncio.Task[None]] = []
         try:
             await self._recover()
-            samples = SampleLoop(self.settings, self.attempts, self.run_task)
+            samples = SampleLoop(self.settings, self.attempts, self.run_task, self.outbox)
             for work in (self.run_task.watch(), self.listen.run(), samples.run()):
                 loops.append(asyncio.create_task(work))
             session = asyncio.create_task(self._begin(on_ready, loops), name="session")

@@ -7,6 +7,7 @@ from typing import Any
 
 from sirdar.domain.app import App
 from sirdar.domain.states import AttemptState
+from sirdar.domain.usage import Curve
 from sirdar.wire.agent import OfferedJob, OwnedAttempt, Program
 
 
@@ -59,7 +60,7 @@ class Attempt:
     given_back: bool = False  # it will never start here; the server has not heard that yet
     gpus: tuple[str, ...] = ()
     said: Said = field(default_factory=Said)
-    curve: list[tuple[float, float, int]] = field(default_factory=list)
+    curve: Curve | None = None  # of one that has run for a moment
 
     def forget_wanted(self) -> bool:
         return self.wish == "forget"

@@ -159,7 +159,7 @@ def compose(finishing: Finishing) -> Final:
             staged_in_bytes=attempt.staged_in_bytes,
             staged_in_s=attempt.staged_in_s,
             staged_out_bytes=finishing.staged_out_bytes,
-            curve=attempt.curve,
+            curve=attempt.curve.rows if attempt.curve is not None else [],
         ),
         code_version=attempt.code_version or None,
         text=attempt.said.text,

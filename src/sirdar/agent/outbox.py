@@ -5,21 +5,24 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from sirdar.wire.agent import Final, Message, Started, SyncReply, SyncRequest
+from sirdar.wire.agent import Final, Message, Started, SyncReply, SyncRequest, Usage
 
 
 class Outbox:
-    """Accepts, refusals, starts, messages and finals that wait for the next sync."""
+    """Accepts, refusals, starts, messages, gauges and finals that wait for the next sync."""
 
-    def __init__(self, *, started_delay_s: float, finals_per_sync: int) -> None:
+    def __init__(self, *, started_delay_s: float, finals_per_sync: int, usage_every_s: float = 5.0) -> None:
         self._started_delay_s = started_delay_s
         self._finals_per_sync = finals_per_sync
+        self._usage_every_s = usage_every_s
         self.accepts: OrderedDict[str, None] = OrderedDict()
         self.refusals: OrderedDict[str, str] = OrderedDict()
         self.finals: OrderedDict[str, Final] = OrderedDict()
         self.given_back: OrderedDict[str, None] = OrderedDict()
         self._started: OrderedDict[str, tuple[float, Started]] = OrderedDict()
         self._messages: OrderedDict[str, Message] = OrderedDict()
+        self._usage: OrderedDict[str, Usage] = OrderedDict()
+        self._usage_due = self._usage_told = 0.0
         self._wake = asyncio.Event()
 
     def accept(self, keys: Iterable[str]) -> None:
@@ -36,6 +39,7 @@ class Outbox:
             self.finals[final.key] = final
             self._started.pop(final.key, None)
             self._messages.pop(final.key, None)
+            self._usage.pop(final.key, None)
         self._wake.set()
 
     def give_back(self, keys: Iterable[str]) -> None:
@@ -58,10 +62,22 @@ class Outbox:
             self._messages[message.key] = message
             self._wake.set()
 
+    def add_usage(self, usage: Usage) -> None:
+        """Told at times, of all tasks together; of a short task the final alone is sent."""
+        if usage.key in self.finals:
+            return
+        if not self._usage:
+            now, every_s = time.monotonic(), self._usage_every_s
+            waited = now - self._usage_told < 2 * every_s
+            self._usage_due = self._usage_told + every_s if waited else now + every_s
+            self._wake.set()
+        self._usage[usage.key] = usage
+
     def drop(self, keys: Iterable[str]) -> None:
         for key in keys:
             for box in (self.accepts, self.refusals, self.given_back, self._started, self._messages, self.finals):
                 box.pop(key, None)
+            self._usage.pop(key, None)
 
     def has_news(self) -> bool:
         return bool(self.accepts or self.refusals or self.finals or self._messages or self.given_back)
@@ -70,8 +86,8 @@ class Outbox:
         """Returns when there is something to tell."""
         while not self.has_news():
             self._wake.clear()
-            due = min((due for due, _ in self._started.values()), default=None)
-            wait_s = None if due is None else due - time.monotonic()
+            dues = [due for due, _ in self._started.values()] + ([self._usage_due] if self._usage else [])
+            wait_s = min(dues) - time.monotonic() if dues else None
             if wait_s is not None and wait_s <= 0:
                 return
             try:
@@ -90,6 +106,7 @@ class Outbox:
             refusals=dict(self.refusals),
             started=[started for due, started in self._started.values() if due <= now],
             messages=list(self._messages.values()),
+            usage=list(self._usage.values()) if self._usage and self._usage_due <= now else [],
             finals=finals[: self._finals_per_sync],
             given_back=list(self.given_back),
         )
@@ -106,6 +123,12 @@ class Outbox:
         for started in request.started:
             if key_is(self._started.get(started.key), started):
                 del self._started[started.key]
+        for usage in request.usage:
+            if self._usage.get(usage.key) is usage:
+                del self._usage[usage.key]
+        if request.usage:
+            self._usage_told = time.monotonic()
+            self._usage_due = self._usage_told + self._usage_every_s
         for message in request.messages:
             if self._messages.get(message.key) is message:
                 del self._messages[message.key]

@@ -191,7 +191,8 @@ class RunTask:
                 if attempt is not None and attempt.state is not AttemptState.STAGING_OUT:
                     attempt.state, attempt.pid, attempt.started_at = AttemptState.RUNNING, start.pid, start.at
                     log.info("attempt_started", attempt=start.key, pid=start.pid)
-                    self._outbox.add_started(Started(key=start.key, state="RUNNING", at=start.at))
+                    times = {"staging_at": attempt.staging_at, "staged_in_s": attempt.staged_in_s}
+                    self._outbox.add_started(Started(key=start.key, state="RUNNING", at=start.at, **times))
                     self._busy.set()
             if facts.ended:
                 self._work.spawn(self._finish(list(facts.ended)), [end.key for end in facts.ended], Reason.STAGE_OUT)

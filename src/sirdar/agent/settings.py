@@ -34,8 +34,10 @@ class Settings:
     finals_per_sync: int = 500
     porter_idle_s: float = 600.0
     memory_limit_by: str = "auto"  # auto: control groups where permitted; rlimit: never
-    sample_first_s: float = 1.0
-    sample_most: int = 200
+    sample_first_s: float = 1.0  # between two looks at what a young task uses
+    sample_late_s: float = 5.0  # ... at one that has run for minutes
+    sample_most: int = 300  # rows of a curve
+    usage_every_s: float = 5.0  # how often the server is told of it
     log_after_s: float = 0.15
     log_early_bytes: int = 16 << 10
     log_flush_bytes: int = 64 << 10

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 PROTOCOL_VERSIONS = (1,)
+USAGE_ROWS = 100
 
 
 class Wire(BaseModel):
@@ -156,6 +157,8 @@ class Started(Wire):
     state: Literal["STAGING_IN", "RUNNING", "STAGING_OUT"]
     at: float
     resource_note: str = ""
+    staging_at: float | None = None  # of one that runs: when its files began to be brought, and how long that took
+    staged_in_s: float | None = None
 
 
 class Message(Wire):
@@ -170,7 +173,7 @@ class Message(Wire):
 
 
 class Stats(Wire):
-    """Statistics of one attempt. Times in seconds, sizes in bytes. ``curve``: rows of [seconds since start, cpu seconds, rss]."""
+    """Statistics of one attempt. Times in seconds, sizes in bytes. ``curve``: rows as in ``domain.usage.Row``."""
 
     cpu_user_s: float = 0.0
     cpu_system_s: float = 0.0
@@ -179,6 +182,16 @@ class Stats(Wire):
     staged_in_s: float | None = None  # a staged task may wait for a slot before it starts
     staged_out_bytes: int = 0
     curve: list[tuple[float, float, int]] = Field(default_factory=list)
+
+
+class Usage(Wire):
+    """What a running program has used of late: a gauge, which may be lost. The whole curve comes with the final.
+
+    ``rows`` as in ``Stats.curve``. They replace those that were told before from the same first row on.
+    """
+
+    key: str
+    rows: list[tuple[float, float, int]] = Field(min_length=1, max_length=USAGE_ROWS)
 
 
 class Stream(Wire):
@@ -227,6 +240,7 @@ class SyncRequest(Wire):
     started: list[Started] = Field(default_factory=list)
     messages: list[Message] = Field(default_factory=list)
     finals: list[Final] = Field(default_factory=list)
+    usage: list[Usage] = Field(default_factory=list)
     given_back: list[str] = Field(
         default_factory=list, description="accepted attempts that were asked back: they have not started and never will"
     )
