@@ -136,10 +136,15 @@ def test_what_is_recorded_of_three_seconds(sirdar: Product) -> None:
     assert 3.0 <= job["runS"] < 20
     assert 0.5 < stats["cpuUserS"] + stats["cpuSystemS"] <= job["runS"] + 1
     assert 45 << 20 < stats["maxRssBytes"] < 200 << 20
-    curve = stats["curve"]
-    assert len(curve) >= 2
-    assert all(before[0] < after[0] and before[1] <= after[1] for before, after in pairwise(curve))
-    assert curve[-1][2] > 40 << 20
+    usage = sirdar.admin.get(f"/api/jobs/{job['id']}/tasks/0/usage").json()
+    curve = usage["points"]
+    assert len(curve) >= 2 and usage["live"] is False and usage["attempt"] == 1
+    assert all(before["at"] < after["at"] for before, after in pairwise(curve))
+    assert all(0 <= point["cpu"] < 2 for point in curve) and curve[-1]["memoryBytes"] > 40 << 20
+    assert usage["limit"] == {"cpus": 1, "memoryBytes": None}
+    assert usage["peak"]["memoryBytes"] >= max(stats["maxRssBytes"], *(point["memoryBytes"] for point in curve))
+    assert usage["peak"]["cpu"] == max(point["cpu"] for point in curve)
+    assert usage["cpuS"] >= stats["cpuUserS"] + stats["cpuSystemS"] - 0.01
     (task,) = sirdar.admin.get(f"/api/jobs/{job['id']}/tasks").json()
     assert task["readyAt"] <= task["startedAt"] <= task["endedAt"]
     assert task["waitS"] >= 0 and task["stageInS"] >= 0 and task["stageOutS"] >= 0

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from tests.system.product import Product, await_that
@@ -136,3 +137,28 @@ def test_streams_are_seen_while_they_grow(sirdar: Product) -> None:
     sirdar.ended(job["id"])
     assert sirdar.admin.get(job["stdout"]).text == "first\nlast\n"
     assert json.loads(sirdar.admin.get(f"/api/jobs/{job['id']}").text)["state"] == "DONE"
+
+
+def test_what_it_uses_is_seen_while_it_runs(own_sirdar: Callable[..., Product]) -> None:
+    sirdar = own_sirdar(agent_sample_first_s=0.2, agent_usage_every_s=0.5)
+    opened = gate(sirdar, "usage")
+    code = f"import os\nx = bytearray(40 << 20)\nwhile not os.path.exists({str(opened)!r}): sum(range(10000))\n"
+    app = sirdar.publish("live-usage", [sys.executable, "-c", code])
+    job = sirdar.submit(app)
+    where = f"/api/jobs/{job['id']}/tasks/0/usage"
+
+    def seen() -> dict[str, Any] | None:
+        usage = sirdar.admin.get(where).json()
+        return usage if len(usage["points"]) >= 5 else None
+
+    usage = await_that(seen, 60, "a curve")
+    assert usage["live"] and usage["attempt"] == 1 and usage["limit"]["cpus"] == 1
+    assert 0 < usage["peak"]["cpu"] < 1.6 and usage["peak"]["memoryBytes"] > 40 << 20
+    assert 0 < usage["cpuS"] <= usage["points"][-1]["at"] + 0.1
+    opened.touch()
+    ended = sirdar.ended(job["id"])
+    after = sirdar.admin.get(where).json()
+    assert not after["live"] and len(after["points"]) >= len(usage["points"])
+    assert after["cpuS"] >= ended["stats"]["cpuUserS"] > 0
+    other = sirdar.user("onlooker")
+    assert other.get(where).status_code == 404

@@ -169,7 +169,6 @@ def render_stats(stats: dict[str, Any]) -> dict[str, Any]:
         "maxRssBytes": stats.get("max_rss_bytes", 0),
         "stagedInBytes": stats.get("staged_in_bytes", 0),
         "stagedOutBytes": stats.get("staged_out_bytes", 0),
-        "curve": stats.get("curve", []),
     }
 
 

@@ -41,14 +41,13 @@ class Place(Shape):
 
 
 class Stats(Shape):
-    """Times in seconds, sizes in bytes; rows of the curve: seconds since the start, CPU seconds, memory."""
+    """Times in seconds, sizes in bytes. The curves are at ``/api/jobs/{id}/tasks/{no}/usage``."""
 
     cpu_user_s: float = 0
     cpu_system_s: float = 0
     max_rss_bytes: int = 0
     staged_in_bytes: int = 0
     staged_out_bytes: int = 0
-    curve: list[list[float]] = []
 
 
 class JobSummary(Shape):
@@ -124,6 +123,38 @@ class Task(Shape):
     progress: float | None
     metrics: dict[str, float]
     inputs: dict[str, Any] | None = None
+
+
+class UsageLimit(Shape):
+    """What the task asked for."""
+
+    cpus: int
+    memory_bytes: int | None = Field(description="null: no limit")
+
+
+class UsagePoint(Shape):
+    """What was used in the time that ends there: cores on average, bytes at most."""
+
+    at: float = Field(description="seconds since the program's start")
+    cpu: float
+    memory_bytes: int
+
+
+class UsagePeak(Shape):
+    cpu: float
+    memory_bytes: int
+
+
+class Usage(Shape):
+    """What a task's processes used together. Memory is what was resident; what processes share counts for each."""
+
+    attempt: int | None = Field(description="null: there has been none")
+    attempts: list[int] = Field(description="those whose curve is known")
+    live: bool = Field(description="it runs: more points will come")
+    limit: UsageLimit
+    points: list[UsagePoint] = Field(description="at most 300, whatever the time")
+    peak: UsagePeak
+    cpu_s: float = Field(description="CPU seconds until now, or in all")
 
 
 class Why(Shape):

@@ -336,7 +336,7 @@ def _is_key_of(held: AgentToken, row: ResourceRow) -> bool:
 
 
 def _says_something(request: SyncRequest) -> bool:
-    words = request.started or request.messages or request.finals or request.given_back
+    words = request.started or request.messages or request.finals or request.given_back or request.usage
     return bool(request.accepts or request.refusals or words)
 
 

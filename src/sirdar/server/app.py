@@ -25,6 +25,7 @@ from sirdar.api import (
     publish,
     resources,
     submit,
+    usage,
 )
 from sirdar.api.hot import HotRoutes
 from sirdar.api.observe import Observed
@@ -99,6 +100,7 @@ def build_app(services: Services) -> FastAPI:
         jobs,
         job_shares,
         submit,
+        usage,
     )
     for module in whose:
         app.include_router(module.router)

@@ -29,14 +29,14 @@ from sirdar.domain.task import (
     Withdrawn,
 )
 from sirdar.services.batch_count import count_after
-from sirdar.services.batch_rows import Rows
+from sirdar.services.batch_rows import Rows, times_of
 from sirdar.services.batch_words import state_event, storable
 from sirdar.services.endings import tell_end, wake_dependants
 from sirdar.store import jobs as job_store
 from sirdar.store import tasks as task_store
 from sirdar.store.engine import Tx
 from sirdar.store.jobs import JobRow
-from sirdar.store.tasks import Loaded
+from sirdar.store.tasks import Loaded, Times
 
 EVENT_TASKS = 1000  # the most tasks that one event names; more are told as several events
 
@@ -139,20 +139,24 @@ class Batch:
         self._move(key)
         return True
 
-    def progress(self, key: AttemptKey, state: AttemptState, at: float) -> None:
-        """The attempt has come to this phase."""
+    def progress(self, key: AttemptKey, state: AttemptState, at: float, staged: Times | None = None) -> None:
+        """The attempt has come to this phase. ``staged``: when its files were brought, of one that runs."""
         now = self.attempt_state(key)
         if now in (None, AttemptState.ENDED, AttemptState.OFFERED) or ATTEMPT_ORDER[state] <= ATTEMPT_ORDER[now]:
             return
         self.recover(key)  # it speaks: it is not lost
-        started = None
-        if state is AttemptState.RUNNING:
+        _, times = self._rows.moves.get(key, (now, Times()))
+        if state is AttemptState.STAGING_IN:
+            times = replace(times, staging_at=at)
+        elif state is AttemptState.STAGING_OUT:
+            times = replace(times, ended_at=at, started_at=times.started_at or self._started_at(key))
+        elif state is AttemptState.RUNNING:
             self._apply(key, Started(key.attempt, at))
             self._jobs[key.job].started_at = _earliest(self._jobs[key.job].started_at, at)
             self._jobs[key.job].running.append([key.task, key.attempt, at])
-            started = at
+            times = replace(staged or times, started_at=at)
             self._move(key)
-        self._rows.moves[key] = (state, started or self._started_at(key))
+        self._rows.moves[key] = (state, times)
 
     def say(self, key: AttemptKey, text: str | None, progress: float | None, metrics: Mapping[str, float]) -> None:
         """The program's latest words."""
@@ -174,15 +178,14 @@ class Batch:
             return False
         task, change = self._rows.tasks[key.job, key.task], self._jobs[key.job]
         if task.attempt != key.attempt and self.attempt_state(key) is not AttemptState.OFFERED:
-            self._rows.ends[key] = (Outcome(Reason.SUPERSEDED, outcome.message), None, None, None)
+            self._rows.ends[key] = (Outcome(Reason.SUPERSEDED, outcome.message), Times())
             return False
         wanted = change.row.job.cancel_requested_at is None
         retry = Retry(change.row.retries, *self._retry)
         after = self._apply(key, Ended(key.attempt, outcome, retry, wanted, columns.get("started_at")))
         if after is task:
             return False
-        times = (columns.get("accepted_at"), columns.get("started_at"), columns.get("ended_at", self.tx.now))
-        self._rows.ends[key] = (outcome, *times)
+        self._rows.ends[key] = (outcome, times_of(columns, self.tx.now))
         self._note_last_words(key, columns.get("status_message"))
         self._after_end(key, task, after, outcome, columns)
         change.cpu_s += cpu_s
@@ -228,7 +231,7 @@ class Batch:
         if both is None or both.attempt.reason is not Reason.AGENT_LOST or key in self._rows.ends:
             return
         told = Outcome(Reason.SUPERSEDED, f"Its end came too late to count: {outcome.message}", outcome.exit_code)
-        self._rows.ends[key] = (told, None, None, None)
+        self._rows.ends[key] = (told, Times())
         entry = [key.task, key.attempt, outcome.reason.value, told.message]
         self._jobs[key.job].events.append(("superseded", {"tasks": [entry]}))
 
@@ -237,7 +240,7 @@ class Batch:
         if self.attempt_state(key) is not AttemptState.OFFERED:
             return False
         self._apply(key, OfferWithdrawn(key.attempt))
-        self._rows.ends[key] = (outcome, None, None, self.tx.now)
+        self._rows.ends[key] = (outcome, Times(ended_at=self.tx.now))
         self._jobs[key.job].returned.append([key.task, key.attempt, outcome.reason.value, outcome.message])
         self._move(key, ready_at=self.tx.now)
         return True
@@ -257,7 +260,7 @@ class Batch:
             self.end(key, outcome, {"ended_at": self.tx.now, "reported_at": self.tx.now})
             return
         after = self._apply(key, GivenBack(key.attempt))
-        self._rows.ends[key] = (outcome, None, None, self.tx.now)
+        self._rows.ends[key] = (outcome, Times(ended_at=self.tx.now))
         if after is not before:
             self._jobs[key.job].returned.append([key.task, key.attempt, outcome.reason.value, outcome.message])
             self._move(key, ready_at=self.tx.now)
@@ -426,7 +429,7 @@ class Batch:
             self._withdraw_task(job_id, no, outcome)
         for key in list(self._loaded):
             if key.job == job_id and self.attempt_state(key) is AttemptState.OFFERED:
-                self._rows.ends[key] = (outcome, None, None, self.tx.now)
+                self._rows.ends[key] = (outcome, Times(ended_at=self.tx.now))
                 self.superseded.append(key)
                 self._withdraw_task(job_id, key.task, outcome)
         self.settle(job_id)
@@ -446,7 +449,8 @@ class Batch:
 
     def _supersede(self, key: AttemptKey, reason: Reason) -> None:
         """Another attempt of the task counts now; this one's agent shall forget it."""
-        self._rows.ends[key] = (Outcome(reason, "Another attempt of the task counts"), None, None, self.tx.now)
+        outcome = Outcome(reason, "Another attempt of the task counts")
+        self._rows.ends[key] = (outcome, Times(ended_at=self.tx.now))
         self.superseded.append(key)
 
     def _apply(self, key: AttemptKey, fact: task_rules.Fact) -> Task:

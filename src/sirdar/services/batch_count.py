@@ -24,10 +24,10 @@ def count_after(tx: Tx, rows: Rows) -> None:
     if not rows.ends:
         return
     verbose = logging.getLogger().isEnabledFor(logging.DEBUG)
-    by_reason = Counter(outcome.reason.value for outcome, *_ in rows.ends.values())
+    by_reason = Counter(outcome.reason.value for outcome, _ in rows.ends.values())
     told = [
         (key, outcome, rows.resources.get((key.job, key.task)))
-        for key, (outcome, *_) in rows.ends.items()
+        for key, (outcome, _) in rows.ends.items()
         if verbose or not outcome.ok
     ]
     tx.hints.after.append(partial(_ended, by_reason, told))

@@ -12,9 +12,9 @@ from sirdar.services.batch_words import said_values
 from sirdar.store import jobs as job_store
 from sirdar.store import tasks as task_store
 from sirdar.store.engine import Tx
+from sirdar.store.tasks import Times
 
 Place = tuple[str, int]  # job and number of a task
-EndOfAttempt = tuple[Outcome, float | None, float | None, float | None]  # accepted, started, ended
 
 
 @dataclass(slots=True)
@@ -27,8 +27,8 @@ class Rows:
     ended: dict[Place, Mapping[str, Any]] = field(default_factory=dict)  # the other columns of their ends
     said: dict[Place, Mapping[str, Any]] = field(default_factory=dict)
     accepts: dict[AttemptKey, None] = field(default_factory=dict)
-    moves: dict[AttemptKey, tuple[AttemptState, float | None]] = field(default_factory=dict)
-    ends: dict[AttemptKey, EndOfAttempt] = field(default_factory=dict)
+    moves: dict[AttemptKey, tuple[AttemptState, Times]] = field(default_factory=dict)
+    ends: dict[AttemptKey, tuple[Outcome, Times]] = field(default_factory=dict)
     cancels: list[AttemptKey] = field(default_factory=list)
 
     def write(self, tx: Tx, single: set[str]) -> None:
@@ -36,7 +36,7 @@ class Rows:
         self._write_tasks(tx, single)
         ends = self.ends
         task_store.accept_attempts(tx, [key for key in self.accepts if key not in ends])
-        moves = [(key, state, at) for key, (state, at) in self.moves.items() if key not in ends]
+        moves = [(key, state, times) for key, (state, times) in self.moves.items() if key not in ends]
         task_store.move_attempts(tx, moves)
         task_store.end_attempts(tx, [(key, *values) for key, values in ends.items()])
         task_store.wish_cancel(tx, [key for key in self.cancels if key not in ends])
@@ -54,3 +54,15 @@ class Rows:
         for (job_id, _no), words in said:
             if job_id in single:
                 job_store.say(tx, job_id, words)
+
+
+def times_of(columns: Mapping[str, Any], now: float) -> Times:
+    """The times among the columns of a task's end. One that does not say when its program ended, ended now."""
+    return Times(
+        accepted_at=columns.get("accepted_at"),
+        staging_at=columns.get("staging_at"),
+        staged_at=columns.get("staged_at"),
+        started_at=columns.get("started_at"),
+        ended_at=columns.get("ended_at", now),
+        reported_at=columns.get("reported_at"),
+    )

@@ -10,12 +10,14 @@ from pydantic_core import to_json
 from sirdar.domain.ids import AttemptKey
 from sirdar.domain.outcome import Outcome, Reason
 from sirdar.domain.states import AttemptState
+from sirdar.domain.usage import Row, joined
 from sirdar.services.batch import Batch
 from sirdar.services.settings import Settings
 from sirdar.store import blobs as blob_store
-from sirdar.store import preparing
+from sirdar.store import preparing, task_usage
 from sirdar.store import resources as resource_store
 from sirdar.store.engine import Tx
+from sirdar.store.tasks import Times
 from sirdar.wire.agent import Final, Stream, SyncRequest
 
 REASONS = frozenset(reason.value for reason in Reason)
@@ -37,6 +39,14 @@ def new_batch(tx: Tx, settings: Settings) -> Batch:
 
 def apply_report(tx: Tx, settings: Settings, resource_id: str, request: SyncRequest) -> Report:
     """Apply everything that one call carries. Duplicates, late and superseded facts are acknowledged and change nothing."""
+    report = _apply_facts(tx, settings, resource_id, request)
+    if request.usage:  # gauges: no job is locked for them
+        pieces = ((key, told.rows) for told in request.usage if (key := _parse(told.key)) is not None)
+        task_usage.tell(tx, resource_id, pieces)
+    return report
+
+
+def _apply_facts(tx: Tx, settings: Settings, resource_id: str, request: SyncRequest) -> Report:
     report = Report()
     keys = {text: key for text in _named(request) if (key := _parse(text)) is not None}
     if not keys:
@@ -56,21 +66,13 @@ def apply_report(tx: Tx, settings: Settings, resource_id: str, request: SyncRequ
             _refuse(batch, mine[text], why)
     for fact in request.started:
         if fact.key in mine:
-            batch.progress(mine[fact.key], AttemptState(fact.state), fact.at)
+            staged = Times(staging_at=fact.staging_at, staged_at=_staged_at(fact.staging_at, fact.staged_in_s))
+            batch.progress(mine[fact.key], AttemptState(fact.state), fact.at, staged)
     _give_back(batch, request, mine, report)
     for message in request.messages:
         if message.key in mine:
             batch.say(mine[message.key], message.text, message.progress, message.metrics)
-    versions: dict[str, str] = {}
-    named = {final.key: set(_blobs(final)) for final in request.finals if final.key in mine}
-    here = blob_store.touch(tx, set().union(*named.values())) if any(named.values()) else set()
-    for final in request.finals:
-        if final.key in mine and _end(batch, mine[final.key], final, named[final.key] - here) and final.code_version:
-            versions.setdefault(mine[final.key].job, final.code_version[:MOST_VERSION_CHARS])
-        report.acked.append(final.key)
-    blob_store.name(tx, ((f"job:{mine[key].job}", sha) for key, shas in named.items() for sha in shas & here))
-    for job_id, version in versions.items():
-        preparing.note_code_version(tx, job_id, version)
+    _end_all(batch, request, mine, report)
     if batch.recovered:  # so that the next round does not give it up again before it sends its heartbeat
         resource_store.extend_lease(tx, resource_id, lease_s=settings.lease_s)
     batch.flush()
@@ -118,6 +120,25 @@ def _give_back(batch: Batch, request: SyncRequest, mine: dict[str, AttemptKey], 
         report.acked.append(text)
 
 
+def _end_all(batch: Batch, request: SyncRequest, mine: dict[str, AttemptKey], report: Report) -> None:
+    versions: dict[str, str] = {}
+    named = {final.key: set(_blobs(final)) for final in request.finals if final.key in mine}
+    here = blob_store.touch(batch.tx, set().union(*named.values())) if any(named.values()) else set()
+    curves: dict[AttemptKey, list[Row]] = {}
+    for final in request.finals:
+        if final.key in mine and _end(batch, mine[final.key], final, named[final.key] - here):
+            if final.code_version:
+                versions.setdefault(mine[final.key].job, final.code_version[:MOST_VERSION_CHARS])
+            if final.stats.curve:
+                curves[mine[final.key]] = final.stats.curve
+        report.acked.append(final.key)
+    if curves:
+        _keep_curves(batch.tx, curves)
+    blob_store.name(batch.tx, ((f"job:{mine[key].job}", sha) for key, shas in named.items() for sha in shas & here))
+    for job_id, version in versions.items():
+        preparing.note_code_version(batch.tx, job_id, version)
+
+
 def _end(batch: Batch, key: AttemptKey, final: Final, missing: set[str]) -> bool:
     """False where the final came too late to count. DONE means that the files are here: where one is not, it is not DONE."""
     reason = Reason(final.reason) if final.reason in REASONS else Reason.START  # a newer agent may know more reasons
@@ -130,15 +151,22 @@ def _end(batch: Batch, key: AttemptKey, final: Final, missing: set[str]) -> bool
     return batch.end(key, outcome, _columns(final), cpu_s=cpu_s)
 
 
+def _keep_curves(tx: Tx, curves: dict[AttemptKey, list[Row]]) -> None:
+    """What was told before an agent's restart is in no final of the agent's: it goes before what the final says."""
+    told = task_usage.take(tx, curves)
+    task_usage.keep(tx, {key: joined([*told.get(key, ()), curve]) for key, curve in curves.items()})
+
+
 def _columns(final: Final) -> dict[str, Any]:
     return {
         "accepted_at": final.accepted_at,
         "staging_at": final.staging_at,
+        "staged_at": _staged_at(final.staging_at, final.stats.staged_in_s),
         "started_at": final.started_at,
         "ended_at": final.ended_at,
         "reported_at": final.reported_at,
         "result_json": _json(final.outputs) if final.outputs else None,
-        "stats_json": to_json(final.stats).decode(),
+        "stats_json": to_json(final.stats, exclude={"curve"}).decode(),
         "stdout_json": _stream(final.stdout),
         "stderr_json": _stream(final.stderr),
         "debug_json": _json(final.debug) if final.debug else None,
@@ -146,6 +174,10 @@ def _columns(final: Final) -> dict[str, Any]:
         "progress": final.progress,
         "metrics_json": _json(final.metrics) if final.metrics else None,
     }
+
+
+def _staged_at(staging_at: float | None, staged_in_s: float | None) -> float | None:
+    return staging_at + staged_in_s if staging_at is not None and staged_in_s is not None else None
 
 
 def _stream(stream: Stream) -> str | None:

@@ -24,6 +24,7 @@ from sirdar.store.tables import (
     job_waits,
     jobs,
     notices,
+    task_usage,
     tasks,
     users,
     variables,
@@ -397,7 +398,7 @@ def any_waited_for(conn: Connection, job_ids: Sequence[str]) -> bool:
 
 def delete_jobs(tx: Tx, ids: Sequence[str]) -> None:
     """Remove ended jobs and all that hangs on them. Their blobs are collected later, when nothing names them."""
-    for table in (tasks, attempts, events, variables, job_items, job_waits, notices, idempotency):
+    for table in (tasks, attempts, task_usage, events, variables, job_items, job_waits, notices, idempotency):
         tx.conn.execute(sa.delete(table).where(table.c.job_id.in_(ids)))
     tx.conn.execute(sa.delete(blob_refs).where(blob_refs.c.holder.in_([f"job:{id}" for id in ids])))
     tx.conn.execute(sa.delete(jobs).where(jobs.c.id.in_(ids)))

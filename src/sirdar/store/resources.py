@@ -24,6 +24,7 @@ class ResourceRow:
     public_key: str | None
     capabilities: dict[str, Any]
     load: dict[str, float]
+    load_at: float | None
     session: str | None
     agent_version: str
     mode: str
@@ -53,6 +54,7 @@ _COLUMNS = (
     resources.c.public_key,
     resources.c.capabilities_json,
     resources.c.load_json,
+    resources.c.load_at,
     resources.c.session,
     resources.c.agent_version,
     resources.c.mode,
@@ -174,6 +176,7 @@ def begin_session(
             session=session,
             capabilities_json=json.dumps(capabilities),
             load_json=json.dumps(load or {}),
+            load_at=tx.now if load else None,
             agent_version=agent_version,
             seen_at=tx.now,
             lease_until=tx.now + lease_s,
@@ -185,7 +188,7 @@ def begin_session(
 def renew_lease(tx: Tx, resource_id: str, *, lease_s: float, load: dict[str, float] | None = None) -> None:
     values: dict[str, Any] = {"seen_at": tx.now, "lease_until": tx.now + lease_s, "unreachable_since": None}
     if load is not None:
-        values["load_json"] = json.dumps(load)
+        values |= {"load_json": json.dumps(load), "load_at": tx.now}
     tx.conn.execute(sa.update(resources).where(resources.c.id == resource_id).values(**values))
 
 
@@ -240,7 +243,7 @@ def bring_back(tx: Tx) -> None:
 def mark_stopped(tx: Tx, resource_id: str) -> None:
     """Its agent ends, and its programs run on: it is unreachable from now on, without waiting for the end of its lease."""
     tx.hints.changed.add(resource_id)
-    values = {"seen_at": tx.now, "unreachable_since": tx.now, "load_json": "{}"}
+    values = {"seen_at": tx.now, "unreachable_since": tx.now}
     tx.conn.execute(sa.update(resources).where(resources.c.id == resource_id).values(**values))
 
 

@@ -33,6 +33,18 @@ class AttemptRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Times:
+    """When an attempt came to each of its phases, by its agent's clock; None: nothing newer is known than what is written."""
+
+    accepted_at: float | None = None
+    staging_at: float | None = None
+    staged_at: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    reported_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """An attempt and its task."""
 
@@ -147,15 +159,15 @@ def _update_attempts(*columns: str) -> sa.Update:
     )
 
 
-_ATTEMPT_TIMES = ("accepted_at", "started_at", "ended_at")
+_ATTEMPT_TIMES = ("accepted_at", "staging_at", "staged_at", "started_at", "ended_at", "reported_at")
 _WORDS = ("status_message", "progress", "metrics_json")
 _KEPT = (*_WORDS, "resource_id", "ready_at")
 _MOVE_TASK = Hot(_update_tasks(_MOVED))
 _END_TASK = Hot(_update_tasks(_ENDED))
 _SAY = Hot(_update_tasks(_WORDS))
 _ACCEPT_ATTEMPT = Hot(_update_attempts("state", "accepted_at"))
-_MOVE_ATTEMPT = Hot(_update_attempts("state", "started_at"))
-_END_ATTEMPT = Hot(_update_attempts("state", "accepted_at", "started_at", "ended_at", "reason", "message", "exit_code"))
+_MOVE_ATTEMPT = Hot(_update_attempts("state", *_ATTEMPT_TIMES))
+_END_ATTEMPT = Hot(_update_attempts("state", *_ATTEMPT_TIMES, "reason", "message", "exit_code"))
 _CANCEL_ATTEMPT = Hot(_update_attempts("cancel_at"))
 _INSERT_TASK = Hot(
     sa.insert(tasks),
@@ -329,17 +341,16 @@ def accept_attempts(tx: Tx, keys: Sequence[AttemptKey]) -> None:
     _attempts(tx, _ACCEPT_ATTEMPT, keys, b_state="ACCEPTED", b_accepted_at=tx.now)
 
 
-def move_attempts(tx: Tx, rows: Sequence[tuple[AttemptKey, AttemptState, float | None]]) -> None:
-    """Save attempts that go on: (key, state, when the program started)."""
+def move_attempts(tx: Tx, rows: Sequence[tuple[AttemptKey, AttemptState, Times]]) -> None:
+    """Save attempts that go on."""
     if rows:
         _MOVE_ATTEMPT.run(
-            tx.conn,
-            [{**_key(key), "b_state": state.value, "b_started_at": started} for key, state, started in rows],
+            tx.conn, [{**_key(key), "b_state": state.value, **_times(times)} for key, state, times in rows]
         )
 
 
-def end_attempts(tx: Tx, rows: Sequence[tuple[AttemptKey, Outcome, float | None, float | None, float | None]]) -> None:
-    """Save attempts that ended: (key, outcome, accepted, started, ended)."""
+def end_attempts(tx: Tx, rows: Sequence[tuple[AttemptKey, Outcome, Times]]) -> None:
+    """Save attempts that ended."""
     if rows:
         _END_ATTEMPT.run(
             tx.conn,
@@ -347,14 +358,12 @@ def end_attempts(tx: Tx, rows: Sequence[tuple[AttemptKey, Outcome, float | None,
                 {
                     **_key(key),
                     "b_state": "ENDED",
-                    "b_accepted_at": accepted,
-                    "b_started_at": started,
-                    "b_ended_at": ended,
+                    **_times(times),
                     "b_reason": outcome.reason.value,
                     "b_message": outcome.message,
                     "b_exit_code": outcome.exit_code,
                 }
-                for key, outcome, accepted, started, ended in rows
+                for key, outcome, times in rows
             ],
         )
 
@@ -393,3 +402,14 @@ def _attempts(tx: Tx, statement: Hot, keys: Sequence[AttemptKey], **values: Any)
 
 def _key(key: AttemptKey) -> dict[str, Any]:
     return {"b_job": key.job, "b_no": key.task, "b_attempt": key.attempt}
+
+
+def _times(times: Times) -> dict[str, float | None]:
+    return {
+        "b_accepted_at": times.accepted_at,
+        "b_staging_at": times.staging_at,
+        "b_staged_at": times.staged_at,
+        "b_started_at": times.started_at,
+        "b_ended_at": times.ended_at,
+        "b_reported_at": times.reported_at,
+    }

@@ -19,7 +19,7 @@ from sirdar.store.tables.of_people import (
     users,
 )
 from sirdar.store.tables.of_resources import join_tokens, resource_shares, resource_tokens, resources
-from sirdar.store.tables.of_tasks import attempts, tasks
+from sirdar.store.tables.of_tasks import attempts, task_usage, tasks
 
 __all__ = [
     "app_secrets",
@@ -48,6 +48,7 @@ __all__ = [
     "resource_tokens",
     "resources",
     "spent_states",
+    "task_usage",
     "tasks",
     "tokens",
     "uploads",

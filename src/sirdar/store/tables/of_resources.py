@@ -25,6 +25,7 @@ resources = Table(
     Column("public_key", Text),  # null until joined
     Column("capabilities_json", Text, nullable=False, server_default="{}"),
     Column("load_json", Text, nullable=False, server_default="{}"),
+    Column("load_at", Float),  # when the agent said it
     Column("session", Text),
     Column("agent_version", Text, nullable=False, server_default=""),
     Column("mode", Text, nullable=False, server_default="active"),

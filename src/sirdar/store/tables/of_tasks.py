@@ -57,8 +57,11 @@ attempts = Table(
     Column("session", Text, nullable=False),  # the agent's life that it was offered to
     Column("offered_at", Float, nullable=False),
     Column("accepted_at", Float),
+    Column("staging_at", Float),
+    Column("staged_at", Float),  # when its files were there; it may have waited for a slot since
     Column("started_at", Float),
-    Column("ended_at", Float),
+    Column("ended_at", Float),  # when the program ended
+    Column("reported_at", Float),  # when its outputs were here
     Column("cancel_at", Float),  # the agent shall end it
     Column("give_back_at", Float),  # the agent shall give it back if it has not started
     Column("reason", Text),
@@ -73,3 +76,16 @@ _LIVE = text("state <> 'ENDED'")
 Index("ix_attempts_live", attempts.c.resource_id, sqlite_where=_LIVE, postgresql_where=_LIVE)
 _OFFERED = text("state = 'OFFERED'")
 Index("ix_attempts_offered", attempts.c.offered_at, sqlite_where=_OFFERED, postgresql_where=_OFFERED)
+
+# What programs used: pieces that were told while they ran, one whole curve when an attempt has ended.
+task_usage = Table(
+    "task_usage",
+    metadata,
+    Column("job_id", Text, nullable=False),
+    Column("task_no", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("since_s", Float, nullable=False),  # the first row's time
+    Column("rows_json", Text, nullable=False),  # a list of domain.usage.Row
+    PrimaryKeyConstraint("job_id", "task_no", "attempt", "since_s"),
+    sqlite_with_rowid=False,
+)

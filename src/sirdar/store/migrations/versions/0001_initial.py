@@ -21,8 +21,11 @@ def upgrade() -> None:
         sa.Column("session", sa.Text(), nullable=False),
         sa.Column("offered_at", sa.Float(), nullable=False),
         sa.Column("accepted_at", sa.Float(), nullable=True),
+        sa.Column("staging_at", sa.Float(), nullable=True),
+        sa.Column("staged_at", sa.Float(), nullable=True),
         sa.Column("started_at", sa.Float(), nullable=True),
         sa.Column("ended_at", sa.Float(), nullable=True),
+        sa.Column("reported_at", sa.Float(), nullable=True),
         sa.Column("cancel_at", sa.Float(), nullable=True),
         sa.Column("give_back_at", sa.Float(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
@@ -149,6 +152,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("state_hash", name=op.f("pk_spent_states")),
     )
     op.create_table(
+        "task_usage",
+        sa.Column("job_id", sa.Text(), nullable=False),
+        sa.Column("task_no", sa.Integer(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("since_s", sa.Float(), nullable=False),
+        sa.Column("rows_json", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("job_id", "task_no", "attempt", "since_s", name=op.f("pk_task_usage")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "users",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -266,6 +279,7 @@ def upgrade() -> None:
         sa.Column("public_key", sa.Text(), nullable=True),
         sa.Column("capabilities_json", sa.Text(), server_default="{}", nullable=False),
         sa.Column("load_json", sa.Text(), server_default="{}", nullable=False),
+        sa.Column("load_at", sa.Float(), nullable=True),
         sa.Column("session", sa.Text(), nullable=True),
         sa.Column("agent_version", sa.Text(), server_default="", nullable=False),
         sa.Column("mode", sa.Text(), server_default="active", nullable=False),
@@ -712,6 +726,7 @@ def downgrade() -> None:
     op.drop_table("apps")
     op.drop_table("variables")
     op.drop_table("users")
+    op.drop_table("task_usage")
     op.drop_table("spent_states")
     with op.batch_alter_table("notices", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_notices_job_id"))
