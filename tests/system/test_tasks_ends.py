@@ -149,6 +149,12 @@ def test_what_is_recorded_of_three_seconds(sirdar: Product) -> None:
     assert task["readyAt"] <= task["startedAt"] <= task["endedAt"]
     assert task["waitS"] >= 0 and task["stageInS"] >= 0 and task["stageOutS"] >= 0
     assert task["resource"]["name"] and task["attempts"] == 1 and task["outcome"]["exitCode"] == 0
+    whole = sirdar.admin.get(f"/api/jobs/{job['id']}/tasks/0").json()
+    spans = whole["timeline"]
+    assert [span["kind"] for span in spans if span["kind"] in {"running", "staging_out"}] == ["running", "staging_out"]
+    assert spans[0]["from"] >= job["createdAt"] and all(span["from"] <= span["to"] for span in spans)
+    assert all(before["to"] == after["from"] for before, after in pairwise(spans))
+    assert spans[-1]["reason"] == "ok" and whole["tries"][0]["stagedAt"] is not None
 
 
 def test_the_whole_directory_where_it_is_asked_for(sirdar: Product) -> None:

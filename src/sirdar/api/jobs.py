@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from sirdar.api import shapes
 from sirdar.api.deps import CallerDep, ServicesDep, bearer
-from sirdar.api.paging import After, Limit, iso, page
-from sirdar.api.render import render_job, render_summary, render_task
+from sirdar.api.paging import After, Limit, page
+from sirdar.api.render import render_job, render_span, render_summary, render_task, render_try
 from sirdar.api.results import results_of, results_page
 from sirdar.api.submit import wait_for_end
 from sirdar.domain.people import Caller
@@ -26,6 +26,7 @@ from sirdar.services.jobs import show_job
 from sirdar.services.never_fits import warnings_of
 from sirdar.services.resubmit import resubmit
 from sirdar.services.streams import CHUNK_BYTES, read_stream
+from sirdar.services.timelines import timeline_of
 from sirdar.store import job_events, job_lists, task_views
 from sirdar.store import jobs as job_store
 from sirdar.store.job_events import EventView
@@ -197,9 +198,9 @@ async def tasks(
     )
 
 
-@router.get("/api/jobs/{job_id}/tasks/{no}", responses={200: {"model": shapes.Task}})
+@router.get("/api/jobs/{job_id}/tasks/{no}", responses={200: {"model": shapes.WholeTask}})
 async def one_task(services: ServicesDep, caller: ViewerDep, job_id: str, no: int, share: Share = None) -> Response:
-    """One task, with its attempts."""
+    """One task, with its attempts, and what its time was spent on."""
 
     def read(conn: Any) -> Any:
         job = job_service.find_seen(conn, caller, job_id, link=share)
@@ -209,25 +210,11 @@ async def one_task(services: ServicesDep, caller: ViewerDep, job_id: str, no: in
         items = job_store.load_items(conn, job.id, [no]) if job.many else {}
         return job, task, items.get(no, {}), task_views.attempts_of_task(conn, job.id, no)
 
-    job, task, item, attempts = await services.store.read(read)
+    job, task, item, tries = await services.store.read(read)
     body = render_task(job, task, {**job.inputs, **item})
-    body["tries"] = [_attempt(row) for row in attempts]
+    body["tries"] = [render_try(one) for one in tries]
+    body["timeline"] = [render_span(span) for span in timeline_of(job, task, tries)]
     return _json(body)
-
-
-def _attempt(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "no": row["no"],
-        "state": row["state"],
-        "resource": row["resource"],
-        "offeredAt": iso(row["offered_at"]),
-        "acceptedAt": iso(row["accepted_at"]),
-        "startedAt": iso(row["started_at"]),
-        "endedAt": iso(row["ended_at"]),
-        "reason": row["reason"],
-        "message": row["message"],
-        "exitCode": row["exit_code"],
-    }
 
 
 @router.get("/api/jobs/{job_id}/children", responses={200: {"model": list[shapes.JobSummary]}})

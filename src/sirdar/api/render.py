@@ -8,6 +8,7 @@ from typing import Any
 from sirdar.api.paging import iso
 from sirdar.domain.app import FileRef
 from sirdar.domain.outcome import Reason
+from sirdar.domain.timeline import Span, Try
 from sirdar.services.job_files import inputs_with_uris, job_prefix, result_with_uris
 from sirdar.services.jobs import Shown
 from sirdar.services.submit import Submitted
@@ -153,6 +154,39 @@ def render_task(job: JobView, task: TaskView, inputs: dict[str, Any] | None = No
     if task.debug:
         body["debugArchive"] = _debug_uri(task.debug, prefix)
     return body
+
+
+def render_try(one: Try) -> dict[str, Any]:
+    """An attempt at a task."""
+    return {
+        "no": one.no,
+        "state": one.state.value,
+        "resource": one.resource,
+        "offeredAt": iso(one.offered_at),
+        "acceptedAt": iso(one.accepted_at),
+        "stagingAt": iso(one.staging_at),
+        "stagedAt": iso(one.staged_at),
+        "startedAt": iso(one.started_at),
+        "endedAt": iso(one.ended_at),
+        "reportedAt": iso(one.reported_at),
+        "reason": one.reason,
+        "message": one.message,
+        "exitCode": one.exit_code,
+    }
+
+
+def render_span(span: Span) -> dict[str, Any]:
+    """What a part of a task's time was spent on."""
+    return {
+        "kind": span.kind.value,
+        "from": iso(span.begin_at),
+        "to": iso(span.end_at),
+        "attempt": span.attempt,
+        "resource": span.resource,
+        "reason": span.reason,
+        "message": span.message,
+        "text": span.words,
+    }
 
 
 def render_results(job: JobView, rows: Iterable[tuple[int, dict[str, Any]]]) -> dict[int, dict[str, Any]]:

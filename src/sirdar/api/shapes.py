@@ -125,6 +125,42 @@ class Task(Shape):
     inputs: dict[str, Any] | None = None
 
 
+class Try(Shape):
+    """An attempt; null: it has not come to that, or nobody knows. Times of phases are by the agent's clock."""
+
+    no: int
+    state: str = Field(description="OFFERED, ACCEPTED, STAGING_IN, RUNNING, STAGING_OUT or ENDED")
+    resource: str | None
+    offered_at: Time
+    accepted_at: Time
+    staging_at: Time = Field(description="its files began to be brought")
+    staged_at: Time = Field(description="its files were there")
+    started_at: Time
+    ended_at: Time = Field(description="the program ended")
+    reported_at: Time = Field(description="its outputs were here")
+    reason: str | None
+    message: str | None
+    exit_code: int | None
+
+
+class Span(Shape):
+    """What a part of a task's time was spent on. Those of two attempts may overlap."""
+
+    kind: str = Field(description="preparing, waiting, queued, staging_in, running or staging_out")
+    begin: Time = Field(alias="from")
+    end: Time = Field(alias="to", description="null: it goes on")
+    attempt: int | None
+    resource: str | None
+    reason: str | None = Field(description="how the attempt ended, on the last span of each that has")
+    message: str | None
+    text: str
+
+
+class WholeTask(Task):
+    tries: list[Try]
+    timeline: list[Span]
+
+
 class UsageLimit(Shape):
     """What the task asked for."""
 

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from sirdar.domain.states import ATTEMPT_STATES
+from sirdar.domain.timeline import Try
 from sirdar.store.hot import Hot
 from sirdar.store.job_views import JobView, decoded
 from sirdar.store.tables import attempts, resources, tasks
@@ -60,6 +62,9 @@ _TASK = sa.select(
 _TASK_BY_NO = Hot(_TASK.where(tasks.c.job_id == sa.bindparam("job"), tasks.c.no == sa.bindparam("no")))
 
 
+_TRY = tuple(field.name for field in fields(Try) if field.name != "resource")
+
+
 def find_task(conn: Connection, job: JobView, no: int) -> TaskView | None:
     """The task, also where it has no row yet; None where the job has no such number."""
     if not 0 <= no < job.total:
@@ -94,15 +99,18 @@ def results(conn: Connection, job_id: str, *, after: int, limit: int) -> list[tu
     return [(row.no, json.loads(row.result_json)) for row in conn.execute(query)]
 
 
-def attempts_of_task(conn: Connection, job_id: str, no: int) -> list[dict[str, Any]]:
+def attempts_of_task(conn: Connection, job_id: str, no: int) -> list[Try]:
     """The tries at one task, oldest first."""
     query = (
-        sa.select(attempts, resources.c.name.label("resource"))
+        sa.select(*(attempts.c[name] for name in _TRY), resources.c.name.label("resource"))
         .select_from(attempts.outerjoin(resources, resources.c.id == attempts.c.resource_id))
         .where(attempts.c.job_id == job_id, attempts.c.task_no == no)
         .order_by(attempts.c.no)
     )
-    return [dict(row._mapping) for row in conn.execute(query)]
+    return [
+        Try(state=ATTEMPT_STATES[row["state"]], **{name: row[name] for name in ("resource", *_TRY) if name != "state"})
+        for row in conn.execute(query).mappings()
+    ]
 
 
 def _task(m: Mapping[Any, Any]) -> TaskView:
