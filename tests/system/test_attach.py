@@ -91,6 +91,16 @@ def test_free_capacity_follows_what_runs(server: Product, machine: Callable[...,
     job = server.submit(app)
     await_that(lambda: resource(server, "busy")["load"]["slots_free"] == 1, what="a slot taken")
     assert await_that(lambda: status(here)["running"] == 1, what="the agent's own word")
+    await_that(lambda: "cpu_used" in resource(server, "busy")["load"], what="how busy the machine is")
+    shown = resource(server, "busy")
+    assert 0 <= shown["load"]["cpu_used"] <= 1 and shown["loadAt"] <= shown["seenAt"]
+    assert 0 < shown["load"]["disk_free_bytes"] < shown["load"]["disk_total_bytes"]
+    assert shown["capacity"]["cpus"] == {"total": 2, "held": 1, "free": 1}
+    assert shown["capacity"]["gpus"] == {"total": None, "held": 0, "free": None}
+    reply = server.admin.get("/api/resources/busy/tasks")
+    (task,) = reply.json()
+    assert (task["job"], task["task"], task["phase"], task["app"]) == (job["id"], 0, "RUNNING", "admin/gated")
+    assert (reply.headers["sirdar-others"], server.admin.get(task["url"]).json()["state"]) == ("0", "RUNNING")
     gate.touch()
     assert server.ended(job["id"])["state"] == "DONE"
     await_that(lambda: resource(server, "busy")["load"]["slots_free"] == 2, what="a slot free again")

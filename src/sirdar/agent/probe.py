@@ -9,6 +9,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import psutil
+
 from sirdar.agent.attempts import Attempts
 from sirdar.agent.gpus import VARIABLE
 from sirdar.agent.settings import Settings
@@ -48,16 +50,36 @@ def capabilities(settings: Settings) -> Capabilities:
 def load(settings: Settings, attempts: Attempts) -> dict[str, float]:
     """How busy it is: what the system does not tell is left out."""
     running = attempts.cpus_running()
+    disk = shutil.disk_usage(settings.home)
     found = {
         "slots_free": float(max(0, settings.slots - running)),
         "cpus_free": float(max(0, cpu_count() - running)),
-        "disk_free_bytes": float(shutil.disk_usage(settings.home).free),
+        "disk_free_bytes": float(disk.free),
+        "disk_total_bytes": float(disk.total),
     }
     if sys.platform != "win32":
         found["load_1m"] = os.getloadavg()[0]
     if (free := memory_free_bytes()) is not None:
         found["memory_free_bytes"] = float(free)
     return found
+
+
+class CpuMeter:
+    """How busy the machine's processors are, whoever keeps them so."""
+
+    def __init__(self) -> None:
+        self._before = psutil.cpu_times()
+
+    def used(self) -> float | None:
+        """The share of their time since the last call that was spent, from 0 to 1; None where too little has passed."""
+        before, self._before = self._before, psutil.cpu_times()
+        spent = [max(0.0, after - earlier) for after, earlier in zip(self._before, before, strict=True)]
+        parts = dict(zip(self._before._fields, spent, strict=True))
+        whole = (
+            sum(parts.values()) - parts.get("guest", 0.0) - parts.get("guest_nice", 0.0)
+        )  # these are in user and nice
+        idle = parts["idle"] + parts.get("iowait", 0.0)
+        return round(min(1.0, max(0.0, 1 - idle / whole)), 3) if whole > 0 else None
 
 
 def cpu_count() -> int:
@@ -78,6 +100,8 @@ def memory_bytes() -> int:
 
 def memory_free_bytes() -> int | None:
     """What new programs could have without others giving way; None where the system does not tell."""
+    if sys.platform != "linux":
+        return int(psutil.virtual_memory().available)
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:

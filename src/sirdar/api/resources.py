@@ -8,14 +8,15 @@ from pydantic.alias_generators import to_camel
 
 from sirdar.api import shapes
 from sirdar.api.deps import CallerDep, ServicesDep
-from sirdar.api.paging import iso
+from sirdar.api.paging import After, Limit, iso, page
 from sirdar.dispatch.desk import Desk
 from sirdar.domain.people import Scope
-from sirdar.services import resource_shares
+from sirdar.services import resource_shares, resource_tasks
 from sirdar.services import resources as service
 from sirdar.services.access import require_scope
-from sirdar.services.resources import NewJoin, ResourceView
+from sirdar.services.resources import Amount, NewJoin, ResourceView
 from sirdar.services.settings import Settings
+from sirdar.store.resource_tasks import ResourceTask
 from sirdar.store.resource_tokens import ResourceToken
 
 router = APIRouter(tags=["resources"])
@@ -68,6 +69,18 @@ async def show(ref: str, services: ServicesDep, caller: CallerDep) -> dict[str, 
     """One resource, by name or id."""
     require_scope(caller, Scope.READ)
     return _render(await service.show(services, caller, ref))
+
+
+@router.get("/api/resources/{ref}/tasks", responses={200: {"model": list[shapes.ResourceTask]}})
+async def tasks(
+    ref: str, request: Request, services: ServicesDep, caller: CallerDep, limit: Limit = 40, after: After = ""
+) -> Response:
+    """What it runs and has queued, the longest there first; of jobs that you may not see only the number, in ``sirdar-others``."""
+    require_scope(caller, Scope.READ)
+    found = await resource_tasks.list_tasks(services, caller, ref, after=after, limit=limit + 1)
+    reply = page(request, found.tasks, limit, cursor=resource_tasks.cursor_of, show=_task)
+    reply.headers["sirdar-others"] = str(found.others)
+    return reply
 
 
 @router.patch("/api/resources/{ref}", responses={200: {"model": shapes.Resource}})
@@ -173,8 +186,39 @@ def _render(view: ResourceView) -> dict[str, Any]:
         "agentVersion": row.agent_version,
         "capabilities": row.capabilities,
         "load": row.load,
+        "loadAt": iso(row.load_at),
+        "capacity": {
+            "cpus": _amount(view, view.cpus),
+            "memoryBytes": _amount(view, view.memory_bytes),
+            "gpus": _amount(view, view.gpus),
+        },
         "running": view.running,
         "accepted": view.accepted,
+    }
+
+
+def _amount(view: ResourceView, amount: Amount) -> dict[str, int | None]:
+    known = view.reachable and amount.total > 0
+    return {"total": amount.total or None, "held": amount.held, "free": amount.free if known else None}
+
+
+def _task(task: ResourceTask) -> dict[str, Any]:
+    return {
+        "job": task.job_id,
+        "jobName": task.job_name,
+        "owner": task.owner,
+        "app": task.app,
+        "task": task.task_no,
+        "attempt": task.attempt,
+        "phase": task.state,
+        "cpus": task.cpus,
+        "memoryBytes": task.memory_bytes or None,
+        "gpus": task.gpus,
+        "offeredAt": iso(task.offered_at),
+        "startedAt": iso(task.started_at),
+        "statusMessage": task.status_message,
+        "progress": task.progress,
+        "url": f"/api/jobs/{task.job_id}/tasks/{task.task_no}",
     }
 
 

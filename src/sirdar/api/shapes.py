@@ -212,6 +212,40 @@ class Event(Shape):
     kind: str
 
 
+class Amount(Shape):
+    """null: not known."""
+
+    total: int | None
+    held: int = Field(description="what the tasks at work there asked for")
+    free: int | None = Field(description="null of a resource that cannot be reached")
+
+
+class Capacity(Shape):
+    cpus: Amount = Field(description="those that may be used: its slots")
+    memory_bytes: Amount
+    gpus: Amount
+
+
+class ResourceTask(Shape):
+    """A task that a resource has taken over."""
+
+    job: str
+    job_name: str
+    owner: str
+    app: str
+    task: int
+    attempt: int
+    phase: str = Field(description="ACCEPTED, STAGING_IN, RUNNING or STAGING_OUT")
+    cpus: int
+    memory_bytes: int | None
+    gpus: int
+    offered_at: Time
+    started_at: Time
+    status_message: str | None
+    progress: float | None
+    url: str
+
+
 class Resource(Shape):
     id: str
     name: str
@@ -220,7 +254,9 @@ class Resource(Shape):
     since: Time
     lost_after_s: float
     capabilities: dict[str, Any] | None
-    load: dict[str, float] = Field(description="As the agent said last: load_1m, cpus_free, memory_free_bytes, ...")
+    load: dict[str, float] = Field(description="As the agent said last: load_1m, cpu_used, memory_free_bytes, ...")
+    load_at: Time = Field(description="when it said so; null: never")
+    capacity: Capacity
     running: int
     accepted: int
     warnings: list[str] = Field([], description="In the reply to a renaming alone: what the old name is still used for")

@@ -255,7 +255,8 @@ def _state(resource: dict[str, Any]) -> str:
 
 
 def _pairs(one: dict[str, Any]) -> dict[str, Any]:
-    has, load = one.get("capabilities") or {}, one.get("load") or {}
+    reachable = one.get("state") in {"online", "draining"}  # else what it said last is of another time
+    has, load = one.get("capabilities") or {}, (one.get("load") or {}) if reachable else {}
     since = moment(one.get("since")) if one.get("state") in {"unreachable", "revoked"} else None
     return {
         "resource": one["name"],

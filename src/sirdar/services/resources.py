@@ -17,11 +17,12 @@ from sirdar.domain.states import AttemptState
 from sirdar.services import access, attach, audit, tokens
 from sirdar.services.context import Services
 from sirdar.services.settings import Settings
-from sirdar.store import app_lists, resource_tokens, resource_use
+from sirdar.store import app_lists, resource_tasks, resource_tokens, resource_use
 from sirdar.store import resources as resource_store
 from sirdar.store.app_lists import Viewer
 from sirdar.store.engine import Tx
 from sirdar.store.people import Conn, user_by_id
+from sirdar.store.resource_tasks import Held
 from sirdar.store.resource_tokens import ResourceToken
 from sirdar.store.resources import ResourceRow
 from sirdar.wire.agent import GoodbyeRequest
@@ -31,8 +32,27 @@ LONGEST_LOST_AFTER_S = 30 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
+class Amount:
+    """How much of something a resource has, and what the tasks at work there were given of it.
+
+    ``total`` 0: not known. What was given is what tasks asked for, not what they use.
+    """
+
+    total: int
+    held: int
+
+    @property
+    def free(self) -> int:
+        """What could be given to others; of a resource that cannot be reached, what could have been."""
+        return max(0, self.total - self.held)
+
+
+@dataclass(frozen=True, slots=True)
 class ResourceView:
-    """A resource, whether it can be reached and since when, and what it does now."""
+    """A resource, whether it can be reached and since when, and what it does now.
+
+    ``row.load`` is what its agent said last, at ``row.load_at``. ``cpus`` are those that may be used: its slots.
+    """
 
     row: ResourceRow
     state: str  # online, unreachable, draining, offline (no agent) or revoked
@@ -40,6 +60,14 @@ class ResourceView:
     running: int
     accepted: int
     owner: str = ""
+    cpus: Amount = Amount(0, 0)
+    memory_bytes: Amount = Amount(0, 0)
+    gpus: Amount = Amount(0, 0)
+
+    @property
+    def reachable(self) -> bool:
+        """Whether what it said last is of now."""
+        return self.state in {"online", "draining"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +98,8 @@ async def list_resources(services: Services, caller: Caller) -> list[ResourceVie
 
 def views_now(conn: Conn) -> list[ResourceView]:
     """Every resource that has not been deleted, by name."""
-    counts = resource_store.live_counts(conn)
-    return [_view(conn, row, counts.get(row.id, {})) for row in resource_store.list_with_revoked(conn)]
+    held = resource_tasks.held(conn)
+    return [_view(conn, row, held.get(row.id, {})) for row in resource_store.list_with_revoked(conn)]
 
 
 async def show(services: Services, caller: Caller, ref: str) -> ResourceView:
@@ -79,7 +107,7 @@ async def show(services: Services, caller: Caller, ref: str) -> ResourceView:
 
     def read(conn: Conn) -> ResourceView:
         row = named(conn, caller, ref)
-        return _view(conn, row, resource_store.live_counts(conn).get(row.id, {}))
+        return _view(conn, row, resource_tasks.held(conn, row.id).get(row.id, {}))
 
     return await services.store.read(read)
 
@@ -100,13 +128,23 @@ def named(conn: Conn, caller: Caller, ref: str) -> ResourceRow:
     return row
 
 
-def _view(conn: Conn, row: ResourceRow, counts: dict[str, int]) -> ResourceView:
+def _view(conn: Conn, row: ResourceRow, held: Mapping[str, Held]) -> ResourceView:
     busy = (AttemptState.STAGING_IN, AttemptState.RUNNING, AttemptState.STAGING_OUT)
-    running = sum(counts.get(state.value, 0) for state in busy)
-    accepted = counts.get(AttemptState.ACCEPTED.value, 0)
+    at_work = sum((held.get(state.value, Held()) for state in busy), Held())
     owner = user_by_id(conn, row.owner_id)
     state, since = _state(row)
-    return ResourceView(row, state, since, running, accepted, owner.name if owner else "")
+    has = row.capabilities
+    return ResourceView(
+        row,
+        state,
+        since,
+        running=at_work.n,
+        accepted=held.get(AttemptState.ACCEPTED.value, Held()).n,
+        owner=owner.name if owner else "",
+        cpus=Amount(int(has.get("slots") or has.get("cpus") or 0), at_work.cpus),
+        memory_bytes=Amount(int(has.get("memory_bytes") or 0), at_work.memory_bytes),
+        gpus=Amount(int(has.get("gpus") or 0), at_work.gpus),
+    )
 
 
 def _state(row: ResourceRow) -> tuple[str, float | None]:

@@ -315,19 +315,6 @@ def delete(tx: Tx, resource_id: str) -> None:
     tx.conn.execute(sa.update(resources).where(resources.c.id == resource_id).values(deleted_at=tx.now))
 
 
-def live_counts(conn: Connection) -> dict[str, dict[str, int]]:
-    """Live attempts by resource and state."""
-    query = (
-        sa.select(attempts.c.resource_id, attempts.c.state, sa.func.count())
-        .where(sa.text("state <> 'ENDED'"))
-        .group_by(attempts.c.resource_id, attempts.c.state)
-    )
-    counts: dict[str, dict[str, int]] = {}
-    for resource, state, n in conn.execute(query):
-        counts.setdefault(resource, {})[state] = n
-    return counts
-
-
 _HOLDS = sa.text("attempts.state <> 'ENDED' AND attempts.state NOT IN ('OFFERED', 'ACCEPTED')")
 
 

@@ -84,7 +84,7 @@ def _line(view: ResourceView) -> Line:
 
 def _load(view: ResourceView) -> dict[str, float]:
     """What is free there, of a machine that can be reached."""
-    return view.row.load or {} if view.state in {"online", "draining"} else {}
+    return view.row.load if view.reachable else {}
 
 
 @router.post("/resources")

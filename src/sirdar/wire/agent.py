@@ -320,7 +320,8 @@ class HeartbeatRequest(Wire):
     owned: list[OwnedAttempt]
     load: dict[str, float] = Field(
         default_factory=dict,
-        description="load_1m, cpus_free, memory_free_bytes, disk_free_bytes, slots_free: those that the system tells",
+        description="load_1m, cpu_used (share of all processors since the last beat), cpus_free, memory_free_bytes,"
+        " disk_free_bytes, disk_total_bytes, slots_free: those that the system tells",
     )
     stops: bool = Field(
         False,

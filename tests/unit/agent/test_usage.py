@@ -9,6 +9,7 @@ import pytest
 from fake_server import wait_for
 
 from sirdar.agent.outbox import Outbox
+from sirdar.agent.probe import CpuMeter
 from sirdar.agent.usage import _from_proc, _from_psutil
 from sirdar.wire.agent import Final, SyncReply, Usage
 
@@ -33,6 +34,14 @@ def test_what_a_session_uses(session: int, look: "type[Iterator[tuple[int, float
     assert len(mine) == 2
     assert 0.6 <= sum(cpu_s for cpu_s, _ in mine) < 5, "of the one that has ended, too"
     assert sum(rss_bytes for _, rss_bytes in mine) > 30 << 20
+
+
+def test_how_busy_the_processors_are() -> None:
+    meter = CpuMeter()
+    code = f"{BURNS}{BURNS}"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    used = wait_for(meter.used)
+    assert 0.05 < used <= 1
 
 
 def gauge(key: str, at_s: float = 1.0) -> Usage:

@@ -7,7 +7,7 @@ from sirdar.agent.attempts import Attempts
 from sirdar.agent.events import get_logger
 from sirdar.agent.exchange import Exchange
 from sirdar.agent.link import Link, LinkError, UnknownSession
-from sirdar.agent.probe import load
+from sirdar.agent.probe import CpuMeter, load
 from sirdar.agent.settings import Settings
 from sirdar.wire.agent import HeartbeatRequest
 
@@ -24,6 +24,7 @@ class HeartbeatLoop:
     ) -> None:
         self._tell = tell
         self._number = 0
+        self._cpus = CpuMeter()
         self._settings = settings
         self._link = link
         self._exchange = exchange
@@ -49,11 +50,12 @@ class HeartbeatLoop:
 
     def _request(self, *, stops: bool = False) -> HeartbeatRequest:
         self._number += 1
+        used = self._cpus.used()
         return HeartbeatRequest(
             session=self._exchange.session,
             number=self._number,
             owned=self._attempts.owned(),
-            load=load(self._settings, self._attempts),
+            load=load(self._settings, self._attempts) | ({} if used is None else {"cpu_used": used}),
             stops=stops,
         )
 
