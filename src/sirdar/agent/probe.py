@@ -9,12 +9,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import psutil
-
 from sirdar.agent.attempts import Attempts
 from sirdar.agent.gpus import VARIABLE
 from sirdar.agent.settings import Settings
 from sirdar.wire.agent import Capabilities
+
+if sys.platform != "linux":
+    from sirdar.agent import usage_psutil
 
 GPU_QUERY = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
 GPU_PATIENCE_S = 10.0
@@ -64,24 +65,6 @@ def load(settings: Settings, attempts: Attempts) -> dict[str, float]:
     return found
 
 
-class CpuMeter:
-    """How busy the machine's processors are, whoever keeps them so."""
-
-    def __init__(self) -> None:
-        self._before = psutil.cpu_times()
-
-    def used(self) -> float | None:
-        """The share of their time since the last call that was spent, from 0 to 1; None where too little has passed."""
-        before, self._before = self._before, psutil.cpu_times()
-        spent = [max(0.0, after - earlier) for after, earlier in zip(self._before, before, strict=True)]
-        parts = dict(zip(self._before._fields, spent, strict=True))
-        whole = (
-            sum(parts.values()) - parts.get("guest", 0.0) - parts.get("guest_nice", 0.0)
-        )  # these are in user and nice
-        idle = parts["idle"] + parts.get("iowait", 0.0)
-        return round(min(1.0, max(0.0, 1 - idle / whole)), 3) if whole > 0 else None
-
-
 def cpu_count() -> int:
     """Those that this process may use."""
     if sys.platform == "linux":
@@ -101,7 +84,7 @@ def memory_bytes() -> int:
 def memory_free_bytes() -> int | None:
     """What new programs could have without others giving way; None where the system does not tell."""
     if sys.platform != "linux":
-        return int(psutil.virtual_memory().available)
+        return usage_psutil.memory_free_bytes()
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:

@@ -7,8 +7,9 @@ from sirdar.agent.attempts import Attempts
 from sirdar.agent.events import get_logger
 from sirdar.agent.exchange import Exchange
 from sirdar.agent.link import Link, LinkError, UnknownSession
-from sirdar.agent.probe import CpuMeter, load
+from sirdar.agent.probe import load
 from sirdar.agent.settings import Settings
+from sirdar.agent.usage import CpuMeter
 from sirdar.wire.agent import HeartbeatRequest
 
 log = get_logger(__name__)
