@@ -15,7 +15,7 @@ from sirdar.agent.settings import Settings
 from sirdar.wire.agent import Capabilities
 
 if sys.platform != "linux":
-    from sirdar.agent import usage_psutil
+    from sirdar.agent import usage_elsewhere
 
 GPU_QUERY = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
 GPU_PATIENCE_S = 10.0
@@ -84,7 +84,7 @@ def memory_bytes() -> int:
 def memory_free_bytes() -> int | None:
     """What new programs could have without others giving way; None where the system does not tell."""
     if sys.platform != "linux":
-        return usage_psutil.memory_free_bytes()
+        return usage_elsewhere.memory_free_bytes()
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:

@@ -5,7 +5,7 @@ import sys
 if sys.platform == "linux":
     from sirdar.agent import usage_linux as machine
 else:
-    from sirdar.agent import usage_psutil as machine
+    from sirdar.agent import usage_elsewhere as machine
 
 Usage = tuple[float, int]
 

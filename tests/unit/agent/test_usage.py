@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from fake_server import wait_for
 
-from sirdar.agent import usage_linux, usage_psutil
+from sirdar.agent import usage_elsewhere, usage_linux
 from sirdar.agent.outbox import Outbox
 from sirdar.agent.usage import CpuMeter
 from sirdar.wire.agent import Final, SyncReply, Usage
@@ -28,7 +28,7 @@ def session() -> Iterator[int]:
     process.stdout.close()
 
 
-@pytest.mark.parametrize("look", [usage_linux.sessions, usage_psutil.sessions])
+@pytest.mark.parametrize("look", [usage_linux.sessions, usage_elsewhere.sessions])
 def test_what_a_session_uses(session: int, look: "type[Iterator[tuple[int, float, int]]]") -> None:
     mine = [(cpu_s, rss_bytes) for of, cpu_s, rss_bytes in look() if of == session]
     assert len(mine) == 2
@@ -46,11 +46,11 @@ def test_how_busy_the_processors_are() -> None:
 
 def test_both_ways_of_looking_agree() -> None:
     shares = []
-    for look in (usage_linux.processor_times, usage_psutil.processor_times):
+    for look in (usage_linux.processor_times, usage_elsewhere.processor_times):
         idle, whole = look()
         shares.append(idle / whole)
     assert abs(shares[0] - shares[1]) < 0.05
-    assert usage_psutil.memory_free_bytes() > 0
+    assert usage_elsewhere.memory_free_bytes() > 0
 
 
 def gauge(key: str, at_s: float = 1.0) -> Usage:
