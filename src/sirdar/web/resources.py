@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
 from sirdar.domain.units import parse_duration
-from sirdar.services import resource_shares, resources
+from sirdar.services import resource_shares, resource_tasks, resources
 from sirdar.services.access import may_attach
 from sirdar.services.resources import NewJoin, ResourceView, join_command
 from sirdar.store.resource_tokens import ResourceToken
@@ -20,6 +20,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 PageDep = Annotated[Page, Depends(open_page)]
 FORM_CODES = frozenset({"invalid_field", "already_exists", "not_found", "conflict"})
 LOOK_EVERY_S = 5
+TASKS = 20
 # How a resource's state is drawn: the style of a job's state that says the same.
 SHAPES = {
     "online": "running",
@@ -38,6 +39,16 @@ def state_word(state: str) -> str:
         "offline": words.gettext("Offline"),
         "revoked": words.gettext("Revoked"),
     }[state]
+
+
+def phase_words() -> dict[str, str]:
+    """By the state of an attempt."""
+    return {
+        "ACCEPTED": words.gettext("queued there"),
+        "STAGING_IN": words.gettext("brings its files"),
+        "RUNNING": words.gettext("runs"),
+        "STAGING_OUT": words.gettext("collects its outputs"),
+    }
 
 
 # ---------------------------------------------------------------- the list
@@ -65,7 +76,7 @@ async def _list(
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A resource as a list shows it. ``busy``: the share of its processors that is taken, None where nobody can know now."""
+    """A resource as a list shows it. ``busy``: the share of its processors that work, None where nobody can know now."""
 
     view: ResourceView
     shape: str
@@ -77,8 +88,7 @@ class Line:
 
 def _line(view: ResourceView) -> Line:
     has, load = view.row.capabilities or {}, _load(view)
-    cpus = has.get("cpus") or 0
-    busy = 1 - load["cpus_free"] / cpus if cpus and "cpus_free" in load else None
+    busy = load.get("cpu_used")
     return Line(view, SHAPES[view.state], state_word(view.state), has, load, busy)
 
 
@@ -108,9 +118,10 @@ async def resource_page(
     ref: str,
     page: PageDep,
     part: Annotated[str, Query(max_length=10)] = "",
+    after: Annotated[str, Query(max_length=200)] = "",
     done: Annotated[str, Query(max_length=20)] = "",
 ) -> Response:
-    return await _one(page, page.user, ref, part=part, done=done)
+    return await _one(page, page.user, ref, part=part, after=after, done=done)
 
 
 async def _one(
@@ -122,19 +133,25 @@ async def _one(
     token: str = "",
     problem: Problem | None = None,
     part: str = "",
+    after: str = "",
     done: str = "",
 ) -> Response:
     view = await resources.show(page.services, caller, ref)
     mine = caller.administers or caller.user_id == view.row.owner_id
+    there = await resource_tasks.list_tasks(page.services, caller, view.row.id, after=after, limit=TASKS)
     values: dict[str, Any] = {
         "line": _line(view),
         "view": view,
         "mine": mine,
+        "there": there,
+        "after": after,
+        "following": resource_tasks.cursor_of(there.tasks[-1]) if len(there.tasks) == TASKS else "",
         "shares": await resource_shares.list_shares(page.services, caller, view.row.id) if mine else [],
         "tokens": await _tokens(page, caller, view) if mine else [],
         "joining": joining,
         "command": join_command(joining, page.services.settings) if joining else "",
         "token": token,
+        "phases": phase_words(),
         "problem": problem,
         "done": _done(done),
         "every_s": LOOK_EVERY_S,
