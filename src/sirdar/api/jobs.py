@@ -1,6 +1,6 @@
 """Jobs over REST: list, show, cancel, delete, resubmit, share, tasks, children, streams, explain."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -17,11 +17,11 @@ from sirdar.api.results import results_of, results_page
 from sirdar.api.submit import wait_for_end
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
-from sirdar.domain.states import State
 from sirdar.services import jobs as job_service
 from sirdar.services.context import Services
 from sirdar.services.eventlog import Seen, lines_of
 from sirdar.services.explain import explain
+from sirdar.services.job_filters import JobQuery, read_filter, read_states
 from sirdar.services.jobs import show_job
 from sirdar.services.never_fits import warnings_of
 from sirdar.services.resubmit import resubmit
@@ -29,12 +29,10 @@ from sirdar.services.streams import CHUNK_BYTES, read_stream
 from sirdar.store import job_events, job_lists, task_views
 from sirdar.store import jobs as job_store
 from sirdar.store.job_events import EventView
-from sirdar.store.job_lists import JobFilter
 from sirdar.store.job_views import JobView
 from sirdar.wire.submit import ResubmitRequest
 
 router = APIRouter(tags=["jobs"])
-STATES = tuple(state.value for state in State)
 
 
 async def viewer(request: Request, services: ServicesDep) -> Caller | None:
@@ -69,20 +67,10 @@ async def list_jobs(
     after: After = "",
 ) -> Response:
     """Jobs that you may see, the newest first."""
-    for field, words in {"app": app, "text": text, "owner": owner, "name": name, "parent": parent}.items():
-        if words and "\0" in words:
-            raise Problem("invalid_field", "A zero byte stands in no name.", field=field, hint="Leave the %00 out.")
-    wanted = JobFilter(
-        state=_states(state),
-        app=f"{caller.name}/{app[3:]}" if app and app.startswith("me/") else app,
-        text=text,
-        owner=caller.name if owner == "me" else owner,
-        name=name,
-        since=_moment("since", since),
-        until=_moment("until", until),
-        parent=parent,
-        before_seq=_cursor(after),
+    asked = JobQuery(
+        state=state or (), app=app, text=text, owner=owner, name=name, since=since, until=until, parent=parent
     )
+    wanted = replace(read_filter(caller, asked), before_seq=_cursor(after))
     found = await job_service.list_jobs(services, caller, wanted, limit + 1)
     base = services.settings.url
     return page(request, found, limit, cursor=lambda job: str(job.seq), show=lambda job: render_summary(job, base))
@@ -180,7 +168,7 @@ async def tasks(
         listed = task_views.list_tasks(
             conn,
             job,
-            state=_states([state])[0] if state else None,
+            state=read_states([state])[0] if state else None,
             after=-1 if first is None else first,
             limit=limit + 1,
         )
@@ -232,13 +220,20 @@ def _attempt(row: dict[str, Any]) -> dict[str, Any]:
 
 @router.get("/api/jobs/{job_id}/children", responses={200: {"model": list[shapes.JobSummary]}})
 async def children(
-    request: Request, services: ServicesDep, caller: CallerDep, job_id: str, limit: Limit = 40, after: After = ""
+    request: Request,
+    services: ServicesDep,
+    caller: CallerDep,
+    job_id: str,
+    state: Annotated[list[str] | None, Query()] = None,
+    limit: Limit = 40,
+    after: After = "",
 ) -> Response:
     """Jobs that this job's tasks submitted, the newest first."""
+    states, before = read_states(state or ()), _cursor(after)
 
     def read(conn: Any) -> list[JobView]:
         job = job_service.find_seen(conn, caller, job_id)
-        return job_lists.children(conn, job.id, before_seq=_cursor(after), limit=limit + 1)
+        return job_lists.children(conn, job.id, state=states, before_seq=before, limit=limit + 1)
 
     found = await services.store.read(read)
     base = services.settings.url
@@ -328,26 +323,6 @@ async def _stream(
 
 
 # ---------------------------------------------------------------- parameters
-
-
-def _states(names: list[str] | None) -> list[str]:
-    states = [part.strip().upper() for name in names or [] for part in name.split(",") if part.strip()]
-    for state in states:
-        if state not in STATES:
-            raise Problem("invalid_field", f"{state[:40]!r} is no state.", field="state", expected=", ".join(STATES))
-    return states
-
-
-def _moment(field: str, text: str | None) -> float | None:
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise Problem(
-            "invalid_field", f"{text[:60]!r} is no time.", field=field, expected="2026-11-22T06:40:00Z"
-        ) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _cursor(after: str) -> int | None:

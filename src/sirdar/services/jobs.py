@@ -84,14 +84,15 @@ def visible_to(caller: Caller) -> tuple[str, frozenset[str]]:
 
 async def list_jobs(services: Services, caller: Caller, wanted: JobFilter, limit: int) -> list[JobView]:
     """Jobs that the caller may see, the newest first. Administrators see everybody's where they ask for an owner."""
-    require_scope(caller, Scope.READ)
-    everything = caller.administers and wanted.owner is not None
-    narrowed = replace(wanted if everything else _with_visibility(wanted, caller), apps=caller.apps)
+    narrowed = narrow(caller, wanted)
     return await services.store.read(lambda conn: job_lists.list_jobs(conn, narrowed, limit))
 
 
-def _with_visibility(wanted: JobFilter, caller: Caller) -> JobFilter:
-    return replace(wanted, visible_to=visible_to(caller))
+def narrow(caller: Caller, wanted: JobFilter) -> JobFilter:
+    """The filter, of what this caller may see. Raises Problem ``forbidden`` for a token that may not look."""
+    require_scope(caller, Scope.READ)
+    everything = caller.administers and wanted.owner is not None
+    return replace(wanted, visible_to=None if everything else visible_to(caller), apps=caller.apps)
 
 
 # ---------------------------------------------------------------- cancel

@@ -118,6 +118,7 @@ def _insert_plain(tx: Tx, items: list[tuple[Services, NewJob]]) -> list[tuple[st
             results.append(problem)
             continue
         news.append(new)
+        tx.hints.owners.add(new.owner_id)
         results.append((new.id, tx.now))
         if new.state is State.SUBMITTED:
             tx.hints.pending = True
@@ -133,6 +134,7 @@ def insert(tx: Tx, services: Services, new: NewJob) -> tuple[str, float]:
     """Write a job and tell the loops."""
     job_store.insert_job(tx, new)
     tx.hints.after.append(partial(_note_submitted, [new]))
+    tx.hints.owners.add(new.owner_id)
     if new.state is State.SUBMITTED:
         tx.hints.pending = True
     else:

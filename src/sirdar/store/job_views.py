@@ -68,6 +68,7 @@ class JobView:
     nodes: int
     pending: dict[str, Any]
     notify_json: str | None  # secrets in it are sealed
+    event_seq: int  # number of its last event
 
 
 _app_owner = users.alias("app_owner")
@@ -173,6 +174,7 @@ def job_of(m: Mapping[Any, Any]) -> JobView:
         nodes=m["nodes"],
         pending=decoded(m["pending_json"]),
         notify_json=m["notify_json"],
+        event_seq=m["event_seq"],
     )
 
 
