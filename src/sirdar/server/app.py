@@ -20,6 +20,7 @@ from sirdar.api import (
     files,
     health,
     job_shares,
+    job_tasks,
     jobs,
     people,
     publish,
@@ -97,6 +98,7 @@ def build_app(services: Services) -> FastAPI:
         resources,
         events,
         jobs,
+        job_tasks,
         job_shares,
         submit,
     )

@@ -102,7 +102,7 @@ async def cancel_job(services: Services, caller: Caller, job_id: str) -> JobView
     """Wish the job and the jobs that its tasks submitted ended. Raises Problem ``conflict`` where it has ended already."""
 
     def run(tx: Tx) -> JobView:
-        job = _own(tx.conn, caller, job_id)
+        job = find_own(tx.conn, caller, job_id)
         if job.ended_at is not None:
             raise Problem("conflict", f"Job {job.id} has ended already: it is {job.state}.")
         cancel_now(tx, services, [job.id], caller.name)
@@ -134,7 +134,7 @@ async def delete_job(services: Services, caller: Caller, job_id: str) -> bool:
     """Remove a job. One that runs is cancelled first and goes when it has ended. True: it is gone now."""
 
     def run(tx: Tx) -> bool:
-        job = _own(tx.conn, caller, job_id)
+        job = find_own(tx.conn, caller, job_id)
         audit.record(tx, caller, "job.delete", f"job:{job.id}")
         return _delete(tx, services, job, caller)
 
@@ -192,7 +192,7 @@ async def unshare_job(services: Services, caller: Caller, job_id: str, subject: 
 
 
 def _share(tx: Tx, caller: Caller, job_id: str, subject: str, *, wanted: bool) -> list[str]:
-    job = _own(tx.conn, caller, job_id)
+    job = find_own(tx.conn, caller, job_id)
     kind, _, name = subject.partition(":")
     if kind not in ("user", "group") or not name:
         raise Problem(
@@ -213,7 +213,7 @@ async def share_link(services: Services, caller: Caller, job_id: str) -> str:
     token = secrets.token_urlsafe(24)
 
     def run(tx: Tx) -> str:
-        job = _own(tx.conn, caller, job_id)
+        job = find_own(tx.conn, caller, job_id)
         job_shares.set_link(tx, job.id, token_hash(token))
         audit.record(tx, caller, "job.share_link", f"job:{job.id}")
         return job.id
@@ -224,15 +224,15 @@ async def share_link(services: Services, caller: Caller, job_id: str) -> str:
 
 async def revoke_link(services: Services, caller: Caller, job_id: str) -> None:
     def run(tx: Tx) -> None:
-        job = _own(tx.conn, caller, job_id)
+        job = find_own(tx.conn, caller, job_id)
         job_shares.set_link(tx, job.id, None)
         audit.record(tx, caller, "job.unshare_link", f"job:{job.id}")
 
     await services.store.write(run)
 
 
-def _own(conn: Conn, caller: Caller, job_id: str) -> JobView:
-    """The job, for somebody who acts on it. Raises ``not_found`` or ``forbidden``."""
+def find_own(conn: Conn, caller: Caller, job_id: str) -> JobView:
+    """The job, for somebody who acts on it. Raises Problem ``not_found`` or ``forbidden``."""
     job = find_seen(conn, caller, job_id)
     own_job(conn, caller, job.id)
     return job

@@ -204,6 +204,7 @@ async def _build(
         debug=request.debug,
         parent_job=caller.attempt.job if caller.attempt else None,
         parent_task=caller.attempt.task if caller.attempt else None,
+        again_of=kept.id if kept is not None else None,
         notify_json=_notify(services, caller, request) if kept is None else _notify_again(caller, kept),
         code_version=version.code_version,
         pending_json=_json(pending) if pending else None,

@@ -26,6 +26,7 @@ class JobFilter:
     name: str | None = None
     before_seq: int | None = None
     after_seq: int | None = None
+    asked_to_end: bool | None = None  # whether somebody has asked for its end
     apps: frozenset[str] | None = None  # ids of the only applications whose jobs may be seen
 
 
@@ -51,6 +52,13 @@ def _newest(conn: Connection, wanted: JobFilter, limit: int) -> list[int]:
             query = sa.select(jobs.c.seq).where(way, state, *conditions).order_by(jobs.c.seq.desc()).limit(limit)
             found |= set(conn.execute(query).scalars())
     return sorted(found, reverse=True)[:limit]
+
+
+def list_ids(conn: Connection, wanted: JobFilter, limit: int) -> list[tuple[int, str]]:
+    """(``seq``, id) of the newest that fit."""
+    newest = _newest(conn, wanted, limit)
+    query = sa.select(jobs.c.seq, jobs.c.id).where(jobs.c.seq.in_(newest)).order_by(jobs.c.seq.desc())
+    return [(row.seq, row.id) for row in conn.execute(query)] if newest else []
 
 
 def count_jobs(conn: Connection, wanted: JobFilter, most: int) -> int:
@@ -93,6 +101,9 @@ def _conditions(conn: Connection, wanted: JobFilter) -> list[Any]:
         conditions += _of_app(conn, wanted.app)
     if wanted.apps is not None:
         conditions.append(jobs.c.app_id.in_(sorted(wanted.apps)))
+    if wanted.asked_to_end is not None:
+        asked = jobs.c.cancel_requested_at.is_not(None)
+        conditions.append(asked if wanted.asked_to_end else sa.not_(asked))
     if wanted.text:
         conditions.append(_with_text(conn, wanted.text))
     if wanted.owner is not None:

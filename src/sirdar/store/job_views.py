@@ -58,6 +58,7 @@ class JobView:
     delete_requested_at: float | None
     parent_job: str | None
     parent_task: int | None
+    again_of: str | None  # the job that this one repeats
     code_version: str
     shared_by_link: bool
     priority: int
@@ -164,6 +165,7 @@ def job_of(m: Mapping[Any, Any]) -> JobView:
         delete_requested_at=m["delete_requested_at"],
         parent_job=m["parent_job"],
         parent_task=m["parent_task"],
+        again_of=m["again_of"],
         code_version=m["code_version"],
         shared_by_link=m["share_hash"] is not None,
         priority=m["priority"],
