@@ -2,9 +2,12 @@
 
 import csv
 import io
+import json
+import subprocess
 from typing import Any
 
 import pytest
+from own_server import BIN, surroundings
 from tests.system.product import Product, await_that, problem
 from tests.system.test_jobs_api import walk
 
@@ -174,3 +177,30 @@ def test_jobs_are_cancelled_and_deleted_by_ids_and_by_a_filter(sirdar: Product) 
     problem(admin.post("/api/jobs/cancel", json={"filter": {"state": "DONE"}}), 422, "invalid_field", "filter.state")
     problem(admin.post("/api/jobs/cancel", json={"filter": {"color": "red"}}), 422, "invalid_field", "filter.color")
     problem(admin.post("/api/jobs/cancel", json={"filter": {"since": "soon"}}), 422, "invalid_field", "since")
+
+
+def test_the_command_line_sorts_tells_failures_and_submits_failed_ones_again(
+    sirdar: Product, fit: dict[str, Any]
+) -> None:
+    job = fit["id"]
+
+    def say(*words: str) -> str:
+        done = subprocess.run(
+            [BIN / "sirdar", *words],
+            env=surroundings(sirdar.root),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert say("job", "tasks", job, "--sort=-inputs.n", "--limit", "2", "--quiet").split() == ["22", "21"]
+    assert "exit_code" in say("job", "failures", job)
+    assert say("job", "table", job).splitlines()[0].startswith("no,state,resource,waitS,runS,inputs.n")
+    made = json.loads(say("job", "resubmit", job, "--failed", "--detach", "--json"))
+    assert made["tasks"]["total"] == len(FAILING)
+    sirdar.ended(made["id"])
+    assert say("job", "delete", "--app", "me/fit", "--state", "failed", "--text", fit["name"], "--json")
+    assert sirdar.admin.get(f"/api/jobs/{job}").status_code == 404

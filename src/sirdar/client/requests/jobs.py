@@ -104,6 +104,15 @@ def cancel(job: str) -> Request:
     return Request("POST", job_path(job, "cancel"), repeatable=True)
 
 
+def cancel_many(wanted: Mapping[str, Any]) -> Request:
+    """End all jobs that fit a filter: state, app, text, owner, name, since, until, parent."""
+    return Request("POST", "/api/jobs/cancel", json={"filter": dict(wanted)}, repeatable=True)
+
+
+def delete_many(wanted: Mapping[str, Any]) -> Request:
+    return Request("POST", "/api/jobs/delete", json={"filter": dict(wanted)}, repeatable=True)
+
+
 def resubmit(
     job: str,
     *,
