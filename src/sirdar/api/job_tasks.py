@@ -53,9 +53,10 @@ async def tasks(
     share: Share = None,
 ) -> Response:
     """The tasks of a job, also those that have no row of their own yet; in order, unless they shall be sorted."""
-    first = read_cursor(after)
-    passed = task_table.read_offset(after) if sort else 0
-    query = TaskQuery(_filter(state, resource, reason, text), sort, -1 if first is None else first, passed, limit + 1)
+    last = read_cursor(after)
+    passed = (last or 0) if sort else 0
+    wanted = _filter(state, resource, reason, text)
+    query = TaskQuery(wanted, sort, after=-1 if last is None else last, offset=passed, limit=limit + 1)
     found = await task_table.list_tasks(services, caller, job_id, query, link=share)
     job = found.job
     return page(

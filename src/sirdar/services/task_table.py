@@ -8,7 +8,6 @@ from typing import Any
 
 from sirdar.domain import spans
 from sirdar.domain.people import Caller
-from sirdar.domain.problems import Problem
 from sirdar.domain.task_table import FIXED, Column, columns_of, read_axes, read_sort, value_at, varying
 from sirdar.services.apps import load_version
 from sirdar.services.context import Services
@@ -208,15 +207,6 @@ async def points(
         return Points(*axes, whole, count > len(numbers), count)
 
     return await services.store.read(read)
-
-
-def read_offset(text: str) -> int:
-    """How many tasks are passed over, from an address. Raises Problem ``invalid_field``."""
-    if not text:
-        return 0
-    if not text.isascii() or not text.isdecimal() or len(text) > 8:
-        raise Problem("invalid_field", "after is not a cursor of this list.", field="after")
-    return int(text)
 
 
 async def _seen(services: Services, caller: Caller | None, job_id: str, link: str | None) -> JobView:

@@ -2,7 +2,18 @@
 
 from fastapi import APIRouter, FastAPI
 
-from sirdar.web import account, apps, assets, error_pages, jobs, live, preferences, resources, sign_in, sign_in_elsewhere
+from sirdar.web import (
+    account,
+    apps,
+    assets,
+    error_pages,
+    jobs,
+    live,
+    preferences,
+    resources,
+    sign_in,
+    sign_in_elsewhere,
+)
 from sirdar.web.guard import CrossSiteGuard
 from sirdar.web.pages import install_not_found
 
