@@ -31,8 +31,6 @@ def left_s(pace: Pace) -> float | None:
         return None
     usual_s = statistics.fmean(end - start for start, end in pace.ends)
     last_s = max(_left_of_one(usual_s, pace.now - start) for start in pace.running)
-    if not pace.waiting:
-        return last_s
     work_s = pace.waiting * usual_s + sum(_left_of_one(usual_s, pace.now - start) for start in pace.running)
     by_durations = work_s / len(pace.running)
     rate = _rate(pace)
