@@ -23,7 +23,7 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from sirdar.server.up import _uvicorn_config
+from sirdar.server.process import _config
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_BATCH = 256
@@ -122,7 +122,7 @@ def main() -> None:
     listener.bind(("127.0.0.1", 0))
     listener.listen(1024)
     print(f"ready http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
-    server = uvicorn.Server(_uvicorn_config(Bare(Path(sys.argv[1]))))
+    server = uvicorn.Server(_config(Bare(Path(sys.argv[1]))))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(server.serve(sockets=[listener]))
 

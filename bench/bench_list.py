@@ -88,6 +88,15 @@ def pages_of(product: Product, past: Past, bare_url: str) -> dict[str, Callable[
         "REST, text": (busy, "/api/jobs?text=lung"),
         "REST, text that is in no name": (busy, "/api/jobs?text=nowhere"),
         "REST, a day": (busy, f"/api/jobs?{_day(45)}"),
+        "REST, three states of a month two months ago": (
+            busy,
+            f"/api/jobs?state=FAILED,CANCELLED,READY&{_span(75, 45)}",
+        ),
+        "REST, nothing in an hour long ago": (busy, f"/api/jobs?state=READY&app={past.app}&{_span(80.02, 80)}"),
+        "REST, of one name by an administrator, a week": (
+            admin,
+            f"/api/jobs?owner=researcher5&text=tsp&{_span(37, 30)}",
+        ),
         "REST, state, app and text": (busy, f"/api/jobs?state=FAILED&app={past.app}&text=tsp"),
         f"REST, {LONGEST}": (busy, f"/api/jobs?{LONGEST}"),
     }
@@ -106,6 +115,12 @@ def pages_of(product: Product, past: Past, bare_url: str) -> dict[str, Callable[
 def _day(back: int) -> str:
     days = [time.strftime("%Y-%m-%d", time.gmtime(time.time() - 86400 * (back - more))) for more in (0, 1)]
     return f"since={days[0]}&until={days[1]}"
+
+
+def _span(first: float, last: float) -> str:
+    """From so many days ago to so many."""
+    moments = [time.strftime("%Y-%m-%dT%H:%M", time.gmtime(time.time() - 86400 * back)) for back in (first, last)]
+    return f"since={moments[0]}&until={moments[1]}"
 
 
 def measure(asked: dict[str, Callable[[], None]], requests: int) -> dict[str, list[float]]:

@@ -288,6 +288,9 @@ def test_a_tasks_token_submits_children_and_no_more(apps: Product) -> None:
     assert child["owner"] == "admin"
     assert [one["id"] for one in apps.admin.get(f"/api/jobs/{job['id']}/children").json()] == [child["id"]]
     assert [one["id"] for one in apps.admin.get(f"/api/jobs?parent={job['id']}").json()] == [child["id"]]
+    done = apps.admin.get(f"/api/jobs/{job['id']}/children?state=done,failed").json()
+    assert [(one["id"], one["state"]) for one in done] == [(child["id"], "DONE")]
+    assert apps.admin.get(f"/api/jobs/{job['id']}/children?state=running").json() == []
     # Its token has died with it.
     with apps.client(answers["token"]) as late:
         await_that(lambda: late.get("/api/me").status_code == 401, what="the token's death")

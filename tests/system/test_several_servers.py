@@ -96,6 +96,20 @@ def test_a_watcher_there_sees_what_happens_here_and_the_log_while_it_is_written(
     assert "over" in "".join(data["text"] for kind, data in watched if kind == "log")
 
 
+def test_a_list_that_is_watched_there_hears_of_a_job_that_is_submitted_here(two: Site) -> None:
+    shown = two.a.submit("me/say")["id"]
+    two.b.ended(shown)
+    with (
+        two.b.client(cookies={"access_token": two.b.token()}) as browser,
+        browser.stream("GET", f"/jobs/live?ids={shown}&newest=0&text=from-here", timeout=SOON_S) as stream,
+    ):
+        lines = stream.iter_lines()
+        assert next(lines).startswith("retry:")
+        two.a.submit("me/say", name="from-here")
+        heard = next(line for line in lines if line.startswith("data: "))
+    assert json.loads(heard.removeprefix("data: ")) == {"ids": [], "new": 1}
+
+
 def test_a_cancel_here_reaches_the_agent_there_at_once(two: Site, tmp_path: Path) -> None:
     job = two.a.submit("me/wait", {"gate": str(tmp_path / "never")}, resources=["at-b"])["id"]
     soon(lambda: two.a.job(job)["state"] == "RUNNING", "the start")

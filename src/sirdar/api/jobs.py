@@ -1,6 +1,6 @@
 """Jobs over REST: list, show, cancel, delete, resubmit, share, tasks, children, streams, explain."""
 
-from datetime import UTC, datetime
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -12,30 +12,28 @@ from starlette.responses import Response
 from sirdar.api import shapes
 from sirdar.api.deps import CallerDep, ServicesDep, bearer
 from sirdar.api.paging import After, Limit, page
-from sirdar.api.render import render_job, render_span, render_summary, render_task, render_try
+from sirdar.api.render import render_job, render_summary
 from sirdar.api.results import results_of, results_page
 from sirdar.api.submit import wait_for_end
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
-from sirdar.domain.states import State
+from sirdar.services import bulk, pace
 from sirdar.services import jobs as job_service
 from sirdar.services.context import Services
 from sirdar.services.eventlog import Seen, lines_of
 from sirdar.services.explain import explain
+from sirdar.services.job_filters import JobQuery, read_filter, read_states
 from sirdar.services.jobs import show_job
 from sirdar.services.never_fits import warnings_of
 from sirdar.services.resubmit import resubmit
 from sirdar.services.streams import CHUNK_BYTES, read_stream
-from sirdar.services.timelines import timeline_of
-from sirdar.store import job_events, job_lists, task_views
-from sirdar.store import jobs as job_store
+from sirdar.store import job_events, job_lists
 from sirdar.store.job_events import EventView
-from sirdar.store.job_lists import JobFilter
 from sirdar.store.job_views import JobView
+from sirdar.wire.bulk import JobChoice
 from sirdar.wire.submit import ResubmitRequest
 
 router = APIRouter(tags=["jobs"])
-STATES = tuple(state.value for state in State)
 
 
 async def viewer(request: Request, services: ServicesDep) -> Caller | None:
@@ -70,20 +68,10 @@ async def list_jobs(
     after: After = "",
 ) -> Response:
     """Jobs that you may see, the newest first."""
-    for field, words in {"app": app, "text": text, "owner": owner, "name": name, "parent": parent}.items():
-        if words and "\0" in words:
-            raise Problem("invalid_field", "A zero byte stands in no name.", field=field, hint="Leave the %00 out.")
-    wanted = JobFilter(
-        state=_states(state),
-        app=f"{caller.name}/{app[3:]}" if app and app.startswith("me/") else app,
-        text=text,
-        owner=caller.name if owner == "me" else owner,
-        name=name,
-        since=_moment("since", since),
-        until=_moment("until", until),
-        parent=parent,
-        before_seq=_cursor(after),
+    asked = JobQuery(
+        state=state or (), app=app, text=text, owner=owner, name=name, since=since, until=until, parent=parent
     )
+    wanted = replace(read_filter(caller, asked), before_seq=read_cursor(after))
     found = await job_service.list_jobs(services, caller, wanted, limit + 1)
     base = services.settings.url
     return page(request, found, limit, cursor=lambda job: str(job.seq), show=lambda job: render_summary(job, base))
@@ -93,6 +81,26 @@ async def list_jobs(
 async def delete_by_name(services: ServicesDep, caller: CallerDep, name: str) -> dict[str, int]:
     """Delete your jobs of that name, all of them; those that run are cancelled first, and go when they have ended."""
     return {"deleted": await job_service.delete_by_name(services, caller, name)}
+
+
+@router.post("/api/jobs/cancel", responses={200: {"model": shapes.Cancelled}})
+async def cancel_many(services: ServicesDep, caller: CallerDep, body: JobChoice) -> Response:
+    """End jobs, by their ids or all that fit a filter; five thousand at most (``more``: ask again)."""
+    reply = await bulk.cancel_jobs(services, caller, body)
+    refused = [asdict(one) for one in reply.refused]
+    return _json({"cancelled": len(reply.done), "ids": reply.done, "refused": refused, "more": reply.more})
+
+
+@router.post("/api/jobs/delete", responses={200: {"model": shapes.DeletedJobs}})
+async def delete_many(services: ServicesDep, caller: CallerDep, body: JobChoice) -> Response:
+    """Delete jobs, by their ids or all that fit a filter; five thousand at most.
+
+    Those that run (``later``) are cancelled first, and go when they have ended.
+    """
+    reply = await bulk.delete_jobs(services, caller, body)
+    refused = [asdict(one) for one in reply.refused]
+    content = {"deleted": len(reply.done), "later": len(reply.later), "ids": [*reply.done, *reply.later]}
+    return _json({**content, "refused": refused, "more": reply.more})
 
 
 @router.get("/api/jobs/{job_id}", responses={200: {"model": shapes.Job}})
@@ -112,7 +120,11 @@ async def show(
     shown = await show_job(services, caller, job_id, link=share)
     if wait and shown.job.ended_at is None and caller is not None:
         shown = await wait_for_end(services, caller, shown.job.id, wait)
-    return _json(render_job(shown, services.settings.url, results=await results_of(services, shown.job)))
+    content = render_job(shown, services.settings.url, results=await results_of(services, shown.job))
+    if shown.job.many and shown.job.ended_at is None:
+        now = services.store.clock()
+        content["leftS"] = await services.store.read(lambda conn: pace.left_of_job(conn, shown.job, now))
+    return _json(content)
 
 
 @router.delete("/api/jobs/{job_id}")
@@ -162,70 +174,22 @@ async def _stream_results(services: Services, job: JobView) -> Any:
     yield b"]\n"
 
 
-@router.get("/api/jobs/{job_id}/tasks", responses={200: {"model": list[shapes.Task]}})
-async def tasks(
-    request: Request,
-    services: ServicesDep,
-    caller: ViewerDep,
-    job_id: str,
-    state: str | None = None,
-    limit: Limit = 40,
-    after: After = "",
-    share: Share = None,
-) -> Response:
-    """The tasks of a job in order, also those that have no row of their own yet."""
-    first = _cursor(after)
-
-    def read(conn: Any) -> Any:
-        job = job_service.find_seen(conn, caller, job_id, link=share)
-        listed = task_views.list_tasks(
-            conn,
-            job,
-            state=_states([state])[0] if state else None,
-            after=-1 if first is None else first,
-            limit=limit + 1,
-        )
-        items = job_store.load_items(conn, job.id, [task.no for task in listed]) if job.many and listed else {}
-        return job, listed, items
-
-    job, listed, items = await services.store.read(read)
-    return page(
-        request,
-        listed,
-        limit,
-        cursor=lambda task: str(task.no),
-        show=lambda task: render_task(job, task, {**job.inputs, **items.get(task.no, {})}),
-    )
-
-
-@router.get("/api/jobs/{job_id}/tasks/{no}", responses={200: {"model": shapes.WholeTask}})
-async def one_task(services: ServicesDep, caller: ViewerDep, job_id: str, no: int, share: Share = None) -> Response:
-    """One task, with its attempts, and what its time was spent on."""
-
-    def read(conn: Any) -> Any:
-        job = job_service.find_seen(conn, caller, job_id, link=share)
-        task = task_views.find_task(conn, job, no)
-        if task is None:
-            raise Problem("not_found", f"Job {job.id} has no task {no}; it has {job.total}.")
-        items = job_store.load_items(conn, job.id, [no]) if job.many else {}
-        return job, task, items.get(no, {}), task_views.attempts_of_task(conn, job.id, no)
-
-    job, task, item, tries = await services.store.read(read)
-    body = render_task(job, task, {**job.inputs, **item})
-    body["tries"] = [render_try(one) for one in tries]
-    body["timeline"] = [render_span(span) for span in timeline_of(job, task, tries)]
-    return _json(body)
-
-
 @router.get("/api/jobs/{job_id}/children", responses={200: {"model": list[shapes.JobSummary]}})
 async def children(
-    request: Request, services: ServicesDep, caller: CallerDep, job_id: str, limit: Limit = 40, after: After = ""
+    request: Request,
+    services: ServicesDep,
+    caller: CallerDep,
+    job_id: str,
+    state: Annotated[list[str] | None, Query()] = None,
+    limit: Limit = 40,
+    after: After = "",
 ) -> Response:
     """Jobs that this job's tasks submitted, the newest first."""
+    states, before = read_states(state or ()), read_cursor(after)
 
     def read(conn: Any) -> list[JobView]:
         job = job_service.find_seen(conn, caller, job_id)
-        return job_lists.children(conn, job.id, before_seq=_cursor(after), limit=limit + 1)
+        return job_lists.children(conn, job.id, state=states, before_seq=before, limit=limit + 1)
 
     found = await services.store.read(read)
     base = services.settings.url
@@ -317,27 +281,8 @@ async def _stream(
 # ---------------------------------------------------------------- parameters
 
 
-def _states(names: list[str] | None) -> list[str]:
-    states = [part.strip().upper() for name in names or [] for part in name.split(",") if part.strip()]
-    for state in states:
-        if state not in STATES:
-            raise Problem("invalid_field", f"{state[:40]!r} is no state.", field="state", expected=", ".join(STATES))
-    return states
-
-
-def _moment(field: str, text: str | None) -> float | None:
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise Problem(
-            "invalid_field", f"{text[:60]!r} is no time.", field=field, expected="2026-11-22T06:40:00Z"
-        ) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _cursor(after: str) -> int | None:
+def read_cursor(after: str) -> int | None:
+    """A number from an address; None where none is given. Raises Problem ``invalid_field``."""
     if not after:
         return None
     if not after.isascii() or not after.isdecimal() or len(after) > 18:

@@ -6,8 +6,10 @@ from dataclasses import asdict
 from typing import Any
 
 from sirdar.api.paging import iso
+from sirdar.domain import spans
 from sirdar.domain.app import FileRef
 from sirdar.domain.outcome import Reason
+from sirdar.domain.spans import span
 from sirdar.domain.timeline import Span, Try
 from sirdar.services.job_files import inputs_with_uris, job_prefix, result_with_uris
 from sirdar.services.jobs import Shown
@@ -85,8 +87,8 @@ def render_summary(job: JobView, base: str) -> dict[str, Any]:
         "readyAt": iso(job.ready_at),
         "startedAt": iso(job.started_at),
         "endedAt": iso(job.ended_at),
-        "waitS": _span(job.created_at, job.started_at),
-        "runS": _span(job.started_at, job.ended_at),
+        "waitS": span(job.created_at, job.started_at),
+        "runS": span(job.started_at, job.ended_at),
         "statusMessage": job.status_message,
         "progress": job.progress,
         "metrics": job.metrics,
@@ -112,6 +114,8 @@ def render_summary(job: JobView, base: str) -> dict[str, Any]:
         body["deleteRequestedAt"] = iso(job.delete_requested_at)
     if job.parent_job:
         body["parent"] = job.parent_job
+    if job.again_of:
+        body["againOf"] = job.again_of
     if job.pending.get("after"):
         body["after"] = job.pending["after"]
     return body
@@ -132,11 +136,11 @@ def render_task(job: JobView, task: TaskView, inputs: dict[str, Any] | None = No
         "readyAt": iso(ready),
         "startedAt": iso(task.started_at),
         "endedAt": iso(task.ended_at),
-        "totalS": _span(job.created_at, task.reported_at or task.ended_at),
-        "waitS": _waited(ready, task),
+        "totalS": span(job.created_at, task.reported_at or task.ended_at),
+        "waitS": spans.waited(ready, task.started_at, _staged(task)),
         "stageInS": _staged(task),
-        "runS": _span(task.started_at, task.ended_at),
-        "stageOutS": _span(task.ended_at, task.reported_at),
+        "runS": span(task.started_at, task.ended_at),
+        "stageOutS": span(task.ended_at, task.reported_at),
         "stagedInBytes": task.stats.get("staged_in_bytes", 0),
         "stagedOutBytes": task.stats.get("staged_out_bytes", 0),
         "attempts": task.last_attempt,
@@ -282,20 +286,7 @@ def _outcome(reason: str | None, message: str | None, exit_code: int | None) -> 
 
 
 def _staged(task: TaskView) -> float | None:
-    """Seconds of staging in. A staged task may wait for a slot before it starts: that is waiting."""
-    told = task.stats.get("staged_in_s")
-    return round(float(told), 6) if told is not None else _span(task.staging_at, task.started_at)
-
-
-def _waited(ready: float | None, task: TaskView) -> float | None:
-    whole = _span(ready, task.started_at)
-    return round(max(0.0, whole - (_staged(task) or 0.0)), 6) if whole is not None else None
-
-
-def _span(begin: float | None, end: float | None) -> float | None:
-    if begin is None or end is None:
-        return None
-    return round(max(0.0, end - begin), 6)
+    return spans.staged_in(task.stats.get("staged_in_s"), task.staging_at, task.started_at)
 
 
 def _debug_uri(debug: dict[str, Any], prefix: str) -> str | None:

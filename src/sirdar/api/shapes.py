@@ -81,6 +81,7 @@ class JobSummary(Shape):
     stderr: str
     url: str
     parent: str | None = None
+    again_of: str | None = Field(None, description="The job that was submitted again")
     after: list[str] = []
     cancel_requested_at: Time = None
     cancel_requested_by: str | None = None
@@ -95,6 +96,9 @@ class Job(JobSummary):
     attempts: int | None = None
     stats: Stats | None = None
     debug_archive: str | None = None
+    left_s: float | None = Field(
+        None, description="Of many tasks: about how long it still takes; null while nobody knows"
+    )
     permissions: dict[str, bool] | None = None
     warnings: list[str] = Field([], description="In the reply to a submission alone: why it may wait for ever")
 
@@ -191,6 +195,43 @@ class Usage(Shape):
     points: list[UsagePoint] = Field(description="at most 300, whatever the time")
     peak: UsagePeak
     cpu_s: float = Field(description="CPU seconds until now, or in all")
+
+
+class Column(Shape):
+    """Of the table of a job's tasks."""
+
+    name: str = Field(description="no, state, resource, waitS, runS, inputs.NAME or outputs.NAME")
+    kind: str = Field(description="number, text or boolean")
+    title: str
+
+
+class TaskTable(Shape):
+    """Each row has a value, or null, for each column."""
+
+    columns: list[Column]
+    rows: list[list[Any]]
+
+
+class Failure(Shape):
+    """Tasks that failed alike; ``example`` is the number of the first."""
+
+    reason: str
+    message: str
+    exit_code: int | None
+    fault: str | None
+    count: int
+    example: int
+
+
+class Points(Shape):
+    """Points of a plot: number of the task, x, y, colour. ``sampled``: they are some, evenly, of those ``of`` which there are."""
+
+    x: Column
+    y: Column
+    color: Column | None
+    points: list[list[Any]]
+    sampled: bool
+    of: int
 
 
 class Why(Shape):
@@ -368,6 +409,27 @@ class Published(Shape):
 
 class Deleted(Shape):
     deleted: bool
+
+
+class RefusedJob(Shape):
+    id: str
+    code: str = Field(description="That of the problem which a request for this job alone would be answered with")
+    detail: str
+
+
+class Cancelled(Shape):
+    cancelled: int = Field(description="How many are asked to end now")
+    ids: list[str]
+    refused: list[RefusedJob]
+    more: bool = Field(description="Others fit the filter still")
+
+
+class DeletedJobs(Shape):
+    deleted: int
+    later: int = Field(description="How many are cancelled first, and go when they have ended")
+    ids: list[str]
+    refused: list[RefusedJob]
+    more: bool
 
 
 class Subjects(Shape):

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from sirdar.cli import draw
 from sirdar.cli.job_page import page, value_words
-from sirdar.cli.numbers import duration, moment, size
+from sirdar.cli.numbers import duration, moment
 from sirdar.cli.reply import Reply
 from sirdar.cli.run import ended, finish
 from sirdar.cli.session import UsageError, current
@@ -17,6 +17,7 @@ from sirdar.cli.values import read_inputs
 from sirdar.cli.watch import follow as follow_job
 from sirdar.cli.watch import summary, task_counts
 from sirdar.client.errors import ApiError, NotFound
+from sirdar.client.exchange import Request
 from sirdar.client.job import Job
 from sirdar.client.requests import jobs as requests
 from sirdar.client.requests import people as people_requests
@@ -28,7 +29,7 @@ JobId = Annotated[str, Parameter(help="an id, a beginning of it (four characters
 STATES = ("submitted", "ready", "running", "done", "failed", "cancelled")
 
 
-def _states(text: str | None) -> str | None:
+def read_states(text: str | None) -> str | None:
     """``failed,done`` in any case, as the server writes them."""
     if text is None:
         return None
@@ -52,7 +53,7 @@ def list_jobs(
     """Jobs, newest first."""
     session = current()
     request = requests.listing(
-        state=_states(state),
+        state=read_states(state),
         app=app,
         text=text,
         owner=owner,
@@ -133,35 +134,6 @@ def _resource_names() -> dict[str, str]:
         return {}
 
 
-def tasks(
-    job: JobId = "last",
-    /,
-    *,
-    state: Annotated[str | None, Parameter(help="tasks in this state alone: running, failed, ...")] = None,
-    limit: Annotated[int, Parameter(help="how many; 0 for all")] = 40,
-) -> Reply:
-    """Tasks of a job, those too that have not been expanded yet."""
-    session = current()
-    request = requests.tasks(session.job_id(job), state=_states(state), limit=min(limit, 1000) or 1000)
-    found = list(session.client.iterate(request, limit or None))
-    headers = ("no>", "state", "resource", "waited>", "ran>", "in>", "out>", "attempts>", "message")
-    rows = [
-        (
-            task.get("no"),
-            draw.state(str(task.get("state")), _plain()),
-            _name(task.get("resource")),
-            duration(task.get("waitS")),
-            duration(task.get("runS")),
-            size(task.get("stagedInBytes")),
-            size(task.get("stagedOutBytes")),
-            task.get("attempts"),
-            (task.get("outcome") or {}).get("message") or task.get("statusMessage"),
-        )
-        for task in found
-    ]
-    return Reply(found, [str(task.get("no")) for task in found], lambda: draw.table(headers, rows, session.terminal))
-
-
 def children(job: JobId = "last", /) -> Reply:
     """Jobs that a job's tasks submitted."""
     session = current()
@@ -180,8 +152,19 @@ def download(
     return Reply([str(path) for path in paths], [str(path) for path in paths], lambda: words)
 
 
-def cancel(*job: JobId) -> Reply:
-    """End jobs. A running program gets SIGTERM first; the job is CANCELLED when it has ended."""
+def cancel(
+    *job: JobId,
+    state: Annotated[str | None, Parameter(help="all of your jobs in these states: ready, running")] = None,
+    app: Annotated[str | None, Parameter(help="all of this application")] = None,
+    text: Annotated[str | None, Parameter(help="all with this in their name")] = None,
+    since: Annotated[str | None, Parameter(help="all that were submitted at or after: 2026-11-20")] = None,
+    until: Annotated[str | None, Parameter(help="all that were submitted before")] = None,
+) -> Reply:
+    """End jobs: these, or all that fit. A running program gets SIGTERM first; the job is CANCELLED when it has ended."""
+    wanted = _filter(state=read_states(state), app=app, text=text, since=since, until=until)
+    if wanted and not job:
+        return _many(requests.cancel_many(wanted), "cancelled", "asked for the end of")
+    _either(wanted)
     found = [_job(one) for one in _some(job)]
     asked = [one.cancel() for one in found]
     words = [
@@ -191,9 +174,21 @@ def cancel(*job: JobId) -> Reply:
     return Reply([one.document for one in found], [one.id for one in found], lambda: words)
 
 
-def delete(*job: JobId, name: Annotated[str | None, Parameter(help="all of your jobs of this name")] = None) -> Reply:
-    """Remove jobs and their files."""
+def delete(
+    *job: JobId,
+    name: Annotated[str | None, Parameter(help="all of your jobs of this name")] = None,
+    state: Annotated[str | None, Parameter(help="all in these states: failed, or done,cancelled")] = None,
+    app: Annotated[str | None, Parameter(help="all of this application")] = None,
+    text: Annotated[str | None, Parameter(help="all with this in their name")] = None,
+    since: Annotated[str | None, Parameter(help="all that were submitted at or after: 2026-11-20")] = None,
+    until: Annotated[str | None, Parameter(help="all that were submitted before")] = None,
+) -> Reply:
+    """Remove jobs and their files: these, or all that fit."""
     session = current()
+    wanted = _filter(state=read_states(state), app=app, text=text, since=since, until=until)
+    if wanted and not job:
+        return _many(requests.delete_many(_filter(name=name, **wanted)), "deleted", "deleted")
+    _either(wanted)
     if name is not None:
         last = _last_named(name)
         session.client.send(requests.delete_named(name))
@@ -217,6 +212,11 @@ def resubmit(
     ] = None,
     name: Annotated[str | None, Parameter(help="of the new job")] = None,
     latest: Annotated[bool, Parameter(help="of the newest version of the application", negative="")] = False,
+    failed: Annotated[bool, Parameter(help="of many tasks those alone that failed", negative="")] = False,
+    task: Annotated[
+        list[int] | None,
+        Parameter(help="of many tasks this one alone; may be repeated", consume_multiple=False, negative=""),
+    ] = None,
     wait: Annotated[bool, Parameter(name="--wait", negative="--detach", help="follow the job to its end")] = False,
 ) -> Reply:
     """A new job with the inputs of an old one."""
@@ -224,7 +224,8 @@ def resubmit(
     old = _job(job)
     declared = session.client.app(_app_of(old, latest)).inputs if input else {}
     version = "latest" if latest else None
-    new = old.resubmit(_name=name, _version=version, **read_inputs(input or [], declared))
+    only = "failed" if failed else None
+    new = old.resubmit(_name=name, _version=version, _only=only, _tasks=task, **read_inputs(input or [], declared))
     session.keep_last(new.id)
     return finish(new, session, wait=wait)
 
@@ -295,6 +296,34 @@ def _some(jobs: tuple[str, ...]) -> tuple[str, ...]:
     return jobs
 
 
+def _filter(**given: Any) -> dict[str, Any]:
+    """What was said, for the body of a request."""
+    moments = {name: _instant(given[name]).isoformat() for name in ("since", "until") if given.get(name)}
+    return {name: value for name, value in {**given, **moments}.items() if value is not None}
+
+
+def _either(wanted: dict[str, Any]) -> None:
+    if wanted:
+        raise UsageError("jobs and a filter", "give ids, or say which jobs by --state, --app, --text, --since, --until")
+
+
+def _many(request: Request, counted: str, done: str) -> Reply:
+    """Act on all that fit, as often as the server says that there are more."""
+    session = current()
+    ids: list[str] = []
+    refused: list[dict[str, Any]] = []
+    more = True
+    while more:
+        found = session.client.call(request)
+        ids += found["ids"]
+        refused += found["refused"]
+        more = bool(found["more"] and found["ids"])
+    for one in ids if counted == "deleted" else ():
+        session.forget_last(one)
+    words = [f"{done} {len(ids)} job{'' if len(ids) == 1 else 's'}", *(str(one["detail"]) for one in refused)]
+    return Reply({counted: len(ids), "ids": ids, "refused": refused}, ids, lambda: words)
+
+
 def _app_of(job: Job, latest: bool) -> str:
     ref = str(job.document.get("appId") or job.app.partition("@")[0])
     version = job.document.get("appVersion")
@@ -317,7 +346,7 @@ def _table(found: list[dict[str, Any]]) -> Reply:
     headers = ("state", "job", "name", "app", "submitted", "ran>", "owner", "")
     rows = [
         (
-            draw.state(str(job.get("state")), _plain()),
+            draw.state(str(job.get("state")), plain()),
             job["id"],
             job.get("name"),
             f"{job.get('app') or job.get('appAlias')}@{job.get('appVersion')}",
@@ -344,14 +373,10 @@ def _remark(job: dict[str, Any]) -> str:
     return " · ".join(word for word in (str(reason or ""), task_counts(job.get("tasks"))) if word)
 
 
-def _plain() -> Any:
+def plain() -> Any:
     from sirdar.cli.session import Terminal
 
     return Terminal()
-
-
-def _name(resource: Any) -> str:
-    return str(resource.get("name", "")) if isinstance(resource, dict) else str(resource or "")
 
 
 def _event_line(event: dict[str, Any]) -> str:

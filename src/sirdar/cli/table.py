@@ -205,7 +205,21 @@ COMMANDS: tuple[Command, ...] = (
         "sirdar job events last",
         "sirdar job events last --follow --json",
     ),
-    _c("job tasks", "jobs:tasks", "Tasks of a job", "sirdar job tasks last", "sirdar job tasks last --state failed"),
+    _c(
+        "job tasks",
+        "job_tasks:tasks",
+        "Tasks of a job",
+        "sirdar job tasks last",
+        "sirdar job tasks last --state failed",
+        "sirdar job tasks last --sort runS",
+    ),
+    _c("job failures", "job_tasks:failures", "Why tasks of a job failed", "sirdar job failures last"),
+    _c(
+        "job table",
+        "job_tasks:table",
+        "All tasks of a job with their inputs and outputs, as CSV",
+        "sirdar job table last > fits.csv",
+    ),
     _c("job children", "jobs:children", "Jobs that a job's tasks submitted", "sirdar job children last"),
     _c(
         "job download",
@@ -214,13 +228,20 @@ COMMANDS: tuple[Command, ...] = (
         "sirdar job download last",
         "sirdar job download last --to results/",
     ),
-    _c("job cancel", "jobs:cancel", "End jobs that have not ended", "sirdar job cancel last"),
+    _c(
+        "job cancel",
+        "jobs:cancel",
+        "End jobs that have not ended",
+        "sirdar job cancel last",
+        "sirdar job cancel --app me/svf --state ready",
+    ),
     _c(
         "job delete",
         "jobs:delete",
         "Remove jobs and their files; running ones are cancelled first",
         "sirdar job delete last",
         "sirdar job delete --name 'night run'",
+        "sirdar job delete --state failed --until 2026-11-01",
     ),
     _c(
         "job resubmit",
@@ -228,6 +249,7 @@ COMMANDS: tuple[Command, ...] = (
         "Run a job again, with some inputs changed",
         "sirdar job resubmit last",
         "sirdar job resubmit last -i power=3 --latest --wait",
+        "sirdar job resubmit last --failed",
     ),
     _c(
         "job share",

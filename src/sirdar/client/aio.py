@@ -1,6 +1,6 @@
 """The asynchronous twin: the same flows and requests, awaited."""
 
-from collections.abc import AsyncIterator, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -125,10 +125,20 @@ class AsyncJob(JobView):
         flow = download_outputs(self._document, Path(to), client.url, client.known_outputs, client.policy)
         return await client.driver.run(flow)
 
-    async def resubmit(self, *, _name: str | None = None, _version: str | None = None, **changed: Any) -> "AsyncJob":
+    async def resubmit(
+        self,
+        *,
+        _name: str | None = None,
+        _version: str | None = None,
+        _only: str | None = None,
+        _tasks: Sequence[int] | None = None,
+        **changed: Any,
+    ) -> "AsyncJob":
         driver = self._client.driver
         inputs = await driver.run(ValueUploads(self._client.limits).resolve(changed))
-        request = jobs.resubmit(self.id, key=uuid4().hex, inputs=inputs, name=_name, version=_version)
+        request = jobs.resubmit(
+            self.id, key=uuid4().hex, inputs=inputs, name=_name, version=_version, only=_only, tasks=_tasks
+        )
         return AsyncJob(await driver.run(document(request)), self._client)
 
     async def share(self, subject: str) -> None:

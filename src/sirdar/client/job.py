@@ -1,7 +1,7 @@
 """A job, as a future."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,11 +137,24 @@ class Job(JobView, Future[Any]):
 
     # ------------------------------------------------------------ acting on it
 
-    def resubmit(self, *, _name: str | None = None, _version: str | None = None, **changed: Any) -> "Job":
-        """A new job with these inputs changed, of the same version or (``_version="latest"``) the newest one."""
+    def resubmit(
+        self,
+        *,
+        _name: str | None = None,
+        _version: str | None = None,
+        _only: str | None = None,
+        _tasks: Sequence[int] | None = None,
+        **changed: Any,
+    ) -> "Job":
+        """A new job with these inputs changed, of the same version or (``_version="latest"``) the newest one.
+
+        Of a job of many tasks ``_only="failed"`` takes those that failed, ``_tasks`` those of these numbers.
+        """
         driver = self._client.driver
         inputs = driver.run(ValueUploads(self._client.limits).resolve(changed))
-        request = requests.resubmit(self.id, key=uuid4().hex, inputs=inputs, name=_name, version=_version)
+        request = requests.resubmit(
+            self.id, key=uuid4().hex, inputs=inputs, name=_name, version=_version, only=_only, tasks=_tasks
+        )
         return Job(driver.run(document(request)), self._client)
 
     def share(self, subject: str) -> None:

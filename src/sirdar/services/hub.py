@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 
 from sirdar.services import calls
@@ -33,11 +33,42 @@ class Bell:
         return True
 
 
-class Hub:
-    """Bells by topic: ``job:ID`` (anything of the job), ``end:ID`` (its end), ``resource:ID``, and one for each loop."""
+class NamedBell(Bell):
+    """A bell for many topics that remembers which of them rang, until somebody takes the names."""
 
     def __init__(self) -> None:
-        self._bells: defaultdict[str, set[Bell]] = defaultdict(set)
+        super().__init__()
+        self._rang: set[str] = set()
+
+    def note(self, topic: str) -> None:
+        self._rang.add(topic)
+        self.ring()
+
+    def take_names(self) -> set[str]:
+        """What rang since it was asked last, each by the id in its topic."""
+        rang, self._rang = self._rang, set()
+        return {topic.partition(":")[2] for topic in rang}
+
+
+class _Cord:
+    """What rings a ``NamedBell`` for one topic."""
+
+    __slots__ = ("_bell", "_topic")
+
+    def __init__(self, bell: NamedBell, topic: str) -> None:
+        self._bell, self._topic = bell, topic
+
+    def ring(self) -> None:
+        self._bell.note(self._topic)
+
+
+class Hub:
+    """Bells by topic: ``job:ID`` (anything of the job), ``end:ID`` (its end), ``new:USER`` (a user's new job), ``resource:ID``;
+    and one for each loop.
+    """
+
+    def __init__(self) -> None:
+        self._bells: defaultdict[str, set[Bell | _Cord]] = defaultdict(set)
         self.queue = Bell()
         self.pending = Bell()
         self.notices = Bell()
@@ -62,14 +93,25 @@ class Hub:
     def listen_all(self, topics: Iterable[str]) -> Iterator[Bell]:
         """One bell for several topics."""
         bell = Bell()
-        named = list(topics)
-        for topic in named:
-            self._bells[topic].add(bell)
-        try:
+        with self._hung(dict.fromkeys(topics, bell)):
             yield bell
+
+    @contextmanager
+    def listen_each(self, topics: Iterable[str]) -> Iterator[NamedBell]:
+        """One bell for several topics that says which of them rang."""
+        bell = NamedBell()
+        with self._hung({topic: _Cord(bell, topic) for topic in topics}):
+            yield bell
+
+    @contextmanager
+    def _hung(self, cords: Mapping[str, Bell | _Cord]) -> Iterator[None]:
+        for topic, cord in cords.items():
+            self._bells[topic].add(cord)
+        try:
+            yield
         finally:
-            for topic in named:
-                self._bells[topic].discard(bell)
+            for topic, cord in cords.items():
+                self._bells[topic].discard(cord)
                 if not self._bells[topic]:
                     del self._bells[topic]
 
@@ -88,6 +130,8 @@ class Hub:
             for job in hints.ended:
                 self.ring(f"job:{job}")
                 self.ring(f"end:{job}")
+            for owner in hints.owners:
+                self.ring(f"new:{owner}")
             for resource in hints.resources:
                 self.ring(f"resource:{resource}")
         if hints.queue:

@@ -84,14 +84,15 @@ def visible_to(caller: Caller) -> tuple[str, frozenset[str]]:
 
 async def list_jobs(services: Services, caller: Caller, wanted: JobFilter, limit: int) -> list[JobView]:
     """Jobs that the caller may see, the newest first. Administrators see everybody's where they ask for an owner."""
-    require_scope(caller, Scope.READ)
-    everything = caller.administers and wanted.owner is not None
-    narrowed = replace(wanted if everything else _with_visibility(wanted, caller), apps=caller.apps)
+    narrowed = narrow(caller, wanted)
     return await services.store.read(lambda conn: job_lists.list_jobs(conn, narrowed, limit))
 
 
-def _with_visibility(wanted: JobFilter, caller: Caller) -> JobFilter:
-    return replace(wanted, visible_to=visible_to(caller))
+def narrow(caller: Caller, wanted: JobFilter) -> JobFilter:
+    """The filter, of what this caller may see. Raises Problem ``forbidden`` for a token that may not look."""
+    require_scope(caller, Scope.READ)
+    everything = caller.administers and wanted.owner is not None
+    return replace(wanted, visible_to=None if everything else visible_to(caller), apps=caller.apps)
 
 
 # ---------------------------------------------------------------- cancel
@@ -101,7 +102,7 @@ async def cancel_job(services: Services, caller: Caller, job_id: str) -> JobView
     """Wish the job and the jobs that its tasks submitted ended. Raises Problem ``conflict`` where it has ended already."""
 
     def run(tx: Tx) -> JobView:
-        job = _own(tx.conn, caller, job_id)
+        job = find_own(tx.conn, caller, job_id)
         if job.ended_at is not None:
             raise Problem("conflict", f"Job {job.id} has ended already: it is {job.state}.")
         cancel_now(tx, services, [job.id], caller.name)
@@ -133,7 +134,7 @@ async def delete_job(services: Services, caller: Caller, job_id: str) -> bool:
     """Remove a job. One that runs is cancelled first and goes when it has ended. True: it is gone now."""
 
     def run(tx: Tx) -> bool:
-        job = _own(tx.conn, caller, job_id)
+        job = find_own(tx.conn, caller, job_id)
         audit.record(tx, caller, "job.delete", f"job:{job.id}")
         return _delete(tx, services, job, caller)
 
@@ -191,7 +192,7 @@ async def unshare_job(services: Services, caller: Caller, job_id: str, subject: 
 
 
 def _share(tx: Tx, caller: Caller, job_id: str, subject: str, *, wanted: bool) -> list[str]:
-    job = _own(tx.conn, caller, job_id)
+    job = find_own(tx.conn, caller, job_id)
     kind, _, name = subject.partition(":")
     if kind not in ("user", "group") or not name:
         raise Problem(
@@ -212,7 +213,7 @@ async def share_link(services: Services, caller: Caller, job_id: str) -> str:
     token = secrets.token_urlsafe(24)
 
     def run(tx: Tx) -> str:
-        job = _own(tx.conn, caller, job_id)
+        job = find_own(tx.conn, caller, job_id)
         job_shares.set_link(tx, job.id, token_hash(token))
         audit.record(tx, caller, "job.share_link", f"job:{job.id}")
         return job.id
@@ -223,15 +224,15 @@ async def share_link(services: Services, caller: Caller, job_id: str) -> str:
 
 async def revoke_link(services: Services, caller: Caller, job_id: str) -> None:
     def run(tx: Tx) -> None:
-        job = _own(tx.conn, caller, job_id)
+        job = find_own(tx.conn, caller, job_id)
         job_shares.set_link(tx, job.id, None)
         audit.record(tx, caller, "job.unshare_link", f"job:{job.id}")
 
     await services.store.write(run)
 
 
-def _own(conn: Conn, caller: Caller, job_id: str) -> JobView:
-    """The job, for somebody who acts on it. Raises ``not_found`` or ``forbidden``."""
+def find_own(conn: Conn, caller: Caller, job_id: str) -> JobView:
+    """The job, for somebody who acts on it. Raises Problem ``not_found`` or ``forbidden``."""
     job = find_seen(conn, caller, job_id)
     own_job(conn, caller, job.id)
     return job

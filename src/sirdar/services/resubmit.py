@@ -1,5 +1,6 @@
-"""Submitting a job again, with some inputs changed."""
+"""Submitting a job again, with some inputs changed; of many tasks all, those that failed, or some."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sirdar.domain.people import Caller
@@ -13,6 +14,7 @@ from sirdar.services.submit import submit_again
 from sirdar.store import jobs as job_store
 from sirdar.store.job_views import JobView
 from sirdar.store.people import Conn
+from sirdar.store.task_table import failed_numbers
 from sirdar.wire.submit import ResubmitRequest
 
 
@@ -21,16 +23,17 @@ async def resubmit(
 ) -> str:
     """The id of a new job like that one. ``inputs`` replace those of the same name; null takes one away. Raises Problem.
 
-    Of many tasks these are the inputs in common: what a task's own input set gives stays.
+    Of many tasks these are the inputs in common: what a task's own input set gives stays. The new job says which one it repeats.
     Somebody with whom the job is shared has to give its secrets anew: they are not theirs to use.
     """
 
     def read(conn: Conn) -> tuple[JobView, list[dict[str, Any]] | None]:
         job = find_seen(conn, caller, job_id)
+        numbers = _chosen(conn, job, request)
         if not job.many:
             return job, None
-        items = job_store.load_items(conn, job.id, range(job.total))
-        return job, [items[no] for no in range(job.total)]
+        items = job_store.load_items(conn, job.id, numbers)
+        return job, [items[no] for no in numbers]
 
     body = request.model_dump_json().encode()
     once = Once.of(services, caller, key, f"resubmit {job_id}", body)
@@ -63,6 +66,31 @@ async def resubmit(
         debug=request.debug,
         once=once,
     )
+
+
+def _chosen(conn: Conn, job: JobView, request: ResubmitRequest) -> Sequence[int]:
+    """Numbers of the tasks whose input sets the new job takes, in order. Raises Problem where there are none."""
+    numbers: Sequence[int] = range(job.total)
+    if request.tasks is not None:
+        numbers = sorted(set(request.tasks))
+        if numbers[-1] >= job.total:
+            raise Problem(
+                "invalid_field",
+                f"Job {job.id} has no task {numbers[-1]}.",
+                field="tasks",
+                expected=f"numbers from 0 to {job.total - 1}",
+            )
+    if request.only == "failed":
+        failed = failed_numbers(conn, job)
+        numbers = failed if request.tasks is None else sorted(set(failed).intersection(numbers))
+        if not numbers:
+            raise Problem(
+                "conflict",
+                f"No task of job {job.id} has failed{'' if request.tasks is None else ' among these'}.",
+                field="only",
+                hint="Leave 'only' out to submit all of it again." if job.ended_at else "The job has not ended yet.",
+            )
+    return numbers
 
 
 def _refuse_idle(changes: dict[str, Any], items: list[dict[str, Any]] | None) -> None:

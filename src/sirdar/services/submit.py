@@ -118,6 +118,7 @@ def _insert_plain(tx: Tx, items: list[tuple[Services, NewJob]]) -> list[tuple[st
             results.append(problem)
             continue
         news.append(new)
+        tx.hints.owners.add(new.owner_id)
         results.append((new.id, tx.now))
         if new.state is State.SUBMITTED:
             tx.hints.pending = True
@@ -133,6 +134,7 @@ def insert(tx: Tx, services: Services, new: NewJob) -> tuple[str, float]:
     """Write a job and tell the loops."""
     job_store.insert_job(tx, new)
     tx.hints.after.append(partial(_note_submitted, [new]))
+    tx.hints.owners.add(new.owner_id)
     if new.state is State.SUBMITTED:
         tx.hints.pending = True
     else:
@@ -202,6 +204,7 @@ async def _build(
         debug=request.debug,
         parent_job=caller.attempt.job if caller.attempt else None,
         parent_task=caller.attempt.task if caller.attempt else None,
+        again_of=kept.id if kept is not None else None,
         notify_json=_notify(services, caller, request) if kept is None else _notify_again(caller, kept),
         code_version=version.code_version,
         pending_json=_json(pending) if pending else None,

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from sirdar.domain.people import Caller
+from sirdar.domain.problems import Problem
 from sirdar.services.context import Services
 from sirdar.services.jobs import Shown, show_now
 from sirdar.services.streams import read_stream
@@ -73,6 +74,49 @@ async def watch(
                 if not rang and time.monotonic() - spoke_at >= QUIET_S - LOGS_S:
                     spoke_at = time.monotonic()
                     yield Told("quiet", {})
+
+
+async def watch_changes(
+    services: Services, caller: Caller | None, job_id: str, *, after: int | None = None, link: str | None = None
+) -> AsyncIterator[Told]:
+    """That the job has changed since event number ``after`` (None: since now), then each time; without saying how.
+
+    Awaited, it looks once, and raises Problem ``not_found``; what it gives tells ``changed`` at most four times a second, each
+    under the number of the job's last event, ``quiet`` every fifteen seconds, and at last ``end`` with the state. A job that is
+    removed meanwhile ends too.
+    """
+    shown = await services.store.read(lambda conn: show_now(conn, caller, job_id, link=link))
+    return _changes(services, caller, shown, after=shown.job.event_seq if after is None else after, link=link)
+
+
+async def _changes(
+    services: Services, caller: Caller | None, shown: Shown, *, after: int, link: str | None
+) -> AsyncIterator[Told]:
+    job_id, last = shown.job.id, after
+    rang = False
+    with services.hub.listen(f"job:{job_id}") as bell, services.hub.listen(f"end:{job_id}") as over:
+        while True:
+            try:
+                shown = await services.store.read(lambda conn: show_now(conn, caller, job_id, link=link))
+            except Problem as problem:
+                if problem.code == "not_found":
+                    yield Told("end", {"state": None}, last)
+                return  # of any other trouble the watcher learns when it comes again
+            job = shown.job
+            changed = rang or job.event_seq != last
+            last = job.event_seq
+            if changed:
+                yield Told("changed", {"state": job.state}, last)
+            if job.ended_at is not None:
+                yield Told("end", {"state": job.state}, last)
+                return
+            if services.hub.closed:
+                return
+            if changed:
+                await over.wait(LEAST_S)
+            rang = await bell.wait(QUIET_S)
+            if not rang:
+                yield Told("quiet", {})
 
 
 def _look(

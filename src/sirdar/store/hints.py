@@ -36,6 +36,7 @@ class Hints:
     ended: set[str] = field(default_factory=set)  # the job ended: waiters, dependants, notices
     resources: set[str] = field(default_factory=set)  # a wish for an agent was written
     changed: set[str] = field(default_factory=set)  # resources whose row or tokens changed: other servers forget
+    owners: set[str] = field(default_factory=set)  # ids of users who have a new job
     rights: set[str] = field(default_factory=set)  # user:ID, token:ID, app:ID, users: other servers forget them
     queue: bool = False  # there may be something to place
     placed: bool = False  # all of that was given out in the same transaction
@@ -51,6 +52,7 @@ class Hints:
         self.ended |= other.ended
         self.resources |= other.resources
         self.changed |= other.changed
+        self.owners |= other.owners
         self.rights |= other.rights
         self.queue |= other.queue
         self.pending |= other.pending
@@ -71,6 +73,7 @@ class Hints:
             or self.ended
             or self.resources
             or self.changed
+            or self.owners
             or self.rights
             or self.queue
             or self.pending
@@ -138,6 +141,7 @@ def _parts(hints: Hints) -> Iterator[tuple[str, Any]]:
         ("j", hints.jobs - hints.ended),
         ("r", hints.resources),
         ("c", hints.changed),
+        ("o", hints.owners),
         ("f", hints.rights),
     ):
         for name in sorted(names):
@@ -158,6 +162,7 @@ def decode(text: str) -> Heard:
             ended=set(told.get("e", ())),
             resources=set(told.get("r", ())),
             changed=set(told.get("c", ())),
+            owners=set(told.get("o", ())),
             rights=set(told.get("f", ())),
             queue="q" in told,
             pending="p" in told,

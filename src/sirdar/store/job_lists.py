@@ -1,6 +1,6 @@
 """Lists of jobs, keyed by ``jobs.seq``, newest first."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,8 @@ class JobFilter:
     parent: str | None = None
     name: str | None = None
     before_seq: int | None = None
+    after_seq: int | None = None
+    asked_to_end: bool | None = None  # whether somebody has asked for its end
     apps: frozenset[str] | None = None  # ids of the only applications whose jobs may be seen
 
 
@@ -33,6 +35,14 @@ def list_jobs(conn: Connection, wanted: JobFilter, limit: int) -> list[JobView]:
 
     Their numbers are found first, in the indexes alone: for each way to be visible, and each state, the newest ``limit``.
     """
+    newest = _newest(conn, wanted, limit)
+    if not newest:
+        return []
+    query = JOB.where(jobs.c.seq.in_(newest)).order_by(jobs.c.seq.desc())
+    return [job_of(row) for row in conn.execute(query).mappings()]
+
+
+def _newest(conn: Connection, wanted: JobFilter, limit: int) -> list[int]:
     conditions = _conditions(conn, wanted)
     ways = _visible(wanted.visible_to) if wanted.visible_to is not None else [sa.true()]
     states = [jobs.c.state == state for state in dict.fromkeys(wanted.state)] or [sa.true()]
@@ -41,15 +51,41 @@ def list_jobs(conn: Connection, wanted: JobFilter, limit: int) -> list[JobView]:
         for state in states:
             query = sa.select(jobs.c.seq).where(way, state, *conditions).order_by(jobs.c.seq.desc()).limit(limit)
             found |= set(conn.execute(query).scalars())
-    newest = sorted(found, reverse=True)[:limit]
-    if not newest:
-        return []
-    query = JOB.where(jobs.c.seq.in_(newest)).order_by(jobs.c.seq.desc())
-    return [job_of(row) for row in conn.execute(query).mappings()]
+    return sorted(found, reverse=True)[:limit]
 
 
-def children(conn: Connection, job_id: str, *, before_seq: int | None = None, limit: int = 40) -> list[JobView]:
-    return list_jobs(conn, JobFilter(parent=job_id, before_seq=before_seq), limit)
+def list_ids(conn: Connection, wanted: JobFilter, limit: int) -> list[tuple[int, str]]:
+    """(``seq``, id) of the newest that fit."""
+    newest = _newest(conn, wanted, limit)
+    query = sa.select(jobs.c.seq, jobs.c.id).where(jobs.c.seq.in_(newest)).order_by(jobs.c.seq.desc())
+    return [(row.seq, row.id) for row in conn.execute(query)] if newest else []
+
+
+def count_jobs(conn: Connection, wanted: JobFilter, most: int) -> int:
+    """How many fit, counted up to ``most``."""
+    return len(_newest(conn, wanted, most))
+
+
+def marks_of(conn: Connection, wanted: JobFilter, ids: Collection[str]) -> dict[str, int]:
+    """The number of the last event of each of these jobs that may be seen; what else the filter says does not count."""
+    ways = _visible(wanted.visible_to) if wanted.visible_to is not None else [sa.true()]
+    query = sa.select(jobs.c.id, jobs.c.event_seq).where(jobs.c.id.in_(list(ids)), sa.or_(*ways))
+    if wanted.apps is not None:
+        query = query.where(jobs.c.app_id.in_(sorted(wanted.apps)))
+    return {row.id: row.event_seq for row in conn.execute(query)}
+
+
+def children(
+    conn: Connection, job_id: str, *, state: Sequence[str] = (), before_seq: int | None = None, limit: int = 40
+) -> list[JobView]:
+    """Jobs that this job's tasks submitted, the newest first."""
+    return list_jobs(conn, JobFilter(parent=job_id, state=state, before_seq=before_seq), limit)
+
+
+def count_children(conn: Connection, job_id: str) -> dict[str, int]:
+    """How many jobs of each state the job's tasks submitted."""
+    query = sa.select(jobs.c.state, sa.func.count()).where(jobs.c.parent_job == job_id).group_by(jobs.c.state)
+    return {row[0]: row[1] for row in conn.execute(query)}
 
 
 def _visible(visible_to: tuple[str, frozenset[str]]) -> list[Any]:
@@ -65,6 +101,9 @@ def _conditions(conn: Connection, wanted: JobFilter) -> list[Any]:
         conditions += _of_app(conn, wanted.app)
     if wanted.apps is not None:
         conditions.append(jobs.c.app_id.in_(sorted(wanted.apps)))
+    if wanted.asked_to_end is not None:
+        asked = jobs.c.cancel_requested_at.is_not(None)
+        conditions.append(asked if wanted.asked_to_end else sa.not_(asked))
     if wanted.text:
         conditions.append(_with_text(conn, wanted.text))
     if wanted.owner is not None:
@@ -76,6 +115,7 @@ def _conditions(conn: Connection, wanted: JobFilter) -> list[Any]:
         (wanted.parent, jobs.c.parent_job.__eq__),
         (wanted.name, jobs.c.name.__eq__),
         (wanted.before_seq, jobs.c.seq.__lt__),
+        (wanted.after_seq, jobs.c.seq.__gt__),
     )
     return conditions + [compare(value) for value, compare in pairs if value is not None]
 

@@ -58,6 +58,7 @@ class JobView:
     delete_requested_at: float | None
     parent_job: str | None
     parent_task: int | None
+    again_of: str | None  # the job that this one repeats
     code_version: str
     shared_by_link: bool
     priority: int
@@ -68,6 +69,7 @@ class JobView:
     nodes: int
     pending: dict[str, Any]
     notify_json: str | None  # secrets in it are sealed
+    event_seq: int  # number of its last event
 
 
 _app_owner = users.alias("app_owner")
@@ -163,6 +165,7 @@ def job_of(m: Mapping[Any, Any]) -> JobView:
         delete_requested_at=m["delete_requested_at"],
         parent_job=m["parent_job"],
         parent_task=m["parent_task"],
+        again_of=m["again_of"],
         code_version=m["code_version"],
         shared_by_link=m["share_hash"] is not None,
         priority=m["priority"],
@@ -173,6 +176,7 @@ def job_of(m: Mapping[Any, Any]) -> JobView:
         nodes=m["nodes"],
         pending=decoded(m["pending_json"]),
         notify_json=m["notify_json"],
+        event_seq=m["event_seq"],
     )
 
 

@@ -74,6 +74,7 @@ class NewJob:
     many: bool = False
     parent_job: str | None = None
     parent_task: int | None = None
+    again_of: str | None = None
     notify_json: str | None = None
     code_version: str = ""
     pending_json: str | None = None
@@ -153,8 +154,8 @@ _SAVE_JOB = Hot(
 _NEW_COLUMNS = (
     "id", "owner_id", "app_id", "version_id", "name", "state", "inputs_json", "overrides_json", "resources_json", "labels_json",
     "secrets_of", "large_json", "priority", "cpus", "memory_bytes", "gpus", "nodes", "retries", "on_failure", "debug", "many",
-    "total", "waiting", "created_at", "ready_at", "parent_job", "parent_task", "notify_json", "code_version", "pending_json",
-    "retention_s", "event_seq",
+    "total", "waiting", "created_at", "ready_at", "parent_job", "parent_task", "again_of", "notify_json", "code_version",
+    "pending_json", "retention_s", "event_seq",
 )  # fmt: skip
 _INSERT_JOB = Hot(sa.insert(jobs), columns=_NEW_COLUMNS)
 _INSERT_EVENT = Hot(sa.insert(events), columns=("job_id", "seq", "at", "kind", "data_json"))
@@ -288,6 +289,7 @@ def _new_values(new: NewJob, now: float) -> dict[str, Any]:
         "ready_at": now if new.state is State.READY else None,
         "parent_job": new.parent_job,
         "parent_task": new.parent_task,
+        "again_of": new.again_of,
         "notify_json": new.notify_json,
         "code_version": new.code_version,
         "pending_json": new.pending_json,

@@ -1,7 +1,7 @@
 """Tasks as people see them, those too that have no row yet; their results and the tries at them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -81,11 +81,18 @@ def list_tasks(
     if state:
         query = query.where(tasks.c.state == state)
     found = [_task(row) for row in conn.execute(query).mappings()]
-    implied = _implied_state(job)
+    implied = implied_state(job)
     if len(found) < limit and (state is None or state == implied):
         first = max(job.expanded, after + 1)
         found += [_unexpanded(job, no) for no in range(first, min(job.total, first + limit - len(found)))]
     return found
+
+
+def tasks_by_no(conn: Connection, job: JobView, numbers: Sequence[int]) -> list[TaskView]:
+    """Those tasks, in that order, those without a row too."""
+    query = _TASK.where(tasks.c.job_id == job.id, tasks.c.no.in_(numbers))
+    found = {row["no"]: _task(row) for row in conn.execute(query).mappings()}
+    return [found.get(no) or _unexpanded(job, no) for no in numbers]
 
 
 def results(conn: Connection, job_id: str, *, after: int, limit: int) -> list[tuple[int, dict[str, Any]]]:
@@ -144,7 +151,7 @@ def _task(m: Mapping[Any, Any]) -> TaskView:
     )
 
 
-def _implied_state(job: JobView) -> str:
+def implied_state(job: JobView) -> str:
     """The state of tasks that never got a row."""
     if job.ended_at is None and job.cancel_requested_at is not None:
         return "CANCELLED"  # withdrawn with the wish; others of the job have not confirmed yet
@@ -154,7 +161,7 @@ def _implied_state(job: JobView) -> str:
 
 
 def _unexpanded(job: JobView, no: int) -> TaskView:
-    state = _implied_state(job)
+    state = implied_state(job)
     reason, message, ended_at = job.reason, job.message, job.ended_at
     if state == "CANCELLED":  # whatever the others ended with, and when: this one was not run
         reason, message = "cancelled", f"Cancelled by {job.cancel_requested_by} before it started"

@@ -2,12 +2,23 @@
 
 from fastapi import APIRouter, FastAPI
 
-from sirdar.web import account, apps, assets, error_pages, jobs, preferences, resources, sign_in, sign_in_elsewhere
+from sirdar.web import (
+    account,
+    apps,
+    assets,
+    error_pages,
+    jobs,
+    live,
+    preferences,
+    resources,
+    sign_in,
+    sign_in_elsewhere,
+)
 from sirdar.web.guard import CrossSiteGuard
 from sirdar.web.pages import install_not_found
 
 router = APIRouter()
-for part in (assets, preferences, sign_in, sign_in_elsewhere, jobs, apps, resources, account, error_pages):
+for part in (assets, preferences, sign_in, sign_in_elsewhere, live, jobs, apps, resources, account, error_pages):
     router.include_router(part.router)
 router.include_router(sign_in.link_router)  # its addresses take any word
 

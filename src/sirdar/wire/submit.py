@@ -1,6 +1,6 @@
 """The body of a submission: ``POST /api/apps/{app}``."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
@@ -70,9 +70,14 @@ class SubmitRequest(Body):
 
 
 class ResubmitRequest(Body):
-    """``POST /api/jobs/{id}/resubmit``: the inputs to change, over those of the job."""
+    """``POST /api/jobs/{id}/resubmit``: the inputs to change, over those of the job.
+
+    ``only`` and ``tasks`` take some tasks of a job of many: those that failed, or those of these numbers.
+    """
 
     inputs: dict[str, Any] = Field(default_factory=dict)
+    only: Literal["failed"] | None = None
+    tasks: list[Annotated[int, Field(ge=0, lt=2**31)]] | None = Field(None, min_length=1)
     name: str | None = Field(None, max_length=500)
     version: Literal["same", "latest"] = "same"
     debug: bool | None = None

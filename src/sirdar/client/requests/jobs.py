@@ -104,14 +104,33 @@ def cancel(job: str) -> Request:
     return Request("POST", job_path(job, "cancel"), repeatable=True)
 
 
+def cancel_many(wanted: Mapping[str, Any]) -> Request:
+    """End all jobs that fit a filter: state, app, text, owner, name, since, until, parent."""
+    return Request("POST", "/api/jobs/cancel", json={"filter": dict(wanted)}, repeatable=True)
+
+
+def delete_many(wanted: Mapping[str, Any]) -> Request:
+    return Request("POST", "/api/jobs/delete", json={"filter": dict(wanted)}, repeatable=True)
+
+
 def resubmit(
-    job: str, *, key: str, inputs: Mapping[str, Any] | None = None, name: str | None = None, version: str | None = None
+    job: str,
+    *,
+    key: str,
+    inputs: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    version: str | None = None,
+    only: str | None = None,
+    tasks: Sequence[int] | None = None,
 ) -> Request:
     """A new job with the old one's inputs, those of ``inputs`` changed. ``version``: same or latest.
 
+    ``only="failed"`` and ``tasks`` take some tasks of a job of many.
+
     It is not sent twice: servers need not honour the key here.
     """
-    body = without_none({"inputs": dict(inputs) if inputs else None, "name": name, "version": version})
+    given = {"name": name, "version": version, "only": only, "tasks": _listed(tasks)}
+    body = without_none({"inputs": dict(inputs) if inputs else None, **given})
     headers = {"Idempotency-Key": key}
     return Request("POST", job_path(job, "resubmit"), json=body, headers=headers, repeatable=False)
 
@@ -126,8 +145,27 @@ def stream(job: str, name: str, *, offset: int = 0, task: int | None = None) -> 
     return Request("GET", job_path(job, name), params({"offset": offset, "task": task}))
 
 
-def tasks(job: str, *, state: str | None = None, limit: int | None = None) -> Request:
-    return Request("GET", job_path(job, "tasks"), params({"state": state, "limit": limit}))
+def tasks(
+    job: str,
+    *,
+    state: str | None = None,
+    reason: str | None = None,
+    text: str | None = None,
+    sort: str | None = None,
+    limit: int | None = None,
+) -> Request:
+    """``sort``: a column of the job's table, with a minus before it the largest first."""
+    given = {"state": state, "reason": reason, "text": text, "sort": sort, "limit": limit}
+    return Request("GET", job_path(job, "tasks"), params(given))
+
+
+def failures(job: str) -> Request:
+    return Request("GET", job_path(job, "failures"))
+
+
+def table(job: str, form: str = "csv") -> Request:
+    """All tasks: number, state, times, inputs that differ, outputs that are values. ``form``: csv or json."""
+    return Request("GET", job_path(job, "table"), {"format": form})
 
 
 def task(job: str, number: int) -> Request:

@@ -64,6 +64,7 @@ jobs = Table(
     Column("delete_requested_at", Float),
     Column("parent_job", Text, index=True),
     Column("parent_task", Integer),
+    Column("again_of", Text),  # the job that was submitted again; it may be gone
     Column("notify_json", Text),
     Column("code_version", Text, nullable=False, server_default=""),
     Column("code_files_json", Text),  # code resolved for this job, in place of the version's files

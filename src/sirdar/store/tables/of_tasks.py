@@ -43,6 +43,8 @@ tasks = Table(
 )
 _RUNNING = text("state = 'RUNNING'")
 Index("ix_tasks_running", tasks.c.job_id, sqlite_where=_RUNNING, postgresql_where=_RUNNING)
+_FAILED = text("state = 'FAILED'")
+Index("ix_tasks_failed", tasks.c.job_id, tasks.c.no, sqlite_where=_FAILED, postgresql_where=_FAILED)
 _REQUEUED = text("state = 'READY' AND leased = 0")
 Index("ix_tasks_ready", tasks.c.job_id, tasks.c.no, sqlite_where=_REQUEUED, postgresql_where=_REQUEUED)
 

@@ -460,6 +460,7 @@ def upgrade() -> None:
         sa.Column("delete_requested_at", sa.Float(), nullable=True),
         sa.Column("parent_job", sa.Text(), nullable=True),
         sa.Column("parent_task", sa.Integer(), nullable=True),
+        sa.Column("again_of", sa.Text(), nullable=True),
         sa.Column("notify_json", sa.Text(), nullable=True),
         sa.Column("code_version", sa.Text(), server_default="", nullable=False),
         sa.Column("code_files_json", sa.Text(), nullable=True),
@@ -607,6 +608,13 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("tasks", schema=None) as batch_op:
         batch_op.create_index(
+            "ix_tasks_failed",
+            ["job_id", "no"],
+            unique=False,
+            sqlite_where=sa.text("state = 'FAILED'"),
+            postgresql_where=sa.text("state = 'FAILED'"),
+        )
+        batch_op.create_index(
             "ix_tasks_ready",
             ["job_id", "no"],
             unique=False,
@@ -634,6 +642,9 @@ def downgrade() -> None:
             "ix_tasks_ready",
             sqlite_where=sa.text("state = 'READY' AND leased = 0"),
             postgresql_where=sa.text("state = 'READY' AND leased = 0"),
+        )
+        batch_op.drop_index(
+            "ix_tasks_failed", sqlite_where=sa.text("state = 'FAILED'"), postgresql_where=sa.text("state = 'FAILED'")
         )
 
     op.drop_table("tasks")

@@ -1,0 +1,153 @@
+"""The table of a job of many tasks: its columns, and how it is sorted. Pure.
+
+What can stand in a column is a scalar: inputs that differ between the tasks (of a file its name), and outputs that are values.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sirdar.domain.app import App, InputSpec, InputType, OutputType
+from sirdar.domain.problems import Problem
+
+
+class Kind(StrEnum):
+    """How a column's values compare and look.
+
+    NUMBER: as numbers. TEXT: by their letters. BOOLEAN: false before true.
+    """
+
+    NUMBER = "number"
+    TEXT = "text"
+    BOOLEAN = "boolean"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """``name`` as in addresses: ``no``, ``state``, ``resource``, ``waitS``, ``runS``, ``inputs.NAME`` or ``outputs.NAME``.
+
+    ``path``: where in a stored input set or result the value stands; empty for what the platform knows itself.
+    """
+
+    name: str
+    kind: Kind
+    title: str = ""
+    path: tuple[str, ...] = ()
+
+    @property
+    def of_input(self) -> bool:
+        return self.name.startswith("inputs.")
+
+    @property
+    def of_output(self) -> bool:
+        return self.name.startswith("outputs.")
+
+
+NO, STATE, RESOURCE = Column("no", Kind.NUMBER), Column("state", Kind.TEXT), Column("resource", Kind.TEXT)
+WAIT, RUN = Column("waitS", Kind.NUMBER), Column("runS", Kind.NUMBER)
+FIXED = (NO, STATE, RESOURCE, WAIT, RUN)
+_INPUTS = {
+    InputType.NUMBER: Kind.NUMBER,
+    InputType.INTEGER: Kind.NUMBER,
+    InputType.BOOLEAN: Kind.BOOLEAN,
+    InputType.STRING: Kind.TEXT,
+    InputType.ENUM: Kind.TEXT,
+    InputType.FILE: Kind.TEXT,
+    InputType.DIRECTORY: Kind.TEXT,
+}
+_OUTPUTS = {
+    OutputType.NUMBER: Kind.NUMBER,
+    OutputType.INTEGER: Kind.NUMBER,
+    OutputType.BOOLEAN: Kind.BOOLEAN,
+    OutputType.STRING: Kind.TEXT,
+}
+_FILES = frozenset({InputType.FILE, InputType.DIRECTORY})
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """``descending``: the largest first. What has no value comes last either way."""
+
+    column: Column = NO
+    descending: bool = False
+
+
+def varying(items: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """Names of the inputs that are not the same in all of these input sets."""
+    first: dict[str, Any] = {}
+    given: dict[str, int] = {}
+    differ: set[str] = set()
+    count = 0
+    for item in items:
+        count += 1
+        for name, value in item.items():
+            if name in differ:
+                continue
+            if name not in first:
+                first[name], given[name] = value, 1
+            elif first[name] != value:
+                differ.add(name)
+            else:
+                given[name] += 1
+    return frozenset(differ | {name for name, times in given.items() if times < count})
+
+
+def columns_of(app: App, differing: Collection[str]) -> tuple[Column, ...]:
+    """All columns of the table, in the order of the application's description."""
+    inputs = [_input(spec) for spec in app.inputs if spec.name in differing and spec.type in _INPUTS]
+    outputs = [
+        Column(f"outputs.{spec.name}", _OUTPUTS[spec.type], spec.title, (spec.name,))
+        for spec in app.outputs
+        if spec.type in _OUTPUTS
+    ]
+    return (*FIXED, *inputs, *outputs)
+
+
+def _input(spec: InputSpec) -> Column:
+    numbers = spec.type is InputType.ENUM and all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in spec.values
+    )
+    path = (spec.name, "$file", "name") if spec.type in _FILES else (spec.name,)
+    return Column(f"inputs.{spec.name}", Kind.NUMBER if numbers else _INPUTS[spec.type], spec.title, path)
+
+
+def value_at(document: Mapping[str, Any], column: Column) -> Any:
+    """The column's value in a stored input set or result; None where there is none."""
+    value: Any = document
+    for key in column.path:
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(key)
+    return value if isinstance(value, str | int | float) else None
+
+
+def find_column(columns: Sequence[Column], name: str, field: str) -> Column:
+    """Raises Problem ``invalid_field``, which says what there is."""
+    found = next((column for column in columns if column.name == name), None)
+    if found is None:
+        names = ", ".join(column.name for column in columns)
+        raise Problem("invalid_field", f"The table has no column {name[:80]!r}.", field=field, expected=names)
+    return found
+
+
+def read_sort(columns: Sequence[Column], text: str) -> Sort:
+    """``-outputs.error``: by that column, the largest first; empty: by number. Raises Problem ``invalid_field``."""
+    if not text:
+        return Sort()
+    return Sort(find_column(columns, text.removeprefix("-"), "sort"), text.startswith("-"))
+
+
+def read_axes(columns: Sequence[Column], x: str, y: str, color: str) -> tuple[Column, Column, Column | None]:
+    """What a plot shows. Where nobody chose: the first output that is a number over the first such input, else how long each ran.
+
+    Raises Problem ``invalid_field``.
+    """
+    numbers = [column for column in columns if column.kind is Kind.NUMBER]
+    of_x = next((column for column in numbers if column.of_input), NO)
+    of_y = next((column for column in numbers if column.of_output), RUN)
+    return (
+        find_column(columns, x, "x") if x else of_x,
+        find_column(columns, y, "y") if y else of_y,
+        find_column(columns, color, "color") if color else None,
+    )

@@ -1,0 +1,213 @@
+"""The tasks of a job as a table: columns, pages that are filtered and sorted, all rows as a stream, failures, points of a plot."""
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from sirdar.domain import spans
+from sirdar.domain.people import Caller
+from sirdar.domain.task_table import FIXED, Column, columns_of, read_axes, read_sort, value_at, varying
+from sirdar.services.apps import load_version
+from sirdar.services.context import Services
+from sirdar.services.jobs import find_seen
+from sirdar.store import jobs as job_store
+from sirdar.store import task_table, task_views
+from sirdar.store.job_views import JobView
+from sirdar.store.people import Conn
+from sirdar.store.task_table import FailureGroup, TaskFilter, TaskRow
+from sirdar.store.task_views import TaskView
+
+ROWS_AT_ONCE = 1000
+MOST_POINTS = 2000
+MOST_FAILURES = 100
+REMEMBERED = 500  # jobs whose differing inputs are known
+_differing: OrderedDict[tuple[str, str], frozenset[str]] = OrderedDict()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskQuery:
+    """What a page of tasks is asked for. ``sort``: ``runS``, ``-outputs.error``; empty: by number, going on ``after`` one.
+
+    Sorted, ``offset`` tasks are passed over.
+    """
+
+    wanted: TaskFilter = field(default_factory=TaskFilter)
+    sort: str = ""
+    after: int = -1
+    offset: int = 0
+    limit: int = 40
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPage:
+    """A page of tasks, each with its own input set. ``fitting``: how many fit the filter, where that was asked for."""
+
+    job: JobView
+    columns: tuple[Column, ...]
+    tasks: list[TaskView]
+    items: dict[int, dict[str, Any]]
+    fitting: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Rows of (number, x, y, color) of those tasks that have both values. ``sampled``: there are more, ``of`` in all."""
+
+    x: Column
+    y: Column
+    color: Column | None
+    rows: list[tuple[int, Any, Any, Any]]
+    sampled: bool
+    of: int
+
+
+async def columns_of_job(services: Services, job: JobView) -> tuple[Column, ...]:
+    """The columns of a job's table. Input sets never change, so which inputs differ is remembered."""
+    loaded = await load_version(services, job.version_id)
+    if not job.many:
+        return columns_of(loaded.app, ())
+    key = (services.store.name, job.id)
+    if key not in _differing:
+        _differing[key] = await services.store.read(lambda conn: varying(task_table.input_sets(conn, job.id)))
+        while len(_differing) > REMEMBERED:
+            _differing.popitem(last=False)
+    return columns_of(loaded.app, _differing[key])
+
+
+async def list_tasks(
+    services: Services,
+    caller: Caller | None,
+    job_id: str,
+    query: TaskQuery,
+    *,
+    link: str | None = None,
+    count: bool = False,
+) -> TaskPage:
+    """One page. ``count``: say too how many fit. Raises Problem ``not_found``, ``invalid_field``."""
+    job = await _seen(services, caller, job_id, link)
+    # Columns are needed only to sort by, and to look into: the plain list of a job costs one query.
+    columns = await columns_of_job(services, job) if query.sort or query.wanted.text else FIXED
+    sort = read_sort(columns, query.sort) if query.sort else None
+
+    def read(conn: Conn) -> TaskPage:
+        numbers = task_table.find_numbers(
+            conn,
+            job,
+            query.wanted,
+            columns,
+            sort,
+            after=-1 if sort else query.after,
+            offset=query.offset if sort else 0,
+            limit=query.limit,
+        )
+        items = job_store.load_items(conn, job.id, numbers) if job.many and numbers else {}
+        fitting = task_table.count_tasks(conn, job, query.wanted, columns) if count else None
+        return TaskPage(job, columns, task_views.tasks_by_no(conn, job, numbers), items, fitting)
+
+    return await services.store.read(read)
+
+
+# ---------------------------------------------------------------- all rows
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """``rows`` gives the values of each task that fits, in the order of ``columns`` and of the tasks' numbers."""
+
+    job: JobView
+    columns: tuple[Column, ...]
+    rows: AsyncIterator[list[Any]]
+
+
+async def table(
+    services: Services, caller: Caller | None, job_id: str, wanted: TaskFilter, *, link: str | None = None
+) -> Table:
+    """The whole table, read a thousand rows at a time. Raises Problem ``not_found``."""
+    job = await _seen(services, caller, job_id, link)
+    columns = await columns_of_job(services, job)
+    return Table(job, columns, _rows(services, job, columns, wanted))
+
+
+async def _rows(
+    services: Services, job: JobView, columns: Sequence[Column], wanted: TaskFilter
+) -> AsyncIterator[list[Any]]:
+    after = -1
+    while True:
+        found = await services.store.read(partial(_some, job=job, columns=columns, wanted=wanted, after=after))
+        for row in found:
+            yield row
+        if len(found) < ROWS_AT_ONCE:
+            return
+        after = found[-1][0]
+
+
+def _some(conn: Conn, *, job: JobView, columns: Sequence[Column], wanted: TaskFilter, after: int) -> list[list[Any]]:
+    numbers = task_table.find_numbers(conn, job, wanted, columns, after=after, limit=ROWS_AT_ONCE)
+    return _values(conn, job, columns, numbers)
+
+
+def _values(conn: Conn, job: JobView, columns: Sequence[Column], numbers: Sequence[int]) -> list[list[Any]]:
+    """The values of these tasks, the number first whatever the columns are."""
+    of_inputs = any(column.of_input for column in columns)
+    items = job_store.load_items(conn, job.id, numbers) if of_inputs and numbers else {}
+    rows = task_table.read_rows(conn, job, numbers)
+    return [[cell(job, row, items.get(row.no, {}), column) for column in columns] for row in rows]
+
+
+def cell(job: JobView, row: TaskRow, item: dict[str, Any], column: Column) -> Any:
+    """One value of the table; times in seconds, None where there is none."""
+    if column.of_input:
+        return value_at({**job.inputs, **item}, column)
+    if column.of_output:
+        return value_at(row.outputs, column)
+    if column.name == "waitS":
+        staged_s = spans.staged_in(row.staged_in_s, row.staging_at, row.started_at)
+        return spans.waited(row.ready_at if row.ready_at is not None else job.ready_at, row.started_at, staged_s)
+    if column.name == "runS":
+        return spans.span(row.started_at, row.ended_at)
+    return getattr(row, column.name)
+
+
+# ---------------------------------------------------------------- failures, points
+
+
+async def failures(
+    services: Services, caller: Caller | None, job_id: str, *, link: str | None = None
+) -> list[FailureGroup]:
+    """Failed tasks by why they failed, the most frequent first. Raises Problem ``not_found``."""
+
+    def read(conn: Conn) -> list[FailureGroup]:
+        return task_table.failures(conn, find_seen(conn, caller, job_id, link=link), MOST_FAILURES)
+
+    return await services.store.read(read)
+
+
+async def points(
+    services: Services,
+    caller: Caller | None,
+    job_id: str,
+    *,
+    x: str = "",
+    y: str = "",
+    color: str = "",
+    link: str | None = None,
+) -> Points:
+    """What a plot of two columns shows, of two thousand tasks at most. Raises Problem ``not_found``, ``invalid_field``."""
+    job = await _seen(services, caller, job_id, link)
+    axes = read_axes(await columns_of_job(services, job), x, y, color)
+
+    def read(conn: Conn) -> Points:
+        chosen = [column for column in axes if column is not None]
+        numbers, count = task_table.sample(conn, job, chosen[:2], MOST_POINTS)
+        found = [(no, *values) for no, values in zip(numbers, _values(conn, job, chosen, numbers), strict=True)]
+        rows = [(row[0], row[1], row[2], row[3] if len(row) > 3 else None) for row in found]
+        whole = [row for row in rows if row[1] is not None and row[2] is not None]
+        return Points(*axes, whole, count > len(numbers), count)
+
+    return await services.store.read(read)
+
+
+async def _seen(services: Services, caller: Caller | None, job_id: str, link: str | None) -> JobView:
+    return await services.store.read(lambda conn: find_seen(conn, caller, job_id, link=link))

@@ -1,0 +1,70 @@
+"""Which columns the table of a job's tasks has, and what stands in them."""
+
+from typing import Any
+
+import pytest
+
+from sirdar.domain.app import App, InputSpec, InputType, OutputSpec, OutputType
+from sirdar.domain.problems import Problem
+from sirdar.domain.task_table import Kind, columns_of, read_axes, read_sort, value_at, varying
+
+APP = App(
+    "fit",
+    inputs=(
+        InputSpec("text", InputType.TEXT),
+        InputSpec("data", InputType.FILE),
+        InputSpec("key", InputType.SECRET),
+        InputSpec("beta", InputType.NUMBER, title="Beta"),
+        InputSpec("order", InputType.ENUM, values=(1, 2)),
+        InputSpec("kind", InputType.ENUM, values=("a", 2)),
+        InputSpec("grid", InputType.LIST),
+        InputSpec("folds", InputType.INTEGER),
+    ),
+    outputs=(
+        OutputSpec("plot", OutputType.FILE, "plot.png"),
+        OutputSpec("label", OutputType.STRING, "stdout"),
+        OutputSpec("error", OutputType.NUMBER, "out.json", key="error"),
+    ),
+)
+
+
+def test_inputs_differ_where_a_value_does_or_where_some_do_not_give_it() -> None:
+    items: list[dict[str, Any]] = [{"a": 1, "b": [1], "c": 1}, {"a": 1, "b": [2]}, {"a": 1, "b": [1], "c": 1}]
+    assert varying(items) == {"b", "c"}
+    assert varying(items[:1]) == varying([]) == frozenset()
+
+
+def test_columns_are_scalars_in_the_order_of_the_description_and_never_secrets() -> None:
+    differing = {spec.name for spec in APP.inputs} - {"folds"}
+    columns = columns_of(APP, differing)[5:]
+    assert [(column.name, column.kind) for column in columns] == [
+        ("inputs.data", Kind.TEXT),
+        ("inputs.beta", Kind.NUMBER),
+        ("inputs.order", Kind.NUMBER),
+        ("inputs.kind", Kind.TEXT),
+        ("outputs.label", Kind.TEXT),
+        ("outputs.error", Kind.NUMBER),
+    ]
+    assert columns[1].title == "Beta"
+
+
+def test_a_files_value_is_its_name_and_what_is_no_scalar_is_none() -> None:
+    data, beta = columns_of(APP, {"data", "beta"})[5:7]
+    file = {"$file": {"name": "a.csv", "sha256": "0", "size": 1}}
+    assert value_at({"data": file, "beta": 0.5}, data) == "a.csv"
+    assert value_at({"data": {"$url": "https://example.org"}, "beta": [1]}, data) is None
+    assert value_at({"data": "x", "beta": [1]}, beta) is None
+    assert value_at({}, beta) is None
+
+
+def test_what_is_sorted_and_drawn_by() -> None:
+    columns = columns_of(APP, {"data", "beta"})
+    assert read_sort(columns, "-outputs.error").descending
+    assert read_sort(columns, "").column.name == "no"
+    with pytest.raises(Problem, match=r"no column 'inputs\.folds'") as caught:
+        read_sort(columns, "inputs.folds")
+    assert "inputs.beta" in str(caught.value.expected)
+    names = [axis.name if axis else None for axis in read_axes(columns, "", "", "")]
+    assert names == ["inputs.beta", "outputs.error", None]
+    plain = columns_of(App("plain"), ())
+    assert [axis.name if axis else None for axis in read_axes(plain, "", "", "state")] == ["no", "runS", "state"]
