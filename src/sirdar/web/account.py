@@ -1,20 +1,19 @@
-"""The page of one's own account: what one uses, the password, tokens; for administrators the log of who did what."""
+"""The page of one's own account: what one uses, the password, tokens."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Response
 
 from sirdar.api.auth import address_of
 from sirdar.domain.people import Caller, Scope
 from sirdar.domain.problems import Problem
-from sirdar.services import access, account, audit, tokens
+from sirdar.services import account, tokens
 from sirdar.web import session
 from sirdar.web.pages import Page, PageRoute, go_to, open_page, show
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 PageDep = Annotated[Page, Depends(open_page)]
 TOKENS = 200
-ROWS = 40
 FORM_CODES = frozenset({"wrong_credentials", "invalid_field", "too_many_requests"})
 
 
@@ -58,11 +57,3 @@ async def revoke_token(token_id: str, page: PageDep) -> Response:
     await session.read_form(page.request, page.services)
     await tokens.revoke(page.services, caller, token_id)
     return go_to("/account")
-
-
-@router.get("/audit")
-async def audit_page(page: PageDep, after: Annotated[int | None, Query(ge=1, le=2**62)] = None) -> Response:
-    access.require_admin(page.user)
-    found = await page.services.store.read(lambda conn: audit.entries(conn, limit=ROWS + 1, before=after))
-    following = found[ROWS - 1].id if len(found) > ROWS else None
-    return show(page, "audit.html", entries=found[:ROWS], following=following)

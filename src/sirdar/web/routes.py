@@ -2,12 +2,28 @@
 
 from fastapi import APIRouter, FastAPI
 
-from sirdar.web import account, apps, assets, error_pages, jobs, preferences, resources, sign_in, sign_in_elsewhere
+from sirdar.web import (
+    account,
+    admin_audit,
+    admin_groups,
+    admin_page,
+    admin_users,
+    apps,
+    assets,
+    error_pages,
+    jobs,
+    preferences,
+    resources,
+    sign_in,
+    sign_in_elsewhere,
+)
 from sirdar.web.guard import CrossSiteGuard
 from sirdar.web.pages import install_not_found
 
 router = APIRouter()
-for part in (assets, preferences, sign_in, sign_in_elsewhere, jobs, apps, resources, account, error_pages):
+administration = (admin_page, admin_users, admin_groups, admin_audit)
+people = (preferences, sign_in, sign_in_elsewhere, account)
+for part in (assets, *people, jobs, apps, resources, *administration, error_pages):
     router.include_router(part.router)
 router.include_router(sign_in.link_router)  # its addresses take any word
 
