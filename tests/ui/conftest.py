@@ -28,6 +28,7 @@ from sirdar.services.context import Services
 from sirdar.services.hub import Hub
 from sirdar.services.keys import Keys
 from sirdar.services.people import ensure_admin
+from sirdar.services.readiness import Readiness
 from sirdar.services.settings import Settings
 from sirdar.services.signin import Authenticator
 from sirdar.store import tables as t
@@ -117,6 +118,7 @@ def serve(home: Path) -> Iterator[Site]:
     services = Services(config, store, keys, Hub(), blobs, auth_, LogStore(home / "logs"))
     app = FastAPI(lifespan=lambda _app: started(store))
     app.state.services = services
+    app.state.readiness = Readiness(services)
     for module in (auth, people, publish, apps, files, jobs, job_shares, routes):
         app.include_router(module.router)
     errors.install(app, config)

@@ -7,6 +7,7 @@ from sirdar.web import (
     admin_audit,
     admin_groups,
     admin_page,
+    admin_server,
     admin_users,
     apps,
     assets,
@@ -21,7 +22,7 @@ from sirdar.web.guard import CrossSiteGuard
 from sirdar.web.pages import install_not_found
 
 router = APIRouter()
-administration = (admin_page, admin_users, admin_groups, admin_audit)
+administration = (admin_page, admin_server, admin_users, admin_groups, admin_audit)
 people = (preferences, sign_in, sign_in_elsewhere, account)
 for part in (assets, *people, jobs, apps, resources, *administration, error_pages):
     router.include_router(part.router)
