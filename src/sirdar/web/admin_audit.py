@@ -10,8 +10,10 @@ from fastapi import APIRouter, Query, Response
 from sirdar.domain.problems import Problem
 from sirdar.services import audit_log
 from sirdar.store.audit import AuditFilter
+from sirdar.web import words
 from sirdar.web.admin_page import ROWS, AdminDep
 from sirdar.web.pages import PageRoute, show
+from sirdar.web.words import gettext as _
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 Word = Annotated[str, Query(max_length=200)]
@@ -59,7 +61,9 @@ def _filter(given: dict[str, str]) -> AuditFilter:
     action = given["action"]
     if action and not _ACTION.fullmatch(action):
         raise Problem(
-            "invalid_field", f"Nothing is done that is called {action[:80]!r}.", expected="user.create, or user."
+            "invalid_field",
+            _("Nothing is done that is called %(action)s.", action=action[:80]),
+            expected="user.create, user.",
         )
     return AuditFilter(
         actor=given["actor"] or None,
@@ -71,14 +75,16 @@ def _filter(given: dict[str, str]) -> AuditFilter:
 
 
 def _midnight(text: str, field: str, *, days: int = 0) -> float | None:
-    """The beginning of a day where the server is, as the times beside it are shown; ``days`` later."""
+    """The beginning of a day where the reader is, as the times beside it are shown; ``days`` later."""
     if not text:
         return None
     try:
         day = date.fromisoformat(text) + timedelta(days=days)
-        return datetime.combine(day, time()).astimezone().timestamp()
+        return datetime.combine(day, time(), words.zone()).timestamp()
     except (ValueError, OverflowError):
-        raise Problem("invalid_field", f"{text[:40]!r} is no day.", field=field, expected="2026-11-30") from None
+        raise Problem(
+            "invalid_field", _("%(day)s is no day.", day=text[:40]), field=field, expected="2026-11-30"
+        ) from None
 
 
 def _place(object: str) -> str | None:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Response
 
 from sirdar.domain.problems import Problem
 from sirdar.web.pages import Page, PageRoute, go_to, open_page
+from sirdar.web.words import gettext as _
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 ROWS = 40
@@ -16,7 +17,7 @@ FORM_CODES = frozenset({"invalid_field", "already_exists", "conflict", "not_foun
 async def open_admin_page(page: Annotated[Page, Depends(open_page)]) -> Page:
     """A dependency: the page, for an administrator. Raises ``unauthenticated`` or ``not_found``."""
     if not page.user.administers:
-        raise Problem("not_found", f"There is no page {page.request.url.path[:200]}.")
+        raise Problem("not_found", _("There is no page %(path)s.", path=page.request.url.path[:200]))
     return page
 
 

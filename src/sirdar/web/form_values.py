@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from sirdar.domain.problems import Problem
-from sirdar.domain.units import DURATION_EXPECTED, SIZE_EXPECTED, parse_duration, parse_size
+from sirdar.domain.units import parse_duration, parse_size
+from sirdar.web.words import gettext as _
 
 LARGEST = 2**62
 LONGEST_S = 100 * 366 * 86400.0
@@ -23,7 +24,7 @@ def whole(fields: Mapping[str, str], name: str) -> int | None:
     if not given:
         return None
     if not given.isascii() or not given.isdecimal() or len(given) > 19 or int(given) > LARGEST:
-        raise _wrong(fields, name, "a whole number, 0 or more")
+        raise _wrong(fields, name, _("a whole number, 0 or more"))
     return int(given)
 
 
@@ -33,9 +34,9 @@ def size(fields: Mapping[str, str], name: str) -> int | None:
     try:
         found = parse_size(given.replace("\N{NARROW NO-BREAK SPACE}", " ")) if given else None
     except ValueError:
-        raise _wrong(fields, name, SIZE_EXPECTED) from None
+        raise _wrong(fields, name, _("a size such as 512 MiB, 2 GB or a number of bytes")) from None
     if found is not None and found > LARGEST:
-        raise _wrong(fields, name, SIZE_EXPECTED)
+        raise _wrong(fields, name, _("a size such as 512 MiB, 2 GB or a number of bytes"))
     return found
 
 
@@ -45,11 +46,15 @@ def span(fields: Mapping[str, str], name: str) -> float | None:
     try:
         found = parse_duration(given.replace("\N{NARROW NO-BREAK SPACE}", " ")) if given else None
     except ValueError:
-        raise _wrong(fields, name, DURATION_EXPECTED) from None
+        raise _wrong(
+            fields, name, _("a duration such as 30 s, 10 min, 1 h 30 min, 2 d or a number of seconds")
+        ) from None
     if found is not None and not 0 < found <= LONGEST_S:
-        raise _wrong(fields, name, DURATION_EXPECTED)
+        raise _wrong(fields, name, _("a duration such as 30 s, 10 min, 1 h 30 min, 2 d or a number of seconds"))
     return found
 
 
 def _wrong(fields: Mapping[str, str], name: str, expected: str) -> Problem:
-    return Problem("invalid_field", f"It cannot be {fields[name].strip()[:80]!r}.", field=name, expected=expected)
+    return Problem(
+        "invalid_field", _("It cannot be %(given)s.", given=fields[name].strip()[:80]), field=name, expected=expected
+    )
