@@ -4,6 +4,8 @@ from fastapi import APIRouter, FastAPI
 
 from sirdar.web import (
     account,
+    account_notices,
+    account_tokens,
     admin_audit,
     admin_groups,
     admin_page,
@@ -23,7 +25,7 @@ from sirdar.web.pages import install_not_found
 
 router = APIRouter()
 administration = (admin_page, admin_server, admin_users, admin_groups, admin_audit)
-people = (preferences, sign_in, sign_in_elsewhere, account)
+people = (preferences, sign_in, sign_in_elsewhere, account, account_tokens, account_notices)
 for part in (assets, *people, jobs, apps, resources, *administration, error_pages):
     router.include_router(part.router)
 router.include_router(sign_in.link_router)  # its addresses take any word
