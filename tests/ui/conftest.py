@@ -31,9 +31,9 @@ from sirdar.services.people import ensure_admin
 from sirdar.services.readiness import Readiness
 from sirdar.services.settings import Settings
 from sirdar.services.signin import Authenticator
+from sirdar.store import schema
 from sirdar.store import tables as t
 from sirdar.store.engine import Store, Tx
-from sirdar.store.tables import metadata
 from sirdar.web import routes
 
 ADMIN_PASSWORD = "summit-8848"
@@ -110,8 +110,8 @@ def serve(home: Path) -> Iterator[Site]:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     config = Settings(home=home, port=port)
+    schema.migrate(config.database_url)
     store = Store(config.database_url)
-    metadata.create_all(store.write_engine)
     store.write_now(lambda tx: ensure_admin(tx, ADMIN_PASSWORD))
     keys, blobs = Keys.load(home / "key"), LocalBlobs(home / "blobs")
     auth_ = Authenticator(store, keys, config)
