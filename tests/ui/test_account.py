@@ -12,11 +12,13 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.system import test_notify
 from tests.ui.test_pages import Outline, words
 
 from sirdar.services.notify import trial
 from sirdar.services.people import make_login_link
 
+smtp_server = test_notify.smtp_server  # a fixture: a mail server on loopback
 PAGES = ("/account", "/account/tokens", "/account/notifications")
 
 
@@ -218,6 +220,23 @@ def test_the_same_address_is_kept_once_and_others_keep_their_secrets(
         headers, body = receiver.seen[0]
         fields = dict(part.split("=") for part in headers["sirdar-signature"].split(","))
         assert fields["v1"] == hmac.new(b"second", fields["t"].encode() + b"." + body, hashlib.sha256).hexdigest()
+
+
+def test_an_e_mail_address_is_tried_out(
+    empty_site: Any, smtp_server: test_notify.Smtp, secret_of: Callable[[str], str]
+) -> None:
+    for name, value in (("smtp_host", "127.0.0.1"), ("smtp_port", smtp_server.port), ("smtp_tls", "none")):
+        object.__setattr__(empty_site.services.settings, name, value)
+    with empty_site.browser("admin") as browser:
+        browser.patch("/api/me", json={"email": "admin@example.org"})
+        page = browser.get("/account/notifications")
+        assert 'value="admin@example.org"' in page.text  # one's own address is at hand
+        form = {"csrf": secret_of(page.text), "address": "admin@example.org"}
+        assert browser.post("/account/notifications", data=form).status_code == 303
+        tried = browser.post("/account/notifications/try", data=form)
+        assert "admin@example.org took a notice on trial." in words(tried)
+    (_, recipients, letter), *more = smtp_server.letters
+    assert recipients == ["admin@example.org"] and b"a notice on trial" in letter and not more
 
 
 @pytest.mark.parametrize(

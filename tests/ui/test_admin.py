@@ -124,6 +124,21 @@ def test_pages_are_well_formed_and_each_field_has_a_name(site: Any) -> None:
         assert 'href="/admin" aria-current="page"' in browser.get("/admin/users").text
 
 
+def test_addresses_of_forms_lead_to_their_pages(site: Any) -> None:
+    """Who chooses another language where a form was refused asks for its address."""
+    with site.browser("admin") as browser:
+        for path, place in (
+            ("/account/password", "/account"),
+            ("/account/email", "/account"),
+            ("/account/notifications/try", "/account/notifications"),
+            ("/admin/users/anna/link", "/admin/users/anna"),
+            ("/admin/groups/climbers/members", "/admin/groups/climbers"),
+        ):
+            assert browser.get(path).headers["location"] == place
+        assert browser.get("/admin/users/anna/nonsense").status_code == 404
+        assert browser.get("/admin/users/anna%2f..%2fx/link").status_code in {303, 404}
+
+
 # ---------------------------------------------------------------- users
 
 

@@ -45,6 +45,13 @@ def is_person(caller: Caller) -> bool:
     return caller.attempt is None and caller.apps is None and caller.has(Scope.ALL)
 
 
+@router.get("/account/email")
+@router.get("/account/password")
+async def back(page: PageDep) -> Response:
+    """A form that was refused stands at its own address: who asks for that anew, as by choosing a language, gets the page."""
+    return go_to("/account")
+
+
 @router.post("/account/email")
 async def change_email(page: PageDep) -> Response:
     caller = page.user

@@ -90,6 +90,11 @@ async def remove(page: PageDep) -> Response:
     return go_to("/account/notifications?said=removed")
 
 
+@router.get("/account/notifications/try")
+async def back(page: PageDep) -> Response:
+    return go_to("/account/notifications")
+
+
 @router.post("/account/notifications/try")
 async def try_out(page: PageDep) -> Response:
     """Sends one and says how that went: the page waits for the other side, at most half a minute."""

@@ -1,7 +1,7 @@
 """Administration of groups: the list, making one, its members, and deleting one, which asks first."""
 
 from typing import Annotated
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Query, Response
 
@@ -77,6 +77,11 @@ async def _one(
         user=user,
         problem=problem,
     )
+
+
+@router.get("/admin/groups/{name}/members")
+async def back(name: str, page: AdminDep) -> Response:
+    return go_to(f"/admin/groups/{quote(name, safe='')}")
 
 
 @router.post("/admin/groups/{name}/members")

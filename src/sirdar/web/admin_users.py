@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Query, Response
 
@@ -15,6 +15,7 @@ from sirdar.store.people_lists import Standing
 from sirdar.web import form_values, session
 from sirdar.web.admin_page import FORM_CODES, ROWS, AdminDep
 from sirdar.web.pages import Page, PageRoute, go_to, show
+from sirdar.web.words import gettext as _
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 Word = Annotated[str, Query(max_length=200)]
@@ -176,6 +177,12 @@ async def change(name: str, page: AdminDep) -> Response:
     return go_to(f"/admin/users/{name}?said=saved")
 
 
+@router.get("/admin/users/{name}/link")
+async def back(name: str, page: AdminDep) -> Response:
+    """The link was shown, once; what is left is the user's page."""
+    return go_to(f"/admin/users/{quote(name, safe='')}")
+
+
 @router.post("/admin/users/{name}/link")
 async def make_link(name: str, page: AdminDep) -> Response:
     await session.read_form(page.request, page.services)
@@ -187,13 +194,17 @@ async def make_link(name: str, page: AdminDep) -> Response:
 
 
 @router.get("/admin/users/{name}/{act}")
-async def ask(name: str, act: Act, page: AdminDep) -> Response:
+async def ask(name: str, act: str, page: AdminDep) -> Response:
     found = await people_lists.describe_user(page.services, page.user, name)
-    return show(page, "admin/user_ask.html", found=found, user=found.user, act=act.value, problem=None)
+    return show(page, "admin/user_ask.html", found=found, user=found.user, act=_known(act).value, problem=None)
 
 
 @router.post("/admin/users/{name}/{act}")
-async def do(name: str, act: Act, page: AdminDep) -> Response:
+async def do(name: str, act: str, page: AdminDep) -> Response:
+    return await _do(page, name, _known(act))
+
+
+async def _do(page: Page, name: str, act: Act) -> Response:
     await session.read_form(page.request, page.services)
     try:
         if act is Act.DELETE:
@@ -209,3 +220,10 @@ async def do(name: str, act: Act, page: AdminDep) -> Response:
     if name == page.user.name:  # who has given up the right to see these pages
         return go_to("/")
     return go_to("/admin/users?said=deleted" if act is Act.DELETE else f"/admin/users/{name}?said={act.value}")
+
+
+def _known(act: str) -> Act:
+    """Raises ``not_found``."""
+    if act not in list(Act):
+        raise Problem("not_found", _("There is no page %(path)s.", path=act[:80]))
+    return Act(act)
