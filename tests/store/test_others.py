@@ -360,9 +360,12 @@ def test_a_server_alone_tells_nobody_and_begins_to_when_another_one_comes(pair: 
         async with listening_stores(first.url) as (one,):
             await _until(lambda: one.store.alone)
             assert not first.read(lambda conn: listening.others_listen(conn, one.store.name))
+            (seen,) = first.read(listening.servers)
+            assert (seen.name, seen.address) == (one.store.name, "") and seen.since > 1e9
             async with listening_stores(first.url) as (two,):
                 await _until(lambda: not one.store.alone)
                 assert first.read(lambda conn: listening.others_listen(conn, one.store.name))
+                assert len(first.read(listening.servers)) == 2
                 await one.store.write(lambda tx: tx.hints.jobs.add("now"))
                 await _until(lambda: "now" in two.jobs())
                 # what was committed while nobody knew of the newcomer may be anything

@@ -20,8 +20,10 @@ from sirdar.services.settings import Settings
 from sirdar.services.signin import token_hash
 from sirdar.services.tokens import TokenRequest, issue
 from sirdar.store import access as facts
+from sirdar.store import audit as audit_rows
 from sirdar.store import grants, people, tokens, usage
 from sirdar.store import tables as t
+from sirdar.store.audit import AuditFilter, Entry
 from sirdar.store.engine import Store, Tx
 from sirdar.store.grants import Grant
 from sirdar.store.people import User
@@ -328,14 +330,18 @@ def test_the_audit_log(store: Store) -> None:
         audit.record(tx, None, "user.create", "user:a\0b", groups=frozenset({"b", "a"}), name="\ud800")
 
     store.write_now(write)
-    newest, middle, oldest = store.read_now(lambda conn: audit.entries(conn, limit=9))
+    newest, middle, oldest = store.read_now(lambda conn: audit_rows.newest(conn, AuditFilter(), limit=9))
     assert (newest.actor, newest.object, newest.detail["groups"]) == ("system", "user:a\ufffdb", ["a", "b"])
     assert middle.detail == {"api_key": "(hidden)", "inner": {"secret": "(hidden)", "n": 1}, "task": "j1-0-0"}
     assert (
         oldest.detail["password"] == "(hidden)" and oldest.detail["via"] == "t1" and len(oldest.detail["long"]) == 500
     )
-    assert store.read_now(lambda conn: audit.entries(conn, limit=1, before=newest.id)) == [middle]
-    assert store.read_now(lambda conn: audit.entries(conn, limit=9, actor="anna", action="app.share")) == [oldest]
+    assert store.read_now(lambda conn: audit_rows.newest(conn, AuditFilter(), limit=1, before=newest.id)) == [middle]
+
+    def found(**wanted: Any) -> list[Entry]:
+        return store.read_now(lambda conn: audit_rows.newest(conn, AuditFilter(**wanted), limit=9))
+
+    assert found(actor="anna", action="app.share") == [oldest]
 
 
 # ---------------------------------------------------------------- from outside

@@ -277,7 +277,7 @@ def test_odd_answers(sirdar: Product, provider: Provider, query: str, words: str
         state = parse_qs(urlsplit(back).query)["state"][0]
         reply = browser.get(f"/login/oidc/callback?state={state}&{query}")
         assert reply.status_code == 401 and words in reply.text
-        assert "<script" not in reply.text
+        assert "<script>" not in reply.text
 
 
 def test_a_provider_that_is_down(provider: Provider, own_sirdar: Callable[..., Product]) -> None:

@@ -28,11 +28,12 @@ from sirdar.services.context import Services
 from sirdar.services.hub import Hub
 from sirdar.services.keys import Keys
 from sirdar.services.people import ensure_admin
+from sirdar.services.readiness import Readiness
 from sirdar.services.settings import Settings
 from sirdar.services.signin import Authenticator
+from sirdar.store import schema
 from sirdar.store import tables as t
 from sirdar.store.engine import Store, Tx
-from sirdar.store.tables import metadata
 from sirdar.web import routes
 
 ADMIN_PASSWORD = "summit-8848"
@@ -109,14 +110,15 @@ def serve(home: Path) -> Iterator[Site]:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     config = Settings(home=home, port=port)
+    schema.migrate(config.database_url)
     store = Store(config.database_url)
-    metadata.create_all(store.write_engine)
     store.write_now(lambda tx: ensure_admin(tx, ADMIN_PASSWORD))
     keys, blobs = Keys.load(home / "key"), LocalBlobs(home / "blobs")
     auth_ = Authenticator(store, keys, config)
     services = Services(config, store, keys, Hub(), blobs, auth_, LogStore(home / "logs"))
     app = FastAPI(lifespan=lambda _app: started(store))
     app.state.services = services
+    app.state.readiness = Readiness(services)
     for module in (auth, people, publish, apps, files, jobs, job_tasks, job_shares, routes):
         app.include_router(module.router)
     errors.install(app, config)

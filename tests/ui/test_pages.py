@@ -334,10 +334,10 @@ def test_other_peoples_things_are_not_there(site: Any, secret_of: Callable[[str]
         secret = secret_of(browser.get("/account").text)
         for path in (f"/jobs/{job}/cancel", f"/jobs/{job}/delete", f"/jobs/{job}/resubmit"):
             assert browser.post(path, data={"csrf": secret}).status_code == 404
-        assert browser.get("/audit").status_code == 403
+        assert browser.get("/audit").status_code == 404
     with site.browser("admin") as browser:
         assert browser.get(f"/jobs/{job}").status_code == 200
-        assert "user.create" in words(browser.get("/audit"))
+        assert browser.get("/audit?actor=admin").headers["location"] == "/admin/audit?actor=admin"
 
 
 def test_a_link_shows_a_job_to_anybody(site: Any) -> None:
@@ -381,7 +381,6 @@ def test_an_applications_page(site: Any) -> None:
 def test_the_account(empty_site: Any, secret_of: Callable[[str], str]) -> None:
     with empty_site.browser("admin") as browser:
         page = browser.get("/account")
-        assert "this session" in words(page)
         fields = {
             "csrf": secret_of(page.text),
             "old": ADMIN_PASSWORD,
@@ -396,10 +395,6 @@ def test_the_account(empty_site: Any, secret_of: Callable[[str], str]) -> None:
         changed = browser.post("/account/password", data={**fields, "again": "another summit"})
         assert changed.headers["location"] == "/account?changed=password"
         assert "The password was changed" in words(browser.get("/account?changed=password"))
-        token = browser.post("/api/tokens", json={"label": "to go"}).json()["id"]
-        assert "to go" in words(browser.get("/account"))
-        browser.post(f"/account/tokens/{token}/revoke", data={"csrf": fields["csrf"]})
-        assert "to go" not in words(browser.get("/account"))
 
 
 def test_every_error_has_its_page(site: Any) -> None:

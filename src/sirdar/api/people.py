@@ -11,11 +11,11 @@ from sirdar.api.auth import address_of
 from sirdar.api.deps import CallerDep, ServicesDep
 from sirdar.api.paging import DEFAULT_LIMIT, After, Limit, iso, page
 from sirdar.domain.problems import Problem
-from sirdar.services import access, account, audit, groups, people
+from sirdar.services import account, audit_log, groups, people
 from sirdar.services.people import LARGEST_QUOTA, NewUser
 from sirdar.services.quotas import Quotas, limits_of
 from sirdar.services.settings import Settings
-from sirdar.store.audit import Entry
+from sirdar.store.audit import AuditFilter, Entry
 from sirdar.store.people import Group, User
 from sirdar.wire.submit import Notify
 
@@ -241,10 +241,9 @@ async def show_audit(
     actor: Annotated[str | None, Query(max_length=64, pattern=r"^[a-z0-9._-]*$")] = None,
     action: Annotated[str | None, Query(max_length=64, pattern=r"^[a-z._]*$")] = None,
 ) -> Response:
-    access.require_admin(caller)
-    found = await services.store.read(
-        lambda conn: audit.entries(conn, limit=limit + 1, before=after, actor=actor, action=action)
-    )
+    """``action``: whole (``app.share``), or all of a kind (``app.``)."""
+    wanted = AuditFilter(actor=actor, action=action)
+    found = await audit_log.entries(services, caller, wanted, limit=limit + 1, before=after)
     return page(request, found, limit, cursor=lambda entry: str(entry.id), show=_entry)
 
 

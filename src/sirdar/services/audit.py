@@ -5,9 +5,7 @@ from typing import Any
 
 from sirdar.domain.people import Caller
 from sirdar.store import audit
-from sirdar.store.audit import Entry
 from sirdar.store.engine import Tx
-from sirdar.store.people import Conn
 
 SYSTEM = "system"
 LONGEST_TEXT = 500
@@ -29,13 +27,6 @@ def record(tx: Tx, caller: Caller | str | None, action: str, object: str, **deta
     else:
         actor = caller or SYSTEM
     audit.insert(tx, actor=actor, action=action, object=_cut(object), detail=_safe(detail))
-
-
-def entries(
-    conn: Conn, *, limit: int, before: int | None = None, actor: str | None = None, action: str | None = None
-) -> list[Entry]:
-    """The log from its newest line back; administrators only (the router asks)."""
-    return audit.newest(conn, limit=limit, before=before, actor=actor, action=action)
 
 
 def _safe(detail: dict[str, Any]) -> dict[str, Any]:

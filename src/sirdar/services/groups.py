@@ -8,8 +8,10 @@ from sirdar.services import access, audit
 from sirdar.services.context import Services
 from sirdar.services.people import RESERVED, USER_NAME, check_name, named
 from sirdar.store import people as store
+from sirdar.store import people_lists as lists
 from sirdar.store.engine import Tx
 from sirdar.store.people import Conn, Group
+from sirdar.store.people_lists import GroupSize
 
 
 async def list_groups(services: Services, caller: Caller, *, limit: int, after: str = "") -> list[Group]:
@@ -77,6 +79,14 @@ def _named(conn: Conn, name: str) -> Group:
     if group is None:
         raise _missing(name)
     return group
+
+
+def sized(conn: Conn, name: str) -> GroupSize:
+    """The group of that name, without its members. Raises ``not_found``."""
+    found = lists.group_size(conn, name) if USER_NAME.fullmatch(name) else None
+    if found is None:
+        raise _missing(name)
+    return found
 
 
 def _missing(name: str) -> Problem:

@@ -4,6 +4,7 @@ Counted on the event loop, after the commit, so that what was rolled back is not
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
 
@@ -100,3 +101,24 @@ def leases_expired(n: int) -> None:
 def transferred(path: str, n_bytes: int, *, inward: bool) -> None:
     """Bytes of a file or log came in or went out; the path says whether by an agent's protocol or a user's."""
     _BYTES["in" if inward else "out", "agent" if path.startswith("/agent/") else "user"].inc(n_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What this process has answered and taken since its start. None: the system does not say."""
+
+    requests: int
+    faults: int  # requests that the server answered with 500 or more
+    memory_bytes: int | None
+    cpu_s: float | None
+
+
+def totals() -> Totals:
+    requests = faults = 0
+    for metric in _requests.collect():
+        for sample in metric.samples:
+            requests += int(sample.value)
+            faults += int(sample.value) if sample.labels.get("status", "").startswith("5") else 0
+    memory = REGISTRY.get_sample_value("process_resident_memory_bytes")
+    cpu_s = REGISTRY.get_sample_value("process_cpu_seconds_total")
+    return Totals(requests, faults, None if memory is None else int(memory), cpu_s)

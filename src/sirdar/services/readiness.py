@@ -31,6 +31,7 @@ class Readiness:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self.began_at = services.store.clock()  # seconds since 1970: when this server was put together
         self._kept: tuple[float, list[Check]] = (float("-inf"), [])
         self._looking: dict[str, asyncio.Task[Check]] = {}
 

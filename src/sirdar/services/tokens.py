@@ -105,6 +105,25 @@ async def listed(services: Services, caller: Caller, *, limit: int, after: str =
     )
 
 
+async def newest(services: Services, caller: Caller, *, limit: int, before: str = "") -> list[Token]:
+    """The caller's tokens that still work, the newest first: those made before the one with the id ``before``."""
+    access.require_account(caller)
+    now = services.store.clock()
+
+    def read(conn: Conn) -> list[Token]:
+        last = store.token_by_id(conn, before) if facts.is_id(before) else None
+        mine = last if last is not None and last.user_id == caller.user_id else None
+        return store.newest_tokens(conn, caller.user_id, now=now, limit=limit, before=mine)
+
+    return await services.store.read(read)
+
+
+async def find(services: Services, caller: Caller, token_id: str) -> Token:
+    """One of the caller's tokens that was not revoked. Raises ``not_found``."""
+    access.require_account(caller)
+    return await services.store.read(lambda conn: _own(conn, caller, token_id))
+
+
 async def revoke(services: Services, caller: Caller, token_id: str) -> None:
     """Revoke one of the caller's tokens. Raises ``not_found`` where they have no such token."""
     access.require_account(caller)
@@ -113,11 +132,16 @@ async def revoke(services: Services, caller: Caller, token_id: str) -> None:
 
 
 def _revoke(tx: Tx, *, caller: Caller, token_id: str) -> None:
-    token = store.token_by_id(tx.conn, token_id) if facts.is_id(token_id) else None
-    if token is None or token.user_id != caller.user_id or token.revoked_at is not None:
-        raise Problem("not_found", f"You have no token {token_id[:80]}.", hint="GET /api/tokens lists yours.")
+    token = _own(tx.conn, caller, token_id)
     store.revoke_token(tx, token_id)
     audit.record(tx, caller, "token.revoke", f"token:{token_id}", label=token.label)
+
+
+def _own(conn: Conn, caller: Caller, token_id: str) -> Token:
+    token = store.token_by_id(conn, token_id) if facts.is_id(token_id) else None
+    if token is None or token.user_id != caller.user_id or token.revoked_at is not None:
+        raise Problem("not_found", f"You have no token {token_id[:80]}.", hint="GET /api/tokens lists yours.")
+    return token
 
 
 async def in_use(services: Services, caller: Caller) -> Token:

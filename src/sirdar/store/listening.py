@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,6 +24,11 @@ ALIVE = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keep
 _OTHERS = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
     " AND starts_with(application_name, %s) AND application_name <> %s"
+)
+
+_SERVERS = (
+    "SELECT application_name, coalesce(host(client_addr), ''), extract(epoch FROM backend_start) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND starts_with(application_name, %s) ORDER BY backend_start"
 )
 
 
@@ -111,6 +117,22 @@ def _begin(conn: Any, name: str, key: str) -> float:
 
 def _is_alone(conn: Any, name: str) -> bool:
     return int(conn.execute(_OTHERS, (NAME, NAME + name)).fetchone()[0]) == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server of this database that listens, by the name of its process; ``since`` in seconds since 1970."""
+
+    name: str
+    address: str  # as the database sees it; empty: on the same machine, through a socket
+    since: float
+
+
+def servers(conn: sa.engine.Connection) -> list[Server]:
+    """Those that listen now, the oldest first. Empty with SQLite, where there is one and nobody listens."""
+    if conn.dialect.name != "postgresql":
+        return []
+    return [Server(row[0].removeprefix(NAME), row[1], float(row[2])) for row in conn.exec_driver_sql(_SERVERS, (NAME,))]
 
 
 def others_listen(conn: sa.engine.Connection, name: str) -> bool:

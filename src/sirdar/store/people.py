@@ -70,7 +70,12 @@ def user_by_origin(conn: Conn, provider: str, subject: str) -> User | None:
 
 def list_users(conn: Conn, *, limit: int, after: str = "") -> list[User]:
     """Users by name, those after the name ``after``."""
-    query = sa.select(t.users).where(t.users.c.name > after).order_by(t.users.c.name).limit(limit)
+    return users_where(conn, t.users.c.name > after, limit=limit)
+
+
+def users_where(conn: Conn, *wanted: sa.ColumnElement[bool], limit: int) -> list[User]:
+    """Users of whom all that is true, by name."""
+    query = sa.select(t.users).where(*wanted).order_by(t.users.c.name).limit(limit)
     return [_user(row) for row in conn.execute(query)]
 
 

@@ -70,6 +70,21 @@ def list_tokens(conn: Conn, user_id: str, *, now: float, limit: int, after: str 
     return [_token(row) for row in conn.execute(query)]
 
 
+def newest_tokens(conn: Conn, user_id: str, *, now: float, limit: int, before: Token | None = None) -> list[Token]:
+    """A user's tokens that still work, the newest first: those made before that one."""
+    c = t.tokens.c
+    query = (
+        sa.select(t.tokens)
+        .where(c.user_id == user_id, c.revoked_at.is_(None), sa.or_(c.expires_at.is_(None), c.expires_at > now))
+        .order_by(c.created_at.desc(), c.id.desc())
+        .limit(limit)
+    )
+    if before is not None:
+        older = sa.and_(c.created_at == before.created_at, c.id < before.id)
+        query = query.where(sa.or_(c.created_at < before.created_at, older))
+    return [_token(row) for row in conn.execute(query)]
+
+
 def revoke_token(tx: Tx, token_id: str) -> None:
     tx.hints.rights.add(f"token:{token_id}")
     c = t.tokens.c

@@ -4,6 +4,13 @@ from fastapi import APIRouter, FastAPI
 
 from sirdar.web import (
     account,
+    account_notices,
+    account_tokens,
+    admin_audit,
+    admin_groups,
+    admin_page,
+    admin_server,
+    admin_users,
     apps,
     assets,
     error_pages,
@@ -18,7 +25,9 @@ from sirdar.web.guard import CrossSiteGuard
 from sirdar.web.pages import install_not_found
 
 router = APIRouter()
-for part in (assets, preferences, sign_in, sign_in_elsewhere, live, jobs, apps, resources, account, error_pages):
+administration = (admin_page, admin_server, admin_users, admin_groups, admin_audit)
+people = (preferences, sign_in, sign_in_elsewhere, account, account_tokens, account_notices)
+for part in (assets, *people, live, jobs, apps, resources, *administration, error_pages):
     router.include_router(part.router)
 router.include_router(sign_in.link_router)  # its addresses take any word
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Response
 
 from sirdar.api.auth import address_of
 from sirdar.domain.problems import Problem
-from sirdar.services import sessions, tokens
+from sirdar.services import account, sessions, tokens
 from sirdar.services.sessions import Way
 from sirdar.services.tokens import TokenRequest
 from sirdar.web import session
@@ -103,6 +103,7 @@ async def sign_in_by_link(code: str, page: PageDep) -> Response:
     services, request = page.services, page.request
     await session.read_form(request, services)
     issued = await sessions.sign_in_by_link(services, code, address=address_of(request))
-    response = go_to("/")
+    shown = await account.show(services, await services.auth.caller(issued.text))
+    response = go_to("/" if shown.user.password_hash else "/account?changed=welcome")
     session.start(request, response, issued.text, services.settings.session_s)
     return response
