@@ -14,6 +14,7 @@ from sirdar.web import (
     apps,
     assets,
     error_pages,
+    job_list,
     jobs,
     live,
     preferences,
@@ -27,7 +28,7 @@ from sirdar.web.pages import install_not_found
 router = APIRouter()
 administration = (admin_page, admin_server, admin_users, admin_groups, admin_audit)
 people = (preferences, sign_in, sign_in_elsewhere, account, account_tokens, account_notices)
-for part in (assets, *people, live, jobs, apps, resources, *administration, error_pages):
+for part in (assets, *people, live, job_list, jobs, apps, resources, *administration, error_pages):
     router.include_router(part.router)
 router.include_router(sign_in.link_router)  # its addresses take any word
 
