@@ -267,7 +267,7 @@ def test_what_to_do_next_when_empty(empty_site: Any) -> None:
     ("kind", "expected"),
     [
         ("running", ["Running", "fold 3 of 7, CV error 0.186", "43", "about", "left", "fold 3 of 7 <b>not bold</b>"]),
-        ("done", ["Done", "0.186", "fit.png", "all is well", "Exit code", "173 MiB"]),
+        ("done", ["Done", "0.186", "fit.png", "all is well"]),
         ("failed", ["Failed", "Exit code 2: <no such file>", "the program's own", "Traceback: no such file"]),
         ("unreachable", ["Unreachable", "laptop"]),
         ("waiting", ["Waiting"]),
@@ -313,7 +313,7 @@ def test_tasks_of_a_job_of_many(site: Any) -> None:
 
 def test_children(site: Any) -> None:
     with site.browser("anna") as browser:
-        assert f'href="/jobs/{site.jobs["child"]}"' in browser.get(f"/jobs/{site.jobs['running']}").text
+        assert f'href="/jobs/{site.jobs["child"]}"' in browser.get(f"/jobs/{site.jobs['running']}?tab=children").text
         assert f'href="/jobs/{site.jobs["running"]}"' in browser.get(f"/jobs/{site.jobs['child']}").text
 
 

@@ -15,6 +15,9 @@ from sirdar.web import (
     assets,
     error_pages,
     job_list,
+    job_log,
+    job_previews,
+    job_share,
     jobs,
     live,
     preferences,
@@ -28,7 +31,8 @@ from sirdar.web.pages import install_not_found
 router = APIRouter()
 administration = (admin_page, admin_server, admin_users, admin_groups, admin_audit)
 people = (preferences, sign_in, sign_in_elsewhere, account, account_tokens, account_notices)
-for part in (assets, *people, live, job_list, jobs, apps, resources, *administration, error_pages):
+of_jobs = (live, job_list, jobs, job_log, job_previews, job_share)
+for part in (assets, *people, *of_jobs, apps, resources, *administration, error_pages):
     router.include_router(part.router)
 router.include_router(sign_in.link_router)  # its addresses take any word
 
