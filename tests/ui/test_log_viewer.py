@@ -134,7 +134,7 @@ def test_lines_of_a_long_log_come_in_blocks(run: Run, live: Any) -> None:
 
 
 def test_what_a_program_adds_is_counted_on(bundled: Callable[[str], list[str]], live: Any) -> None:
-    """Byte for byte as it grows, across the border of a block; then more than is fetched at once; and what was there stays right."""
+    """As it grows, across the border of a block; then by more than is fetched at once; what was there stays right."""
     append, addresses = live
     script = (
         READ % addresses
