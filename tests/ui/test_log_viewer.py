@@ -56,16 +56,17 @@ def run(bundled: Callable[[str], list[str]]) -> Run:
 def test_colours_and_carriage_returns(run: Run) -> None:
     got = run(
         r"""
-        import { lastWritten, parts } from "@/log_ansi";
+        import { lastWritten, parts, readable } from "@/log_ansi";
         told([
           parts("\x1b[1;31mbold red\x1b[0m plain \x1b[38;5;208morange\x1b[39m \x1b[48;2;1;2;300mback"),
           parts("\x1b]0;title\x07a\x1b[2Kb\x00c\u202e"),
           parts("\x1b[94mbright\x1b[m \x1b[38;5;9mnine \x1b[38;5;255mgrey"),
           [lastWritten("  5 %\r 50 %\r100 %\r"), lastWritten("plain\r"), lastWritten("no")],
+          ["rgb(255, 135, 0)", "rgb(0, 0, 0)", "rgb(255, 255, 255)"].map((one) => [readable(one, false), readable(one, true)]),
         ]);
         """
     )
-    first, second, third, returns = got
+    first, second, third, returns, colours = got
     assert [(part["text"], part["classes"]) for part in first] == [
         ("bold red", ["bold", "fg1"]), (" plain ", []), ("orange", []), (" ", []), ("back", []),
     ]  # fmt: skip
@@ -74,6 +75,8 @@ def test_colours_and_carriage_returns(run: Run) -> None:
     assert (
         third[0]["classes"] == ["fg12"] and third[2]["classes"] == ["fg9"] and third[3]["color"] == "rgb(238, 238, 238)"
     )
+    assert colours[0][0] != "rgb(255, 135, 0)" == colours[0][1]  # orange cannot be read on white
+    assert colours[1][0] == "rgb(0, 0, 0)" != colours[1][1] and colours[2][1] == "rgb(255, 255, 255)" != colours[2][0]
     assert returns == ["100 %", "plain", "no"]
 
 

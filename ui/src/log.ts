@@ -4,7 +4,7 @@
  * Attributes: `stream`, and the addresses `index`, `find`, `bytes`, `events` (while the task lives) and `permalink`.
  */
 
-import { lastWritten, parts } from "./log_ansi";
+import { lastWritten, parts, readable } from "./log_ansi";
 import { listen } from "./log_feed";
 import { Finder } from "./log_find";
 import { LogText } from "./log_text";
@@ -15,6 +15,7 @@ const TALLEST = 8_000_000; // pixels: browsers end somewhere above 16 million
 const SPARE = 12; // lines beyond the edges
 const TYPING_MS = 250;
 const ERRORS_MS = 1_000;
+const DARK = matchMedia("(prefers-color-scheme: dark)");
 const GAP = /^\[\.\.\. (\d+) bytes left out here \.\.\.\]$/;
 
 interface Row {
@@ -208,8 +209,10 @@ class LogView extends HTMLElement {
   #write(row: HTMLElement, part: ReturnType<typeof parts>[number]): void {
     const element = document.createElement("span");
     element.className = part.classes.join(" ");
-    if (part.color) element.style.color = part.color;
-    if (part.background) element.style.backgroundColor = part.background;
+    if (part.background) {
+      element.style.backgroundColor = part.background;
+      element.style.color = part.color ?? readable(part.background, !DARK.matches);
+    } else if (part.color) element.style.color = readable(part.color, DARK.matches);
     const wanted = this.#search?.text.toLowerCase() ?? "";
     const lowered = part.text.toLowerCase();
     let at = 0;

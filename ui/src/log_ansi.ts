@@ -104,3 +104,25 @@ function indexed(n: number): number | string {
 
 const rgb = (r: number, g: number, b: number): string => `rgb(${byte(r)}, ${byte(g)}, ${byte(b)})`;
 const byte = (value: number): number => Math.max(0, Math.min(255, Math.floor(value)));
+
+const LIGHT_GROUND = 1; // luminance of the log's ground, by theme
+const DARK_GROUND = 0.014;
+const LEAST = 4.5;
+
+/** A colour of a program's own, darker or lighter where it could not be read on the theme's ground. */
+export function readable(color: string, dark: boolean): string {
+  const [r, g, b] = (color.match(/\d+/g) ?? []).map(Number) as [number, number, number];
+  for (let share = 0; share <= 1; share += 0.05) {
+    const mixed = [r, g, b].map((part) => part + ((dark ? 255 : 0) - part) * share) as [number, number, number];
+    if (contrast(luminance(mixed), dark ? DARK_GROUND : LIGHT_GROUND) >= LEAST) return rgb(...mixed);
+  }
+  return dark ? "#fff" : "#000";
+}
+
+/** WCAG 2: relative luminance, and the contrast of two. */
+function luminance(color: [number, number, number]): number {
+  const [r, g, b] = color.map((part) => (part / 255 <= 0.04045 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4)) as [number, number, number];
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}
+
+const contrast = (a: number, b: number): number => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);

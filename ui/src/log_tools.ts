@@ -28,6 +28,7 @@ export function build(bar: HTMLElement, wishes: Wishes): Tools {
   const label = make("label", { className: "follow" });
   label.append(follow, ` ${say("Follow")}`);
   const errors = button("", say("To the next error"), "e", wishes.toError);
+  errors.removeAttribute("aria-label"); // what it says is its name
   errors.className = "danger";
   errors.hidden = true;
   const lines = make("span", { className: "number soft" });
