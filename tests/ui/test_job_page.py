@@ -128,7 +128,8 @@ def test_the_timeline_and_the_machine_in_words(site: Any) -> None:
         timeline = browser.get(f"/jobs/{site.jobs['running']}?tab=timeline")
         assert "Attempt 1" in words(timeline) and "on lab1" in words(timeline) and "until now" in words(timeline)
         assert elements(timeline, "rect")
-        assert "No resource has taken it yet" in words(browser.get(f"/jobs/{site.jobs['waiting']}?tab=timeline"))
+        waiting = words(browser.get(f"/jobs/{site.jobs['waiting']}?tab=timeline"))
+        assert "Now" in waiting and "waiting" in waiting and "until now" in waiting
         machine = words(browser.get(f"/jobs/{site.jobs['done']}?tab=machine"))
         assert "Exit code 0" in machine and "173 MiB" in machine and "No curve was measured" in machine
         assert "It has not run yet" in words(browser.get(f"/jobs/{site.jobs['waiting']}?tab=machine"))

@@ -4,10 +4,10 @@ Coordinates are in thousandths of the picture's width and in points of its heigh
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from sirdar.domain.timeline import Span
 from sirdar.services.task_usage import UsageView
 
 WIDTH = 1000
@@ -18,81 +18,56 @@ LEAST = 2.0  # of a span that took some time: thinner, nobody would see it
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """``kind``: waiting, staging-in, running or staging-out; times are seconds since 1970, ``ended``: it is over."""
+    """A span where it is drawn. ``until``: its end, or now."""
 
-    kind: str
-    began_at: float
-    ended_at: float
-    ended: bool
+    span: Span
+    until: float
     x: float
     width: float
 
     @property
     def span_s(self) -> float:
-        return self.ended_at - self.began_at
+        return self.until - self.span.begin_at
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One attempt: its spans in order. ``row``: the attempt as the store has it."""
+    """One attempt with what led to it; ``attempt`` None: nothing has been tried since. ``last``: the span with its end's reason."""
 
-    row: Mapping[str, Any]
+    attempt: int | None
     segments: tuple[Segment, ...]
 
+    @property
+    def last(self) -> Span:
+        return self.segments[-1].span
 
-def bars(attempts: Sequence[Mapping[str, Any]], ready_at: float, now: float) -> list[Bar]:
-    """Attempts side by side on one axis, which begins where the task was ready and ends where the last span does."""
-    told = []
-    begin = ready_at
-    for row in attempts:
-        told.append((row, spans(row, begin, now)))
-        begin = _ended(row) or begin
-    ends = [end for _, parts in told for _, _, end, _ in parts]
-    if not ends:
+
+def bars(spans: Sequence[Span], now: float) -> list[Bar]:
+    """A task's spans, a bar for each attempt, on one axis from the first to the last."""
+    if not spans:
         return []
-    first = min(ready_at, *(start for _, parts in told for _, start, _, _ in parts))
-    scale = WIDTH / max(max(ends) - first, 1e-6)
-    return [
-        Bar(row, tuple(_segment(part, first, scale) for part in parts if part[2] > part[1] or not part[3]))
-        for row, parts in told
-    ]
-
-
-def _segment(part: tuple[str, float, float, bool], first: float, scale: float) -> Segment:
-    kind, start, end, ended = part
-    width = min(float(WIDTH), max(LEAST, (end - start) * scale))
-    x = min(WIDTH - width, max(0.0, (start - first) * scale))
-    return Segment(kind, start, end, ended, round(x, 1), round(width, 1))
-
-
-def spans(row: Mapping[str, Any], begin: float, now: float) -> list[tuple[str, float, float, bool]]:
-    """(kind, from, until, whether it is over) of one attempt. Clocks of two machines never make a span negative."""
-    marks = [
-        ("waiting", begin),
-        ("staging-in", row.get("staging_at")),
-        ("waiting", row.get("staged_at")),
-        ("running", row.get("started_at")),
-        ("staging-out", row.get("ended_at") if row.get("started_at") is not None else None),
-    ]
-    known = [(kind, at) for kind, at in marks if at is not None]
-    over = _ended(row)
-    found: list[tuple[str, float, float, bool]] = []
-    for place, (kind, at) in enumerate(known):
-        start = max(at, found[-1][2] if found else at)
-        if place + 1 < len(known):
-            found.append((kind, start, max(start, known[place + 1][1]), True))
+    first = min(span.begin_at for span in spans)
+    last = max(now if span.end_at is None else span.end_at for span in spans)
+    scale = WIDTH / max(last - first, 1e-6)
+    found: list[Bar] = []
+    waiting: list[Segment] = []
+    for span in spans:
+        waiting.append(_segment(span, first, scale, now))
+        if span.attempt is None:
+            continue
+        if found and found[-1].attempt == span.attempt:
+            found[-1] = Bar(span.attempt, (*found[-1].segments, *waiting))
         else:
-            last = over if over is not None else now
-            found.append((kind, start, max(start, last), over is not None))
-    return found
+            found.append(Bar(span.attempt, tuple(waiting)))
+        waiting = []
+    return [*found, Bar(None, tuple(waiting))] if waiting else found
 
 
-def _ended(row: Mapping[str, Any]) -> float | None:
-    """When nothing of the attempt was left to do; None while it lives."""
-    if row.get("state") != "ENDED":
-        return None
-    told = [at for name in ("reported_at", "ended_at") if (at := row.get(name)) is not None]
-    return max(told) if told else row.get("offered_at")
+def _segment(span: Span, first: float, scale: float, now: float) -> Segment:
+    until = max(span.begin_at, now if span.end_at is None else span.end_at)
+    width = min(float(WIDTH), max(LEAST, (until - span.begin_at) * scale))
+    x = min(WIDTH - width, max(0.0, (span.begin_at - first) * scale))
+    return Segment(span, until, round(x, 1), round(width, 1))
 
 
 # ---------------------------------------------------------------- curves

@@ -7,11 +7,13 @@ from urllib.parse import quote, urlencode
 
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
-from sirdar.services import apps, jobs, task_usage
+from sirdar.domain.timeline import Span
+from sirdar.services import apps, jobs, pace, task_usage
 from sirdar.services.explain import Explanation, explain_now
 from sirdar.services.job_files import inputs_with_uris, job_prefix, result_with_uris
 from sirdar.services.jobs import Shown
 from sirdar.services.task_usage import UsageView
+from sirdar.services.timelines import timeline_now
 from sirdar.store import job_lists, job_places, job_shares, task_views
 from sirdar.store.job_lists import JobFilter
 from sirdar.store.job_places import Place
@@ -69,7 +71,8 @@ class Facts:
     explained: Explanation
     children: int  # up to CHILDREN_COUNTED
     tasks: list[TaskView] = field(default_factory=list)
-    attempts: list[dict[str, Any]] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    left_s: float | None = None  # of a job of many tasks
     usage: UsageView | None = None
     child_jobs: list[JobView] = field(default_factory=list)
 
@@ -116,11 +119,12 @@ def _look(conn: Conn, *, caller: Caller | None, asked: Asked, now: float) -> Fac
         shares=job_shares.shares_of_job(conn, job.id) if shown.may_act else [],
         explained=explain_now(conn, caller, job.id, now=now, link=asked.share or None),
         children=job_lists.count_jobs(conn, JobFilter(parent=job.id), CHILDREN_COUNTED) if caller is not None else 0,
+        left_s=pace.left_of_job(conn, job, now) if job.many and job.ended_at is None else None,
     )
     if asked.tab == "tasks":
         return replace(facts, tasks=task_views.list_tasks(conn, job, after=asked.after, limit=ROWS + 1))
     if asked.tab == "timeline" and task is not None:
-        return replace(facts, attempts=task_views.attempts_of_task(conn, job.id, task.no))
+        return replace(facts, spans=timeline_now(conn, job, task))
     if asked.tab == "machine" and task is not None:
         return replace(facts, usage=task_usage.show_now(conn, caller, job.id, task.no, link=asked.share or None))
     if asked.tab == "children" and caller is not None:
@@ -154,7 +158,7 @@ def _answer(facts: Facts, now: float) -> dict[str, Any]:
         "state": job_words.state_words(job, now, facts.place),
         "counts": job_words.counts_words(job),
         "done": done,
-        "left_s": job_words.left_s(job, done, now),
+        "left_s": facts.left_s if job.many else job_words.left_s(job, done, now),
         "refresh_s": job_words.refresh_s(job, now),
         "status_message": (only.status_message if only else None) or job.status_message,
         "metrics": (only.metrics if only else None) or job.metrics,
@@ -215,7 +219,7 @@ def _tab(facts: Facts, now: float, url: str) -> dict[str, Any]:
     return {
         "task_rows": [job_words.task_row(job, row, now) for row in facts.tasks[:ROWS]],
         "following": facts.tasks[ROWS - 1].no if len(facts.tasks) > ROWS else None,
-        "bars": job_charts.bars(facts.attempts, _ready_at(facts), now),
+        "bars": job_charts.bars(facts.spans, now),
         "charts": job_charts.charts(facts.usage) if facts.usage is not None else None,
         "usage": facts.usage,
         "child_rows": [(child, job_words.state_words(child, now)) for child in children[:CHILDREN]],
@@ -223,8 +227,3 @@ def _tab(facts: Facts, now: float, url: str) -> dict[str, Any]:
         "children_most": CHILDREN_COUNTED,
         "examples": job_code.examples(job, url) if facts.asked.tab == "code" else {},
     }
-
-
-def _ready_at(facts: Facts) -> float:
-    job = facts.shown.job
-    return job.ready_at if job.ready_at is not None else job.created_at

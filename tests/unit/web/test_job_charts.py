@@ -1,47 +1,38 @@
 """Spans of attempts and curves, as they are drawn."""
 
-from typing import Any
-
 import pytest
 
+from sirdar.domain.timeline import Kind, Span
 from sirdar.domain.usage import Point
 from sirdar.services.task_usage import UsageView
-from sirdar.web.job_charts import HEIGHT, WIDTH, bars, chart, charts, round_up, spans
+from sirdar.web.job_charts import HEIGHT, LEAST, WIDTH, bars, chart, charts, round_up
 
 
-def attempt(no: int = 1, **times: Any) -> dict[str, Any]:
-    names = ("staging_at", "staged_at", "started_at", "ended_at", "reported_at")
-    return {"no": no, "state": "ENDED", "offered_at": 1.0, **dict.fromkeys(names), **times}
-
-
-def test_an_attempt_is_told_from_waiting_to_staging_out() -> None:
-    row = attempt(staging_at=10, staged_at=12, started_at=13, ended_at=20, reported_at=21)
-    assert spans(row, 5, 99) == [
-        ("waiting", 5, 10, True), ("staging-in", 10, 12, True), ("waiting", 12, 13, True),
-        ("running", 13, 20, True), ("staging-out", 20, 21, True),
+def test_a_bar_for_each_attempt_on_one_axis() -> None:
+    spans = [
+        Span(Kind.WAITING, 0, 10), Span(Kind.RUNNING, 10, 30, 1, "lab1", "agent_lost"), Span(Kind.WAITING, 30, 50),
+        Span(Kind.QUEUED, 50, 60, 2, "lab2"), Span(Kind.RUNNING, 60, None, 2, "lab2"),
     ]  # fmt: skip
+    one, two = bars(spans, 100)
+    assert [(part.span.kind, part.x, part.width) for part in one.segments] == [
+        ("waiting", 0, 100),
+        ("running", 100, 200),
+    ]
+    assert [(part.x, part.width) for part in two.segments] == [(300, 200), (500, 100), (600, 400)]
+    assert (one.attempt, one.last.reason, two.attempt, two.segments[-1].span_s) == (1, "agent_lost", 2, 40)
 
 
-def test_what_goes_on_goes_on_until_now() -> None:
-    row = attempt(state="RUNNING", staging_at=10, started_at=12)
-    assert spans(row, 5, 30)[-1] == ("running", 12, 30, False)
-    assert spans(attempt(state="OFFERED"), 5, 30) == [("waiting", 5, 30, False)]
+def test_what_waits_again_has_a_bar_of_its_own() -> None:
+    first, again = bars([Span(Kind.RUNNING, 0, 5, 1, "lab1"), Span(Kind.WAITING, 5, None)], 10)
+    assert first.attempt == 1 and again.attempt is None and again.segments[0].until == 10
+    assert bars([], 10) == []
 
 
-def test_clocks_that_disagree_make_no_negative_span() -> None:
-    row = attempt(staging_at=9, started_at=8, ended_at=7, reported_at=12)
-    assert all(end >= start for _, start, end, _ in spans(row, 10, 99))
-
-
-def test_attempts_share_one_axis() -> None:
-    first = attempt(1, started_at=10, ended_at=30, reported_at=30)
-    second = attempt(2, state="RUNNING", offered_at=40, started_at=50)
-    one, two = bars([first, second], 0, 100)
-    assert [(part.kind, part.x, part.width) for part in one.segments] == [("waiting", 0, 100), ("running", 100, 200)]
-    assert [(part.kind, part.x, part.width) for part in two.segments] == [("waiting", 300, 200), ("running", 500, 500)]
-    assert bars([], 0, 100) == []
-    for bar in bars([attempt(started_at=10, ended_at=10.0001, reported_at=5000)], 0, 6000):
-        assert all(0 <= part.x <= part.x + part.width <= WIDTH + 0.1 for part in bar.segments)
+def test_short_spans_are_seen_and_stay_inside() -> None:
+    drawn = bars([Span(Kind.WAITING, 0, 5000), Span(Kind.RUNNING, 5000, 5000.001, 1)], 6000)
+    assert all(
+        part.width >= LEAST and 0 <= part.x <= part.x + part.width <= WIDTH for bar in drawn for part in bar.segments
+    )
 
 
 @pytest.mark.parametrize(
