@@ -184,7 +184,7 @@ def test_cancelling_and_deleting_ask_first(site: Any, secret_of: Callable[[str],
         assert browser.get(f"/api/jobs/{site.jobs['running']}").json()["state"] == "RUNNING"  # asking does nothing
         assert "It has ended already." in words(browser.get(f"/jobs/{site.jobs['done']}/cancel"))
         assert "cannot be undone" in words(browser.get(f"/jobs/{site.jobs['done']}/delete"))
-        like = f"/apps/anna/svf/run?like={site.jobs['running']}"
+        like = f"/apps/anna/svf@1/run?like={site.jobs['running']}"
         assert {"href": like} in elements(page, "a")
 
 

@@ -78,7 +78,7 @@ class LineIndex:
 
 @dataclass(slots=True)
 class LineSearch:
-    """Numbers of the lines that hold ``text`` (in any case), or, without a text, that look like errors.
+    """Numbers of the lines that hold ``text`` (in any case, whatever its colours), or, without a text, that look like errors.
 
     ``line``: the number of the line that is fed first, from 0. ``offset``: where the line begins that is not whole yet; from there
     a later search goes on. ``full``: there may be more than ``MOST_LINES``.
@@ -117,19 +117,18 @@ class LineSearch:
         first, _, _ = content.partition(b"\n")
         if self._let_go and self._hit and not self._holds(first):
             self.lines.append(self.line)  # the hit lay in what was let go
-        hits = self._hits(content)
-        place = 0
-        for at in hits:
-            self.line += content.count(b"\n", place, at)
+        plain = _COLOURS.sub(b"", content) if b"\x1b" in content else content  # newlines stay
+        begin, place = self.line, 0
+        for at in self._hits(plain):
+            self.line += plain.count(b"\n", place, at)
             place = at
             if not self.lines or self.lines[-1] != self.line:
                 if len(self.lines) >= MOST_LINES:
-                    start = content.rfind(b"\n", 0, at) + 1
-                    self.offset += start + self._let_go
+                    self.offset += _after_newlines(content, self.line - begin) + self._let_go
                     self.full = True
                     return
                 self.lines.append(self.line)
-        self.line += content.count(b"\n", place)
+        self.line += plain.count(b"\n", place)
         self.offset += len(content) + self._let_go
         self._let_go, self._hit = 0, False
 
@@ -161,8 +160,16 @@ class LineSearch:
 
     def _holds(self, part: bytes) -> bool:
         if self.text:
-            return self.text.lower() in part.decode(errors="replace").lower()
+            return self.text.lower() in _COLOURS.sub(b"", part).decode(errors="replace").lower()
         return is_error(part)
+
+
+def _after_newlines(content: bytes, count: int) -> int:
+    """Where the line after that many newlines begins."""
+    place = 0
+    for _ in range(count):
+        place = content.find(b"\n", place) + 1
+    return place
 
 
 def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:

@@ -64,10 +64,11 @@ async def cancel(job_id: str, page: PageDep) -> Response:
 
 @router.post("/jobs/{job_id}/resubmit")
 async def submit_again(job_id: str, page: PageDep) -> Response:
-    """The same inputs and version, as a new job."""
+    """The same inputs and version, as a new job; of a job of many tasks perhaps those alone that failed."""
     caller = page.user
-    await session.read_form(page.request, page.services)
-    new_id = await resubmit(page.services, caller, job_id, ResubmitRequest())
+    fields = await session.read_form(page.request, page.services)
+    wanted = ResubmitRequest(only="failed" if fields.get("only") == "failed" else None)
+    new_id = await resubmit(page.services, caller, job_id, wanted)
     return go_to(f"/jobs/{new_id}")
 
 

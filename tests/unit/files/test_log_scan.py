@@ -82,6 +82,16 @@ def test_a_search_goes_on_where_it_stopped() -> None:
     assert found == [number for number in range(3 * MOST_LINES) if number % 2]
 
 
+def test_colours_do_not_hide_words_nor_move_places() -> None:
+    content = b"".join(b"\x1b[32mstep\x1b[0m %d\n" % number for number in range(MOST_LINES + 5))
+    search = LineSearch("Step 7")
+    search.feed(content)
+    assert search.lines[:3] == [7, 70, 71]
+    full = LineSearch("step")
+    full.feed(content)
+    assert full.full and content[full.offset :].startswith(b"\x1b[32mstep\x1b[0m %d\n" % full.line)
+
+
 def test_a_line_without_end_takes_no_memory() -> None:
     search = LineSearch("needle")
     search.feed(b"first\n" + b"x" * 100 + b"needle")
