@@ -262,7 +262,12 @@ def test_a_line_is_told_of_when_it_is_written(site: Any) -> None:
 
 
 def next_data(lines: Iterator[str]) -> Any:
-    return json.loads(next(line for line in lines if line.startswith("data: "))[6:])
+    """Told by a bell, and not because there was time to look."""
+    for line in lines:
+        assert not line.startswith(": "), line
+        if line.startswith("data: "):
+            return json.loads(line[6:])
+    raise AssertionError("the stream ended")
 
 
 def ring(site: Any, topic: str) -> None:

@@ -94,11 +94,12 @@ def test_colours_do_not_hide_words_nor_move_places() -> None:
 
 def test_a_line_without_end_takes_no_memory() -> None:
     search = LineSearch("needle")
-    search.feed(b"first\n" + b"x" * 100 + b"needle")
+    start = b"first\n" + b"x" * 100 + b"needle"
+    search.feed(start)
     for _ in range(40):
         search.feed(b"y" * (LONGEST_LINE // 8))
         assert len(search._rest) <= LONGEST_LINE * 2
     search.feed(b"\nneedle again\n")
     search.finish()
     assert search.lines == [1, 2]
-    assert search.line == 3
+    assert (search.line, search.offset) == (3, len(start) + 5 * LONGEST_LINE + len(b"\nneedle again\n"))
