@@ -1,6 +1,7 @@
 """Pages of applications: the list, and one with its inputs, versions and the ways to run it."""
 
 import json
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -15,6 +16,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 PageDep = Annotated[Page, Depends(open_page)]
 ROWS = 40
 VERSIONS = 20
+TEMP = "/api/files/temp/..."
 
 
 @router.get("/apps")
@@ -61,9 +63,15 @@ async def app_page(reference: str, page: PageDep) -> Response:
 # ---------------------------------------------------------------- the same call, to copy
 
 
-def examples(app: App, reference: str, url: str) -> dict[str, str]:
-    """How to run it, by name of the way: command line, Python, curl."""
-    given = {spec.name: example_value(spec) for spec in app.inputs if spec.required or spec.has_default}
+def examples(app: App, reference: str, url: str, values: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """How to run it, by name of the way: command line, Python, curl.
+
+    ``values``: what is given, by name of the input (files by their names); None: what every submission has to give, and the
+    defaults.
+    """
+    given = dict(values or {})
+    if values is None:
+        given = {spec.name: example_value(spec) for spec in app.inputs if spec.required or spec.has_default}
     files = {spec.name for spec in app.inputs if spec.type in FILE_INPUTS}
     return {
         "CLI": _cli(reference, given, files),
@@ -93,13 +101,20 @@ def example_value(spec: InputSpec) -> Any:
 def _cli(reference: str, given: dict[str, Any], files: set[str]) -> str:
     words = [f"sirdar run {reference}"]
     for name, value in given.items():
-        text = f"@{value}" if name in files else value if isinstance(value, str) else json.dumps(value)
+        if name in files:
+            words += [f"-i {_shell(f'{name}=@{file}')}" for file in _listed(value)]
+            continue
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         words.append(f"-i {_shell(f'{name}={text}')}")
     return " ".join([*words, "--wait"])
 
 
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
 def _python(reference: str, url: str, given: dict[str, Any], files: set[str]) -> str:
-    words = [f"{name}=Path({value!r})" if name in files else f"{name}={value!r}" for name, value in given.items()]
+    words = [f"{name}={_path(value) if name in files else repr(value)}" for name, value in given.items()]
     imports = "from pathlib import Path\n\n" if files & given.keys() else ""
     return (
         f"{imports}import sirdar\n\nc = sirdar.connect({url!r})\n"
@@ -107,20 +122,31 @@ def _python(reference: str, url: str, given: dict[str, Any], files: set[str]) ->
     )
 
 
+def _path(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(_path(item) for item in value)}]"
+    return f"Path({value!r})"
+
+
 def _curl(reference: str, url: str, given: dict[str, Any], files: set[str]) -> str:
     curl = 'curl -H "Authorization: Bearer $SIRDAR_TOKEN"'
-    lines = []
-    for name in (name for name in given if name in files):
-        lines += [
-            f"# the reply's uri is the value of {name}",
-            f"{curl} \\",
-            f"  -F {_shell(f'file=@{given[name]}')} \\",
-        ]
-        lines += [f"  {url}/api/files/temp"]
-    inputs = {name: "/api/files/temp/..." if name in files else value for name, value in given.items()}
+    lines: list[str] = []
+    inputs: dict[str, Any] = {}
+    for name, value in given.items():
+        inputs[name] = value
+        if name in files:
+            lines += [line for file in _listed(value) for line in _upload(curl, url, name, file)]
+            inputs[name] = [TEMP] * len(value) if isinstance(value, list) else TEMP
     body = _shell(json.dumps({"inputs": inputs}, ensure_ascii=False))
     lines += [f"{curl} \\", "  -H 'Content-Type: application/json' \\", f"  -d {body} \\"]
     return "\n".join([*lines, f"  '{url}/api/apps/{reference}?wait=60'"])
+
+
+def _upload(curl: str, url: str, name: str, file: Any) -> Iterator[str]:
+    yield f"# the reply's uri is the value of {name}"
+    yield f"{curl} \\"
+    yield f"  -F {_shell(f'file=@{file}')} \\"
+    yield f"  {url}/api/files/temp"
 
 
 def _shell(word: str) -> str:

@@ -18,6 +18,7 @@ from sirdar.web import (
     live,
     preferences,
     resources,
+    run_form,
     sign_in,
     sign_in_elsewhere,
 )
@@ -27,7 +28,7 @@ from sirdar.web.pages import install_not_found
 router = APIRouter()
 administration = (admin_page, admin_server, admin_users, admin_groups, admin_audit)
 people = (preferences, sign_in, sign_in_elsewhere, account, account_tokens, account_notices)
-for part in (assets, *people, live, jobs, apps, resources, *administration, error_pages):
+for part in (assets, *people, live, jobs, run_form, apps, resources, *administration, error_pages):
     router.include_router(part.router)
 router.include_router(sign_in.link_router)  # its addresses take any word
 
