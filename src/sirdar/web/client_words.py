@@ -3,7 +3,26 @@
 from sirdar.web import words
 from sirdar.web.words import N_
 
-SENTENCES = (N_("Copied"),)
+SENTENCES = (
+    N_("Copied"),
+    # files on their way
+    N_("Cancel"),
+    N_("Drop files here, as many as you like"),
+    N_("It could not be sent."),
+    N_("It has another suffix than {suffixes}."),
+    N_("It has {size}, and at most {most} are taken."),
+    N_("Or drop a file here"),
+    N_("Remove"),
+    N_("Try again"),
+    N_("{count} files to send, {sent} of {whole}"),
+    N_("{sent} of {whole}"),
+    N_("{sent}, about {span} left"),
+    N_("{sent}, waiting for the line"),
+    # the form is sent
+    N_("It is sent as soon as the files are there."),
+    N_("Some files could not be sent; nothing was submitted."),
+    N_("Submitting …"),
+)
 
 
 def catalogue() -> dict[str, str]:
