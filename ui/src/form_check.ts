@@ -96,7 +96,8 @@ export class CheckedForm extends HTMLElement {
   #show(found: Found): void {
     for (const part of this.querySelectorAll<HTMLElement>("[data-part]")) {
       const id = part.dataset.part ?? "";
-      showError(part, id, this.#touched.has(id) ? (found.errors[id] ?? "") : "");
+      const comes = (part.querySelector<Upload>("sirdar-upload")?.pending ?? 0) > 0;
+      showError(part, id, this.#touched.has(id) && !comes ? (found.errors[id] ?? "") : "");
     }
     const bar = this.querySelector<HTMLElement>("[data-bar]");
     if (bar && !this.#waits) tell(bar, found.bar);
@@ -131,6 +132,10 @@ export class CheckedForm extends HTMLElement {
   }
 
   #uploadsMoved(): void {
+    for (const upload of this.#uploads) {
+      const part = upload.closest<HTMLElement>("[data-part]");
+      if (part && upload.pending > 0) showError(part, part.dataset.part ?? "", "");
+    }
     if (!this.#waits || this.#uploads.some((upload) => upload.pending > 0)) return;
     this.#waits = false;
     if (this.#uploads.some((upload) => upload.failed > 0)) {

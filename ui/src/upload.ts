@@ -13,6 +13,7 @@ const TICK_MS = 250;
 
 interface Item {
   file: File;
+  order: number; // in which it was chosen
   transfer: Transfer;
   row: HTMLTableRowElement | undefined;
   state: "queued" | "running" | "failed";
@@ -43,6 +44,7 @@ export class Upload extends HTMLElement {
   #table = document.createElement("table");
   #sum = document.createElement("p");
   #timer = 0;
+  #order = 0;
 
   connectedCallback(): void {
     const input = this.querySelector<HTMLInputElement>('input[type="file"]');
@@ -95,7 +97,7 @@ export class Upload extends HTMLElement {
   }
 
   #begin(file: File): void {
-    const item: Item = { file, transfer: new Transfer(file, () => this.#tick()), row: undefined, state: "queued", began: 0, from: 0 };
+    const item: Item = { file, order: (this.#order += 1), transfer: new Transfer(file, () => this.#tick()), row: undefined, state: "queued", began: 0, from: 0 };
     this.#items.add(item);
     const fault = this.#fault(file);
     if (fault) return this.#fail(item, fault, false);
@@ -112,7 +114,7 @@ export class Upload extends HTMLElement {
         const done = await item.transfer.run();
         if (!this.#items.delete(item)) return;
         item.row?.remove();
-        this.#keep(done);
+        this.#keep(done, item.order);
       } catch (error) {
         if (this.#items.has(item)) this.#fail(item, error instanceof Refused ? error.message : say("It could not be sent."), true);
       }
@@ -161,14 +163,15 @@ export class Upload extends HTMLElement {
 
   // ---------------------------------------------------------------- what has arrived
 
-  #keep(file: Uploaded): void {
+  #keep(file: Uploaded, order: number): void {
     if (!this.#many) this.#list?.replaceChildren();
-    this.#entry({ uri: file.uri, filename: file.filename, length: file.length });
+    this.#entry({ uri: file.uri, filename: file.filename, length: file.length }, order);
     this.#remember();
     this.dispatchEvent(new Event("change", { bubbles: true }));
   }
 
-  #entry(file: Uploaded): void {
+  /** Files stand in the order in which they were chosen, whichever came first. */
+  #entry(file: Uploaded, order = 0): void {
     const item = document.createElement("li");
     const label = document.createElement("label");
     label.className = "check";
@@ -185,7 +188,9 @@ export class Upload extends HTMLElement {
     label.append(box, text);
     item.append(label);
     item.dataset.file = JSON.stringify(file);
-    this.#list?.append(item);
+    item.dataset.order = String(order);
+    const later = [...(this.#list?.children ?? [])].find((other) => Number((other as HTMLElement).dataset.order ?? 0) > order);
+    this.#list?.insertBefore(item, later ?? null);
   }
 
   /** So that a reload of the page loses nothing that has arrived. */

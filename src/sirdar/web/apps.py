@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from keyword import iskeyword
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -16,6 +17,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 PageDep = Annotated[Page, Depends(open_page)]
 ROWS = 40
 VERSIONS = 20
+ONE_LINE = 80  # a longer command line is broken
 TEMP = "/api/files/temp/..."
 
 
@@ -105,8 +107,11 @@ def _cli(reference: str, given: dict[str, Any], files: set[str]) -> str:
             words += [f"-i {_shell(f'{name}=@{file}')}" for file in _listed(value)]
             continue
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        text = f"@{text}" if text.startswith("@") else text  # which would name a file
         words.append(f"-i {_shell(f'{name}={text}')}")
-    return " ".join([*words, "--wait"])
+    words.append("--wait")
+    one_line = " ".join(words)
+    return one_line if len(one_line) <= ONE_LINE else " \\\n  ".join(words)
 
 
 def _listed(value: Any) -> list[Any]:
@@ -114,12 +119,19 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _python(reference: str, url: str, given: dict[str, Any], files: set[str]) -> str:
-    words = [f"{name}={_path(value) if name in files else repr(value)}" for name, value in given.items()]
+    shown = {name: _path(value) if name in files else repr(value) for name, value in given.items()}
+    words = [f"{name}={text}" for name, text in shown.items() if _is_word(name)]
+    if odd := [f"{name!r}: {text}" for name, text in shown.items() if not _is_word(name)]:
+        words.append(f"**{{{', '.join(odd)}}}")
     imports = "from pathlib import Path\n\n" if files & given.keys() else ""
     return (
         f"{imports}import sirdar\n\nc = sirdar.connect({url!r})\n"
         f"job = c.app({reference!r}).run({', '.join(words)})\nprint(job.result())\n"
     )
+
+
+def _is_word(name: str) -> bool:
+    return name.isidentifier() and not iskeyword(name) and not name.startswith("_")
 
 
 def _path(value: Any) -> str:

@@ -5,14 +5,15 @@ on the server already. What a text means and whether it fits is said by ``domain
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sirdar.domain.app import FILE_INPUTS, InputSpec, InputType
+from sirdar.domain.app import FILE_INPUTS, FileRef, InputSpec, InputType
 from sirdar.domain.problems import FieldError
+from sirdar.domain.value_files import file_fault
 from sirdar.domain.value_texts import from_text
-from sirdar.domain.value_words import Invalid, describe
+from sirdar.domain.value_words import FILE_EXPECTED, Invalid, describe
 from sirdar.domain.values import check
 from sirdar.web import words
 
@@ -79,6 +80,11 @@ class Field:
         return f"in-{self.spec.name}"
 
     @property
+    def changed(self) -> bool:
+        """Whether a fold around it has to be open."""
+        return bool(self.error or self.kept) or self.text != self.default
+
+    @property
     def rows(self) -> int:
         return min(LONG_ROWS, max(4, self.text.count("\n") + 1))
 
@@ -110,6 +116,8 @@ def takes(spec: InputSpec) -> str:
     if spec.type in FILE_INPUTS:
         return ""
     said = describe(spec)
+    if spec.type is InputType.LIST:
+        return words.gettext("%(list)s; one on each line, or between commas", list=said)
     return "" if said in {"a string of one line", "a text", "a number"} else said
 
 
@@ -139,6 +147,8 @@ def defaults(specs: Sequence[InputSpec]) -> Given:
 
 def text_of(spec: InputSpec, value: Any) -> str:
     """How a value is typed: ``from_text`` gives it back."""
+    if spec.type is InputType.ENUM:
+        return str(value)
     if isinstance(value, str) and spec.type is not InputType.JSON:
         return value
     if isinstance(value, bool):
@@ -177,7 +187,7 @@ def read_inputs(specs: Sequence[InputSpec], given: Given) -> tuple[dict[str, Any
 
 
 def _read(spec: InputSpec, given: Given) -> Any:
-    text = given.texts.get(IN + spec.name, "").replace("\r\n", "\n")
+    text = given.texts.get(IN + spec.name, "")
     if spec.type in FILE_INPUTS:
         uris = [kept.uri for kept in given.kept.get(spec.name, ())]
         uris += [line.strip() for line in text.splitlines() if line.strip()]
@@ -199,11 +209,20 @@ def _empty(spec: InputSpec) -> Any:
 
 
 def all_errors(specs: Sequence[InputSpec], given: Given) -> list[FieldError]:
-    """Everything wrong with what was typed, as the submission would find it; files are not looked at."""
+    """Everything wrong with what was typed, as the submission would find it; of files their names and sizes are looked at."""
     values, errors = read_inputs(specs, given)
+    errors += [fault for spec in specs for fault in _of_files(spec, given.kept.get(spec.name, ()))]
     seen = {name_of(error.field) for error in errors}
     _, more = check(specs, values, file_refs=False)
     return errors + [error for error in more if name_of(error.field) not in seen]
+
+
+def _of_files(spec: InputSpec, files: Sequence[Kept]) -> Iterator[FieldError]:
+    for number, kept in enumerate(files):
+        place = f"inputs.{spec.name}" + (f"[{number}]" if spec.type is InputType.FILES else "")
+        fault = file_fault(spec, FileRef(kept.name, "", kept.size_bytes or 0)) if kept.name else None
+        if fault is not None:
+            yield FieldError(place, fault)
 
 
 def name_of(place: str) -> str:
@@ -213,12 +232,14 @@ def name_of(place: str) -> str:
     return place.removeprefix("inputs.").partition("[")[0].partition(".")[0]
 
 
-def by_name(errors: Sequence[FieldError]) -> dict[str, str]:
-    """One sentence for each input that has errors."""
+def by_name(specs: Sequence[InputSpec], errors: Sequence[FieldError]) -> dict[str, str]:
+    """One sentence for each input that has errors. What its field takes stands under it anyhow, and is not said again."""
+    takes_of = {spec.name: describe(spec) for spec in specs}
     said: dict[str, str] = {}
     for error in errors:
         if name := name_of(error.field):
-            said.setdefault(name, in_words(error))
+            known = error.expected == takes_of.get(name) or error.expected == FILE_EXPECTED
+            said.setdefault(name, in_words(replace(error, expected=None) if known else error))
     return said
 
 
@@ -229,9 +250,7 @@ def in_words(error: FieldError) -> str:
     _, bracket, rest = error.field.partition("[")
     detail = error.detail[:1].upper() + error.detail[1:].rstrip(".")
     if bracket:
-        detail = words.gettext(
-            "Element %(place)s: %(detail)s", place=rest.partition("]")[0], detail=error.detail.rstrip(".")
-        )
+        detail = f"[{rest.partition(']')[0]}]: {error.detail.rstrip('.')}"
     if error.expected is None or error.expected in error.detail:
         return f"{detail}."
     return words.gettext("%(detail)s. Expected: %(expected)s.", detail=detail, expected=error.expected)

@@ -1,7 +1,7 @@
 """What a form says beside the inputs: name, resources, what the application lets change, what is tried again, who is told. Pure."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ from sirdar.domain.app import App
 from sirdar.domain.problems import FieldError
 from sirdar.domain.units import format_duration, format_size
 from sirdar.web import words
-from sirdar.web.form_fields import Given
+from sirdar.web.form_fields import Given, in_words
 
 OVER = "over."
 NOBODY, ACCOUNT, ADDRESS = "nobody", "account", "address"
@@ -91,6 +91,12 @@ def _items(text: str) -> Any:
     return items
 
 
+def is_unfolded(given: Given, faults: Mapping[str, str]) -> bool:
+    """Whether what most people leave alone has to be seen: something in it was changed, or is wrong."""
+    changed = {"retries", "foreach", "notify_to", "debug", *(OVER + name for name in OVERRIDE_ORDER)}
+    return any(given.option(part) for part in changed) or bool(faults.keys() - {"name", "resource"})
+
+
 def _notify(given: Given) -> list[dict[str, str]] | None:
     """None: as the account says."""
     wish, address = given.option("notify"), given.option("notify_to")
@@ -109,5 +115,5 @@ def places_of(errors: Sequence[FieldError]) -> dict[str, str]:
         part = {"resources": "resource", "notify": "notify_to"}.get(root, root)
         if part.startswith("overrides."):
             part = OVER + part.removeprefix("overrides.")
-        said.setdefault(part, error.detail)
+        said.setdefault(part, in_words(error))
     return said

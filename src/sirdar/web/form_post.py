@@ -52,6 +52,7 @@ def _take_text(given: Given, name: str, text: str, inputs: frozenset[str]) -> No
         if (field := name.removeprefix(KEPT)) in inputs:
             given.kept.setdefault(field, []).append(Kept(text, "", None))
         return
+    text = text.replace("\r\n", "\n")  # as forms send the ends of lines
     given.texts[name] = text
     given.chosen.setdefault(name, []).append(text)
 

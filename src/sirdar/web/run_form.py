@@ -62,7 +62,7 @@ async def form_page(owner: str, alias: str, page: PageDep, like: Annotated[str, 
     asked = {name: text for name, text in page.request.query_params.items() if name.startswith(IN)}
     given.texts |= {name: text for name, text in asked.items() if not _is_secret(loaded.app, name)}
     await form_post.name_kept(page.services, page.user, given)
-    faults = Faults(inputs=by_name(given.faults))
+    faults = Faults(inputs=by_name(loaded.app.inputs, given.faults))
     return await _show(page, loaded, f"{owner}/{alias}", given, faults, like=like)
 
 
@@ -89,7 +89,7 @@ async def run(owner: str, alias: str, page: PageDep) -> Response:
     except Problem as problem:
         if problem.code not in FORM_CODES:
             raise
-        return await _show(page, loaded, reference, given, _faults_of(problem))
+        return await _show(page, loaded, reference, given, _faults_of(loaded.app, problem))
     return go_to(f"/jobs/{made.job_id}")
 
 
@@ -121,22 +121,24 @@ def _request_of(app: App, given: Given) -> tuple[SubmitRequest | None, Faults]:
     many = "foreach" in body
     if not many:
         errors = all_errors(app.inputs, given)
-    faults = Faults(by_name(errors), {error.field: in_words(error) for error in wrong})
+    faults = Faults(by_name(app.inputs, errors), {error.field: in_words(error) for error in wrong})
     try:
         request = api_submit.parse(to_json({**body, "inputs": values}))
         apply_overrides(app, request.overrides)
     except Problem as problem:
-        found = _faults_of(problem)
+        found = _faults_of(app, problem)
         faults.options |= found.options
         faults.general = found.general
         return None, faults
     return (None if faults else request), faults
 
 
-def _faults_of(problem: Problem) -> Faults:
+def _faults_of(app: App, problem: Problem) -> Faults:
     """A submission's problem at the fields that it is about."""
     errors = list(problem.errors) or [FieldError(problem.field or "", problem.detail, problem.expected)]
-    faults = Faults(by_name(errors), form_options.places_of([error for error in errors if not name_of(error.field)]))
+    faults = Faults(
+        by_name(app.inputs, errors), form_options.places_of([error for error in errors if not name_of(error.field)])
+    )
     if "" in faults.options or problem.code == "quota_exceeded":
         return Faults(general=problem)
     return faults
@@ -182,6 +184,7 @@ async def _show(
         faults=faults,
         checked=checked,
         once=given.option("once")[:MAX_ONCE] or secrets.token_urlsafe(16),
+        unfolded=form_options.is_unfolded(given, faults.options),
         overrides=form_options.overrides_of(app),
         places=outlook_words.rows(seen),
         asked=_asked(given),

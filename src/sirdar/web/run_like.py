@@ -37,7 +37,9 @@ async def filled(services: Services, caller: Caller, loaded: LoadedVersion, job_
             hint=f"/apps/{job.app_owner}/{job.app_alias}/run?like={job.id}",
         )
     given = given_values(loaded.app.inputs, _plain(inputs_with_uris(job.inputs, job_prefix(job.id))))
-    given.texts |= {"name": job.name, "retries": str(job.retries), "like": job.id}
+    given.texts |= {"name": job.name, "like": job.id}
+    if job.retries != loaded.app.retries:
+        given.texts["retries"] = str(job.retries)
     given.texts |= {OVER + name: text for name, text in _overrides(job.overrides).items()}
     given.chosen["resource"] = list(job.resources)
     if job.debug:
