@@ -131,6 +131,7 @@ export class Editor extends HTMLElement {
       syntaxHighlighting(colours),
       keymap.of([...defaultKeymap, ...historyKeymap, ...lintKeymap]), // Tab leaves the editor, as it leaves any field
       look,
+      EditorView.domEventHandlers({ beforeinput: typedOver }),
       EditorView.theme({ ".cm-content, .cm-gutter": { minHeight: `${height}px` } }),
       EditorView.contentAttributes.of(named(field)),
       EditorView.updateListener.of((update) => {
@@ -159,6 +160,17 @@ function languageOf(name: string): Extension[] {
   if (name === "json") return [json(), linter(unlessEmpty(jsonParseLinter()), { delay: LINT_MS }), lintGutter()];
   if (name === "yaml") return [yaml(), lintGutter()];
   return [EditorView.lineWrapping];
+}
+
+/**
+ * Text typed over a selection is put in by ourselves: a browser would keep the colours of what was there by a style attribute, which the
+ * content policy refuses with a complaint.
+ */
+function typedOver(event: InputEvent, view: EditorView): boolean {
+  if (event.inputType !== "insertText" || !event.data || view.composing || view.state.selection.main.empty) return false;
+  event.preventDefault();
+  view.dispatch(view.state.replaceSelection(event.data), { userEvent: "input.type", scrollIntoView: true });
+  return true;
 }
 
 /** An empty field is no broken JSON: it is one that was not given. */

@@ -96,7 +96,8 @@ export class CheckedForm extends HTMLElement {
   #show(found: Found): void {
     for (const part of this.querySelectorAll<HTMLElement>("[data-part]")) {
       const id = part.dataset.part ?? "";
-      const comes = (part.querySelector<Upload>("sirdar-upload")?.pending ?? 0) > 0;
+      const upload = part.querySelector<Upload>("sirdar-upload");
+      const comes = upload ? upload.pending + upload.failed > 0 : false;
       showError(part, id, this.#touched.has(id) && !comes ? (found.errors[id] ?? "") : "");
     }
     const bar = this.querySelector<HTMLElement>("[data-bar]");
