@@ -67,7 +67,7 @@ def test_fill_in_the_form(form: str, product: Product, reader: Callable[..., Rea
     page.keyboard.press("Control+a")
     page.keyboard.type('{"tol": 1e-8}')
     expect(page.locator("#in-options-error")).to_be_hidden()
-    expect(page.locator("#code-CLI")).to_contain_text("folds=9")
+    expect(page.locator("#code-python")).to_contain_text("folds=9")
     anna.shot("filled")
     page.get_by_role("button", name="Run", exact=True).dblclick()
     page.wait_for_url(re.compile("/jobs/[^/]+$"))

@@ -360,7 +360,7 @@ def test_the_script_is_told_what_is_wrong_where_it_would_run_and_the_code(browse
     found = browser.post(f"{kinds}/check", files=parts(page, {**GOOD, "in.integer": "0", "over.cpus": "x"}, [])).json()
     assert set(found["errors"]) == {"in-integer", "in-data", "opt-over.cpus"}
     assert found["errors"]["in-data"] == "It is required."
-    assert "integer=0" in found["code"]["CLI"]
+    assert "integer=0" in found["code"]["cli"]
     assert "hush" not in json.dumps(found)
     assert {"text", "shape"} <= found["bar"].keys()
 

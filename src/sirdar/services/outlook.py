@@ -33,6 +33,7 @@ class Choice:
     short: str | None = None
     cpus: int = 0
     free_cpus: int | None = None
+    has_room: bool = False  # cpus for one task, just now
 
     @property
     def fits(self) -> bool:
@@ -85,7 +86,8 @@ def _choice(app: App, row: ResourceRow, place: Place | None, wanted: Wanted) -> 
     if not welcome(wanted, place):
         wrong.append("the owner of the application, whose secrets it carries, may not use it")
     short = None if wrong else shortage(wanted, place)
-    return Choice(row.id, row.name, True, tuple(wrong), short, place.width, place.free)
+    has_room = not wrong and (place.free or 0) >= min(wanted.cpus, place.width)
+    return Choice(row.id, row.name, True, tuple(wrong), short, place.width, place.free, has_room)
 
 
 def _starts(queue: list[Wanted], fitting: list[Place], places: list[Place]) -> str | None:
@@ -95,9 +97,9 @@ def _starts(queue: list[Wanted], fitting: list[Place], places: list[Place]) -> s
         return None
     queue[-1] = replace(mine, resources=frozenset(place.id for place in fitting))
     open_places = [
-        replace(place, room=place.free or 0, eager=False)
+        replace(place, room=place.free or 0)
         for place in places
         if place.reachable and not place.draining and place.free
     ]
-    decided = plan(queue, open_places)
+    decided = plan(queue, open_places, claims_ahead=False)
     return next((given.resource for given in decided.assignments if given.job == NEW), None)

@@ -13,6 +13,7 @@ from sirdar.web.form_fields import Given, in_words
 
 OVER = "over."
 NOBODY, ACCOUNT, ADDRESS = "nobody", "account", "address"
+COUNTS = frozenset({"cpus", "gpus", "nodes"})
 OVERRIDE_ORDER = ("cpus", "memory", "time", "gpus", "nodes", "disk")
 
 
@@ -54,9 +55,14 @@ def _base(app: App, name: str) -> str:
     return str({"cpus": needs.cpus, "gpus": needs.gpus, "nodes": needs.nodes}[name])
 
 
-def read_overrides(given: Given) -> dict[str, str]:
+def read_overrides(given: Given) -> dict[str, int | str]:
     """As ``wire.submit.Overrides`` takes them."""
-    return {name: text for name in OVERRIDE_ORDER if (text := given.option(OVER + name))}
+    texts = {name: text for name in OVERRIDE_ORDER if (text := given.option(OVER + name))}
+    return {name: int(text) if name in COUNTS and _is_count(text) else text for name, text in texts.items()}
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 10
 
 
 def read_options(given: Given) -> tuple[dict[str, Any], list[FieldError]]:
@@ -69,7 +75,7 @@ def read_options(given: Given) -> tuple[dict[str, Any], list[FieldError]]:
     if overrides := read_overrides(given):
         body["overrides"] = overrides
     if retries := given.option("retries"):
-        body["retries"] = retries
+        body["retries"] = int(retries) if _is_count(retries) else retries
     if given.option("debug") == "true":
         body["debug"] = True
     if foreach := given.option("foreach"):

@@ -28,7 +28,7 @@ def _row(choice: Choice) -> Said:
     if choice.wrong:
         text = "; ".join(choice.wrong)
         return Said("failed", text[:1].upper() + text[1:] + ".", choice.id, choice.name, choice.allowed)
-    shape = "waiting" if choice.short or not choice.free_cpus else "done"
+    shape = "done" if choice.has_room and choice.short is None else "waiting"
     text = _free(choice) if choice.short is None else f"{choice.short[:1].upper()}{choice.short[1:]}."
     return Said(shape, text, choice.id, choice.name)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -14,14 +15,15 @@ from sirdar.domain.app import FILE_INPUTS, App, InputType
 from sirdar.domain.problems import FieldError, Problem
 from sirdar.services import apps
 from sirdar.services.app_cache import LoadedVersion
-from sirdar.services.files import resolve_uri
+from sirdar.services.files import TEMP_PREFIX, resolve_uri
 from sirdar.services.outlook import Outlook, outlook
 from sirdar.services.submit import apply_overrides, submit
 from sirdar.web import form_options, form_post, outlook_words, run_like
-from sirdar.web.apps import examples
+from sirdar.web.code_examples import Example, examples
 from sirdar.web.form_fields import (
     IN,
     Given,
+    Kept,
     all_errors,
     by_name,
     defaults,
@@ -106,7 +108,7 @@ async def check(owner: str, alias: str, page: PageDep) -> Response:
         | {f"opt-{name}": text for name, text in faults.options.items()},
         "bar": {"shape": bar.shape, "text": bar.text},
         "places": {row.id: {"shape": row.shape, "text": row.text} for row in outlook_words.rows(seen)},
-        "code": _code(page, loaded, f"{owner}/{alias}", given),
+        "code": {one.way: one.code for one in _code(page, loaded, f"{owner}/{alias}", given, seen)},
     }
     return JSONResponse(content, headers={**SECURITY_HEADERS, "cache-control": "no-store"})
 
@@ -189,7 +191,7 @@ async def _show(
         places=outlook_words.rows(seen),
         asked=_asked(given),
         bar=outlook_words.bar(seen, _asked(given)),
-        examples=_code(page, loaded, reference, given),
+        examples=_code(page, loaded, reference, given, seen),
         told_by_account=bool(page.user.notify),
         file_bytes=page.services.settings.file_bytes,
     )
@@ -215,18 +217,20 @@ async def _outlook(page: Page, loaded: LoadedVersion, given: Given) -> Outlook:
     return await outlook(page.services, page.user, loaded, needs, _asked(given))
 
 
-def _code(page: Page, loaded: LoadedVersion, reference: str, given: Given) -> dict[str, str]:
+def _code(page: Page, loaded: LoadedVersion, reference: str, given: Given, seen: Outlook) -> list[Example]:
     """The same call as code, from what stands in the form."""
-    values, _ = read_inputs(loaded.app.inputs, given)
-    shown: dict[str, Any] = {}
-    for spec in loaded.app.inputs:
-        if spec.name not in values:
-            continue
-        if spec.type is InputType.SECRET:
-            shown[spec.name] = "..."
-        elif spec.type in FILE_INPUTS:
-            names = [kept.name for kept in given.kept.get(spec.name, ())] or ["..."]
-            shown[spec.name] = names if spec.type is InputType.FILES else names[-1]
-        else:
-            shown[spec.name] = values[spec.name]
-    return examples(loaded.app, reference, page.services.settings.url, shown)
+    app = loaded.app
+    values, _ = read_inputs(app.inputs, given)
+    for spec in app.inputs:
+        if spec.type in FILE_INPUTS and spec.name in values:
+            values[spec.name] = _files_in_code(values[spec.name], given.kept.get(spec.name, ()))
+    options, _ = form_options.read_options(given)
+    names = {choice.id: choice.name for choice in seen.choices}
+    options["resources"] = [names.get(wanted, wanted) for wanted in options["resources"]]
+    return examples(app, reference, page.services.settings.url, values, options)
+
+
+def _files_in_code(uris: Any, kept: Sequence[Kept]) -> Any:
+    """What was uploaded for this form lies beside the reader under its name; anything else is named by its address."""
+    names = {file.uri: file.name for file in kept if file.uri.startswith(TEMP_PREFIX)}
+    return [names.get(uri, uri) for uri in uris] if isinstance(uris, list) else names.get(uris, uris)
