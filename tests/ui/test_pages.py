@@ -135,6 +135,7 @@ PAGES = (
     "/jobs",
     "/apps",
     "/apps/anna/svf",
+    "/apps/anna/svf/run",
     "/account",
     "/login/xyz",
     "/docs/errors",

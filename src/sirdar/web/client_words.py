@@ -17,6 +17,23 @@ SENTENCES = (
     N_("{count} bytes in the middle were left out"),
     N_("{number} of {count}"),
     N_("… a line of {count} bytes; raw has all of it"),
+    # files on their way
+    N_("Cancel"),
+    N_("Drop files here, as many as you like"),
+    N_("It could not be sent."),
+    N_("It has another suffix than {suffixes}."),
+    N_("It has {size}, and at most {most} are taken."),
+    N_("Or drop a file here"),
+    N_("Remove"),
+    N_("Try again"),
+    N_("{count} files to send, {sent} of {whole}"),
+    N_("{sent} of {whole}"),
+    N_("{sent}, about {span} left"),
+    N_("{sent}, waiting for the line"),
+    # the form is sent
+    N_("It is sent as soon as the files are there."),
+    N_("Some files could not be sent; nothing was submitted."),
+    N_("Submitting …"),
 )
 
 

@@ -22,6 +22,7 @@ from sirdar.web import (
     live,
     preferences,
     resources,
+    run_form,
     sign_in,
     sign_in_elsewhere,
 )
@@ -32,7 +33,7 @@ router = APIRouter()
 administration = (admin_page, admin_server, admin_users, admin_groups, admin_audit)
 people = (preferences, sign_in, sign_in_elsewhere, account, account_tokens, account_notices)
 of_jobs = (live, job_list, jobs, job_log, job_previews, job_share)
-for part in (assets, *people, *of_jobs, apps, resources, *administration, error_pages):
+for part in (assets, *people, *of_jobs, run_form, apps, resources, *administration, error_pages):
     router.include_router(part.router)
 router.include_router(sign_in.link_router)  # its addresses take any word
 
