@@ -11,6 +11,8 @@ from sirdar.web import (
     admin_page,
     admin_server,
     admin_users,
+    app_sharing,
+    app_versions,
     apps,
     assets,
     error_pages,
@@ -28,7 +30,8 @@ from sirdar.web.pages import install_not_found
 router = APIRouter()
 administration = (admin_page, admin_server, admin_users, admin_groups, admin_audit)
 people = (preferences, sign_in, sign_in_elsewhere, account, account_tokens, account_notices)
-for part in (assets, *people, live, jobs, run_form, apps, resources, *administration, error_pages):
+applications = (run_form, apps, app_versions, app_sharing)
+for part in (assets, *people, live, jobs, *applications, resources, *administration, error_pages):
     router.include_router(part.router)
 router.include_router(sign_in.link_router)  # its addresses take any word
 
