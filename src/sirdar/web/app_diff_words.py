@@ -1,19 +1,17 @@
 """What changed between two versions, in sentences of the page's language."""
 
 import json
-import re
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sirdar.domain.app_diff import Change, Field, FileChange, Kind
+from sirdar.domain.command import as_line
 from sirdar.web import formats
 from sirdar.web.words import gettext, ngettext
 
 LONGEST = 60
 _SIZES = frozenset({"memory", "disk", "max_size"})
 _SPANS = frozenset({"time", "grace", "retention"})
-_PLAIN_WORD = re.compile(r"[\w@%+=:,./${}-]+")
 _LEAST = {"cpus": "1", "nodes": "1", "gpus": "0"}  # what holds where the description says nothing
 
 
@@ -125,7 +123,7 @@ def _of_text(change: Change) -> str:
     """A key of the whole. Long texts stand in the lines below."""
     key = change.part
     if key == "command":
-        new = command_text(change.new) if change.new else formats.NOTHING
+        new = as_line(change.new) if change.new else formats.NOTHING
         return gettext("Command is now: %(command)s", command=new if len(new) <= 200 else f"{new[:199]}…")
     long = any(isinstance(value, str) and len(value) > LONGEST for value in (change.old, change.new))
     if long and change.kind is Kind.CHANGED:
@@ -135,11 +133,6 @@ def _of_text(change: Change) -> str:
     if change.kind is Kind.REMOVED:
         return gettext("%(what)s removed", what=key)
     return gettext("%(key)s: %(old)s, now %(new)s", key=key, old=_shown(key, change.old), new=_shown(key, change.new))
-
-
-def command_text(words: Sequence[str]) -> str:
-    """The words as one line; ``${name}`` needs no quotes, for words are split before values are put in."""
-    return " ".join(word if _PLAIN_WORD.fullmatch(word) else shlex.quote(word) for word in words)
 
 
 def _shown(key: str, value: Any) -> str:

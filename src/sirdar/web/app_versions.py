@@ -6,11 +6,11 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from sirdar.domain import app_diff
 from sirdar.services import apps
-from sirdar.services.app_archives import canonical_yaml
 from sirdar.services.app_cache import LoadedVersion
 from sirdar.web import app_diff_words
 from sirdar.web.app_page import AppPage, open_app, show_app
 from sirdar.web.pages import Page, PageRoute, open_page
+from sirdar.wire.description_text import author_yaml
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 PageDep = Annotated[Page, Depends(open_page)]
@@ -66,5 +66,5 @@ def _compared(old: LoadedVersion, new: LoadedVersion) -> dict[str, object]:
         "files": [(one.kind.value, app_diff_words.file_sentence(one)) for one in files[:FILES]],
         "more_files": max(0, len(files) - FILES),
         "code": (old.version.code_version, new.version.code_version),
-        "lines": app_diff.lines(canonical_yaml(old.version.document), canonical_yaml(new.version.document)),
+        "lines": app_diff.lines(author_yaml(old.version.document), author_yaml(new.version.document)),
     }

@@ -6,17 +6,17 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from sirdar.api.apps import cursor_of, parse_cursor
 from sirdar.api.paging import LONGEST_CURSOR
+from sirdar.domain.command import as_line
 from sirdar.domain.problems import Problem
 from sirdar.services import access, apps, jobs
-from sirdar.services.app_archives import canonical_yaml
 from sirdar.services.apps import Filter
 from sirdar.store import job_places
 from sirdar.store.job_lists import JobFilter
 from sirdar.web import code_examples, job_words, openapi_short, session
-from sirdar.web.app_diff_words import command_text
 from sirdar.web.app_page import AppPage, address_of, open_app, show_app
 from sirdar.web.pages import Page, PageRoute, go_to, open_page, show
 from sirdar.web.words import gettext
+from sirdar.wire.description_text import author_yaml
 from sirdar.wire.openapi import app_openapi
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -89,7 +89,7 @@ async def overview(owner: str, name: str, page: PageDep, published: str = "") ->
         opened,
         "app.html",
         "overview",
-        command=command_text(opened.app.command),
+        command=as_line(opened.app.command),
         files=files,
         files_bytes=sum(file.size_bytes for file in files),
         published=published[:20],
@@ -126,7 +126,7 @@ async def code_page(
         ways=_ways(opened, [(one.way, one.title) for one in ways], way),
         way=way,
         chosen=chosen,
-        source=canonical_yaml(version.document) if way == "yaml" else "",
+        source=author_yaml(version.document) if way == "yaml" else "",
         operations=openapi_short.calls(document),
         schemas=[
             (gettext("Inputs"), openapi_short.members(document, "Inputs")),
