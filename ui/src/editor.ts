@@ -14,6 +14,7 @@ import { type Diagnostic, lintGutter, linter, lintKeymap, setDiagnostics } from 
 import { Compartment, EditorState, type Extension, type Text } from "@codemirror/state";
 import { drawSelection, EditorView, highlightActiveLine, keymap, lineNumbers } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
+import "./publish";
 
 /** One fault at a place of the text; `line` and `column` count from 1; without a column the whole line is meant. */
 export interface EditorProblem {

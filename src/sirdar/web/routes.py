@@ -19,6 +19,7 @@ from sirdar.web import (
     jobs,
     live,
     preferences,
+    publish,
     resources,
     run_form,
     sign_in,
@@ -30,7 +31,7 @@ from sirdar.web.pages import install_not_found
 router = APIRouter()
 administration = (admin_page, admin_server, admin_users, admin_groups, admin_audit)
 people = (preferences, sign_in, sign_in_elsewhere, account, account_tokens, account_notices)
-applications = (run_form, apps, app_versions, app_sharing)
+applications = (run_form, publish, apps, app_versions, app_sharing)
 for part in (assets, *people, live, jobs, *applications, resources, *administration, error_pages):
     router.include_router(part.router)
 router.include_router(sign_in.link_router)  # its addresses take any word

@@ -1,4 +1,4 @@
-"""A canonical description as an author would write it: a line for each input and output, the command as a command, sizes with units."""
+"""A canonical description as an author would write it: a line for each input and output, sizes and times with units."""
 
 import json
 import re
