@@ -10,9 +10,10 @@ from sirdar.domain.command import as_line
 from sirdar.domain.problems import Problem
 from sirdar.services import access, apps, jobs
 from sirdar.services.apps import Filter
+from sirdar.services.outlook import outlook
 from sirdar.store import job_places
 from sirdar.store.job_lists import JobFilter
-from sirdar.web import code_examples, job_words, openapi_short, session
+from sirdar.web import code_examples, job_words, openapi_short, outlook_words, session
 from sirdar.web.app_page import AppPage, address_of, open_app, show_app
 from sirdar.web.pages import Page, PageRoute, go_to, open_page, show
 from sirdar.web.words import gettext
@@ -84,7 +85,10 @@ async def by_id(app_id: str, page: PageDep) -> Response:
 @router.get("/apps/{owner}/{name}")
 async def overview(owner: str, name: str, page: PageDep, published: str = "") -> Response:
     opened = await open_app(page, owner, name)
-    files = opened.view.loaded.version.files
+    loaded = opened.view.loaded
+    files = loaded.version.files
+    may_run = "run" in opened.view.permissions and opened.view.app.archived_at is None
+    seen = await outlook(page.services, page.user, loaded, opened.app.resources) if may_run else None
     return show_app(
         opened,
         "app.html",
@@ -93,6 +97,7 @@ async def overview(owner: str, name: str, page: PageDep, published: str = "") ->
         files=files,
         files_bytes=sum(file.size_bytes for file in files),
         published=published[:20],
+        places=outlook_words.rows(seen) if seen else None,
     )
 
 
