@@ -14,11 +14,12 @@ from sirdar.wire.yaml_write import Block, Unit, block, mapping, quoted, snippet,
 
 TEXTS = ("alias", "name", "annotation", "keywords", "command", "shell")
 RESOURCES = ("cpus", "memory", "time", "gpus", "disk")
-INPUT_FIELDS = ("type", "title", "required", "default", "minimum", "maximum", "values", "suffixes")
+INPUT_FIELDS = ("type", "title", "required", "default", "minimum", "maximum", "values", "suffixes", "unit", "advanced")
 OUTPUT_FIELDS = ("type", "from", "key", "title", "optional")
 SECTIONS = {"inputs": INPUT_FIELDS, "outputs": OUTPUT_FIELDS}
 _LISTS = frozenset({"values", "suffixes", "keywords"})
-_TYPED = frozenset({"required", "minimum", "maximum", "cpus", "memory", "time", "gpus", "disk"})
+_TICKS = ("required", "advanced")  # true, or not said
+_TYPED = frozenset({*_TICKS, "minimum", "maximum", "cpus", "memory", "time", "gpus", "disk"})
 _ORDER = (
     "sirdar", "alias", "name", "annotation", "keywords", "description", "inputs", "command", "shell", "stdin", "env",
     "templates", "params", "secrets", "outputs", "resources", "retries", "grace", "retention", "code",
@@ -92,8 +93,8 @@ def _rows(root: Mapping[str, Node], section: str) -> Iterator[Row]:
         if section == "outputs":
             required = keys.get("required")
             values["optional"] = "true" if required is not None and required.value is False else ""
-        elif values["required"] != "true":
-            values["required"] = ""
+        else:
+            values |= {key: "true" if values[key] == "true" else "" for key in _TICKS}
         yield Row(name, values, name)
 
 
@@ -317,7 +318,7 @@ def _changes(section: str, row: Row, keys: Mapping[str, Node]) -> dict[str, str]
             was = keys.get("required")
             if (given == "true") != (was is not None and was.value is False):
                 found["required"] = "false" if given == "true" else ""
-        elif key == "required":
+        elif key in _TICKS:
             was = keys.get(key)
             if (given == "true") != (was is not None and was.value is True):
                 found[key] = given
