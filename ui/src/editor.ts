@@ -191,7 +191,7 @@ function named(field: HTMLTextAreaElement): Record<string, string> {
   const described = field.getAttribute("aria-describedby") ?? "";
   const help = described.split(" ").map((id) => document.getElementById(id)?.textContent?.trim() ?? "");
   const words = help.filter((text) => text !== "").join(" ");
-  return { "aria-label": label, ...(words ? { "aria-description": words } : {}), ...(field.required ? { "aria-required": "true" } : {}) };
+  return { tabindex: "0", "aria-label": label, ...(words ? { "aria-description": words } : {}), ...(field.required ? { "aria-required": "true" } : {}) };
 }
 
 customElements.define("sirdar-editor", Editor);
