@@ -105,7 +105,9 @@ def test_others_find_it_by_telephone_in_the_dark(product: Product, reader: Calla
     boris.page.keyboard.press("Enter")
     expect(boris.page.get_by_role("heading", name="Wells and curves")).to_be_visible()
     for tab in ("Overview", "Versions", "Jobs", "Use it from"):
-        boris.page.get_by_role("navigation", name="Of this application").get_by_role("link", name=tab, exact=True).click()
+        boris.page.get_by_role("navigation", name="Of this application").get_by_role(
+            "link", name=tab, exact=True
+        ).click()
         boris.fits()
         boris.shot(tab.lower().replace(" ", "-"))
     boris.page.get_by_role("link", name="OpenAPI").click()

@@ -4,6 +4,7 @@ Everything is one form: the page posts what it shows, the server puts changed fi
 shows the result. A script sends the same form as one types and takes parts of the answer over (ui/src/publish.ts).
 """
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
@@ -20,7 +21,7 @@ from sirdar.web.code_examples import Local
 from sirdar.web.pages import Page, PageRoute, go_to, open_page, show
 from sirdar.web.publish_post import Draft
 from sirdar.web.words import gettext
-from sirdar.wire.description_form import INPUT_FIELDS, OUTPUT_FIELDS, Form, read_form
+from sirdar.wire.description_form import Form, read_form
 from sirdar.wire.description_text import author_yaml
 from sirdar.wire.yaml_lines import TextError
 
@@ -56,7 +57,7 @@ async def new_post(page: PageDep) -> Response:
 
 
 @router.get("/apps/{owner}/{name}/edit")
-async def edit_page(owner: str, name: str, page: PageDep, file: str = "") -> Response:
+async def edit_page(owner: str, name: str, page: PageDep) -> Response:
     opened = await _open(page, owner, name)
     version = opened.view.loaded.version
     fetched = publish.is_fetched(opened.app)
@@ -123,7 +124,7 @@ async def _change_files(page: Page, draft: Draft, verb: str, path: str) -> None:
     elif verb == "remove":
         draft.files.pop(path, None)
     elif verb == "mode" and file is not None:
-        draft.files[path] = type(file)(path, file.sha256, file.size_bytes, 0o644 if file.mode & 0o111 else 0o755)
+        draft.files[path] = replace(file, mode=0o644 if file.mode & 0o111 else 0o755)
     draft.opened, draft.opened_text = "", None
 
 
@@ -148,8 +149,6 @@ async def _show(
         preview=_preview(checked),
         input_types=[kind.value for kind in InputType],
         output_types=[kind.value for kind in OutputType],
-        input_fields=INPUT_FIELDS,
-        output_fields=OUTPUT_FIELDS,
         action=f"{opened.address}/edit" if opened else "/apps/new",
     )
 

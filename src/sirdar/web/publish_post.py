@@ -20,8 +20,8 @@ from sirdar.wire.yaml_lines import MAX_BYTES, TextError
 
 DESCRIPTION = "sirdar.yaml"
 ROWS_MAX = 500
-TEXT_BYTES = 4 * MAX_BYTES
-LIMITS = Limits(20_000, TEXT_BYTES, 8 * TEXT_BYTES)
+TEXT_BYTES = 32 * MAX_BYTES  # the list of files is the longest: a hundred bytes for each
+LIMITS = Limits(20_000, TEXT_BYTES, 2 * TEXT_BYTES)
 
 
 @dataclass(slots=True)
