@@ -302,6 +302,8 @@ def test_lists_are_quick_at_a_hundred_thousand_rows(store: Store) -> None:
     for name, (who, which) in questions.items():
         best = min(timed(store, who, which) for _ in range(5))
         assert best < 0.5, f"{name}: {best * 1000:.0f} ms"
+    shared = aliases(store, viewer("boris", sees_all=True), Filter(shared=True))
+    assert len(shared) == 40 and all(int(alias.removeprefix("app")) % 2 == 0 for alias in shared)
 
 
 def timed(store: Store, who: Viewer, which: Filter) -> float:
