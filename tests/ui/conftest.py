@@ -20,7 +20,7 @@ import sqlalchemy as sa
 import uvicorn
 from fastapi import FastAPI
 
-from sirdar.api import apps, auth, errors, files, job_shares, job_tasks, jobs, people, publish
+from sirdar.api import apps, auth, errors, files, job_shares, job_tasks, jobs, people, publish, submit
 from sirdar.blobs.local import LocalBlobs
 from sirdar.blobs.logs import LogStore
 from sirdar.domain.ids import AttemptKey, JobId
@@ -121,7 +121,7 @@ def serve(home: Path) -> Iterator[Site]:
     app = FastAPI(lifespan=lambda _app: started(store, loops))
     app.state.services = services
     app.state.readiness = Readiness(services)
-    for module in (auth, people, publish, apps, files, jobs, job_tasks, job_shares, routes):
+    for module in (auth, people, publish, submit, apps, files, jobs, job_tasks, job_shares, routes):
         app.include_router(module.router)
     errors.install(app, config)
     routes.install(app)

@@ -14,6 +14,7 @@ import { type Diagnostic, lintGutter, linter, lintKeymap, setDiagnostics } from 
 import { Compartment, EditorState, type Extension, type Text } from "@codemirror/state";
 import { drawSelection, EditorView, highlightActiveLine, keymap, lineNumbers } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
+import "./publish";
 
 /** One fault at a place of the text; `line` and `column` count from 1; without a column the whole line is meant. */
 export interface EditorProblem {
@@ -190,7 +191,7 @@ function named(field: HTMLTextAreaElement): Record<string, string> {
   const described = field.getAttribute("aria-describedby") ?? "";
   const help = described.split(" ").map((id) => document.getElementById(id)?.textContent?.trim() ?? "");
   const words = help.filter((text) => text !== "").join(" ");
-  return { "aria-label": label, ...(words ? { "aria-description": words } : {}), ...(field.required ? { "aria-required": "true" } : {}) };
+  return { tabindex: "0", "aria-label": label, ...(words ? { "aria-description": words } : {}), ...(field.required ? { "aria-required": "true" } : {}) };
 }
 
 customElements.define("sirdar-editor", Editor);

@@ -34,6 +34,10 @@ SENTENCES = (
     N_("It is sent as soon as the files are there."),
     N_("Some files could not be sent; nothing was submitted."),
     N_("Submitting …"),
+    # an application is written
+    N_("Go to line {line}"),
+    N_("The server did not answer; what you typed is still here."),
+    N_("You are signed out: sign in in another window, then go on here."),
 )
 
 

@@ -11,6 +11,8 @@ from sirdar.web import (
     admin_page,
     admin_server,
     admin_users,
+    app_sharing,
+    app_versions,
     apps,
     assets,
     error_pages,
@@ -21,6 +23,7 @@ from sirdar.web import (
     jobs,
     live,
     preferences,
+    publish,
     resources,
     run_form,
     sign_in,
@@ -33,7 +36,8 @@ router = APIRouter()
 administration = (admin_page, admin_server, admin_users, admin_groups, admin_audit)
 people = (preferences, sign_in, sign_in_elsewhere, account, account_tokens, account_notices)
 of_jobs = (live, job_list, jobs, job_log, job_previews, job_share)
-for part in (assets, *people, *of_jobs, run_form, apps, resources, *administration, error_pages):
+applications = (run_form, publish, apps, app_versions, app_sharing)
+for part in (assets, *people, *of_jobs, *applications, resources, *administration, error_pages):
     router.include_router(part.router)
 router.include_router(sign_in.link_router)  # its addresses take any word
 
