@@ -68,11 +68,20 @@ def count_jobs(conn: Connection, wanted: JobFilter, most: int) -> int:
 
 def marks_of(conn: Connection, wanted: JobFilter, ids: Collection[str]) -> dict[str, int]:
     """The number of the last event of each of these jobs that may be seen; what else the filter says does not count."""
-    ways = _visible(wanted.visible_to) if wanted.visible_to is not None else [sa.true()]
-    query = sa.select(jobs.c.id, jobs.c.event_seq).where(jobs.c.id.in_(list(ids)), sa.or_(*ways))
-    if wanted.apps is not None:
-        query = query.where(jobs.c.app_id.in_(sorted(wanted.apps)))
+    query = sa.select(jobs.c.id, jobs.c.event_seq).where(*_seen(wanted, ids))
     return {row.id: row.event_seq for row in conn.execute(query)}
+
+
+def list_these(conn: Connection, wanted: JobFilter, ids: Collection[str]) -> list[JobView]:
+    """Of these jobs those that may be seen, the newest first; what else the filter says does not count."""
+    query = JOB.where(*_seen(wanted, ids)).order_by(jobs.c.seq.desc())
+    return [job_of(row) for row in conn.execute(query).mappings()]
+
+
+def _seen(wanted: JobFilter, ids: Collection[str]) -> list[Any]:
+    ways = _visible(wanted.visible_to) if wanted.visible_to is not None else [sa.true()]
+    conditions = [jobs.c.id.in_(list(ids)), sa.or_(*ways)]
+    return conditions + ([jobs.c.app_id.in_(sorted(wanted.apps))] if wanted.apps is not None else [])
 
 
 def children(
