@@ -19,7 +19,7 @@ from sirdar.web.pages import Page, PageRoute, go_to, open_page, show, show_part
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 PageDep = Annotated[Page, Depends(open_page)]
 ROWS = 40
-COUNTED = 1000  # as far as it is counted how many fit
+COUNTED = 200  # as far as it is counted how many fit, and how many are new
 Seq = Annotated[int | None, Query(ge=0, le=2**62)]
 
 
