@@ -86,13 +86,11 @@ async function load(address: URL, into: string, typing: boolean, next = false): 
 }
 
 async function put(target: HTMLElement, found: Element, into: string): Promise<void> {
-  const open = [...target.querySelectorAll("details[id][open]")].map((details) => details.id);
   const morphs = target.dataset.swap === "outerMorph";
   for (const still of target.querySelectorAll("[hx-morph-skip=look]")) still.removeAttribute("hx-morph-skip");
   await htmx.swap({ target, text: found.outerHTML, swap: morphs ? "outerMorph" : "outerHTML" });
   const now = document.querySelector<HTMLElement>(into);
   if (morphs) now?.querySelectorAll<HTMLInputElement>("form[data-into] input").forEach(settle);
-  for (const id of open) document.getElementById(id)?.setAttribute("open", "");
   for (const box of now?.querySelectorAll(".tall") ?? []) box.scrollTop = 0;
 }
 
