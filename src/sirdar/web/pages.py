@@ -50,7 +50,7 @@ class Page:
     def user(self) -> Caller:
         """Who is signed in. Raises ``unauthenticated``."""
         if self.caller is None:
-            raise Problem("unauthenticated", "Sign in first.")
+            raise Problem("unauthenticated", words.gettext("Sign in first."))
         return self.caller
 
 
@@ -208,7 +208,9 @@ def install_not_found(app: FastAPI) -> None:
             ("/api", "/agent")
         )
         if before is None or (is_page and error.status_code in {404, 405}):
-            problem = Problem("not_found", f"There is no page {request.url.path[:200]}.")
+            words.begin(request)
+            path = request.url.path[:200]
+            problem = Problem("not_found", words.gettext("There is no page %(path)s.", path=path))
             return await show_problem(request, problem)
         response = before(request, error)
         answer = response if isinstance(response, Response) else await response
