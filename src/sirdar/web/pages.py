@@ -21,7 +21,7 @@ from sirdar.api.errors import headers_of, problem_of
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import CODES, Problem
 from sirdar.services.context import Services
-from sirdar.web import assets, client_words, formats, markdown, session, words
+from sirdar.web import assets, client_words, formats, markdown, service_words, session, words
 
 SECURITY_HEADERS = {
     "content-security-policy": (
@@ -145,6 +145,7 @@ def _build_environment() -> jinja2.Environment:
     environment.install_gettext_callables(words.raw_gettext, words.raw_ngettext, newstyle=True)  # type: ignore[attr-defined]
     for name in ("integer", "number", "size", "memory", "duration", "rough", "percent", "value", "exact", "utc"):
         environment.filters[name] = getattr(formats, name)
+    environment.filters["said"] = service_words.say
     environment.filters["markdown"] = markdown.render
     environment.filters["quoted"] = lambda text: quote(str(text), safe="")
     environment.globals |= {
