@@ -27,7 +27,7 @@ ARGUMENTS = (
     "--disable-dev-shm-usage",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
-EXPECTED = re.compile(r"Failed to load resource: .* (40\d|50\d|net::ERR_)|net::ERR_")  # the network's, not the page's
+EXPECTED = re.compile(r"Failed to load resource: .* (4\d\d|50\d|net::ERR_)|net::ERR_")  # the network's, not the page's
 
 
 @pytest.fixture(scope="session")

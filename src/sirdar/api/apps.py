@@ -16,9 +16,9 @@ from sirdar.api.deps import CallerDep, ServicesDep
 from sirdar.api.paging import DEFAULT_LIMIT, After, Limit, page
 from sirdar.domain.problems import Problem
 from sirdar.services import apps, appsecrets
-from sirdar.services.app_archives import canonical_yaml
 from sirdar.services.apps import Cursor, Filter
 from sirdar.store.apps import AppRecord
+from sirdar.wire.description_text import canonical_yaml
 from sirdar.wire.openapi import app_openapi
 
 router = APIRouter(tags=["applications"])

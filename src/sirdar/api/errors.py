@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sirdar.api.faults import NOWHERE, echo, field_errors, parameter_error
+from sirdar.api.streamed import is_streamed
 from sirdar.domain.problems import CODES, FieldError, Problem
 from sirdar.services import calls
 from sirdar.services.settings import Settings
@@ -30,13 +31,6 @@ log = logging.getLogger("sirdar.api")
 
 MEDIA_TYPE = "application/problem+json"
 AS_JSON = "Send it as JSON with the header 'Content-Type: application/json'."
-
-# Addresses whose bodies are streamed to disk, under limits of their own.
-STREAMED: Mapping[str, tuple[str, ...]] = {
-    "POST": ("/api/files/temp", "/api/apps/import"),
-    "PUT": ("/api/files/temp/", "/api/apps/publish/blobs/", "/agent/v1/attempts/", "/agent/v1/blobs/"),
-    "PATCH": ("/api/files/uploads/", "/agent/v1/blobs/"),
-}
 
 # What a client may have meant by a status that the framework raised by itself.
 _CODE_OF_STATUS = {status: code for code, (status, _) in reversed(CODES.items())}
@@ -62,12 +56,12 @@ class ProblemResponse(JSONResponse):
         return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
-def install(app: FastAPI, settings: Settings, *, streamed: Mapping[str, tuple[str, ...]] = STREAMED) -> None:
+def install(app: FastAPI, settings: Settings) -> None:
     """Make every error of ``app`` a problem, cap JSON bodies, and add the headers that every reply carries."""
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(HTTPException, _on_http)
-    app.add_middleware(Guard, body_bytes=settings.body_bytes, streamed=streamed)
+    app.add_middleware(Guard, body_bytes=settings.body_bytes)
 
 
 def body_of(problem: Problem) -> dict[str, Any]:
@@ -191,17 +185,16 @@ def _from_http(error: HTTPException, what: str) -> Problem:
 class Guard:
     """Plain ASGI around the whole application: caps bodies, adds headers, and turns what nobody caught into a problem."""
 
-    def __init__(self, app: ASGIApp, *, body_bytes: int, streamed: Mapping[str, tuple[str, ...]] = STREAMED) -> None:
+    def __init__(self, app: ASGIApp, *, body_bytes: int) -> None:
         self._app = app
         self._body_bytes = body_bytes
-        self._streamed = streamed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         exchange = _Exchange(receive, send)
-        if not scope["path"].startswith(self._streamed.get(scope["method"], ())):
+        if not is_streamed(scope["method"], scope["path"]):
             exchange.limit = self._body_bytes
             if _announced(scope) > self._body_bytes:
                 await exchange.refuse_size()

@@ -2,11 +2,11 @@
 
 import logging
 import time
-from collections.abc import Mapping
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sirdar.api.streamed import is_streamed
 from sirdar.services import calls, meters
 from sirdar.services.calls import Call
 
@@ -17,16 +17,15 @@ _root = logging.getLogger()
 class Observed:
     """The outermost layer. ``api/hot.py`` does the same for its own routes, which do not pass here."""
 
-    def __init__(self, app: ASGIApp, *, streamed: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._streamed = streamed  # methods and addresses whose bodies are files
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         given = next((value for name, value in scope["headers"] if name == calls.HEADER), None)
-        counted = scope["path"].startswith(self._streamed.get(scope["method"], ()))
+        counted = is_streamed(scope["method"], scope["path"])
         exchange = _Exchange(scope, receive, send, calls.begin(given), counted=counted)
         await self._app(scope, exchange.receive, exchange.send)
 

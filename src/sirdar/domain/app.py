@@ -73,6 +73,8 @@ class InputSpec:
     writable: bool = False  # the program may change the file: it is copied, never linked
     path: str | None = None  # where a file (or a value, as text) is put, relative to the task's directory
     env: str | None = None  # environment variable that carries the value
+    unit: str | None = None  # of a number, as people write it: a form shows it beside the number
+    advanced: bool = False  # a form folds it away
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ then values arrive as environment variables, never as text of the script.
 
 import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +18,7 @@ from sirdar.domain.app import FILE_INPUTS, App, InputType
 # Linux refuses a single argument or variable of 128 KiB or more (MAX_ARG_STRLEN counts the closing zero byte).
 MAX_ARGUMENT_BYTES = 128 * 1024 - 1
 
+_PLAIN_WORD = re.compile(r"[\w@%+=:,./${}-]+")
 _PLACE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_-]*)\}")
 
 Staged = Mapping[str, str | list[str]]
@@ -87,6 +89,11 @@ def fill_template(text: str, values: Mapping[str, Any]) -> str:
         return as_text(values[name]) if name in values else match[0]
 
     return _PLACE.sub(put, text)
+
+
+def as_line(words: Sequence[str]) -> str:
+    """The words as one line that is split into the same words; ``${name}`` needs no quotes, for values are put in after that."""
+    return " ".join(word if _PLAIN_WORD.fullmatch(word) else shlex.quote(word) for word in words)
 
 
 @lru_cache(maxsize=4096)

@@ -91,12 +91,19 @@ class Plan:
     reasons: dict[JobId, tuple[str, ...]] = field(default_factory=dict)  # why a job (or a part of it) was left waiting
 
 
-def plan(queue: Sequence[Wanted], places: Iterable[Place], served: Mapping[str, int] | None = None) -> Plan:
+def plan(
+    queue: Sequence[Wanted],
+    places: Iterable[Place],
+    served: Mapping[str, int] | None = None,
+    *,
+    claims_ahead: bool = True,
+) -> Plan:
     """Fill the places' room from the queue.
 
     Higher priority first; within one priority owners take turns, each with the oldest job first, so that a job of 100,000
     tasks does not keep another user's single task waiting. ``served``: by owner, a number that grows with each turn, of
     the latest one (none: never): where there is not room for all, those go first who have waited longest for theirs.
+    ``claims_ahead`` False: only what can start at once.
     """
     given = _Given([Room(place) for place in places])
     latest = served or {}
@@ -105,7 +112,7 @@ def plan(queue: Sequence[Wanted], places: Iterable[Place], served: Mapping[str, 
         level = [wanted for wanted in queue if wanted.priority == priority]
         level.sort(key=lambda wanted: latest.get(wanted.owner, -1))  # stable: an owner's jobs stay in their order
         levels.append(level)
-    for ahead in (False, True):
+    for ahead in (False, True) if claims_ahead else (False,):
         for level in levels:
             _fill(level, given, ahead=ahead)
     assignments = tuple(Assignment(job, resource, n) for (job, resource), n in given.tasks.items())

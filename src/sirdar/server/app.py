@@ -110,7 +110,7 @@ def build_app(services: Services) -> FastAPI:
     errors.install(app, services.settings)
     document.install(app)
     web.install(app)
-    app.add_middleware(Observed, streamed=errors.STREAMED)
+    app.add_middleware(Observed)
     return app
 
 

@@ -164,6 +164,11 @@ def require_publish(caller: Caller) -> None:
         )
 
 
+def may_publish(caller: Caller) -> bool:
+    """See ``require_publish``."""
+    return caller.has(Scope.PUBLISH) and caller.publishes
+
+
 # ---------------------------------------------------------------- asked of the store
 
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from anyio.to_thread import run_sync
 
 from sirdar.domain.app import App, CodeKind, FileEntry
@@ -30,6 +29,7 @@ from sirdar.services.publish import Prepared, Published, checked_files, is_fetch
 from sirdar.services.publish_code import fetch_code, register_blobs
 from sirdar.wire.archives import Limits, ZipEntry, pack_zip, unpack, walk
 from sirdar.wire.description import check_files, parse_yaml, to_document
+from sirdar.wire.description_text import canonical_yaml
 from sirdar.wire.everest import import_everest
 from sirdar.wire.everest_export import export_everest
 
@@ -79,11 +79,6 @@ def _pack(loaded: LoadedVersion, paths: Mapping[str, Path], target: Path) -> Non
     ]
     with target.open("wb") as sink:
         pack_zip(entries, sink)
-
-
-def canonical_yaml(document: Mapping[str, Any]) -> str:
-    """A version's description as ``sirdar.yaml``, which publishes to the same document again."""
-    return yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True, width=100, default_flow_style=False)
 
 
 # ---------------------------------------------------------------- import

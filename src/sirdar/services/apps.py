@@ -6,7 +6,7 @@ What the caller may not see does not exist for them (``not_found``).
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from sirdar.domain.names import ALIAS
@@ -15,9 +15,10 @@ from sirdar.domain.problems import Problem
 from sirdar.services import access, audit
 from sirdar.services.app_cache import Key, LoadedVersion, cache_of
 from sirdar.services.context import Services
-from sirdar.store import app_lists, app_rights
+from sirdar.store import app_lists, app_rights, app_use
 from sirdar.store import apps as rows
 from sirdar.store.app_lists import Cursor, Filter, Viewer
+from sirdar.store.app_use import Used
 from sirdar.store.apps import AppHead, AppRecord, VersionRow
 from sirdar.store.engine import Tx
 from sirdar.store.people import Conn
@@ -172,14 +173,20 @@ async def list_apps(
 ) -> list[AppRecord]:
     """A page of what the caller may see, the last updated first. ``which.owner`` may be ``me``."""
     access.require_scope(caller, Scope.READ)
-    if len(which.text) > SEARCH_MAX or "\0" in which.text + (which.owner or ""):
+    if len(which.text) > SEARCH_MAX or "\0" in which.text + (which.owner or "") + which.keyword:
         raise Problem(
             "invalid_field", "This text cannot be searched for.", field="text", expected="up to 200 characters"
         )
     if which.owner == ME:
-        which = Filter(caller.name, which.text, which.archived)
+        which = replace(which, owner=caller.name)
     viewer = Viewer(caller.user_id, caller.subjects, caller.administers, caller.apps)
     return await services.store.read(lambda conn: app_lists.list_apps(conn, viewer, which, limit=limit, after=after))
+
+
+async def used_lately(services: Services, caller: Caller) -> dict[str, Used]:
+    """When, and how often, the caller has run applications lately; by id."""
+    access.require_scope(caller, Scope.READ)
+    return await services.store.read(lambda conn: app_use.used_by(conn, caller.user_id))
 
 
 # ---------------------------------------------------------------- share, archive

@@ -43,8 +43,8 @@ async def bind(
 
 
 def _bind(conn: Conn, caller: Caller, app: App, asked: Collection[str], kept: Collection[str]) -> Bound:
-    usable = _usable(conn, caller)
-    allowed = [row for row in usable if _is_bound(app, row)]
+    usable = usable_by(conn, caller)
+    allowed = [row for row in usable if is_bound(app, row)]
     if app.resources.only and not any(row.id in app.resources.only or row.name in app.resources.only for row in usable):
         raise Problem(
             "invalid_field",
@@ -60,7 +60,8 @@ def _bind(conn: Conn, caller: Caller, app: App, asked: Collection[str], kept: Co
     return Bound(tuple(sorted(set(ids))), app.resources.labels)
 
 
-def _usable(conn: Conn, caller: Caller) -> list[ResourceRow]:
+def usable_by(conn: Conn, caller: Caller) -> list[ResourceRow]:
+    """The resources that the caller's jobs may use."""
     shares = resource_use.all_shares(conn)
     return [
         row
@@ -69,7 +70,7 @@ def _usable(conn: Conn, caller: Caller) -> list[ResourceRow]:
     ]
 
 
-def _is_bound(app: App, row: ResourceRow) -> bool:
+def is_bound(app: App, row: ResourceRow) -> bool:
     """By the names; and by the labels, where it has told them already."""
     named = not app.resources.only or row.id in app.resources.only or row.name in app.resources.only
     has = row.capabilities.get("labels") or {}
@@ -85,7 +86,7 @@ def _find(name: str, app: App, usable: Iterable[ResourceRow], allowed: Collectio
             continue
         if row in allowed:
             return row.id
-        bound = _bindings(app)
+        bound = bindings_of(app)
         raise Problem(
             "invalid_field",
             f"The application runs {bound} only, not on {row.name}.",
@@ -95,7 +96,8 @@ def _find(name: str, app: App, usable: Iterable[ResourceRow], allowed: Collectio
     raise Problem("invalid_field", f"There is no resource {name[:80]!r}.", field="resources", expected=expected)
 
 
-def _bindings(app: App) -> str:
+def bindings_of(app: App) -> str:
+    """Where the application is bound to run, in words."""
     parts = []
     if app.resources.only:
         parts.append(f"on {_words(app.resources.only)}")

@@ -1,6 +1,7 @@
 """Reading what a task's program wrote: live from the log store, afterwards from its row or its blob."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from sirdar.blobs.base import BlobStore, missing
@@ -57,6 +58,27 @@ async def read_stream(
         offset = max(0, size + offset)
     content, size = await asyncio.to_thread(services.logs.read, key, stream, offset, limit)
     return Piece(content, offset, size, complete=False)
+
+
+async def pieces_of(
+    services: Services,
+    caller: Caller | None,
+    job_id: str,
+    stream: str,
+    *,
+    task: int = 0,
+    offset: int = 0,
+    link: str | None = None,
+) -> AsyncIterator[Piece]:
+    """All of a stream from an offset, in order, at least one piece; as much as there was when it began. Constant memory."""
+    stop: int | None = None
+    while True:
+        piece = await read_stream(services, caller, job_id, stream, task=task, offset=offset, link=link)
+        stop = piece.size if stop is None else stop
+        yield piece
+        offset = piece.offset + len(piece.content)
+        if not piece.content or offset >= stop:
+            return
 
 
 async def _kept(blobs: BlobStore, kept: dict[str, object], offset: int, limit: int) -> Piece:

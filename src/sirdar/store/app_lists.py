@@ -35,6 +35,8 @@ class Filter:
     owner: str | None = None
     text: str = ""
     archived: bool = False  # those that were put away, instead of those in use
+    keyword: str = ""  # one of the keywords, whole
+    shared: bool = False  # only what others have shared with the viewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,14 @@ def list_apps(
     """A page of the applications that the viewer may see."""
     a = t.apps.c
     conditions = _conditions(conn, viewer, which)
-    few = _few(conn, _visible_ids(viewer))
-    if few is None and which.text:
+    few = _few(conn, _visible_ids(viewer, which))
+    if few is None and (which.text or which.keyword):
         few = _few(conn, [sa.select(a.id).where(*conditions)])
     if few is not None:
         conditions.append(a.id.in_(few))
-    if not viewer.sees_all:
+    if which.shared:
+        conditions += [a.owner_id != viewer.user_id, _shared(viewer)]
+    elif not viewer.sees_all:
         conditions.append(_visible(viewer))
     if after is not None:
         place = sa.tuple_(sa.literal(after.updated_at), sa.literal(after.id))
@@ -83,7 +87,10 @@ def _conditions(conn: Connection, viewer: Viewer, which: Filter) -> list[sa.Colu
     a = t.apps.c
     kept = a.archived_at.is_not(None) if which.archived else a.archived_at.is_(None)
     conditions: list[sa.ColumnElement[bool]] = [kept]
-    conditions += [_holds(conn, word) for word in which.text.casefold().split()]
+    conditions += [_holds(conn, a.search_text, word) for word in which.text.casefold().split()]
+    if which.keyword:
+        lines = sa.literal("\n").concat(a.keywords).concat("\n")
+        conditions.append(_holds(conn, lines, f"\n{which.keyword}\n"))
     if which.owner is not None:
         owner_id = conn.execute(sa.select(t.users.c.id).where(t.users.c.name == which.owner)).scalar_one_or_none()
         conditions.append(a.owner_id == owner_id)
@@ -92,10 +99,10 @@ def _conditions(conn: Connection, viewer: Viewer, which: Filter) -> list[sa.Colu
     return conditions
 
 
-def _holds(conn: Connection, word: str) -> sa.ColumnElement[bool]:
+def _holds(conn: Connection, text: sa.ColumnElement[str], word: str) -> sa.ColumnElement[bool]:
     """A plain search for the word: nothing in it needs escaping, as it would for LIKE."""
     find = sa.func.strpos if conn.dialect.name == "postgresql" else sa.func.instr
-    return find(t.apps.c.search_text, word) > 0
+    return find(text, word) > 0
 
 
 def _few(conn: Connection, sources: Sequence[sa.Select[tuple[str]]]) -> list[str] | None:
@@ -107,14 +114,19 @@ def _few(conn: Connection, sources: Sequence[sa.Select[tuple[str]]]) -> list[str
     return sorted(ids) if len(ids) <= FEW else None
 
 
-def _visible_ids(viewer: Viewer) -> list[sa.Select[tuple[str]]]:
-    if viewer.sees_all:
+def _visible_ids(viewer: Viewer, which: Filter) -> list[sa.Select[tuple[str]]]:
+    if viewer.sees_all and not which.shared:
         return []
     shared = sa.select(t.app_shares.c.app_id).where(t.app_shares.c.subject.in_(sorted(viewer.subjects)))
-    return [sa.select(t.apps.c.id).where(t.apps.c.owner_id == viewer.user_id), shared]
+    own = sa.select(t.apps.c.id).where(t.apps.c.owner_id == viewer.user_id)
+    return [shared] if which.shared else [own, shared]
 
 
 def _visible(viewer: Viewer) -> sa.ColumnElement[bool]:
+    return sa.or_(t.apps.c.owner_id == viewer.user_id, _shared(viewer))
+
+
+def _shared(viewer: Viewer) -> sa.ColumnElement[bool]:
     a, s = t.apps.c, t.app_shares.c
     shared = sa.select(s.app_id).where(s.app_id == a.id, s.subject.in_(sorted(viewer.subjects)))
-    return sa.or_(a.owner_id == viewer.user_id, shared.correlate(t.apps).exists())
+    return shared.correlate(t.apps).exists()

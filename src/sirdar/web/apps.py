@@ -1,130 +1,148 @@
-"""Pages of applications: the list, and one with its inputs, versions and the ways to run it."""
+"""Pages of applications: the list; of one, what it is, its jobs, and how it is run from elsewhere."""
 
-import json
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
+from sirdar.api.apps import cursor_of, parse_cursor
 from sirdar.api.paging import LONGEST_CURSOR
-from sirdar.domain.app import FILE_INPUTS, App, InputSpec, InputType
-from sirdar.services import apps
-from sirdar.services.apps import Cursor, Filter
-from sirdar.web.pages import Page, PageRoute, open_page, show
+from sirdar.domain.command import as_line
+from sirdar.domain.problems import Problem
+from sirdar.services import access, apps, jobs
+from sirdar.services.apps import Filter
+from sirdar.services.outlook import outlook
+from sirdar.store import job_places
+from sirdar.store.job_lists import JobFilter
+from sirdar.web import code_examples, job_words, openapi_short, outlook_words, session
+from sirdar.web.app_page import AppPage, address_of, open_app, show_app
+from sirdar.web.pages import Page, PageRoute, go_to, open_page, show
+from sirdar.web.words import gettext
+from sirdar.wire.description_text import author_yaml
+from sirdar.wire.openapi import app_openapi
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 PageDep = Annotated[Page, Depends(open_page)]
 ROWS = 40
-VERSIONS = 20
+JOBS = 20
+KEYWORD_MAX = 1000
+Text = Annotated[str, Query(max_length=apps.SEARCH_MAX)]
+
+
+# ---------------------------------------------------------------- the list
 
 
 @router.get("/apps")
 async def list_page(
     page: PageDep,
-    text: Annotated[str, Query(max_length=200)] = "",
+    *,
+    text: Text = "",
     owner: Annotated[str, Query(max_length=64)] = "",
+    keyword: Annotated[str, Query(max_length=KEYWORD_MAX)] = "",
+    whose: Annotated[str, Query(max_length=10)] = "",
+    archived: bool = False,
     after: Annotated[str, Query(max_length=LONGEST_CURSOR)] = "",
 ) -> Response:
+    """``whose``: ``mine``, ``shared`` with me, or all that I may see."""
     caller = page.user
-    which = Filter(owner=owner or None, text=text)
-    found = await apps.list_apps(page.services, caller, which, limit=ROWS + 1, after=_cursor(after))
-    last = found[ROWS - 1] if len(found) > ROWS else None
-    following = f"{last.updated_at!r}_{last.id}" if last else ""
-    return show(page, "apps.html", apps=found[:ROWS], text=text, owner=owner, following=following, first=not after)
-
-
-def _cursor(after: str) -> Cursor | None:
-    at, _, app_id = after.partition("_")
-    try:
-        return Cursor(float(at), app_id) if after and app_id.isalnum() else None
-    except ValueError:
-        return None
-
-
-@router.get("/apps/{reference:path}")
-async def app_page(reference: str, page: PageDep) -> Response:
-    caller = page.user
-    view = await apps.describe(page.services, caller, reference)
-    record, versions = await apps.list_versions(page.services, caller, reference.partition("@")[0], limit=VERSIONS)
-    app = view.loaded.app
+    which = Filter("me" if whose == "mine" else owner or None, text, archived, keyword, shared=whose == "shared")
+    found = await apps.list_apps(page.services, caller, which, limit=ROWS + 1, after=parse_cursor(after))
+    kept = {name: value for name, value in {"text": text, "owner": owner, "keyword": keyword}.items() if value}
+    kept |= {"archived": "true"} if archived else {}
+    here = kept | ({"whose": whose} if whose else {})
+    tabs = [("", gettext("All")), ("mine", gettext("Mine")), ("shared", gettext("Shared with me"))]
     return show(
         page,
+        "apps.html",
+        apps=found[:ROWS],
+        used=await apps.used_lately(page.services, caller),
+        tabs_of_list=[
+            (_list_address(kept | ({"whose": key} if key else {})), word, key == whose) for key, word in tabs
+        ],
+        filters={"text": text, "owner": owner, "keyword": keyword, "whose": whose, "archived": archived},
+        filtered=bool(kept) or bool(after),
+        may_publish=access.may_publish(caller),
+        address_of=address_of,
+        with_keyword=lambda word: _list_address({**here, "keyword": word}),
+        following=_list_address({**here, "after": cursor_of(found[ROWS - 1])}) if len(found) > ROWS else "",
+    )
+
+
+def _list_address(query: dict[str, str]) -> str:
+    return f"/apps?{session.query(**query)}" if query else "/apps"
+
+
+# ---------------------------------------------------------------- one application
+
+
+@router.get("/apps/{app_id}")
+async def by_id(app_id: str, page: PageDep) -> Response:
+    """An id, with ``@N`` perhaps, leads to the name."""
+    view = await apps.describe(page.services, page.user, app_id)
+    number = f"@{view.loaded.version.number}" if "@" in app_id else ""
+    return go_to(address_of(view.app.reference + number))
+
+
+@router.get("/apps/{owner}/{name}")
+async def overview(owner: str, name: str, page: PageDep, published: str = "") -> Response:
+    opened = await open_app(page, owner, name)
+    loaded = opened.view.loaded
+    files = loaded.version.files
+    may_run = "run" in opened.view.permissions and opened.view.app.archived_at is None
+    seen = await outlook(page.services, page.user, loaded, opened.app.resources) if may_run else None
+    return show_app(
+        opened,
         "app.html",
-        view=view,
-        app=app,
-        record=record,
-        versions=versions,
-        examples=examples(app, record.reference, page.services.settings.url),
-        is_file={spec.name: spec.type in FILE_INPUTS for spec in app.inputs},
+        "overview",
+        command=as_line(opened.app.command),
+        files=files,
+        files_bytes=sum(file.size_bytes for file in files),
+        published=published[:20],
+        places=outlook_words.rows(seen) if seen else None,
     )
 
 
-# ---------------------------------------------------------------- the same call, to copy
+@router.get("/apps/{owner}/{name}/jobs")
+async def jobs_page(owner: str, name: str, page: PageDep) -> Response:
+    """The newest that the visitor may see; the whole list has filters."""
+    opened = await open_app(page, owner, name)
+    found = await jobs.list_jobs(page.services, page.user, JobFilter(app=opened.reference), JOBS + 1)
+    places = await page.services.store.read(lambda conn: job_places.places_of(conn, [job.id for job in found]))
+    now = page.services.store.clock()
+    rows = [(job, job_words.state_words(job, now, places.get(job.id)), places.get(job.id)) for job in found[:JOBS]]
+    return show_app(opened, "app_jobs.html", "jobs", rows=rows, more=len(found) > JOBS)
 
 
-def examples(app: App, reference: str, url: str) -> dict[str, str]:
-    """How to run it, by name of the way: command line, Python, curl."""
-    given = {spec.name: example_value(spec) for spec in app.inputs if spec.required or spec.has_default}
-    files = {spec.name for spec in app.inputs if spec.type in FILE_INPUTS}
-    return {
-        "CLI": _cli(reference, given, files),
-        "Python": _python(reference, url, given, files),
-        "curl": _curl(reference, url, given, files),
-    }
-
-
-def example_value(spec: InputSpec) -> Any:
-    """A value that fits, or shows what to put there."""
-    if spec.has_default:
-        return spec.default
-    if spec.type in FILE_INPUTS:
-        return f"{spec.name}{spec.suffixes[0] if spec.suffixes else ''}"
-    if spec.values:
-        return spec.values[0]
-    plain: dict[InputType, Any] = {
-        InputType.NUMBER: spec.minimum if spec.minimum is not None else 1.0,
-        InputType.INTEGER: int(spec.minimum) if spec.minimum is not None else 1,
-        InputType.BOOLEAN: True,
-        InputType.JSON: {},
-        InputType.LIST: [],
-    }
-    return plain.get(spec.type, "...")
-
-
-def _cli(reference: str, given: dict[str, Any], files: set[str]) -> str:
-    words = [f"sirdar run {reference}"]
-    for name, value in given.items():
-        text = f"@{value}" if name in files else value if isinstance(value, str) else json.dumps(value)
-        words.append(f"-i {_shell(f'{name}={text}')}")
-    return " ".join([*words, "--wait"])
-
-
-def _python(reference: str, url: str, given: dict[str, Any], files: set[str]) -> str:
-    words = [f"{name}=Path({value!r})" if name in files else f"{name}={value!r}" for name, value in given.items()]
-    imports = "from pathlib import Path\n\n" if files & given.keys() else ""
-    return (
-        f"{imports}import sirdar\n\nc = sirdar.connect({url!r})\n"
-        f"job = c.app({reference!r}).run({', '.join(words)})\nprint(job.result())\n"
+@router.get("/apps/{owner}/{name}/code")
+async def code_page(
+    owner: str, name: str, page: PageDep, way: Annotated[str, Query(max_length=20)] = "curl"
+) -> Response:
+    """The call in other languages, with default values or some that fit."""
+    opened = await open_app(page, owner, name)
+    ways = code_examples.examples(opened.app, opened.reference, page.services.settings.url)
+    chosen = next((one for one in ways if one.way == way), None)
+    if chosen is None and way not in OTHER_WAYS:
+        raise Problem("not_found", gettext("There is no such page."))
+    version = opened.view.loaded.version
+    document = app_openapi(opened.app, version.owner_name, version.alias, version.number, page.services.settings.url)
+    return show_app(
+        opened,
+        "app_code.html",
+        "code",
+        ways=_ways(opened, [(one.way, one.title) for one in ways], way),
+        way=way,
+        chosen=chosen,
+        source=author_yaml(version.document) if way == "yaml" else "",
+        operations=openapi_short.calls(document),
+        schemas=[
+            (gettext("Inputs"), openapi_short.members(document, "Inputs")),
+            (gettext("Result"), openapi_short.members(document, "Result")),
+        ],
     )
 
 
-def _curl(reference: str, url: str, given: dict[str, Any], files: set[str]) -> str:
-    curl = 'curl -H "Authorization: Bearer $SIRDAR_TOKEN"'
-    lines = []
-    for name in (name for name in given if name in files):
-        lines += [
-            f"# the reply's uri is the value of {name}",
-            f"{curl} \\",
-            f"  -F {_shell(f'file=@{given[name]}')} \\",
-        ]
-        lines += [f"  {url}/api/files/temp"]
-    inputs = {name: "/api/files/temp/..." if name in files else value for name, value in given.items()}
-    body = _shell(json.dumps({"inputs": inputs}, ensure_ascii=False))
-    lines += [f"{curl} \\", "  -H 'Content-Type: application/json' \\", f"  -d {body} \\"]
-    return "\n".join([*lines, f"  '{url}/api/apps/{reference}?wait=60'"])
+OTHER_WAYS = ("openapi", "yaml")
 
 
-def _shell(word: str) -> str:
-    """Quoted for a POSIX shell where it must be."""
-    if word and all(letter.isalnum() or letter in "_-./=@:,+%" for letter in word) and word.isascii():
-        return word
-    return "'" + word.replace("'", "'\\''") + "'"
+def _ways(opened: AppPage, ways: list[tuple[str, str]], current: str) -> list[tuple[str, str, bool]]:
+    ways = [*ways, ("openapi", "OpenAPI"), ("yaml", "sirdar.yaml")]
+    return [(f"{opened.address}/code?way={way}", title, way == current) for way, title in ways]

@@ -3,7 +3,42 @@
 from sirdar.web import words
 from sirdar.web.words import N_
 
-SENTENCES = (N_("Copied"),)
+SENTENCES = (
+    N_("Copied"),
+    N_("Errors: {count}"),
+    N_("Find in the log"),
+    N_("Follow"),
+    N_("Lines found: {count}"),
+    N_("Lines: {count}"),
+    N_("Next"),
+    N_("Not found"),
+    N_("Previous"),
+    N_("To the next error"),
+    N_("{count} bytes in the middle were left out"),
+    N_("{number} of {count}"),
+    N_("… a line of {count} bytes; raw has all of it"),
+    # files on their way
+    N_("Cancel"),
+    N_("Drop files here, as many as you like"),
+    N_("It could not be sent."),
+    N_("It has another suffix than {suffixes}."),
+    N_("It has {size}, and at most {most} are taken."),
+    N_("Or drop a file here"),
+    N_("Remove"),
+    N_("Try again"),
+    N_("{count} files to send, {sent} of {whole}"),
+    N_("{sent} of {whole}"),
+    N_("{sent}, about {span} left"),
+    N_("{sent}, waiting for the line"),
+    # the form is sent
+    N_("It is sent as soon as the files are there."),
+    N_("Some files could not be sent; nothing was submitted."),
+    N_("Submitting …"),
+    # an application is written
+    N_("Go to line {line}"),
+    N_("The server did not answer; what you typed is still here."),
+    N_("You are signed out: sign in in another window, then go on here."),
+)
 
 
 def catalogue() -> dict[str, str]:

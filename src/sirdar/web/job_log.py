@@ -1,14 +1,37 @@
-"""The end of a task's streams, for its page: while it runs from what the agent has sent, afterwards from its row or blob."""
+"""A task's streams on its page: their ends as text, and what the viewer (``ui/src/log.ts``) asks for.
+
+The viewer knows a stream as blocks of 64 KiB: how many lines begin in each, and the bytes of those that are looked at, which come
+from ``/api/jobs/{id}/stdout``. So a log of any size opens at once, and is searched here and not there.
+"""
 
 import re
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic_core import to_json
+from starlette.responses import Response
 
 from sirdar.domain.ids import AttemptKey, JobId
+from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
 from sirdar.services.context import Services
+from sirdar.services.jobs import show_job
+from sirdar.services.log_scan import BLOCK_BYTES, LineIndex, LineSearch
+from sirdar.services.streams import pieces_of
+from sirdar.services.watch_log import STREAMS, Sizes, watch_log
 from sirdar.store.task_views import TaskView
+from sirdar.web.pages import Page, PageRoute, open_page
 
-STREAMS = ("stdout", "stderr")
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+PageDep = Annotated[Page, Depends(open_page)]
+Stream = Literal["stdout", "stderr"]
+Task = Annotated[int, Query(ge=0, le=2**31)]
+Number = Annotated[int, Query(ge=0, le=2**53)]
+Text = Annotated[str, Query(max_length=200)]
+HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 TAIL_BYTES = 64 * 1024
 TAIL_LINES = 400
 _COLOURS = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)")  # what terminals read as commands
@@ -23,7 +46,20 @@ class Tail:
     whole: bool
 
 
-async def tail(services: Services, job_id: str, task: TaskView, stream: str) -> Tail:
+def chosen_stream(wanted: str, tails: Mapping[str, Tail]) -> str:
+    """stdout, stderr or both: what was asked for, else whatever has something to show."""
+    if wanted in {*STREAMS, "both"}:
+        return wanted
+    written = [name for name, tail in tails.items() if tail.size_bytes]
+    return "both" if len(written) > 1 else written[0] if written else "stdout"
+
+
+async def tails(services: Services, job_id: str, task: TaskView) -> dict[str, Tail]:
+    """The ends of both streams."""
+    return {name: await _tail(services, job_id, task, name) for name in STREAMS}
+
+
+async def _tail(services: Services, job_id: str, task: TaskView, stream: str) -> Tail:
     stored = task.stdout if stream == "stdout" else task.stderr
     if stored.get("text") is not None:
         content = str(stored["text"]).encode(errors="replace")
@@ -65,3 +101,102 @@ def _tail_of(content: bytes, size_bytes: int) -> Tail:
     text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
     plain = _COLOURS.sub("", text)
     return Tail("".join(letter for letter in plain if letter.isprintable() or letter in "\n\t"), size_bytes, not cut)
+
+
+# ---------------------------------------------------------------- for the viewer
+
+
+def _viewer(page: Page, share: str) -> Caller | None:
+    return page.caller if share else page.user
+
+
+@router.get("/jobs/{job_id}/log/live")
+async def log_events(job_id: str, page: PageDep, task: Task = 0, share: Text = "") -> Response:
+    """``grew`` with the sizes of both streams, now and at each change; ``end`` when the task has ended."""
+    caller = _viewer(page, share)
+    await show_job(page.services, caller, job_id, link=share or None)
+    told = watch_log(page.services, caller, job_id, task=task, link=share or None)
+    return StreamingResponse(_lines(told), headers=HEADERS, media_type="text/event-stream")
+
+
+async def _lines(told: AsyncIterator[Sizes]) -> AsyncIterator[bytes]:
+    yield b"retry: 2000\n\n"
+    async for sizes in told:
+        if sizes.quiet:
+            yield b": still here\n\n"
+            continue
+        kind = b"end" if sizes.complete else b"grew"
+        yield b"event: %b\ndata: %b\n\n" % (kind, to_json({"stdout": sizes.stdout, "stderr": sizes.stderr}))
+
+
+@router.get("/jobs/{job_id}/log/{stream}/index")
+async def index(
+    job_id: str,
+    stream: Stream,
+    page: PageDep,
+    task: Task = 0,
+    block: Annotated[int, Query(ge=0, le=2**37)] = 0,
+    share: Text = "",
+) -> Response:
+    """How many lines end in each block of the stream, from that one on; its size, and what was left out of its middle."""
+    found = LineIndex(begins=block * BLOCK_BYTES)
+    piece = None
+    async for piece in pieces_of(
+        page.services, _viewer(page, share), job_id, stream, task=task, offset=found.begins, link=share or None
+    ):
+        await page.services.blobs.in_thread(found.feed, piece.content)
+    assert piece is not None
+    told = {
+        "block": BLOCK_BYTES,
+        "lines": found.counts,
+        "size": min(piece.size, found.begins) + found.size,
+        "open": found.open,
+        "complete": piece.complete,
+        "omitted": piece.omitted,
+    }
+    return JSONResponse(told, headers=HEADERS)
+
+
+@router.get("/jobs/{job_id}/log/{stream}/find")
+async def find(
+    job_id: str,
+    stream: Stream,
+    page: PageDep,
+    text: Text = "",
+    task: Task = 0,
+    offset: Number = 0,
+    line: Number = 0,
+    share: Text = "",
+) -> Response:
+    """Numbers of the lines (from 0) that hold the text, or without one, that look like errors, from a line's beginning on.
+
+    ``line`` and ``offset`` say where a later search goes on; ``more``: this one stopped early.
+    """
+    search = LineSearch(text, line=line, offset=offset)
+    async for piece in pieces_of(
+        page.services, _viewer(page, share), job_id, stream, task=task, offset=offset, link=share or None
+    ):
+        await page.services.blobs.in_thread(search.feed, piece.content)
+        if search.full:
+            break
+    search.finish()
+    told = {"lines": search.lines, "more": search.full, "line": search.line, "offset": search.offset}
+    return JSONResponse(told, headers=HEADERS)
+
+
+@router.get("/jobs/{job_id}/log/{stream}/file")
+async def whole(
+    job_id: str, stream: Stream, page: PageDep, task: Task = 0, download: bool = False, share: Text = ""
+) -> Response:
+    """The stream as it is, as far as there is; ``download``: to be saved."""
+    pieces = pieces_of(page.services, _viewer(page, share), job_id, stream, task=task, link=share or None)
+    first = await anext(pieces)  # a job that is not there is an answer with a status
+
+    async def contents() -> AsyncIterator[bytes]:
+        yield first.content
+        async for piece in pieces:
+            yield piece.content
+
+    kept = f'{"attachment" if download else "inline"}; filename="{job_id[:16]}-{task}.{stream}.txt"'
+    headers = {**HEADERS, "content-disposition": kept, "content-security-policy": "default-src 'none'; sandbox"}
+    return StreamingResponse(contents(), headers=headers, media_type="text/plain; charset=utf-8")

@@ -9,11 +9,10 @@ from sirdar.domain.states import State
 from sirdar.store.job_places import Place
 from sirdar.store.job_views import JobView
 from sirdar.store.task_views import TaskView
-from sirdar.web import formats
+from sirdar.web import formats, words
 
-PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg")
+PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 PICTURE_BYTES_MAX = 5 * 10**6
-PHASES = {"STAGING_IN": "bringing its files", "STAGING_OUT": "collecting its outputs", "ACCEPTED": "queued there"}
 # What the filter of the list of jobs offers, and the states behind it.
 FILTERS: dict[str, tuple[str, ...]] = {
     "waiting": ("SUBMITTED", "READY"),
@@ -34,35 +33,66 @@ class StateWords:
     span_s: float | None
 
 
+def word_of(state: str) -> str:
+    """A state's word in the page's language."""
+    known = {
+        "SUBMITTED": words.gettext("Preparing"),
+        "READY": words.gettext("Waiting"),
+        "RUNNING": words.gettext("Running"),
+        "DONE": words.gettext("Done"),
+        "FAILED": words.gettext("Failed"),
+        "CANCELLED": words.gettext("Cancelled"),
+    }
+    return known.get(state, state.capitalize())
+
+
+def phase_words(phase: str | None) -> str | None:
+    """What happens to a task between being given out and its program's start, and after its end."""
+    known = {
+        "STAGING_IN": words.gettext("Bringing its files"),
+        "STAGING_OUT": words.gettext("Collecting its outputs"),
+        "ACCEPTED": words.gettext("Queued there"),
+    }
+    return known.get(phase or "")
+
+
 def state_words(job: JobView, now: float, place: Place | None = None) -> StateWords:
     """The state as a list and a page show it."""
     if job.ended_at is not None:
         ran_s = job.ended_at - job.started_at if job.started_at is not None else None
-        return StateWords(job.state.lower(), job.state.capitalize(), job.ended_at, ran_s)
+        return StateWords(job.state.lower(), word_of(job.state), job.ended_at, ran_s)
     if job.cancel_requested_at is not None:
-        return StateWords("cancelled", "Cancelling", job.cancel_requested_at, now - job.cancel_requested_at)
+        return StateWords(
+            "cancelled", words.gettext("Cancelling"), job.cancel_requested_at, now - job.cancel_requested_at
+        )
     if job.state == State.RUNNING and place is not None and place.unreachable_since is not None and not job.many:
-        return StateWords("unreachable", "Unreachable", place.unreachable_since, now - place.unreachable_since)
+        since = place.unreachable_since
+        return StateWords("unreachable", words.gettext("Unreachable"), since, now - since)
     if job.state == State.RUNNING:
         since = job.started_at if job.started_at is not None else job.created_at
-        return StateWords("running", "Running", since, now - since)
+        return StateWords("running", word_of(job.state), since, now - since)
     since = job.created_at if job.ready_at is None else job.ready_at
-    word = "Preparing" if job.state == State.SUBMITTED else "Waiting"
-    return StateWords("waiting", word, since, now - since)
+    return StateWords("waiting", word_of(job.state), since, now - since)
 
 
 def counts_words(job: JobView) -> str:
     """``3 of 7 done, 1 failed, 2 running``; empty for a job of one task."""
     if job.total <= 1 and not job.many:
         return ""
-    parts = [f"{formats.integer(job.done)} of {formats.integer(job.total)} done"]
-    more = (
-        (job.failed, "failed"),
-        (job.cancelled, "cancelled"),
-        (job.running, "running"),
-        (job.leased - job.running, "queued"),
-    )
-    return ", ".join(parts + [f"{formats.integer(count)} {word}" for count, word in more if count])
+
+    def counted(count: int) -> str:
+        return formats.integer(count)
+
+    told = [words.gettext("%(done)s of %(total)s done", done=counted(job.done), total=counted(job.total))]
+    if job.failed:
+        told.append(words.gettext("%(count)s failed", count=counted(job.failed)))
+    if job.cancelled:
+        told.append(words.gettext("%(count)s cancelled", count=counted(job.cancelled)))
+    if job.running:
+        told.append(words.gettext("%(count)s running", count=counted(job.running)))
+    if job.leased > job.running:
+        told.append(words.gettext("%(count)s queued", count=counted(job.leased - job.running)))
+    return ", ".join(told)
 
 
 def share_done(job: JobView, task: TaskView | None) -> float | None:
@@ -104,10 +134,10 @@ def task_row(job: JobView, task: TaskView, now: float) -> TaskRow:
     taken = task.staging_at if task.staging_at is not None else task.started_at
     ended = task.reported_at or task.ended_at
     live = None if task.reason is not None else now
-    shapes = {"SUBMITTED": ("waiting", "Preparing"), "READY": ("waiting", "Waiting")}
-    shape, word = shapes.get(task.state, (task.state.lower(), task.state.capitalize()))
-    if task.state == State.READY and task.phase in PHASES:
-        word = PHASES[task.phase].capitalize()
+    shape = "waiting" if task.state in {"SUBMITTED", "READY"} else task.state.lower()
+    told = {State.READY.value: ("ACCEPTED", "STAGING_IN"), State.RUNNING.value: ("STAGING_OUT",)}
+    phase = phase_words(task.phase) if task.phase in told.get(task.state, ()) else None
+    word = phase if phase is not None else word_of(task.state)
     said, ending = task.status_message or "", task.message or ""
     outcome = ending if task.reason is not None and task.state != State.DONE else said or ending
     return TaskRow(
@@ -147,6 +177,7 @@ class Item:
     uri: str | None = None
     size_bytes: int | None = None
     picture: bool = False
+    preview: str | None = None  # address of a page that shows what is in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +193,18 @@ def items_of(stored: Any, shown: Any, link: str = "") -> tuple[Item, ...]:
         return tuple(item for one, uri in zip(stored, shown, strict=True) for item in items_of(one, uri, link))
     if (ref := FileRef.from_json(stored)) is not None:
         picture = ref.name.lower().endswith(PICTURES) and ref.size_bytes <= PICTURE_BYTES_MAX
-        return (Item(ref.name, ref.name, f"{shown}{link}", ref.size_bytes, picture),)
+        preview = preview_address(str(shown)) + link
+        return (Item(ref.name, ref.name, f"{shown}{link}", ref.size_bytes, picture, preview),)
     if isinstance(stored, dict) and "$secret" in stored:
-        return (Item("(secret)", "(secret)"),)
+        return (Item(words.gettext("(secret)"), words.gettext("(secret)")),)
     if isinstance(stored, dict) and len(stored) == 1 and "$url" in stored:
         address = str(stored["$url"])
         followed = address if urlsplit(address).scheme in {"http", "https"} else None
         return (Item(address, address, followed),)
     return (Item(formats.value(stored), formats.exact(stored)),)
+
+
+def preview_address(uri: str) -> str:
+    """Of a job's file: ``/jobs/ID/preview/PATH`` for ``/api/files/jobs/ID/PATH``."""
+    job_id, _, path = uri.removeprefix("/api/files/jobs/").partition("/")
+    return f"/jobs/{job_id}/preview/{path}"

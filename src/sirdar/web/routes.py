@@ -11,13 +11,21 @@ from sirdar.web import (
     admin_page,
     admin_server,
     admin_users,
+    app_sharing,
+    app_versions,
     apps,
     assets,
     error_pages,
+    job_list,
+    job_log,
+    job_previews,
+    job_share,
     jobs,
     live,
     preferences,
+    publish,
     resources,
+    run_form,
     sign_in,
     sign_in_elsewhere,
 )
@@ -27,7 +35,9 @@ from sirdar.web.pages import install_not_found
 router = APIRouter()
 administration = (admin_page, admin_server, admin_users, admin_groups, admin_audit)
 people = (preferences, sign_in, sign_in_elsewhere, account, account_tokens, account_notices)
-for part in (assets, *people, live, jobs, apps, resources, *administration, error_pages):
+of_jobs = (live, job_list, jobs, job_log, job_previews, job_share)
+applications = (run_form, publish, apps, app_versions, app_sharing)
+for part in (assets, *people, *of_jobs, *applications, resources, *administration, error_pages):
     router.include_router(part.router)
 router.include_router(sign_in.link_router)  # its addresses take any word
 

@@ -100,7 +100,12 @@ async def read_form(request: Request, services: Services) -> dict[str, str]:
         fields = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=FORM_FIELDS_MAX))
     except ValueError as error:
         raise Problem("invalid_request", _("This is no form.")) from error
-    given = fields.pop("csrf", "")
+    check_secret(request, services, fields.pop("csrf", ""))
+    return fields
+
+
+def check_secret(request: Request, services: Services, given: str) -> None:
+    """Raises ``csrf`` where the form is none of ours."""
     has_cookie = bool(request.cookies.get(SESSION) or request.cookies.get(VISIT))
     if not has_cookie or not services.keys.checks("csrf", _bound_to(request), _unmasked(given)):
         raise Problem(
@@ -108,7 +113,6 @@ async def read_form(request: Request, services: Services) -> dict[str, str]:
             _("The form does not carry this session's secret."),
             hint=_("Load the page again and repeat."),
         )
-    return fields
 
 
 def local_path(text: str) -> str:

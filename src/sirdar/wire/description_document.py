@@ -42,6 +42,8 @@ _INPUT_KEYS = {
     "writable": "writable",
     "path": "path",
     "env": "env",
+    "unit": "unit",
+    "advanced": "advanced",
 }
 _OUTPUT_KEYS = {
     "title": "title",

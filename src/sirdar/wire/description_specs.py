@@ -10,6 +10,7 @@ from sirdar.wire.description_fields import Fields, shown
 from sirdar.wire.yaml_lines import Node
 
 MAX_SPECS = 500
+MAX_UNIT = 40  # characters
 INPUT_KEYS = (
     "type",
     "title",
@@ -28,6 +29,8 @@ INPUT_KEYS = (
     "writable",
     "path",
     "env",
+    "unit",
+    "advanced",
 )
 OUTPUT_KEYS = ("type", "from", "key", "regex", "title", "description", "required", "max_size")
 _INPUT_SYNONYMS = {
@@ -134,6 +137,8 @@ def _read_input(parent: Fields, name: str, node: Node, field: str) -> InputSpec 
         writable=fields.flag("writable") or False,
         path=fields.text("path", 1000),
         env=fields.text("env"),
+        unit=fields.text("unit", MAX_UNIT),
+        advanced=fields.flag("advanced") or False,
     )
 
 

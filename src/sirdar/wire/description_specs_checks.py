@@ -26,6 +26,7 @@ _TAKEN_BY = {
     "max_size": FILE_INPUTS,
     "writable": FILE_INPUTS,
     "items": frozenset({InputType.LIST}),
+    "unit": _NUMBERS | {InputType.LIST},
 }
 _ATTRIBUTES = {"max_size": "max_size_bytes"}
 _STREAMS = frozenset({"stdout", "stderr"})
@@ -47,6 +48,10 @@ def input_faults(spec: InputSpec, field: str) -> Iterator[FieldError]:
     for position, suffix in enumerate(spec.suffixes):
         if not re.fullmatch(r"\.[\w.+-]{1,30}", suffix):
             yield FieldError(f"{field}.suffixes[{position}]", f"{suffix[:40]} is no suffix", "a suffix such as .csv")
+    if spec.advanced and spec.required:
+        yield FieldError(
+            f"{field}.advanced", "is folded away in a form, and yet required", "a default instead of required"
+        )
     if spec.has_default:
         yield from _default_faults(spec, field)
 

@@ -135,7 +135,14 @@ def _notes(app: App) -> list[str]:
 
 def _input_notes(spec: InputSpec) -> list[str]:
     lost = [
-        key for key, value in (("env", spec.env), ("suffixes", spec.suffixes), ("writable", spec.writable)) if value
+        key
+        for key, value in (
+            ("env", spec.env),
+            ("suffixes", spec.suffixes),
+            ("writable", spec.writable),
+            ("unit", spec.unit),
+        )
+        if value
     ]
     lost += ["max_size"] if spec.max_size_bytes is not None else []
     lost += ["path"] if spec.path is not None and spec.type not in FILE_INPUTS else []

@@ -7,9 +7,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from sirdar.domain.app import InputType, OutputType
+from sirdar.domain.command import as_line
 from sirdar.domain.names import INPUT_NAME, path_fault
 from sirdar.domain.problems import Problem
 from sirdar.wire.description import parse_yaml
+from sirdar.wire.yaml_write import quoted
 
 _INTEGER = re.compile(r"-?\d{1,18}")
 _NUMBER = re.compile(r"-?(\d+\.\d*|\.\d+|\d+)([eE][-+]?\d+)?")
@@ -18,8 +20,6 @@ _SCRIPT = re.compile(r".*\.(py|sh|R|r|pl|jl|m|js|rb|lua|jar)$")
 _OUTPUT_OPTIONS = frozenset({"o", "out", "output", "outfile", "output-file", "plot", "save", "report"})
 _FILE_NAME = re.compile(r"[\w./-]*[\w-]\.[A-Za-z]\w{0,5}")
 _SHELL_WORDS = re.compile(r"[|<>;&`]|\$\(")
-_PLAIN = re.compile(r"[A-Za-z][\w./ -]*")
-_RESERVED_WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 
 
 @dataclass(slots=True)
@@ -91,7 +91,7 @@ def _add_input(draft: _Draft, text: str) -> None:
     elif kind == InputType.SECRET:
         spec |= {"env": match[1].upper().replace("-", "_")}
     elif match[3] is not None and kind not in {InputType.FILE, InputType.FILES, InputType.DIRECTORY, InputType.JSON}:
-        spec |= {"default": match[3] if kind in {"integer", "number", "boolean"} else _quoted(match[3])}
+        spec |= {"default": match[3] if kind in {"integer", "number", "boolean"} else quoted(match[3])}
     else:
         spec |= {"required": "true"}
     draft.inputs[match[1]] = spec
@@ -117,8 +117,8 @@ def _add_output(draft: _Draft, text: str) -> None:
         )
     draft.outputs[match[1]] = {
         "type": kind,
-        "from": _quoted(source),
-        **({"key": _quoted(match[4])} if match[4] else {}),
+        "from": quoted(source),
+        **({"key": quoted(match[4])} if match[4] else {}),
     }
 
 
@@ -158,7 +158,7 @@ def _taken(draft: _Draft, word: str, option: str, existing: Collection[str]) -> 
         return _place(draft, option or re.sub(r"\..*", "", path.rsplit("/", 1)[-1]), _file_spec(path))
     if option.lower() in _OUTPUT_OPTIONS and _FILE_NAME.fullmatch(path) and not path_fault(path):
         name = _free(draft, "result" if len(option) == 1 else option)
-        draft.outputs.setdefault(name, {"type": "file", "from": _quoted(path)})
+        draft.outputs.setdefault(name, {"type": "file", "from": quoted(path)})
         return word
     if _INTEGER.fullmatch(word):
         return _place(draft, option or "number", {"type": "integer", "default": str(int(word))})
@@ -210,8 +210,8 @@ def _written(alias: str, name: str, draft: _Draft, script: str | None) -> str:
     lines = [
         "# How Sirdar runs this program. All keys: docs/reference/sirdar-yaml.md",
         "sirdar: 1",
-        f"alias: {_quoted(alias)}  # the address: OWNER/{alias}",
-        f"name: {_quoted(name or alias)}",
+        f"alias: {quoted(alias)}  # the address: OWNER/{alias}",
+        f"name: {quoted(name or alias)}",
         'annotation: ""  # one line that says what it computes',
         "",
         *_section("inputs", draft.inputs, "  # data: {type: file, suffixes: [.csv], required: true}"),
@@ -228,8 +228,7 @@ def _written(alias: str, name: str, draft: _Draft, script: str | None) -> str:
 
 
 def _command_text(words: list[str]) -> str:
-    """The words as one line. ``${name}`` needs no quotes: words are split before values are put in."""
-    return _quoted(" ".join(word if re.fullmatch(r"[\w@%+=:,./${}-]+", word) else shlex.quote(word) for word in words))
+    return quoted(as_line(words))
 
 
 def _section(key: str, specs: dict[str, dict[str, str]], example: str) -> list[str]:
@@ -240,9 +239,3 @@ def _section(key: str, specs: dict[str, dict[str, str]], example: str) -> list[s
         written = ", ".join(f"{field_name}: {value}" for field_name, value in spec.items())
         lines.append(f"  {name}: {{{written}}}")
     return lines
-
-
-def _quoted(text: str) -> str:
-    """A text in YAML, with quotes where it needs them."""
-    plain = _PLAIN.fullmatch(text) and not text.endswith(" ") and text.lower() not in _RESERVED_WORDS
-    return text if plain else json.dumps(text, ensure_ascii=False)

@@ -40,6 +40,7 @@ def input_specs(draw: st.DrawFn, name: str) -> InputSpec:
             "minimum": draw(st.none() | st.integers(-9, 0)),
             "maximum": draw(st.none() | st.just(2**60) | st.just(9.5)),
         }
+        more["unit"] = draw(st.sampled_from([None, "K"]))
         default = draw(st.integers(0, 9) if kind is InputType.INTEGER else st.floats(0, 9))
     elif kind is InputType.BOOLEAN:
         default = draw(st.booleans())
@@ -57,6 +58,7 @@ def input_specs(draw: st.DrawFn, name: str) -> InputSpec:
         default = draw(st.lists(st.integers(0, 9), max_size=3))
     else:
         more["env"] = f"S_{name}".upper()
+    more["advanced"] = not more["required"] and draw(st.booleans())
     if default is not None and not more["required"] and draw(st.booleans()):
         more |= {"default": default, "has_default": True}
     return InputSpec(name, kind, **more)

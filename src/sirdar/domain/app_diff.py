@@ -1,0 +1,144 @@
+"""What changed between two versions of an application. Pure; compares canonical documents, in the language's own keys."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sirdar.domain.app import FileEntry
+
+CONTEXT = 3
+_NAMED = {"inputs": "input", "outputs": "output"}  # lists whose members have names
+_KEYED = {"env": "env", "templates": "template", "resources": "resource", "environment": "environment", "code": "code"}
+
+
+class Kind(StrEnum):
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+    MOVED = "moved"  # the same ones in another order
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A key of an input or output that is another one now; None where it was, or is, not there."""
+
+    key: str
+    old: Any
+    new: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference.
+
+    ``part``: ``input``, ``output``, ``env``, ``template``, ``resource``, ``environment``, ``code``, each with a ``name``; or
+    ``inputs`` and ``outputs`` (moved); or another key of the description, whose name is empty.
+    """
+
+    part: str
+    name: str
+    kind: Kind
+    old: Any = None
+    new: Any = None
+    fields: tuple[Field, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """One of the application's own files; ``mode``: only whether it may be executed has changed."""
+
+    path: str
+    kind: Kind
+    old_bytes: int | None = None
+    new_bytes: int | None = None
+    mode: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of both texts, of the old one (``-``), of the new one (``+``), or a gap (``@``). Numbers count from 1."""
+
+    mark: str
+    text: str
+    old_no: int | None = None
+    new_no: int | None = None
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
+    """Differences of two canonical documents, in the order of the newer one's keys."""
+    found: list[Change] = []
+    for key in dict.fromkeys([*new, *old]):
+        if key in _NAMED:
+            found += _named(key, old.get(key, ()), new.get(key, ()))
+        elif key in _KEYED:
+            found += _keyed(_KEYED[key], old.get(key, {}), new.get(key, {}))
+        elif old.get(key) != new.get(key):
+            found.append(_change(key, "", old.get(key), new.get(key)))
+    return found
+
+
+def file_changes(old: Sequence[FileEntry], new: Sequence[FileEntry]) -> list[FileChange]:
+    """Files by path: added, removed, or with other bytes or another mode."""
+    before, after = {file.path: file for file in old}, {file.path: file for file in new}
+    found = []
+    for path in sorted({*before, *after}):
+        was, now = before.get(path), after.get(path)
+        if was is None and now is not None:
+            found.append(FileChange(path, Kind.ADDED, new_bytes=now.size_bytes))
+        elif now is None and was is not None:
+            found.append(FileChange(path, Kind.REMOVED, old_bytes=was.size_bytes))
+        elif was is not None and now is not None and (was.sha256 != now.sha256 or was.mode != now.mode):
+            same = was.sha256 == now.sha256
+            found.append(FileChange(path, Kind.CHANGED, was.size_bytes, now.size_bytes, mode=same))
+    return found
+
+
+def lines(old: str, new: str, context: int = CONTEXT) -> list[Line]:
+    """The differing lines of two texts with some around them; empty where they are the same."""
+    a, b = old.splitlines(), new.splitlines()
+    found: list[Line] = []
+    for number, group in enumerate(difflib.SequenceMatcher(None, a, b, autojunk=False).get_grouped_opcodes(context)):
+        if number or group[0][1]:
+            found.append(Line("@", ""))
+        for tag, i1, i2, j1, j2 in group:
+            if tag == "equal":
+                found += [Line(" ", a[i], i + 1, j1 + i - i1 + 1) for i in range(i1, i2)]
+                continue
+            found += [Line("-", a[i], old_no=i + 1) for i in range(i1, i2)]
+            found += [Line("+", b[j], new_no=j + 1) for j in range(j1, j2)]
+    return found
+
+
+# ---------------------------------------------------------------- parts
+
+
+def _named(key: str, old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> list[Change]:
+    before, after = {spec["name"]: spec for spec in old}, {spec["name"]: spec for spec in new}
+    found = []
+    for name in dict.fromkeys([*after, *before]):
+        was, now = before.get(name), after.get(name)
+        if was == now:
+            continue
+        fields = _fields(was, now) if was is not None and now is not None else ()
+        found.append(_change(_NAMED[key], name, was, now, fields))
+    kept = [name for name in before if name in after], [name for name in after if name in before]
+    if kept[0] != kept[1]:
+        found.append(Change(key, "", Kind.MOVED, kept[0], kept[1]))
+    return found
+
+
+def _fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Field, ...]:
+    keys = [key for key in dict.fromkeys([*new, *old]) if key != "name"]
+    return tuple(Field(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key))
+
+
+def _keyed(part: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
+    names = [name for name in dict.fromkeys([*new, *old]) if old.get(name) != new.get(name)]
+    return [_change(part, name, old.get(name), new.get(name)) for name in names]
+
+
+def _change(part: str, name: str, old: Any, new: Any, fields: tuple[Field, ...] = ()) -> Change:
+    kind = Kind.ADDED if old is None else Kind.REMOVED if new is None else Kind.CHANGED
+    return Change(part, name, kind, old, new, fields)

@@ -1,0 +1,229 @@
+"""What a job's page shows, gathered in one look at the ledger: the answer, its files, and the tab that is open."""
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from sirdar.domain.people import Caller
+from sirdar.domain.problems import Problem
+from sirdar.domain.timeline import Span
+from sirdar.services import apps, jobs, pace, task_usage
+from sirdar.services.explain import Explanation, explain_now
+from sirdar.services.job_files import inputs_with_uris, job_prefix, result_with_uris
+from sirdar.services.jobs import Shown
+from sirdar.services.task_usage import UsageView
+from sirdar.services.timelines import timeline_now
+from sirdar.store import job_lists, job_places, job_shares, task_views
+from sirdar.store.job_lists import JobFilter
+from sirdar.store.job_places import Place
+from sirdar.store.job_views import JobView
+from sirdar.store.people import Conn
+from sirdar.store.task_views import TaskView
+from sirdar.web import job_charts, job_code, job_log, job_words, words
+from sirdar.web.job_words import Named
+from sirdar.web.pages import Page
+
+ROWS = 40
+CHILDREN = 40
+CHILDREN_COUNTED = 1000
+REASONS = 5
+EVERY_S = 3  # how often a tab is looked at whose changes no event tells
+PLAIN = frozenset({"running", "ok"})  # reasons that only say what the state says
+TABS = ("log", "tasks", "timeline", "machine", "children", "code")
+OF_ONE_TASK = frozenset({"log", "timeline", "machine"})
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A job's page as its address says. ``tab``: empty for the one that fits; ``before``: where the next children begin."""
+
+    job_id: str
+    tab: str = ""
+    task: int | None = None
+    stream: str = ""
+    after: int = -1
+    before: int | None = None
+    share: str = ""
+
+    def address(self, page: str = "", **changes: Any) -> str:
+        """Of the same page with something else; ``page``: of one below the job's."""
+        other = replace(self, **changes)
+        given = {"tab": other.tab, "task": other.task, "stream": other.stream, "share": other.share}
+        given |= {"after": other.after if other.after >= 0 else None, "before": other.before}
+        kept = {name: value for name, value in given.items() if value not in (None, "")}
+        return f"/jobs/{other.job_id}{page}" + (f"?{urlencode(kept)}" if kept else "")
+
+    def at(self, page: str = "") -> str:
+        """A page below the job's, with nothing of this one but the link's secret."""
+        return f"/jobs/{self.job_id}{page}" + (f"?{urlencode({'share': self.share})}" if self.share else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one look at the ledger gives for a page. ``task``: the only one, or the one that was chosen."""
+
+    asked: Asked
+    shown: Shown
+    task: TaskView | None
+    place: Place | None
+    shares: list[str]
+    explained: Explanation
+    children: int  # up to CHILDREN_COUNTED
+    tasks: list[TaskView] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    left_s: float | None = None  # of a job of many tasks
+    usage: UsageView | None = None
+    child_jobs: list[JobView] = field(default_factory=list)
+
+
+async def load(page: Page, asked: Asked) -> dict[str, Any]:
+    """The values of ``job.html``. Raises Problem ``not_found``."""
+    caller = page.caller if asked.share else page.user
+    if not asked.job_id.isalnum() or not asked.job_id.isascii():
+        raise Problem("not_found", f"There is no job {asked.job_id[:80]}.")
+    now = page.services.store.clock()
+    facts = await page.services.store.read(partial(_look, caller=caller, asked=asked, now=now))
+    version = await apps.load_version(page.services, facts.shown.job.version_id)
+    titles = {spec.name: spec.title for spec in version.app.inputs}
+    titles |= {spec.name: spec.title for spec in version.app.outputs}
+    logs = {}
+    if facts.asked.tab == "log" and facts.task is not None:
+        logs = await job_log.tails(page.services, facts.shown.job.id, facts.task)
+    return {
+        "facts": facts,
+        "asked": facts.asked,
+        "job": facts.shown.job,
+        "may_act": facts.shown.may_act,
+        "share": asked.share,
+        **_answer(facts, now),
+        **_files(facts, titles),
+        **_tab(facts, now, page.services.settings.url),
+        "logs": logs,
+        "stream": job_log.chosen_stream(asked.stream, logs),
+        "every_s": EVERY_S if facts.shown.job.ended_at is None and facts.asked.tab in {"machine", "children"} else None,
+    }
+
+
+def _look(conn: Conn, *, caller: Caller | None, asked: Asked, now: float) -> Facts:
+    shown = jobs.show_now(conn, caller, asked.job_id, link=asked.share or None)
+    job = shown.job
+    fitting = "tasks" if job.many and asked.task is None else "log"
+    asked = replace(asked, job_id=job.id, tab=asked.tab if asked.tab in TABS else fitting)
+    task = _chosen(conn, shown, asked)
+    facts = Facts(
+        asked=asked,
+        shown=shown,
+        task=task,
+        place=job_places.places_of(conn, [job.id]).get(job.id),
+        shares=job_shares.shares_of_job(conn, job.id) if shown.may_act else [],
+        explained=explain_now(conn, caller, job.id, now=now, link=asked.share or None),
+        children=job_lists.count_jobs(conn, JobFilter(parent=job.id), CHILDREN_COUNTED) if caller is not None else 0,
+        left_s=pace.left_of_job(conn, job, now) if job.many and job.ended_at is None else None,
+    )
+    if asked.tab == "tasks":
+        return replace(facts, tasks=task_views.list_tasks(conn, job, after=asked.after, limit=ROWS + 1))
+    if asked.tab == "timeline" and task is not None:
+        return replace(facts, spans=timeline_now(conn, job, task))
+    if asked.tab == "machine" and task is not None:
+        return replace(facts, usage=task_usage.show_now(conn, caller, job.id, task.no, link=asked.share or None))
+    if asked.tab == "children" and caller is not None:
+        found = job_lists.children(conn, job.id, before_seq=asked.before, limit=CHILDREN + 1)
+        return replace(facts, child_jobs=found)
+    return facts
+
+
+def _chosen(conn: Conn, shown: Shown, asked: Asked) -> TaskView | None:
+    """The task that is shown: the only one, the one that was asked for, or, in a tab that is of one task, a telling one."""
+    job = shown.job
+    if not job.many:
+        return shown.task
+    if asked.task is not None:
+        return task_views.find_task(conn, job, asked.task)
+    if asked.tab not in OF_ONE_TASK:
+        return None
+    for state in ("FAILED", "RUNNING", "DONE"):
+        if found := task_views.list_tasks(conn, job, state=state, limit=1):
+            return found[0]
+    return task_views.find_task(conn, job, 0)
+
+
+# ---------------------------------------------------------------- the answer
+
+
+def _answer(facts: Facts, now: float) -> dict[str, Any]:
+    job, only = facts.shown.job, facts.shown.task
+    done = job_words.share_done(job, only)
+    return {
+        "state": job_words.state_words(job, now, facts.place),
+        "counts": job_words.counts_words(job),
+        "done": done,
+        "left_s": facts.left_s if job.many else job_words.left_s(job, done, now),
+        "refresh_s": job_words.refresh_s(job, now),
+        "status_message": (only.status_message if only else None) or job.status_message,
+        "metrics": (only.metrics if only else None) or job.metrics,
+        "reasons": _reasons(facts.explained, job),
+        "reason_code": job.reason if job.ended_at is not None and job.state != "DONE" else None,
+        "hint": facts.explained.hint if job.state == "FAILED" else None,
+    }
+
+
+def _reasons(explained: Explanation, job: JobView) -> list[str]:
+    """What is worth reading above the fold: nothing of a job that runs or is done as it should, but what was left out."""
+    if job.state == "DONE":
+        return [job.message] if job.message and job.total == 1 else []
+    texts = [explained.summary] if job.ended_at is not None else []
+    texts += [why.text for why in explained.why if why.code not in PLAIN and why.text]
+    return list(dict.fromkeys(texts))[:REASONS]
+
+
+# ---------------------------------------------------------------- inputs and outputs
+
+
+def _files(facts: Facts, titles: dict[str, str]) -> dict[str, Any]:
+    job, link = facts.shown.job, f"?{urlencode({'share': facts.asked.share})}" if facts.asked.share else ""
+    told = facts.asked.task is not None or not job.many  # a task that nobody asked for shows its log, not its outputs
+    return {
+        "link": link,
+        "of_task": facts.task if job.many and told else None,
+        "outputs": _outputs(job, facts.task if told else None, titles, link),
+        "inputs": _named(job.inputs, inputs_with_uris(job.inputs, job_prefix(job.id)), titles, link),
+    }
+
+
+def _outputs(job: JobView, task: TaskView | None, titles: dict[str, str], link: str) -> list[Named]:
+    if task is None:
+        return []
+    prefix = job_prefix(job.id, task.no if job.many else None)
+    outputs = _named(task.result, result_with_uris(task.result, prefix), titles, link)
+    if task.debug is not None:
+        title = words.gettext("debug archive")
+        name = str(task.debug.get("$file", {}).get("name", ""))
+        outputs += _named({title: task.debug}, {title: prefix + quote(name, safe="")}, {}, link)
+    return outputs
+
+
+def _named(stored: dict[str, Any], shown: dict[str, Any], titles: dict[str, str], link: str) -> list[Named]:
+    return [
+        Named(name, titles.get(name, ""), job_words.items_of(value, shown[name], link))
+        for name, value in stored.items()
+    ]
+
+
+# ---------------------------------------------------------------- the tab
+
+
+def _tab(facts: Facts, now: float, url: str) -> dict[str, Any]:
+    job = facts.shown.job
+    children = facts.child_jobs
+    return {
+        "task_rows": [job_words.task_row(job, row, now) for row in facts.tasks[:ROWS]],
+        "following": facts.tasks[ROWS - 1].no if len(facts.tasks) > ROWS else None,
+        "bars": job_charts.bars(facts.spans, now),
+        "charts": job_charts.charts(facts.usage) if facts.usage is not None else None,
+        "usage": facts.usage,
+        "child_rows": [(child, job_words.state_words(child, now)) for child in children[:CHILDREN]],
+        "older_children": children[CHILDREN - 1].seq if len(children) > CHILDREN else None,
+        "children_most": CHILDREN_COUNTED,
+        "examples": job_code.examples(job, url) if facts.asked.tab == "code" else {},
+    }

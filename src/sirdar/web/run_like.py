@@ -1,0 +1,77 @@
+"""A form that is filled from a job: everything but its secrets; files are kept where they lie."""
+
+import json
+from typing import Any
+
+from sirdar.domain.people import Caller
+from sirdar.domain.problems import Problem
+from sirdar.domain.units import format_duration, format_size
+from sirdar.services.app_cache import LoadedVersion
+from sirdar.services.context import Services
+from sirdar.services.job_files import inputs_with_uris, job_prefix
+from sirdar.services.jobs import find_seen
+from sirdar.store import jobs as job_store
+from sirdar.store.job_views import JobView
+from sirdar.store.people import Conn
+from sirdar.web.form_fields import Given, given_values
+from sirdar.web.form_options import OVER
+
+MOST_ITEMS = 200  # of a job of many tasks, as text in a form
+
+
+async def filled(services: Services, caller: Caller, loaded: LoadedVersion, job_id: str) -> Given:
+    """Raises ``not_found`` where the caller may not see the job, or it is of another application."""
+
+    def read(conn: Conn) -> tuple[JobView, list[dict[str, Any]]]:
+        job = find_seen(conn, caller, job_id)
+        if not job.many or job.total > MOST_ITEMS:
+            return job, []
+        items = job_store.load_items(conn, job.id, range(job.total))
+        return job, [items[no] for no in range(job.total)]
+
+    job, items = await services.store.read(read)
+    if job.app_id != loaded.version.app_id:
+        raise Problem(
+            "not_found",
+            f"Job {job.id} is of {job.app_owner}/{job.app_alias}, not of this application.",
+            hint=f"/apps/{job.app_owner}/{job.app_alias}/run?like={job.id}",
+        )
+    given = given_values(loaded.app.inputs, _plain(inputs_with_uris(job.inputs, job_prefix(job.id))))
+    given.texts |= {"name": job.name, "like": job.id}
+    if job.retries != loaded.app.retries:
+        given.texts["retries"] = str(job.retries)
+    given.texts |= {OVER + name: text for name, text in _overrides(job.overrides).items()}
+    given.chosen["resource"] = list(job.resources)
+    if job.debug:
+        given.texts["debug"] = "true"
+    if items:
+        sets = [_plain(inputs_with_uris(item, job_prefix(job.id, no))) for no, item in enumerate(items)]
+        given.texts["foreach"] = json.dumps(sets, ensure_ascii=False, indent=1)
+        given.texts["on_failure"] = job.on_failure
+    return given
+
+
+def _plain(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Addresses as they were typed; secrets left out."""
+    return {
+        name: _address(value) for name, value in inputs.items() if not (isinstance(value, dict) and "$secret" in value)
+    }
+
+
+def _address(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_address(item) for item in value]
+    return value["$url"] if isinstance(value, dict) and value.keys() == {"$url"} else value
+
+
+def _overrides(stored: dict[str, Any]) -> dict[str, str]:
+    """As they are typed."""
+    texts = {}
+    for name, value in stored.items():
+        if name in {"memory_bytes", "disk_bytes"}:
+            texts[name.removesuffix("_bytes")] = format_size(int(value))
+        elif name == "time_s":
+            texts["time"] = format_duration(float(value))
+        else:
+            texts[name] = str(value)
+    return texts

@@ -1,0 +1,71 @@
+/** One stream of events for all viewers of a page that watch the same task; closed while the page is hidden. */
+
+export interface Sizes {
+  stdout: number;
+  stderr: number;
+}
+
+type Listener = (sizes: Sizes, ended: boolean) => void;
+
+const RETRY_MS = 3_000;
+const feeds = new Map<string, Feed>();
+
+class Feed {
+  readonly listeners = new Set<Listener>();
+  #stream: EventSource | undefined;
+  #ended = false;
+  #timer = 0;
+  readonly #onVisible = (): void => (document.hidden ? this.#close() : this.#open());
+
+  constructor(private readonly address: string) {
+    document.addEventListener("visibilitychange", this.#onVisible);
+    if (!document.hidden) this.#open();
+  }
+
+  stop(): void {
+    document.removeEventListener("visibilitychange", this.#onVisible);
+    this.#ended = true;
+    this.#close();
+  }
+
+  #open(): void {
+    if (this.#ended || this.#stream) return;
+    const stream = new EventSource(this.address);
+    this.#stream = stream;
+    stream.addEventListener("grew", (event) => this.#tell(event as MessageEvent<string>, false));
+    stream.addEventListener("end", (event) => {
+      this.#ended = true;
+      this.#close();
+      this.#tell(event as MessageEvent<string>, true);
+    });
+    stream.addEventListener("error", () => {
+      if (stream.readyState !== EventSource.CLOSED) return; // the browser comes back by itself
+      this.#close();
+      this.#timer = window.setTimeout(() => this.#open(), RETRY_MS);
+    });
+  }
+
+  #tell(event: MessageEvent<string>, ended: boolean): void {
+    const sizes = JSON.parse(event.data) as Sizes;
+    for (const listener of this.listeners) listener(sizes, ended);
+  }
+
+  #close(): void {
+    window.clearTimeout(this.#timer);
+    this.#stream?.close();
+    this.#stream = undefined;
+  }
+}
+
+/** Hear of each change of the sizes; call what is given back to stop. */
+export function listen(address: string, listener: Listener): () => void {
+  const feed = feeds.get(address) ?? new Feed(address);
+  feeds.set(address, feed);
+  feed.listeners.add(listener);
+  return () => {
+    feed.listeners.delete(listener);
+    if (feed.listeners.size > 0) return;
+    feed.stop();
+    feeds.delete(address);
+  };
+}

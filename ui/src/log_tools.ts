@@ -1,0 +1,68 @@
+/** The viewer's bar: find, errors, follow, how many lines. */
+
+import { say } from "./words";
+
+export interface Tools {
+  search: HTMLInputElement;
+  found: HTMLOutputElement;
+  follow: HTMLInputElement;
+  errors: HTMLButtonElement;
+  lines: HTMLElement;
+}
+
+export interface Wishes {
+  typed: () => void;
+  step: (by: 1 | -1) => void;
+  toError: () => void;
+  follow: (wanted: boolean) => void;
+}
+
+export function build(bar: HTMLElement, wishes: Wishes): Tools {
+  const search = make("input", { type: "search", placeholder: say("Find in the log") });
+  search.setAttribute("aria-label", say("Find in the log"));
+  const previous = button("↑", say("Previous"), "p", () => wishes.step(-1));
+  const next = button("↓", say("Next"), "n", () => wishes.step(1));
+  const found = make("output", { className: "number soft" });
+  const follow = make("input", { type: "checkbox", checked: true });
+  follow.dataset.key = "f";
+  const label = make("label", { className: "follow" });
+  label.append(follow, ` ${say("Follow")}`);
+  const errors = button("", say("To the next error"), "e", wishes.toError);
+  errors.removeAttribute("aria-label"); // what it says is its name
+  errors.className = "danger";
+  errors.hidden = true;
+  const lines = make("span", { className: "number soft" });
+  search.addEventListener("input", wishes.typed);
+  search.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    wishes.step(event.shiftKey ? -1 : 1);
+  });
+  follow.addEventListener("change", () => wishes.follow(follow.checked));
+  bar.append(search, previous, next, found, label, errors, lines);
+  return { search, found, follow, errors, lines };
+}
+
+function make<K extends keyof HTMLElementTagNameMap>(tag: K, given: Partial<HTMLElementTagNameMap[K]>): HTMLElementTagNameMap[K] {
+  return Object.assign(document.createElement(tag), given);
+}
+
+function button(text: string, label: string, key: string, act: () => void): HTMLButtonElement {
+  const made = make("button", { type: "button", textContent: text, title: label });
+  made.setAttribute("aria-label", label);
+  made.dataset.key = key;
+  made.addEventListener("click", act);
+  return made;
+}
+
+/** `1 204`, as the pages write numbers. */
+export const counted = (value: number): string => String(value).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+
+/** `2.1 KB`, as formats.py writes it. */
+export function sized(bytes: number): string {
+  const units = ["B", "KB", "MB", "GB", "TB"];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 999.5 && unit < units.length - 1) [value, unit] = [value / 1000, unit + 1];
+  return `${unit === 0 ? bytes : value < 9.95 ? value.toFixed(1) : value.toFixed(0)}\u202f${units[unit]}`;
+}
