@@ -93,7 +93,9 @@ def test_an_unknown_language_is_refused(site: Any, secret_of: Callable[[str], st
 def test_what_services_say_is_in_it(site: Any) -> None:
     with site.browser("anna") as browser:
         missing = browser.get("/resources/nowhere", headers=RUSSIAN)
-        assert missing.status_code == 404 and "Здесь этого нет" in missing.text and "Ресурса nowhere нет." in missing.text
+        assert (
+            missing.status_code == 404 and "Здесь этого нет" in missing.text and "Ресурса nowhere нет." in missing.text
+        )
         assert "Программа завершилась сама, с ненулевым кодом." in browser.get("/docs/reasons", headers=RUSSIAN).text
         assert "Квота исчерпана" in browser.get("/docs/errors", headers=RUSSIAN).text
         gone = browser.get("/nowhere", headers=RUSSIAN).text
