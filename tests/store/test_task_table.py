@@ -202,3 +202,13 @@ def test_failures_by_why_and_a_sample(ledger: Ledger, job: str) -> None:
     ]
     assert failed == [2, 3, 4]
     assert samples == [([0, 5], 3), ([0, 3], 6), ([0, 5], 3)]
+
+
+@pytest.mark.parametrize(("like", "same"), [(2, [2, 3]), (3, [2, 3]), (4, [4]), (0, []), (6, []), (8, [])])
+def test_tasks_that_failed_as_one_did(ledger: Ledger, job: str, like: int, same: list[int]) -> None:
+    def read(conn: sa.Connection) -> list[int]:
+        found = job_views.find_job(conn, job)
+        assert found is not None
+        return task_table.failed_like(conn, found, like)
+
+    assert ledger.read(read) == same

@@ -58,6 +58,15 @@ def test_own_jobs_and_those_that_are_shared(ledger: Ledger) -> None:
     share(ledger, everyones, "everyone")
     assert ids(ledger) == [everyones, shared, mine]
     assert ids(ledger, owner="boris") == [everyones, shared]
+
+    def again(wanted: JobFilter) -> list[str]:
+        these = [mine, other, shared, everyones, "gone"]
+        return [job.id for job in ledger.read(lambda conn: job_lists.list_these(conn, wanted, these))]
+
+    assert again(JobFilter(visible_to=ANNA)) == [everyones, shared, mine]
+    assert again(JobFilter(owner="boris")) == [everyones, shared, other, mine], (
+        "an administrator, whatever the filter says"
+    )
     assert ids(ledger, owner="anna") == [mine]
     assert ids(ledger, owner="nobody") == []
     assert ids(ledger, visible_to=BORIS) == [everyones, shared, other]

@@ -156,6 +156,21 @@ def sign_in(site: Site, name: str, password: str) -> None:
     site.tokens[name] = reply.json()["access_token"]
 
 
+@pytest.fixture
+def busy(empty_site: Site) -> Site:
+    """A site of its own with Anna's jobs in every state: tests here end and remove them."""
+    admin = {"authorization": f"Bearer {empty_site.tokens['admin']}"}
+    for name in ("anna", "boris"):
+        body = {"name": name, "password": PASSWORD, "canPublish": True}
+        assert httpx.post(f"{empty_site.url}/api/users", json=body, headers=admin).status_code == 201
+        sign_in(empty_site, name, PASSWORD)
+    anna = {"authorization": f"Bearer {empty_site.tokens['anna']}"}
+    body = {"description": DESCRIPTION, "files": []}
+    assert httpx.post(f"{empty_site.url}/api/apps/publish", json=body, headers=anna).status_code == 201
+    empty_site.write(lambda tx: insert_jobs(tx, empty_site, "0" * 64, 10))
+    return empty_site
+
+
 # ---------------------------------------------------------------- people, an application, jobs
 
 

@@ -4,6 +4,8 @@ import htmx from "htmx.org";
 import "./live";
 import "./choice";
 import "./dialogs";
+import "./region";
+import "./rows";
 import { startCopying } from "./copy";
 import { startKeys } from "./keys";
 import { startTimes } from "./times";

@@ -3,6 +3,9 @@
  * They do nothing while one types, or with Ctrl, Alt or Meta.
  */
 
+/** Fields into which one types; not check boxes, and not buttons. */
+const TYPED = "input:not([type=checkbox], [type=radio], [type=button], [type=submit]), select, textarea, sirdar-editor";
+
 export function startKeys(): void {
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey || isTyping(event.target)) return;
@@ -11,8 +14,8 @@ export function startKeys(): void {
   });
 }
 
-function isTyping(target: EventTarget | null): boolean {
-  return target instanceof HTMLElement && (target.isContentEditable || target.closest("input, select, textarea, sirdar-editor") !== null);
+export function isTyping(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && (target.isContentEditable || target.closest(TYPED) !== null);
 }
 
 function act(key: string): boolean {

@@ -3,7 +3,7 @@
  *
  * At each `changed` event of the stream the fragment is fetched and morphed into place, never more than one fetch at a time; the event
  * `end` is followed by a last look. A hidden page closes its stream (a browser allows six connections to a host) and looks once when it
- * is seen again. Where the server is away, the part says so and goes on as soon as it is back.
+ * is seen again. `least="1"`: a second at least between two looks. Where the server is away, the part says so and goes on as soon as it is back.
  */
 
 import htmx from "htmx.org";
@@ -42,6 +42,8 @@ export class Live extends HTMLElement {
       do {
         this.#again = false;
         await this.#fetch();
+        const leastS = Number(this.getAttribute("least"));
+        if (leastS > 0 && !this.#ended) await new Promise((resume) => window.setTimeout(resume, leastS * 1000));
       } while (this.#again);
     } finally {
       this.#looking = false;

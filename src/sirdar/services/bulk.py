@@ -20,6 +20,7 @@ from sirdar.store import jobs as job_store
 from sirdar.store.engine import Tx
 from sirdar.store.job_lists import JobFilter
 from sirdar.store.job_views import JobView
+from sirdar.store.people import Conn
 from sirdar.wire.bulk import JobChoice
 
 AT_ONCE = 100
@@ -72,6 +73,36 @@ async def cancel_jobs(services: Services, caller: Caller, choice: JobChoice) -> 
 async def delete_jobs(services: Services, caller: Caller, choice: JobChoice) -> BulkReply:
     """Remove jobs; those that run are cancelled first, and go when they have ended. Raises Problem as ``cancel_jobs``."""
     return await _act_on(services, caller, choice, _delete, in_flight=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """How many jobs a choice means, counted up to ``MOST``; of these how many have ended and how many have not."""
+
+    count: int
+    ended: int
+    in_flight: int
+
+
+async def count_meant(services: Services, caller: Caller, choice: JobChoice, verb: str) -> Meant:
+    """What ``cancel_jobs`` or ``delete_jobs`` would act on. Raises Problem as they do."""
+    require_scope(caller, Scope.RUN)
+    cancels = verb == "cancel"
+    if choice.ids is not None:
+        ids = choice.ids
+        wanted = narrow(caller, JobFilter())
+        found = await services.store.read(lambda conn: job_lists.list_these(conn, wanted, ids))
+        ended = sum(job.ended_at is not None for job in found)
+        return Meant(len(found) - (ended if cancels else 0), ended, len(found) - ended)
+    narrowed = narrow(caller, _read(caller, choice, in_flight=cancels))
+    flying = [state for state in narrowed.state or IN_FLIGHT if state in IN_FLIGHT]
+
+    def read(conn: Conn) -> Meant:
+        count = job_lists.count_jobs(conn, narrowed, MOST)
+        in_flight = job_lists.count_jobs(conn, replace(narrowed, state=flying), MOST) if flying else 0
+        return Meant(count, count - in_flight, in_flight)
+
+    return await services.store.read(read)
 
 
 async def _act_on(services: Services, caller: Caller, choice: JobChoice, act: _Act, *, in_flight: bool) -> BulkReply:

@@ -12,10 +12,11 @@ from sirdar.services.access import own_job, require_scope, seen_job
 from sirdar.services.context import Services
 from sirdar.services.report import new_batch
 from sirdar.services.signin import token_hash
-from sirdar.store import job_lists, job_shares, job_views, task_views
+from sirdar.store import job_lists, job_places, job_shares, job_views, task_views
 from sirdar.store import jobs as job_store
 from sirdar.store.engine import Tx
 from sirdar.store.job_lists import JobFilter
+from sirdar.store.job_places import Place
 from sirdar.store.job_views import JobView
 from sirdar.store.notices import NoticeView, notices_of_job
 from sirdar.store.people import Conn
@@ -86,6 +87,44 @@ async def list_jobs(services: Services, caller: Caller, wanted: JobFilter, limit
     """Jobs that the caller may see, the newest first. Administrators see everybody's where they ask for an owner."""
     narrowed = narrow(caller, wanted)
     return await services.store.read(lambda conn: job_lists.list_jobs(conn, narrowed, limit))
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Jobs of a list, each with its place. ``fitting``: how many fit, ``new``: how many since; both where they were asked for."""
+
+    jobs: list[JobView]
+    places: dict[str, Place]
+    fitting: int = 0
+    new: int = 0
+
+
+async def look_at_list(
+    services: Services, caller: Caller, wanted: JobFilter, *, before: int | None, limit: int, count: int = 0
+) -> Listing:
+    """A page of the list, the newest first, and how many fit, counted up to ``count``. Raises Problem ``forbidden``."""
+    narrowed = narrow(caller, wanted)
+
+    def read(conn: Conn) -> Listing:
+        found = job_lists.list_jobs(conn, replace(narrowed, before_seq=before), limit)
+        whole = before is None and len(found) < limit
+        fitting = len(found) if whole else job_lists.count_jobs(conn, narrowed, count) if count else 0
+        return Listing(found, job_places.places_of(conn, [job.id for job in found]), fitting)
+
+    return await services.store.read(read)
+
+
+async def look_again(
+    services: Services, caller: Caller, wanted: JobFilter, ids: Sequence[str], newest: int | None, *, most: int
+) -> Listing:
+    """These jobs, as far as they are there still; and how many that fit came after ``newest``. Raises Problem ``forbidden``."""
+    narrowed = replace(narrow(caller, wanted), before_seq=None, after_seq=newest)
+
+    def read(conn: Conn) -> Listing:
+        new = job_lists.count_jobs(conn, narrowed, most) if newest is not None else 0
+        return Listing(job_lists.list_these(conn, narrowed, ids), job_places.places_of(conn, ids), new=new)
+
+    return await services.store.read(read)
 
 
 def narrow(caller: Caller, wanted: JobFilter) -> JobFilter:

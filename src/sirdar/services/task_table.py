@@ -8,6 +8,7 @@ from typing import Any
 
 from sirdar.domain import spans
 from sirdar.domain.people import Caller
+from sirdar.domain.problems import Problem
 from sirdar.domain.task_table import FIXED, Column, columns_of, read_axes, read_sort, value_at, varying
 from sirdar.services.apps import load_version
 from sirdar.services.context import Services
@@ -170,6 +171,13 @@ def cell(job: JobView, row: TaskRow, item: dict[str, Any], column: Column) -> An
     return getattr(row, column.name)
 
 
+def value_of(job: JobView, task: TaskView, item: dict[str, Any], column: Column) -> Any:
+    """As ``cell``, of a task that was read for a page."""
+    told = task.stats.get("staged_in_s")
+    times = (task.ready_at, task.staging_at, task.started_at, task.ended_at, told)
+    return cell(job, TaskRow(task.no, task.state, task.resource, *times, outputs=task.result), item, column)
+
+
 # ---------------------------------------------------------------- failures, points
 
 
@@ -180,6 +188,32 @@ async def failures(
 
     def read(conn: Conn) -> list[FailureGroup]:
         return task_table.failures(conn, find_seen(conn, caller, job_id, link=link), MOST_FAILURES)
+
+    return await services.store.read(read)
+
+
+async def failed_like(services: Services, caller: Caller | None, job_id: str, no: int) -> list[int]:
+    """Numbers of the tasks that failed as that one did. Raises Problem ``not_found``, ``conflict`` where it has not failed."""
+
+    def read(conn: Conn) -> list[int]:
+        job = find_seen(conn, caller, job_id)
+        if not (numbers := task_table.failed_like(conn, job, no)):
+            raise Problem("conflict", f"Task {no} of job {job.id} has not failed.")
+        return numbers
+
+    return await services.store.read(read)
+
+
+async def show_tasks(
+    services: Services, caller: Caller | None, job_id: str, numbers: Sequence[int], *, link: str | None = None
+) -> TaskPage:
+    """These tasks as they are now, in that order, as far as the job has them. Raises Problem ``not_found``."""
+    job = await _seen(services, caller, job_id, link)
+    some = [no for no in numbers if 0 <= no < job.total]
+
+    def read(conn: Conn) -> TaskPage:
+        items = job_store.load_items(conn, job.id, some) if job.many and some else {}
+        return TaskPage(job, FIXED, task_views.tasks_by_no(conn, job, some), items, None)
 
     return await services.store.read(read)
 

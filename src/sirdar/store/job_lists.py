@@ -68,11 +68,25 @@ def count_jobs(conn: Connection, wanted: JobFilter, most: int) -> int:
 
 def marks_of(conn: Connection, wanted: JobFilter, ids: Collection[str]) -> dict[str, int]:
     """The number of the last event of each of these jobs that may be seen; what else the filter says does not count."""
-    ways = _visible(wanted.visible_to) if wanted.visible_to is not None else [sa.true()]
-    query = sa.select(jobs.c.id, jobs.c.event_seq).where(jobs.c.id.in_(list(ids)), sa.or_(*ways))
-    if wanted.apps is not None:
-        query = query.where(jobs.c.app_id.in_(sorted(wanted.apps)))
+    query = sa.select(jobs.c.id, jobs.c.event_seq).where(*_seen(wanted, ids))
     return {row.id: row.event_seq for row in conn.execute(query)}
+
+
+def list_these(conn: Connection, wanted: JobFilter, ids: Collection[str]) -> list[JobView]:
+    """Of these jobs those that may be seen, the newest first; what else the filter says does not count."""
+    query = JOB.where(*_seen(wanted, ids)).order_by(jobs.c.seq.desc())
+    return [job_of(row) for row in conn.execute(query).mappings()]
+
+
+def _seen(wanted: JobFilter, ids: Collection[str]) -> list[Any]:
+    """Those of these jobs that may be seen. They are found by their ids: ``coalesce`` keeps SQLite from reading all of the owner's
+    jobs by the owner's index."""
+    conditions: list[Any] = [jobs.c.id.in_(list(ids))]
+    if wanted.visible_to is not None:
+        user_id, subjects = wanted.visible_to
+        own = sa.func.coalesce(jobs.c.owner_id, "") == user_id
+        conditions.append(sa.or_(own, jobs.c.id.in_(_shared(subjects))))
+    return conditions + ([jobs.c.app_id.in_(sorted(wanted.apps))] if wanted.apps is not None else [])
 
 
 def children(
@@ -91,8 +105,11 @@ def count_children(conn: Connection, job_id: str) -> dict[str, int]:
 def _visible(visible_to: tuple[str, frozenset[str]]) -> list[Any]:
     """One's own jobs, and those that are shared: each by its own index."""
     user_id, subjects = visible_to
-    shared = sa.select(job_shares.c.job_id).where(job_shares.c.subject.in_(sorted(subjects)))
-    return [jobs.c.owner_id == user_id, jobs.c.id.in_(shared)]
+    return [jobs.c.owner_id == user_id, jobs.c.id.in_(_shared(subjects))]
+
+
+def _shared(subjects: Collection[str]) -> Any:
+    return sa.select(job_shares.c.job_id).where(job_shares.c.subject.in_(sorted(subjects)))
 
 
 def _conditions(conn: Connection, wanted: JobFilter) -> list[Any]:

@@ -326,6 +326,18 @@ def failed_numbers(conn: Connection, job: JobView) -> list[int]:
     return with_rows + (list(range(job.expanded, job.total)) if implied_state(job) == "FAILED" else [])
 
 
+def failed_like(conn: Connection, job: JobView, no: int) -> list[int]:
+    """Numbers of all tasks that failed as that one did: by reason, message and exit code. Empty where it has not failed."""
+    kinds = (tasks.c.reason, tasks.c.message, tasks.c.exit_code)
+    failed = (tasks.c.job_id == job.id, sa.text("tasks.state = 'FAILED'"))
+    example = conn.execute(sa.select(*kinds).where(*failed, tasks.c.no == no)).first()
+    if example is None:
+        never_begun = job.expanded <= no < job.total and implied_state(job) == "FAILED"
+        return list(range(job.expanded, job.total)) if never_begun else []
+    same = [kind.is_not_distinct_from(value) for kind, value in zip(kinds, example, strict=True)]
+    return list(conn.execute(sa.select(tasks.c.no).where(*failed, *same).order_by(tasks.c.no)).scalars())
+
+
 def sample(conn: Connection, job: JobView, columns: Sequence[Column], most: int) -> tuple[list[int], int]:
     """Numbers of at most ``most`` tasks, evenly among those that can have values in all these columns; and how many can."""
     needs = [tasks.c.job_id == job.id]

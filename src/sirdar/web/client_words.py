@@ -38,6 +38,15 @@ SENTENCES = (
     N_("Go to line {line}"),
     N_("The server did not answer; what you typed is still here."),
     N_("You are signed out: sign in in another window, then go on here."),
+    N_("{count} chosen"),
+    N_("{count} of {of} tasks, taken evenly."),
+    N_("{y} over {x}, {count} points. Arrow keys go from point to point, Enter opens the task."),
+    N_("No task has both values yet."),
+    N_("Not above zero, and so not on a logarithmic axis: {count}."),
+    N_("Task"),
+    N_("Task {no}"),
+    N_("The points could not be fetched."),
+    N_("others"),
 )
 
 

@@ -252,4 +252,6 @@ def in_words(error: FieldError) -> str:
     detail = f"[{rest.partition(']')[0]}]: {told}" if bracket else told[:1].upper() + told[1:]
     if error.expected is None or error.expected in error.detail:
         return f"{detail}."
-    return words.gettext("%(detail)s. Expected: %(expected)s.", detail=detail, expected=service_words.say(error.expected))
+    return words.gettext(
+        "%(detail)s. Expected: %(expected)s.", detail=detail, expected=service_words.say(error.expected)
+    )

@@ -16,8 +16,10 @@ from sirdar.web import (
     apps,
     assets,
     error_pages,
+    job_bulk,
     job_list,
     job_log,
+    job_many,
     job_previews,
     job_share,
     jobs,
@@ -35,7 +37,7 @@ from sirdar.web.pages import install_not_found
 router = APIRouter()
 administration = (admin_page, admin_server, admin_users, admin_groups, admin_audit)
 people = (preferences, sign_in, sign_in_elsewhere, account, account_tokens, account_notices)
-of_jobs = (live, job_list, jobs, job_log, job_previews, job_share)
+of_jobs = (live, job_bulk, job_list, job_many, jobs, job_log, job_previews, job_share)
 applications = (run_form, publish, apps, app_versions, app_sharing)
 for part in (assets, *people, *of_jobs, *applications, resources, *administration, error_pages):
     router.include_router(part.router)
