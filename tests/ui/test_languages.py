@@ -100,3 +100,32 @@ def test_what_services_say_is_in_it(site: Any) -> None:
         assert "Квота исчерпана" in browser.get("/docs/errors", headers=RUSSIAN).text
         gone = browser.get("/nowhere", headers=RUSSIAN).text
         assert "Страницы /nowhere нет." in gone
+
+
+def test_pages_of_jobs_and_applications_are_in_it(site: Any) -> None:
+    with site.browser("anna") as browser:
+
+        def page(path: str) -> str:
+            reply = browser.get(path, headers=RUSSIAN)
+            assert reply.status_code == 200, path
+            return str(reply.text)
+
+        failed = page(f"/jobs/{site.jobs['failed']}")
+        assert "Ошибка" in failed and "Причина в самой программе: посмотрите её вывод." in failed
+        assert "Выполняется" in page(f"/jobs/{site.jobs['running']}") and "fold 3 of 7, CV error" in page("/jobs")
+        many = page(f"/jobs/{site.jobs['many']}/table")
+        assert "2 задачи с ошибкой" in many and "Код завершения 1." in many
+        for tab in ("log", "tasks", "timeline", "machine", "children", "code"):
+            assert not ENGLISH_LEFT.search(page(f"/jobs/{site.jobs['done']}?tab={tab}")), tab
+        for path in ("", "/run", "/code", "/versions", "/jobs", "/sharing", "/edit"):
+            assert not ENGLISH_LEFT.search(page(f"/apps/anna/svf{path}")), path
+
+
+def test_a_refused_form_says_why_in_it(site: Any, secret_of: Callable[[str], str]) -> None:
+    with site.browser("anna") as browser:
+        page = browser.get("/apps/anna/svf/run", headers=RUSSIAN).text
+        assert "целое число от 2 до 20" in page
+        fields = {"csrf": secret_of(page), "in.folds": "25", "action": "check"}
+        parts = {name: (None, text) for name, text in fields.items()}
+        wrong = browser.post("/apps/anna/svf/run", files=parts, headers=RUSSIAN).text
+        assert "25 больше 20" in wrong and "Нужно задать значение." in wrong

@@ -1,13 +1,11 @@
 """Values out of a form's fields. All raise Problem ``invalid_field``, with the field's name; an empty field is None."""
 
-import re
 from collections.abc import Mapping
 
 from sirdar.domain.problems import Problem
 from sirdar.domain.units import parse_duration, parse_size
 from sirdar.web import formats
 from sirdar.web.words import gettext as _
-from sirdar.web.words import raw_gettext
 
 LARGEST = 2**62
 LONGEST_S = 100 * 366 * 86400.0
@@ -35,7 +33,7 @@ def size(fields: Mapping[str, str], name: str) -> int | None:
     """Bytes of ``50 GB``."""
     given = text(fields, name)
     try:
-        found = parse_size(_in_english(given)) if given else None
+        found = parse_size(formats.in_plain_units(given)) if given else None
     except ValueError:
         raise _wrong(fields, name, _("a size such as 512 MiB, 2 GB or a number of bytes")) from None
     if found is not None and found > LARGEST:
@@ -47,7 +45,7 @@ def span(fields: Mapping[str, str], name: str) -> float | None:
     """Seconds of ``30 d``; more than none, and at most a hundred years."""
     given = text(fields, name)
     try:
-        found = parse_duration(_in_english(given)) if given else None
+        found = parse_duration(formats.in_plain_units(given)) if given else None
     except ValueError:
         raise _wrong(
             fields, name, _("a duration such as 30 s, 10 min, 1 h 30 min, 2 d or a number of seconds")
@@ -55,13 +53,6 @@ def span(fields: Mapping[str, str], name: str) -> float | None:
     if found is not None and not 0 < found <= LONGEST_S:
         raise _wrong(fields, name, _("a duration such as 30 s, 10 min, 1 h 30 min, 2 d or a number of seconds"))
     return found
-
-
-def _in_english(given: str) -> str:
-    """Units may be written as the page writes them, in its language."""
-    names = {raw_gettext(unit).casefold(): unit for unit in formats.UNITS}
-    plain = given.replace(formats.THIN, " ")
-    return re.sub(r"[^\W\d_]+", lambda found: names.get(found[0].casefold(), found[0]), plain)
 
 
 def _wrong(fields: Mapping[str, str], name: str, expected: str) -> Problem:

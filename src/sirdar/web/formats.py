@@ -7,6 +7,7 @@ spaces, which do not break.
 
 import json
 import math
+import re
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
@@ -19,9 +20,23 @@ NOTHING = "\N{EN DASH}"
 _SIZES = (N_("B"), N_("KB"), N_("MB"), N_("GB"), N_("TB"), N_("PB"))
 _SPANS = ((86400, N_("d")), (3600, N_("h")), (60, N_("min")), (1, N_("s")))
 _MS = N_("ms")
-UNITS = (*_SIZES, "MiB", "GiB", *(unit for _seconds, unit in _SPANS), _MS)
+UNITS = (*_SIZES, N_("KiB"), N_("MiB"), N_("GiB"), N_("TiB"), *(unit for _seconds, unit in _SPANS), _MS)
+_WORD = re.compile(r"[^\W\d_]+")
+_NUMBERED_UNIT = re.compile(rf"(?<=\d[ {THIN}])[A-Za-z]+")
 _MONTHS = (N_("Jan"), N_("Feb"), N_("Mar"), N_("Apr"), N_("May"), N_("Jun"),
            N_("Jul"), N_("Aug"), N_("Sep"), N_("Oct"), N_("Nov"), N_("Dec"))  # fmt: skip
+
+
+def in_page_units(text: str) -> str:
+    """``10 min`` with its units in the page's language, where another than pages wrote it."""
+    return _NUMBERED_UNIT.sub(lambda found: _(found[0]) if found[0] in UNITS else found[0], text)
+
+
+def in_plain_units(text: str) -> str:
+    """What was written with units of the page's language, as ``sirdar.domain.units`` reads it."""
+    names = {_(unit).casefold(): unit for unit in UNITS}
+    plain = text.replace(THIN, " ")
+    return _WORD.sub(lambda found: names.get(found[0].casefold(), found[0]), plain)
 
 
 def integer(value: int) -> str:

@@ -87,6 +87,9 @@ SENTENCES = (
     N_("%(count)s more job(s) %(count_slots)s"),
     N_("%(count)s job(s) of others %(count_slots)s"),
     # why it fits nowhere (domain/placement.py, services/never_fits.py)
+    N_("no agent has run there yet"),
+    N_("the owner of the application, whose secrets it carries, may not use it"),
+    N_("the application runs on %(names)s only"),
     N_("%(count)s of %(count_all)s gpu(s) of %(place)s are held; the task needs %(count_wanted)s"),
     N_("tasks on %(place)s hold %(count)s of its %(count_all)s GiB of memory; the task needs %(count_wanted)s GiB"),
     N_("the job was not sent to %(place)s"),

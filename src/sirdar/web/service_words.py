@@ -21,7 +21,6 @@ LONGEST = 2000  # characters; what is longer is shown as it was said
 _PLACE = re.compile(r"%\((\w+)\)s")
 _BETWEEN_SENTENCES = re.compile(r"(?<=[.!?]) (?=[A-Z])")
 _PATTERNS = {"count": r"-?\d(?:[\d.,]*\d)?(?:e[+-]?\d+)?", "field": r"[\w.\[\]$-]+"}
-_UNIT = re.compile(r"(?<=\d )[A-Za-z]+|(?<=\d\N{NARROW NO-BREAK SPACE})[A-Za-z]+")
 
 
 def say(text: str | None) -> str:
@@ -87,7 +86,7 @@ def _literal(text: str, *, first: bool = False) -> str:
 def _inside(name: str, value: str) -> str | None:
     """What stands in a place; None where that cannot stand there."""
     if name.startswith(("span", "size")):
-        return _UNIT.sub(lambda found: _units().get(found[0], found[0]), value)
+        return formats.in_page_units(value)
     if name.startswith("said"):
         return _known(value)
     if name.startswith("place"):
@@ -101,10 +100,6 @@ def _with_case_of(text: str, told: str) -> str:
     if text[0].islower() and not told[1:2].isupper():
         return told[0].lower() + told[1:]
     return told[0].upper() + told[1:] if text[0].isupper() else told
-
-
-def _units() -> dict[str, str]:
-    return {unit: words.raw_gettext(unit) for unit in formats.UNITS}
 
 
 @cache
