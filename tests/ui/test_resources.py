@@ -23,7 +23,7 @@ def test_an_owner_drains_shares_and_renames(empty_site: Any, secret_of: Callable
         again = post(admin, secret_of, path, f"{path}/settings", name="lab8", lost_after="2\u202fh")
         assert "It was changed" in again.text
         wrong = post(admin, secret_of, path, f"{path}/settings", lost_after="soon")
-        assert wrong.status_code == 422 and "is no duration" in wrong.text
+        assert wrong.status_code == 422 and "It cannot be" in wrong.text
         assert "everyone" in post(admin, secret_of, path, f"{path}/share", kind="everyone").text
         nobody = post(admin, secret_of, path, f"{path}/share", kind="user", name="nobody")
         assert nobody.status_code == 404 and "There is no user nobody" in nobody.text

@@ -8,7 +8,8 @@ import { lastWritten, parts, readable } from "./log_ansi";
 import { listen } from "./log_feed";
 import { Finder } from "./log_find";
 import { LogText } from "./log_text";
-import { build, counted, sized, type Tools } from "./log_tools";
+import { build, counted, type Tools } from "./log_tools";
+import { size } from "./sizes";
 import { say } from "./words";
 
 const TALLEST = 8_000_000; // pixels: browsers end somewhere above 16 million
@@ -318,7 +319,7 @@ class LogView extends HTMLElement {
 /** In the choice of streams: what the other one has written is seen at once. */
 function showSize(name: string, bytes: number): void {
   const element = document.querySelector(`[data-size-of="${name}"]`);
-  if (element) element.textContent = sized(bytes);
+  if (element) element.textContent = size(bytes);
 }
 
 customElements.define("sirdar-log", LogView);

@@ -57,12 +57,3 @@ function button(text: string, label: string, key: string, act: () => void): HTML
 
 /** `1 204`, as the pages write numbers. */
 export const counted = (value: number): string => String(value).replace(/\B(?=(\d{3})+$)/g, "\u202f");
-
-/** `2.1 KB`, as formats.py writes it. */
-export function sized(bytes: number): string {
-  const units = ["B", "KB", "MB", "GB", "TB"];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 999.5 && unit < units.length - 1) [value, unit] = [value / 1000, unit + 1];
-  return `${unit === 0 ? bytes : value < 9.95 ? value.toFixed(1) : value.toFixed(0)}\u202f${units[unit]}`;
-}

@@ -154,8 +154,8 @@ def _even(value: float, units: tuple[tuple[str, float], ...]) -> str:
     """``50 GB``: in the largest unit of which it is a whole number, so that reading it again gives the same."""
     for unit, factor in units:
         if value and value % factor == 0:
-            return f"{value / factor:.0f} {unit}"
-    return f"{value:g} {units[-1][0]}"
+            return f"{value / factor:.0f} {_(unit)}"
+    return f"{value:g} {_(units[-1][0])}"
 
 
 @router.post("/admin/users/{name}")

@@ -145,4 +145,5 @@ OTHER_WAYS = ("openapi", "yaml")
 
 def _ways(opened: AppPage, ways: list[tuple[str, str]], current: str) -> list[tuple[str, str, bool]]:
     ways = [*ways, ("openapi", "OpenAPI"), ("yaml", "sirdar.yaml")]
-    return [(f"{opened.address}/code?way={way}", title, way == current) for way, title in ways]
+    titles = {"notebook": gettext("Notebook")}
+    return [(f"{opened.address}/code?way={way}", titles.get(way, title), way == current) for way, title in ways]

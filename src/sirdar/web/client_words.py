@@ -17,6 +17,16 @@ SENTENCES = (
     N_("{count} bytes in the middle were left out"),
     N_("{number} of {count}"),
     N_("… a line of {count} bytes; raw has all of it"),
+    # units
+    N_("B"),
+    N_("KB"),
+    N_("MB"),
+    N_("GB"),
+    N_("TB"),
+    N_("PB"),
+    N_("h"),
+    N_("min"),
+    N_("s"),
     # files on their way
     N_("Cancel"),
     N_("Drop files here, as many as you like"),

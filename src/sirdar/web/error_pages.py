@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, Response
 from sirdar.domain.outcome import MEANING, REASONS, Reason
 from sirdar.domain.problems import CODES, Problem
 from sirdar.web.pages import Page, PageRoute, open_page, show
+from sirdar.web.words import gettext as _
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _GENERATED = re.compile(r"<!-- generated: [a-z-]+ -->.*?<!-- end -->", re.DOTALL)
@@ -27,7 +28,8 @@ async def all_errors(page: Annotated[Page, Depends(open_page)]) -> Response:
 @router.get("/docs/errors/{code}")
 async def one_error(code: str, page: Annotated[Page, Depends(open_page)]) -> Response:
     if code not in CODES:
-        raise Problem("not_found", f"There is no error {code[:80]}.", hint="GET /docs/errors lists them.")
+        detail = _("There is no error %(code)s.", code=code[:80])
+        raise Problem("not_found", detail, hint=_("GET /docs/errors lists them."))
     status, title = CODES[code]
     return show(page, "error.html", code=code, status_code=status, title=title, text=explanation("errors", code))
 
@@ -40,7 +42,8 @@ async def all_reasons(page: Annotated[Page, Depends(open_page)]) -> Response:
 @router.get("/docs/reasons/{name}")
 async def one_reason(name: str, page: Annotated[Page, Depends(open_page)]) -> Response:
     if name not in REASONS:
-        raise Problem("not_found", f"There is no reason {name[:80]}.", hint="GET /docs/reasons lists them.")
+        detail = _("There is no reason %(name)s.", name=name[:80])
+        raise Problem("not_found", detail, hint=_("GET /docs/reasons lists them."))
     reason = REASONS[name]
     return show(page, "reason.html", reason=reason, meaning=MEANING[reason], text=explanation("reasons", name))
 

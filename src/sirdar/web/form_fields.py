@@ -15,7 +15,7 @@ from sirdar.domain.value_files import file_fault
 from sirdar.domain.value_texts import from_text
 from sirdar.domain.value_words import FILE_EXPECTED, Invalid, describe
 from sirdar.domain.values import check
-from sirdar.web import words
+from sirdar.web import service_words, words
 
 IN, FILE, KEPT = "in.", "file.", "kept."
 SHORT_CHOICES = 4  # so many and fewer are shown side by side
@@ -117,7 +117,7 @@ def takes(spec: InputSpec) -> str:
         return ""
     said = describe(spec)
     if spec.type is InputType.LIST:
-        return words.gettext("%(list)s; one on each line, or between commas", list=said)
+        return words.gettext("%(list)s; one on each line, or between commas", list=service_words.say(said))
     return "" if said in {"a string of one line", "a text", "a number"} else said
 
 
@@ -248,9 +248,10 @@ def in_words(error: FieldError) -> str:
     if error.detail == "is required":
         return words.gettext("It is required.")
     _, bracket, rest = error.field.partition("[")
-    detail = error.detail[:1].upper() + error.detail[1:].rstrip(".")
-    if bracket:
-        detail = f"[{rest.partition(']')[0]}]: {error.detail.rstrip('.')}"
+    told = service_words.say(error.detail).rstrip(".")
+    detail = f"[{rest.partition(']')[0]}]: {told}" if bracket else told[:1].upper() + told[1:]
     if error.expected is None or error.expected in error.detail:
         return f"{detail}."
-    return words.gettext("%(detail)s. Expected: %(expected)s.", detail=detail, expected=error.expected)
+    return words.gettext(
+        "%(detail)s. Expected: %(expected)s.", detail=detail, expected=service_words.say(error.expected)
+    )

@@ -8,7 +8,7 @@ from typing import Any
 from sirdar.domain.app import App
 from sirdar.domain.problems import FieldError
 from sirdar.domain.units import format_duration, format_size
-from sirdar.web import words
+from sirdar.web import formats, words
 from sirdar.web.form_fields import Given, in_words
 
 OVER = "over."
@@ -49,16 +49,19 @@ def _base(app: App, name: str) -> str:
     sizes = {"memory": needs.memory_bytes, "disk": needs.disk_bytes}
     if name in sizes:
         size = sizes[name]
-        return "" if size is None else format_size(size)
+        return "" if size is None else formats.in_page_units(format_size(size))
     if name == "time":
-        return "" if needs.time_s is None else format_duration(needs.time_s)
+        return "" if needs.time_s is None else formats.in_page_units(format_duration(needs.time_s))
     return str({"cpus": needs.cpus, "gpus": needs.gpus, "nodes": needs.nodes}[name])
 
 
 def read_overrides(given: Given) -> dict[str, int | str]:
     """As ``wire.submit.Overrides`` takes them."""
     texts = {name: text for name in OVERRIDE_ORDER if (text := given.option(OVER + name))}
-    return {name: int(text) if name in COUNTS and _is_count(text) else text for name, text in texts.items()}
+    return {
+        name: int(text) if name in COUNTS and _is_count(text) else formats.in_plain_units(text)
+        for name, text in texts.items()
+    }
 
 
 def _is_count(text: str) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from sirdar.domain.problems import Problem
 from sirdar.domain.units import parse_duration, parse_size
+from sirdar.web import formats
 from sirdar.web.words import gettext as _
 
 LARGEST = 2**62
@@ -32,7 +33,7 @@ def size(fields: Mapping[str, str], name: str) -> int | None:
     """Bytes of ``50 GB``."""
     given = text(fields, name)
     try:
-        found = parse_size(given.replace("\N{NARROW NO-BREAK SPACE}", " ")) if given else None
+        found = parse_size(formats.in_plain_units(given)) if given else None
     except ValueError:
         raise _wrong(fields, name, _("a size such as 512 MiB, 2 GB or a number of bytes")) from None
     if found is not None and found > LARGEST:
@@ -44,7 +45,7 @@ def span(fields: Mapping[str, str], name: str) -> float | None:
     """Seconds of ``30 d``; more than none, and at most a hundred years."""
     given = text(fields, name)
     try:
-        found = parse_duration(given.replace("\N{NARROW NO-BREAK SPACE}", " ")) if given else None
+        found = parse_duration(formats.in_plain_units(given)) if given else None
     except ValueError:
         raise _wrong(
             fields, name, _("a duration such as 30 s, 10 min, 1 h 30 min, 2 d or a number of seconds")

@@ -7,6 +7,7 @@ spaces, which do not break.
 
 import json
 import math
+import re
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
@@ -18,8 +19,24 @@ MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
 _SIZES = (N_("B"), N_("KB"), N_("MB"), N_("GB"), N_("TB"), N_("PB"))
 _SPANS = ((86400, N_("d")), (3600, N_("h")), (60, N_("min")), (1, N_("s")))
+_MS = N_("ms")
+UNITS = (*_SIZES, N_("KiB"), N_("MiB"), N_("GiB"), N_("TiB"), *(unit for _seconds, unit in _SPANS), _MS)
+_WORD = re.compile(r"[^\W\d_]+")
+_NUMBERED_UNIT = re.compile(rf"(?<=\d[ {THIN}])[A-Za-z]+")
 _MONTHS = (N_("Jan"), N_("Feb"), N_("Mar"), N_("Apr"), N_("May"), N_("Jun"),
            N_("Jul"), N_("Aug"), N_("Sep"), N_("Oct"), N_("Nov"), N_("Dec"))  # fmt: skip
+
+
+def in_page_units(text: str) -> str:
+    """``10 min`` with its units in the page's language, where another than pages wrote it."""
+    return _NUMBERED_UNIT.sub(lambda found: _(found[0]) if found[0] in UNITS else found[0], text)
+
+
+def in_plain_units(text: str) -> str:
+    """What was written with units of the page's language, as ``sirdar.domain.units`` reads it."""
+    names = {_(unit).casefold(): unit for unit in UNITS}
+    plain = text.replace(THIN, " ")
+    return _WORD.sub(lambda found: names.get(found[0].casefold(), found[0]), plain)
 
 
 def integer(value: int) -> str:
@@ -53,7 +70,7 @@ def size(size_bytes: int | None) -> str:
     while value >= 999.5 and unit < len(_SIZES) - 1:
         value, unit = value / 1000, unit + 1
     if unit == 0:
-        return f"{size_bytes}{THIN}{_('B')}"
+        return f"{size_bytes}{THIN}{_(_SIZES[0])}"
     return f"{value:.1f}{THIN}{_(_SIZES[unit])}" if value < 9.95 else f"{value:.0f}{THIN}{_(_SIZES[unit])}"
 
 
@@ -72,11 +89,11 @@ def duration(span_s: float | None) -> str:
     if span_s is None:
         return NOTHING
     if 0 < span_s < 0.0995:
-        return f"{span_s * 1000:.0f}{THIN}{_('ms')}" if span_s >= 0.0005 else f"<{THIN}1{THIN}{_('ms')}"
+        return f"{span_s * 1000:.0f}{THIN}{_(_MS)}" if span_s >= 0.0005 else f"<{THIN}1{THIN}{_(_MS)}"
     if span_s <= 0:
-        return f"0{THIN}{_('s')}"
+        return f"0{THIN}{_(_SPANS[-1][1])}"
     if span_s < 59.95:
-        return f"{span_s:.1f}{THIN}{_('s')}" if span_s < 9.95 else f"{span_s:.0f}{THIN}{_('s')}"
+        return f"{span_s:.1f}{THIN}{_(_SPANS[-1][1])}" if span_s < 9.95 else f"{span_s:.0f}{THIN}{_(_SPANS[-1][1])}"
     left = (
         round(span_s) if span_s < 3600 else round(span_s / 60) * 60 if span_s < 86400 else round(span_s / 3600) * 3600
     )
@@ -93,7 +110,7 @@ def rough(span_s: float) -> str:
     for seconds, unit in _SPANS:
         if span_s >= seconds * 1.5:
             return f"{round(span_s / seconds)}{THIN}{_(unit)}"
-    return f"1{THIN}{_('s')}"
+    return f"1{THIN}{_(_SPANS[-1][1])}"
 
 
 def moment(at: float | None, now: float, zone: tzinfo | None = None) -> str:

@@ -223,7 +223,7 @@ def _labels(columns: tuple[Column, ...]) -> dict[str, str]:
         "state": words.gettext("State"),
         "resource": words.gettext("Resource"),
         "waitS": words.gettext("Wait"),
-        "runS": words.gettext("Run"),
+        "runS": words.gettext("Run time"),
     }
     return {column.name: fixed.get(column.name) or column.name.partition(".")[2] for column in columns}
 

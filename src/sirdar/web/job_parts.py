@@ -20,7 +20,7 @@ from sirdar.store.job_places import Place
 from sirdar.store.job_views import JobView
 from sirdar.store.people import Conn
 from sirdar.store.task_views import TaskView
-from sirdar.web import job_charts, job_code, job_log, job_words, words
+from sirdar.web import job_charts, job_code, job_log, job_words, service_words, words
 from sirdar.web.job_words import Named
 from sirdar.web.pages import Page
 
@@ -171,10 +171,10 @@ def _answer(facts: Facts, now: float) -> dict[str, Any]:
 def _reasons(explained: Explanation, job: JobView) -> list[str]:
     """What is worth reading above the fold: nothing of a job that runs or is done as it should, but what was left out."""
     if job.state == "DONE":
-        return [job.message] if job.message and job.total == 1 else []
+        return [service_words.say(job.message)] if job.message and job.total == 1 else []
     texts = [explained.summary] if job.ended_at is not None else []
     texts += [why.text for why in explained.why if why.code not in PLAIN and why.text]
-    return list(dict.fromkeys(texts))[:REASONS]
+    return [service_words.say(text) for text in list(dict.fromkeys(texts))[:REASONS]]
 
 
 # ---------------------------------------------------------------- inputs and outputs

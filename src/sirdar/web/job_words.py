@@ -9,7 +9,7 @@ from sirdar.domain.states import State
 from sirdar.store.job_places import Place
 from sirdar.store.job_views import JobView
 from sirdar.store.task_views import TaskView
-from sirdar.web import formats, words
+from sirdar.web import formats, service_words, words
 
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 PICTURE_BYTES_MAX = 5 * 10**6
@@ -138,7 +138,7 @@ def task_row(job: JobView, task: TaskView, now: float) -> TaskRow:
     told = {State.READY.value: ("ACCEPTED", "STAGING_IN"), State.RUNNING.value: ("STAGING_OUT",)}
     phase = phase_words(task.phase) if task.phase in told.get(task.state, ()) else None
     word = phase if phase is not None else word_of(task.state)
-    said, ending = task.status_message or "", task.message or ""
+    said, ending = task.status_message or "", service_words.say(task.message)
     outcome = ending if task.reason is not None and task.state != State.DONE else said or ending
     return TaskRow(
         task=task,

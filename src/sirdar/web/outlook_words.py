@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from sirdar.services.outlook import Choice, Outlook
-from sirdar.web import words
+from sirdar.web import service_words, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,11 @@ def rows(seen: Outlook) -> list[Said]:
 
 def _row(choice: Choice) -> Said:
     if choice.wrong:
-        text = "; ".join(choice.wrong)
+        text = "; ".join(service_words.say(text) for text in choice.wrong)
         return Said("failed", text[:1].upper() + text[1:] + ".", choice.id, choice.name, choice.allowed)
     shape = "done" if choice.has_room and choice.short is None else "waiting"
-    text = _free(choice) if choice.short is None else f"{choice.short[:1].upper()}{choice.short[1:]}."
+    short = service_words.say(choice.short)
+    text = _free(choice) if not short else f"{short[:1].upper()}{short[1:]}."
     return Said(shape, text, choice.id, choice.name)
 
 
@@ -59,5 +60,5 @@ def bar(seen: Outlook, asked: Collection[str]) -> Said:
             )
             return Said("waiting", text)
         return Said("waiting", words.gettext("It will wait for room on %(names)s.", names=names))
-    why = "; ".join(text for choice in sent_to[:3] for text in choice.wrong[:1])
+    why = "; ".join(service_words.say(text) for choice in sent_to[:3] for text in choice.wrong[:1])
     return Said("failed", words.gettext("It can run nowhere now: %(why)s.", why=why))

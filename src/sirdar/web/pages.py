@@ -21,7 +21,7 @@ from sirdar.api.errors import headers_of, problem_of
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import CODES, Problem
 from sirdar.services.context import Services
-from sirdar.web import assets, client_words, formats, markdown, session, words
+from sirdar.web import assets, client_words, formats, markdown, service_words, session, words
 
 SECURITY_HEADERS = {
     "content-security-policy": (
@@ -50,7 +50,7 @@ class Page:
     def user(self) -> Caller:
         """Who is signed in. Raises ``unauthenticated``."""
         if self.caller is None:
-            raise Problem("unauthenticated", "Sign in first.")
+            raise Problem("unauthenticated", words.gettext("Sign in first."))
         return self.caller
 
 
@@ -145,6 +145,7 @@ def _build_environment() -> jinja2.Environment:
     environment.install_gettext_callables(words.raw_gettext, words.raw_ngettext, newstyle=True)  # type: ignore[attr-defined]
     for name in ("integer", "number", "size", "memory", "duration", "rough", "percent", "value", "exact", "utc"):
         environment.filters[name] = getattr(formats, name)
+    environment.filters["said"] = service_words.say
     environment.filters["markdown"] = markdown.render
     environment.filters["quoted"] = lambda text: quote(str(text), safe="")
     environment.globals |= {
@@ -208,7 +209,9 @@ def install_not_found(app: FastAPI) -> None:
             ("/api", "/agent")
         )
         if before is None or (is_page and error.status_code in {404, 405}):
-            problem = Problem("not_found", f"There is no page {request.url.path[:200]}.")
+            words.begin(request)
+            path = request.url.path[:200]
+            problem = Problem("not_found", words.gettext("There is no page %(path)s.", path=path))
             return await show_problem(request, problem)
         response = before(request, error)
         answer = response if isinstance(response, Response) else await response

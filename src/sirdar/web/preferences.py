@@ -20,7 +20,10 @@ async def choose_language(page: PageDep) -> Response:
     chosen = fields.get("language", "")
     if chosen not in words.LANGUAGES:
         raise Problem(
-            "invalid_field", "There is no such language.", field="language", expected=", ".join(words.LANGUAGES)
+            "invalid_field",
+            words.gettext("There is no such language."),
+            field="language",
+            expected=", ".join(words.LANGUAGES),
         )
     response = go_to(session.local_path(fields.get("next", "/")))
     secure = session.is_secure(page.request)

@@ -8,12 +8,11 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
-from sirdar.domain.units import parse_duration
 from sirdar.services import resource_shares, resource_tasks, resources
 from sirdar.services.access import may_attach
 from sirdar.services.resources import NewJoin, ResourceView, join_command
 from sirdar.store.resource_tokens import ResourceToken
-from sirdar.web import formats, session, words
+from sirdar.web import form_values, session, words
 from sirdar.web.pages import Page, PageRoute, go_to, open_page, show, show_part
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -209,20 +208,11 @@ async def set_settings(ref: str, page: PageDep) -> Response:
         if fields.get("name", "").strip() not in {"", before.row.name}:
             values["name"] = fields["name"].strip()
         if fields.get("lost_after", "").strip():
-            values["lost_after_s"] = _seconds(fields["lost_after"])
+            values["lost_after_s"] = form_values.span(fields, "lost_after")
         await resources.change(page.services, caller, ref, values)
     except Problem as problem:
         return await _again(page, caller, ref, problem)
     return go_to(f"/resources/{before.row.id}?done=changed")
-
-
-def _seconds(text: str) -> float:
-    try:
-        return parse_duration(text.replace(formats.THIN, " ").strip())
-    except ValueError as error:
-        raise Problem(
-            "invalid_field", f"{text[:40]!r} is no duration.", field="lost_after", expected="such as 10 min or 1 h"
-        ) from error
 
 
 @router.post("/resources/{ref}/share")
@@ -258,7 +248,7 @@ async def make_token(ref: str, page: PageDep) -> Response:
             page.services, caller, ref, label=fields.get("label", "").strip(), lifetime_s=lifetime_s
         )
     except ValueError:
-        fault = Problem("invalid_field", "The lifetime is a whole number of days.", field="days")
+        fault = Problem("invalid_field", words.gettext("The lifetime is a whole number of days."), field="days")
         return await _again(page, caller, ref, fault)
     except Problem as problem:
         return await _again(page, caller, ref, problem)
@@ -289,7 +279,8 @@ async def ask(ref: str, verb: str, page: PageDep) -> Response:
     caller = page.user
     view = await resources.show(page.services, caller, ref)
     if verb not in {"revoke", "delete"} or not (caller.administers or caller.user_id == view.row.owner_id):
-        raise Problem("not_found", f"There is no page /resources/{ref[:80]}/{verb[:80]}.")
+        path = f"/resources/{ref[:80]}/{verb[:80]}"
+        raise Problem("not_found", words.gettext("There is no page %(path)s.", path=path))
     return show(page, "resource_ask.html", view=view, verb=verb)
 
 

@@ -10,6 +10,7 @@ from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
 from sirdar.services.context import Services
 from sirdar.services.signin import token_hash
+from sirdar.web.words import gettext as _
 
 SESSION = "access_token"  # the cookie that the API knows too
 VISIT = "sirdar_visit"  # before there is a session: what binds the sign-in form to this browser
@@ -21,7 +22,7 @@ async def caller_of(request: Request, services: Services) -> Caller:
     """Who is signed in. Raises ``unauthenticated`` or ``token_expired``."""
     token = request.cookies.get(SESSION)
     if not token:
-        raise Problem("unauthenticated", "Sign in first.")
+        raise Problem("unauthenticated", _("Sign in first."))
     return await services.auth.caller(token)
 
 
@@ -94,11 +95,11 @@ async def read_form(request: Request, services: Services) -> dict[str, str]:
     async for chunk in request.stream():
         body += chunk
         if len(body) > FORM_BYTES_MAX:
-            raise Problem("too_large", "The form is too large.")
+            raise Problem("too_large", _("The form is too large."))
     try:
         fields = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=FORM_FIELDS_MAX))
     except ValueError as error:
-        raise Problem("invalid_request", "This is no form.") from error
+        raise Problem("invalid_request", _("This is no form.")) from error
     check_secret(request, services, fields.pop("csrf", ""))
     return fields
 
@@ -107,7 +108,11 @@ def check_secret(request: Request, services: Services, given: str) -> None:
     """Raises ``csrf`` where the form is none of ours."""
     has_cookie = bool(request.cookies.get(SESSION) or request.cookies.get(VISIT))
     if not has_cookie or not services.keys.checks("csrf", _bound_to(request), _unmasked(given)):
-        raise Problem("csrf", "The form does not carry this session's secret.", hint="Load the page again and repeat.")
+        raise Problem(
+            "csrf",
+            _("The form does not carry this session's secret."),
+            hint=_("Load the page again and repeat."),
+        )
 
 
 def local_path(text: str) -> str:

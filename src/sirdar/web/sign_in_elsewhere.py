@@ -12,6 +12,7 @@ from sirdar.services.tokens import TokenRequest
 from sirdar.web import session
 from sirdar.web.pages import SECURITY_HEADERS, Page, PageRoute, go_to, open_page, show
 from sirdar.web.sign_in import RETRY_CODES, show_form
+from sirdar.web.words import gettext as _
 
 if TYPE_CHECKING:  # its libraries stand in an extra
     from sirdar.services.outside.oidc import OidcProvider
@@ -70,7 +71,7 @@ async def arrive(page: PageDep) -> Response:
 def _provider(page: Page) -> "OidcProvider":
     provider = page.services.auth.ways.oidc
     if provider is None:
-        raise Problem("not_found", "This server knows no provider to sign in at.", hint="Sign in by password.")
+        raise Problem("not_found", _("This server knows no provider to sign in at."), hint=_("Sign in by password."))
     return provider
 
 
@@ -128,4 +129,4 @@ def _seconds(text: str) -> float | None:
     try:
         return float(text) if text else None
     except ValueError:
-        raise Problem("invalid_field", "That is no lifetime.", field="lifetime", expected="seconds") from None
+        raise Problem("invalid_field", _("That is no lifetime."), field="lifetime", expected=_("seconds")) from None
