@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 from tests.conftest import require
 from tests.system.product import ADMIN_PASSWORD, PASSWORD, Product
 
@@ -28,6 +28,9 @@ ARGUMENTS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 EXPECTED = re.compile(r"Failed to load resource: .* (4\d\d|50\d|net::ERR_)|net::ERR_")  # the network's, not the page's
+
+
+expect.set_options(timeout=WITHIN_MS)
 
 
 @pytest.fixture(scope="session")
