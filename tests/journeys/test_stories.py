@@ -130,8 +130,11 @@ def test_the_server_is_restarted_while_one_watches(
     anna.shot("away")
     own_product.start(port)
     expect(anna.page.locator("sirdar-live.away")).to_have_count(0)
+    anna.page.get_by_role("link", name="Cancel").click()
+    expect(anna.page.locator("dialog[open]")).to_contain_text("Cancel this job?")
     go.touch()
     expect(anna.page.locator(".answer .state")).to_have_text("Done")
+    expect(anna.page.locator("dialog[open]")).to_have_count(0)  # nobody is asked whether to delete it instead
     expect(anna.page.locator("sirdar-log")).to_contain_text("came through")
     anna.shot("done")
 

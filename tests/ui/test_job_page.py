@@ -80,7 +80,9 @@ def job_with_files(site: Any) -> Iterator[str]:
         done = site.jobs["done"]
         job = dict(tx.conn.execute(sa.select(t.jobs).where(t.jobs.c.id == done)).mappings().one())
         job.pop("seq")
-        tx.conn.execute(sa.insert(t.jobs).values(**job | {"id": job_id, "name": "files <i>of every kind</i>"}))
+        tx.conn.execute(
+            sa.insert(t.jobs).values(**job | {"id": job_id, "share_hash": None, "name": "files <i>of every kind</i>"})
+        )
         task = dict(tx.conn.execute(sa.select(t.tasks).where(t.tasks.c.job_id == done)).mappings().one())
         more = {"job_id": job_id, "result_json": json.dumps(result)}
         more["stdout_json"] = json.dumps({"size": len(LOG), "sha256": log.sha256})

@@ -318,6 +318,21 @@ def test_children(site: Any) -> None:
         assert f'href="/jobs/{site.jobs["running"]}"' in browser.get(f"/jobs/{site.jobs['child']}").text
 
 
+def test_a_shared_job_does_not_share_its_children(site: Any) -> None:
+    job, child = site.jobs["running"], site.jobs["child"]
+    with site.browser("anna") as anna, site.browser("boris") as boris:
+        assert anna.put(f"/api/jobs/{job}/share/user:boris").status_code == 200
+        try:
+            page = boris.get(f"/jobs/{job}?tab=children")
+            assert page.status_code == 200 and child not in page.text
+            assert boris.get(f"/api/jobs/{job}/children").json() == []
+            assert [one["id"] for one in anna.get(f"/api/jobs/{job}/children").json()] == [child]
+        finally:
+            anna.delete(f"/api/jobs/{job}/share/user:boris")
+    with site.browser("admin") as admin:
+        assert [one["id"] for one in admin.get(f"/api/jobs/{job}/children").json()] == [child]
+
+
 def test_other_peoples_things_are_not_there(site: Any, secret_of: Callable[[str], str]) -> None:
     job = site.jobs["running"]
     with site.browser("boris") as browser:

@@ -7,6 +7,7 @@
  */
 
 import htmx from "htmx.org";
+import { say } from "./words";
 
 const RETRY_MS = 2_000;
 const RETRY_MOST_MS = 30_000;
@@ -56,6 +57,12 @@ export class Live extends HTMLElement {
     const reply = await fetch(address, { headers: { "HX-Request": "true" } }).catch(() => undefined);
     if (!reply?.ok) {
       if (reply?.status === 404 || reply?.status === 401) this.#finish();
+      return;
+    }
+    if (reply.redirected && new URL(reply.url).pathname === "/login") {
+      this.#finish();
+      this.dataset.away = say("You are signed out: sign in in another window, then go on here.");
+      this.classList.add("away");
       return;
     }
     const text = await reply.text();

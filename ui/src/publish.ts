@@ -100,8 +100,8 @@ class Publish extends HTMLElement {
       return;
     }
     const page = new DOMParser().parseFromString(await reply.text(), "text/html");
-    if (typed !== this.#typed && wish === "check") {
-      this.#wish ??= "check"; // typed on meanwhile: ask again
+    if (typed !== this.#typed) {
+      this.#wish ??= wish; // typed on meanwhile: ask again, or what was typed would be lost
       return;
     }
     this.#take(page, sent);

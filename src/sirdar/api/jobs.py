@@ -189,7 +189,8 @@ async def children(
 
     def read(conn: Any) -> list[JobView]:
         job = job_service.find_seen(conn, caller, job_id)
-        return job_lists.children(conn, job.id, state=states, before_seq=before, limit=limit + 1)
+        wanted = job_service.children_filter(caller, job, state=states, before_seq=before)
+        return job_lists.list_jobs(conn, wanted, limit + 1)
 
     found = await services.store.read(read)
     base = services.settings.url

@@ -134,6 +134,14 @@ def narrow(caller: Caller, wanted: JobFilter) -> JobFilter:
     return replace(wanted, visible_to=None if everything else visible_to(caller), apps=caller.apps)
 
 
+def children_filter(
+    caller: Caller, job: JobView, *, state: Sequence[str] = (), before_seq: int | None = None
+) -> JobFilter:
+    """Of the jobs that this job's tasks submitted, those that the caller may see: a shared job does not share them."""
+    owner = job.owner if caller.administers else None  # of whom an administrator sees everything
+    return narrow(caller, JobFilter(parent=job.id, state=state, before_seq=before_seq, owner=owner))
+
+
 # ---------------------------------------------------------------- cancel
 
 

@@ -12,6 +12,7 @@ STREAMS = ("stdout", "stderr")
 QUIET_S = 15.0  # after this a comment keeps the connection alive
 LOGS_S = 0.5  # pieces of a log that come to another server are not told of: they are looked for this often
 LEAST_S = 0.05  # between two messages
+REST_S = 0.25  # after a bell that rang for something else
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ async def watch_log(
     """The sizes now, then at each change until the task has ended. Raises Problem ``not_found`` at the start."""
     full = (await services.store.read(lambda conn: find_seen(conn, caller, job_id, link=link))).id
     told: Sizes | None = None
-    quiet_s = 0.0
+    quiet_s, rang = 0.0, False
     wait_s = QUIET_S if services.store.alone else LOGS_S
     with services.hub.listen_all([f"log:{full}", f"job:{full}"]) as bell, services.hub.listen("pause") as pause:
         while True:
@@ -39,10 +40,12 @@ async def watch_log(
                 yield now
                 told, quiet_s = now, 0.0
                 await pause.wait(LEAST_S)
+            elif rang:
+                await pause.wait(REST_S)
             if now.complete or services.hub.closed:
                 return
-            if not await bell.wait(wait_s):
-                quiet_s += wait_s
+            rang = await bell.wait(wait_s)
+            quiet_s += 0.0 if rang else wait_s
             if quiet_s >= QUIET_S:
                 quiet_s = 0.0
                 yield Sizes(now.stdout, now.stderr, now.complete, quiet=True)

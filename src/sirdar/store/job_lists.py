@@ -89,19 +89,6 @@ def _seen(wanted: JobFilter, ids: Collection[str]) -> list[Any]:
     return conditions + ([jobs.c.app_id.in_(sorted(wanted.apps))] if wanted.apps is not None else [])
 
 
-def children(
-    conn: Connection, job_id: str, *, state: Sequence[str] = (), before_seq: int | None = None, limit: int = 40
-) -> list[JobView]:
-    """Jobs that this job's tasks submitted, the newest first."""
-    return list_jobs(conn, JobFilter(parent=job_id, state=state, before_seq=before_seq), limit)
-
-
-def count_children(conn: Connection, job_id: str) -> dict[str, int]:
-    """How many jobs of each state the job's tasks submitted."""
-    query = sa.select(jobs.c.state, sa.func.count()).where(jobs.c.parent_job == job_id).group_by(jobs.c.state)
-    return {row[0]: row[1] for row in conn.execute(query)}
-
-
 def _visible(visible_to: tuple[str, frozenset[str]]) -> list[Any]:
     """One's own jobs, and those that are shared: each by its own index."""
     user_id, subjects = visible_to

@@ -23,6 +23,7 @@ from sirdar.services.log_scan import BLOCK_BYTES, LineIndex, LineSearch
 from sirdar.services.streams import pieces_of
 from sirdar.services.watch_log import STREAMS, Sizes, watch_log
 from sirdar.store.task_views import TaskView
+from sirdar.web.live import while_allowed
 from sirdar.web.pages import Page, PageRoute, open_page
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -116,7 +117,7 @@ async def log_events(job_id: str, page: PageDep, task: Task = 0, share: Text = "
     caller = _viewer(page, share)
     await show_job(page.services, caller, job_id, link=share or None)
     told = watch_log(page.services, caller, job_id, task=task, link=share or None)
-    return StreamingResponse(_lines(told), headers=HEADERS, media_type="text/event-stream")
+    return StreamingResponse(_lines(while_allowed(page, told)), headers=HEADERS, media_type="text/event-stream")
 
 
 async def _lines(told: AsyncIterator[Sizes]) -> AsyncIterator[bytes]:

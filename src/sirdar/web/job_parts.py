@@ -15,7 +15,6 @@ from sirdar.services.jobs import Shown
 from sirdar.services.task_usage import UsageView
 from sirdar.services.timelines import timeline_now
 from sirdar.store import job_lists, job_places, job_shares, task_views
-from sirdar.store.job_lists import JobFilter
 from sirdar.store.job_places import Place
 from sirdar.store.job_views import JobView
 from sirdar.store.people import Conn
@@ -118,7 +117,7 @@ def _look(conn: Conn, *, caller: Caller | None, asked: Asked, now: float) -> Fac
         place=job_places.places_of(conn, [job.id]).get(job.id),
         shares=job_shares.shares_of_job(conn, job.id) if shown.may_act else [],
         explained=explain_now(conn, caller, job.id, now=now, link=asked.share or None),
-        children=job_lists.count_jobs(conn, JobFilter(parent=job.id), CHILDREN_COUNTED) if caller is not None else 0,
+        children=_count_children(conn, caller, job),
         left_s=pace.left_of_job(conn, job, now) if job.many and job.ended_at is None else None,
     )
     if asked.tab == "tasks":
@@ -128,9 +127,13 @@ def _look(conn: Conn, *, caller: Caller | None, asked: Asked, now: float) -> Fac
     if asked.tab == "machine" and task is not None:
         return replace(facts, usage=task_usage.show_now(conn, caller, job.id, task.no, link=asked.share or None))
     if asked.tab == "children" and caller is not None:
-        found = job_lists.children(conn, job.id, before_seq=asked.before, limit=CHILDREN + 1)
+        found = job_lists.list_jobs(conn, jobs.children_filter(caller, job, before_seq=asked.before), CHILDREN + 1)
         return replace(facts, child_jobs=found)
     return facts
+
+
+def _count_children(conn: Conn, caller: Caller | None, job: JobView) -> int:
+    return job_lists.count_jobs(conn, jobs.children_filter(caller, job), CHILDREN_COUNTED) if caller is not None else 0
 
 
 def _chosen(conn: Conn, shown: Shown, asked: Asked) -> TaskView | None:

@@ -3,6 +3,8 @@
 from typing import Annotated, Any
 from urllib.parse import quote
 
+import anyio
+import anyio.to_thread
 from fastapi import APIRouter, Depends, Query, Response
 
 from sirdar.domain.app import FileRef
@@ -20,9 +22,15 @@ from sirdar.wire.archives import Limits, list_archive
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 PageDep = Annotated[Page, Depends(open_page)]
 Text = Annotated[str, Query(max_length=200)]
-ARCHIVE_BYTES_MAX = 2 * 2**30  # larger ones are not looked into for a preview
+# Larger ones are not looked into for a preview. A zip has a directory; a packed tar must be unpacked to be listed.
+ZIP_BYTES_MAX, TAR_BYTES_MAX = 2 * 2**30, 64 * 2**20
+ZIPS = (".zip", ".jar", ".whl")
 DRAWING_BYTES_MAX = 5 * 10**6
-LIMITS = Limits(members=20_000, total_bytes=4 * 2**30)
+ZIP_LIMITS = Limits(members=20_000, total_bytes=4 * 2**30)
+TAR_LIMITS = Limits(members=20_000, total_bytes=256 * 2**20)
+_ONE_AT_A_TIME: list[
+    anyio.CapacityLimiter
+] = []  # so that listings leave the store's threads to those who read and upload
 # A drawing may carry scripts: as a picture none of them runs, and opened by itself it is a page of nobody's.
 DRAWING_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
 
@@ -101,12 +109,20 @@ def _read(name: str, content: bytes, more: bool) -> dict[str, Any]:
     return {"kind": Kind.TEXT, "text": previews.text_of(content, more=more)}
 
 
+def _limiter() -> anyio.CapacityLimiter:
+    if not _ONE_AT_A_TIME:
+        _ONE_AT_A_TIME.append(anyio.CapacityLimiter(1))
+    return _ONE_AT_A_TIME[0]
+
+
 async def _archive(services: Services, found: FileRef) -> dict[str, Any]:
-    if found.size_bytes > ARCHIVE_BYTES_MAX:
+    is_zip = found.name.lower().endswith(ZIPS)
+    if found.size_bytes > (ZIP_BYTES_MAX if is_zip else TAR_BYTES_MAX):
         return {"kind": Kind.NOTHING}
+    limits = ZIP_LIMITS if is_zip else TAR_LIMITS
     try:
         async with services.blobs.file(found.sha256) as path:
-            members = await services.blobs.in_thread(list_archive, path, LIMITS)
+            members = await anyio.to_thread.run_sync(list_archive, path, limits, limiter=_limiter())
     except Problem as problem:
         if problem.code != "invalid_archive":
             raise

@@ -3,8 +3,9 @@
 ``GET /jobs/live`` for a list, ``GET /jobs/{id}/live`` for one job.
 """
 
+import time
 from collections.abc import AsyncIterator, Iterable
-from typing import Annotated
+from typing import Annotated, TypeVar
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query
@@ -17,6 +18,7 @@ from sirdar.services.job_filters import JobQuery, read_filter
 from sirdar.services.watch import Told, watch_changes
 from sirdar.services.watch_list import MOST_SHOWN, ListNews, watch_list
 from sirdar.store.job_views import JobView
+from sirdar.web import session
 from sirdar.web.pages import Page, PageRoute, open_page
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -24,6 +26,8 @@ PageDep = Annotated[Page, Depends(open_page)]
 Text = Annotated[str, Query(max_length=200)]
 Seq = Annotated[int | None, Query(ge=0, le=2**62)]
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
+SESSION_LOOK_S = 10.0
+T = TypeVar("T")
 RETRY = b"retry: 2000\n\n"
 QUIET = b": still here\n\n"
 
@@ -61,7 +65,7 @@ async def list_events(
     )
     caller = page.user
     told = watch_list(page.services, caller, read_filter(caller, asked), _shown(ids), newest)
-    return StreamingResponse(_list_lines(told), headers=HEADERS, media_type="text/event-stream")
+    return StreamingResponse(_list_lines(while_allowed(page, told)), headers=HEADERS, media_type="text/event-stream")
 
 
 @router.get("/jobs/{job_id}/live")
@@ -73,7 +77,19 @@ async def job_events(job_id: str, page: PageDep, share: Text = "", after: Seq = 
     caller = page.caller if share else page.user
     # The first message is awaited here, so that a job that is not there is an answer with a status.
     told = await watch_changes(page.services, caller, job_id, after=after, link=share or None)
-    return StreamingResponse(_job_lines(told), headers=HEADERS, media_type="text/event-stream")
+    return StreamingResponse(_job_lines(while_allowed(page, told)), headers=HEADERS, media_type="text/event-stream")
+
+
+async def while_allowed(page: Page, messages: AsyncIterator[T]) -> AsyncIterator[T]:
+    """The messages, as long as the session lasts and its user may what they might when the stream began; a browser whose stream
+    ends comes again, as whoever it is then. Looked at no more often than quiet streams speak."""
+    looked_at = time.monotonic()
+    async for message in messages:
+        if page.caller is not None and time.monotonic() - looked_at > SESSION_LOOK_S:
+            looked_at = time.monotonic()
+            if await session.caller_if_any(page.request, page.services) != page.caller:
+                return
+        yield message
 
 
 def _shown(ids: str) -> dict[str, int | None]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from markupsafe import Markup, escape
 
 LONGEST = 100_000
-_HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*$")
+_HEADING = re.compile(r"(#{1,6})\s+(.*)")
 _ITEM = re.compile(r"\s{0,3}(?:[-*+]|\d{1,3}[.)])\s+(.*)")
 _CODE = re.compile(r"`([^`]+)`")
 _LINK = re.compile(r"\[([^\]\[]{1,300})\]\((https?://[^\s()<>\"']{1,1000}|/[^\s()<>\"'/][^\s()<>\"']{0,1000})\)")
@@ -34,7 +34,7 @@ def _blocks(lines: list[str], top: int) -> Iterator[Markup]:
             yield block
         elif found := _HEADING.match(line):
             level = min(6, len(found[1]) + top - 1)
-            yield Markup("<h{0}>{1}</h{0}>").format(level, _inline(found[2]))
+            yield Markup("<h{0}>{1}</h{0}>").format(level, _inline(found[2].rstrip().rstrip("#").rstrip()))
             place += 1
         elif _ITEM.match(line):
             place, block = _list(lines, place)

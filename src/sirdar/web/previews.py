@@ -32,7 +32,9 @@ JSONS = (".json", ".geojson", ".ipynb")
 _NUMBER = re.compile(
     r"\s*[-+]?(?:\d[\d_ ]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?%?\s*|\s*[-+]?(?:nan|inf|infinity)\s*|\s*", re.IGNORECASE
 )
-_HIDDEN = re.compile(r"[^\S \t\n]|[\x00-\x08\x0e-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+_HIDDEN = re.compile(
+    r"[^\S \t\n]|[\x00-\x08\x0e-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
 
 
 class Kind(StrEnum):
@@ -135,7 +137,7 @@ def table_of(content: bytes, name: str, *, more: bool = False) -> TableView | No
         return None
     width = min(COLUMNS, max(map(len, found)))
     rows = [tuple(_shortened(cell.strip(), CELL_CHARS) for cell in _padded(row, width)) for row in found]
-    header, body = (rows[0], rows[1:]) if _is_header(found) else ((), rows)
+    header, body = (rows[0], rows[1:]) if _is_header(rows[0][: len(found[0])], len(found)) else ((), rows)
     shown = tuple(body[:ROWS])
     numeric = tuple(bool(shown) and all(_NUMBER.fullmatch(row[at]) for row in shown) for at in range(width))
     return TableView(header, shown, numeric, more or len(body) > ROWS, max(map(len, found)) > COLUMNS)
@@ -152,9 +154,9 @@ def _separator(text: str, usual: str) -> str:
     return usual if counts[usual] else max(counts, key=lambda sign: counts[sign])
 
 
-def _is_header(rows: Sequence[Sequence[str]]) -> bool:
-    first = [cell.strip() for cell in rows[0]]
-    return len(rows) > 1 and all(first) and not any(_NUMBER.fullmatch(cell) for cell in first)
+def _is_header(first: Sequence[str], lines: int) -> bool:
+    """``first``: the cells of the first line as they are shown, for a pattern over a cell as it came may take minutes."""
+    return lines > 1 and all(first) and not any(_NUMBER.fullmatch(cell) for cell in first)
 
 
 # ---------------------------------------------------------------- JSON

@@ -122,7 +122,7 @@ def _files(text: str) -> dict[str, FileEntry]:
     try:
         rows = json.loads(text or "[]")
         files = [FileEntry(str(path), str(sha256), int(size), int(mode)) for path, sha256, size, mode in rows]
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise Problem("invalid_request", "The form's list of files cannot be read.") from error
     return {file.path: file for file in files}
 

@@ -262,8 +262,10 @@ def _check_zip_directory(raw: IO[bytes], size: int, limits: Limits) -> None:
     if at < 0 or len(tail) < at + 22:
         raise zipfile.BadZipFile("its directory is missing; the file may be cut off")
     (directory,) = struct.unpack_from("<L", tail, at + 12)
-    end64 = tail.rfind(b"PK\x06\x06", 0, at)
-    if directory == 0xFFFFFFFF and end64 >= 0 and len(tail) >= end64 + 48:
+    end64 = (
+        at - 76
+    )  # as zipfile does: where a locator stands before the end, the size there counts, whatever this one says
+    if end64 >= 0 and tail[at - 20 : at - 16] == b"PK\x06\x07" and tail[end64 : end64 + 4] == b"PK\x06\x06":
         (directory,) = struct.unpack_from("<Q", tail, end64 + 40)
     if directory > max(MiB, limits.members * ZIP_DIRECTORY_BYTES):
         _check_count(limits.members + 1, limits)

@@ -320,3 +320,17 @@ def test_packing_is_deterministic_and_comes_back_whole(tmp_path: Path) -> None:
         pack_zip([ZipEntry("../x", b"")], io.BytesIO())
     with pytest.raises(ValueError, match="twice"):
         pack_zip([ZipEntry("x", b""), ZipEntry("x", b"")], io.BytesIO())
+
+
+def test_a_directory_is_as_large_as_the_reader_takes_it(tmp_path: Path) -> None:
+    """Where a ZIP64 record stands before the end, zipfile reads as much as that says, whatever the end itself says."""
+    path = make_zip(tmp_path / "a.zip", ("a.txt", b"a", 0o644))
+    content = path.read_bytes()
+    at = content.rindex(b"PK\x05\x06")
+    size, offset = struct.unpack_from("<LL", content, at + 12)
+    record = b"PK\x06\x06" + struct.pack("<QHHLLQQQQ", 44, 45, 45, 0, 0, 1, 1, 1 << 40, offset)
+    locator = b"PK\x06\x07" + struct.pack("<LQL", 0, at, 1)
+    path.write_bytes(content[:at] + record + locator + content[at:])
+    assert size < 100
+    with pytest.raises(Problem, match="more than"):
+        list_archive(path, Limits())

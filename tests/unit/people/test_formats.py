@@ -128,3 +128,9 @@ def test_descriptions(text: str, html: str) -> None:
 def test_a_long_description_is_quick() -> None:
     for text in ("*a" * 50_000, "[" * 100_000, "`" * 99_999, "**a " * 25_000, "[x](https://" * 8_000):
         assert markdown.render(text)
+
+
+def test_a_heading_of_many_spaces_is_read_at_once() -> None:
+    """It took minutes, on the server's event loop."""
+    assert "<h2>a" in markdown.render("# a" + " " * 90_000 + "x")
+    assert markdown.render("## fold ##  ") == "<h3>fold</h3>"

@@ -88,3 +88,17 @@ def test_anything_is_shown_or_refused(content: bytes, name: str) -> None:
     previews.table_of(content, name)
     previews.tree_of(content)
     previews.text_of(content)
+
+
+@pytest.mark.parametrize("digits", [100, 100_000])
+def test_a_table_whose_header_is_one_long_cell_is_read_at_once(digits: int) -> None:
+    """A pattern over the whole cell took minutes, and all of the server stood still."""
+    table = previews.table_of(f"{'1' * digits}x,b\n1,2\n".encode(), "long.csv")
+    assert table is not None and table.rows == (("1", "2"),)
+
+
+def test_halves_of_letters_are_not_shown() -> None:
+    tree = previews.tree_of(b'{"a": "x\\ud800y"}')
+    assert tree is not None
+    tree.members[0].text.encode()
+    previews.plain("name-\udcff.txt").encode()
