@@ -156,3 +156,10 @@ def test_who_may_see_it(busy: Site, sweep: str) -> None:
         seen = stranger.get(f"/jobs/{sweep}/table?share={share}")
         assert seen.status_code == 200 and f"share={share}" in seen.text and "Run all failed" not in seen.text
         assert stranger.get(f"/api/jobs/{sweep}/points?share={share}").status_code == 200
+
+
+def test_the_page_of_one_task_shows_what_that_task_got(busy: Site, sweep: str) -> None:
+    with busy.browser("anna") as anna:
+        for no, beta, folds in ((0, "0.1", "3"), (19, "2", "4")):
+            text = plain(anna.get(f"/jobs/{sweep}?task={no}"))
+            assert f"beta {beta}" in text and f"folds {folds}" in text, text

@@ -15,6 +15,7 @@ from sirdar.services.jobs import Shown
 from sirdar.services.task_usage import UsageView
 from sirdar.services.timelines import timeline_now
 from sirdar.store import job_lists, job_places, job_shares, task_views
+from sirdar.store import jobs as job_store
 from sirdar.store.job_places import Place
 from sirdar.store.job_views import JobView
 from sirdar.store.people import Conn
@@ -74,6 +75,7 @@ class Facts:
     left_s: float | None = None  # of a job of many tasks
     usage: UsageView | None = None
     child_jobs: list[JobView] = field(default_factory=list)
+    item: dict[str, Any] = field(default_factory=dict)  # the inputs that the task has of its own
 
 
 async def load(page: Page, asked: Asked) -> dict[str, Any]:
@@ -114,6 +116,7 @@ def _look(conn: Conn, *, caller: Caller | None, asked: Asked, now: float) -> Fac
         asked=asked,
         shown=shown,
         task=task,
+        item=job_store.load_items(conn, job.id, [task.no]).get(task.no, {}) if job.many and task is not None else {},
         place=job_places.places_of(conn, [job.id]).get(job.id),
         shares=job_shares.shares_of_job(conn, job.id) if shown.may_act else [],
         explained=explain_now(conn, caller, job.id, now=now, link=asked.share or None),
@@ -190,8 +193,16 @@ def _files(facts: Facts, titles: dict[str, str]) -> dict[str, Any]:
         "link": link,
         "of_task": facts.task if job.many and told else None,
         "outputs": _outputs(job, facts.task if told else None, titles, link),
-        "inputs": _named(job.inputs, inputs_with_uris(job.inputs, job_prefix(job.id)), titles, link),
+        "inputs": _inputs(facts, told, titles, link),
     }
+
+
+def _inputs(facts: Facts, told: bool, titles: dict[str, str], link: str) -> list[Named]:
+    """The job's; of one task of many what that task got."""
+    job, of_task = facts.shown.job, told and facts.shown.job.many and facts.task is not None
+    given = {**job.inputs, **facts.item} if of_task else job.inputs
+    number = facts.task.no if of_task and facts.task is not None else None
+    return _named(given, inputs_with_uris(given, job_prefix(job.id, number)), titles, link)
 
 
 def _outputs(job: JobView, task: TaskView | None, titles: dict[str, str], link: str) -> list[Named]:
