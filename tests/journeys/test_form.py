@@ -79,7 +79,8 @@ def test_fill_in_the_form(form: str, product: Product, reader: Callable[..., Rea
         7,
     )
     assert len(product.admin.get("/api/jobs").json()) == 1
-    page.get_by_role("link", name="Resubmit edited").click()
+    page.locator("#resubmit-menu summary").click()
+    page.get_by_role("link", name="With other inputs").click()
     expect(page.get_by_label("Folds")).to_have_value("9")
     expect(page.get_by_role("link", name="data.csv")).to_be_visible()
 

@@ -263,7 +263,8 @@ def test_what_cannot_be_told_is_refused_at_its_field(
 
 def test_use_and_limits_stand_on_the_page(anna: httpx.Client) -> None:
     text = words(anna.get("/account"))
-    assert "4 of 10 000" in text and "of 537 GB" in text
+    in_flight = anna.get("/api/me").json()["usage"]["jobsInFlight"]
+    assert in_flight and f"{in_flight} of 10 000" in text and "of 537 GB" in text
 
 
 def test_the_e_mail_address(anna: httpx.Client, secret_of: Callable[[str], str]) -> None:
