@@ -136,6 +136,8 @@ def _finish(job: Job, last: Outcome | None, now: float) -> Job:
 
 
 def _end_state(job: Job) -> State:
+    if job.cancelled and job.cancel_requested_by not in {None, STOPPED_BY_FAILURE}:
+        return State.CANCELLED  # somebody called it off, whatever had failed by then
     if job.failed and (job.on_failure is not OnFailure.IGNORE or job.total == 1):
         return State.FAILED
     if job.cancelled and not (job.on_failure is OnFailure.IGNORE and job.cancel_requested_at is None):
@@ -153,8 +155,9 @@ def _end_outcome(job: Job, state: State, last: Outcome | None) -> Outcome:
         by = f" by {job.cancel_requested_by}" if job.cancel_requested_by else ""
         if job.total == 1:  # no task of it ended by itself
             return Outcome(Reason.CANCELLED, f"Cancelled{by} before it started")
+        failed = f", {job.failed} failed" if job.failed else ""
         return Outcome(
-            Reason.CANCELLED, f"Cancelled{by}: {job.done} of {job.total} tasks done, {job.cancelled} cancelled"
+            Reason.CANCELLED, f"Cancelled{by}: {job.done} of {job.total} tasks done{failed}, {job.cancelled} cancelled"
         )
     first = f"; {last.message}" if last is not None and not last.ok else ""
     rest = f", {job.cancelled} not run" if job.cancelled else ""
