@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from sirdar.domain.outcome import Reason
 
 MEMORY_WORDS = ("MemoryError", "bad_alloc", "Cannot allocate memory", "out of memory", "Out of memory")
 NEAR_LIMIT = 0.9
+LAST_WORDS = 200  # letters of the last line of stderr that a verdict repeats
+_UNSEEN = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +58,17 @@ def judge(end: ProgramEnd, limits: Limits, *, cancelled: bool, disk_exceeded: bo
     if code < 0:
         return Verdict(Reason.SIGNAL, f"the program was ended by {_signal_name(-code)}", code)
     if code > 0:
-        return Verdict(Reason.EXIT_CODE, f"the program ended with exit code {code}", code)
+        return Verdict(Reason.EXIT_CODE, f"the program ended with exit code {code}{_last_words(stderr_tail)}", code)
     return Verdict(Reason.OK, "", 0)
+
+
+def _last_words(stderr_tail: str) -> str:
+    """What the program said last of its fault: of a traceback the line that names it. Empty where it said nothing."""
+    lines = [" ".join(_UNSEEN.sub("", line.rpartition("\r")[2]).split()) for line in stderr_tail.splitlines()]
+    last = next((line for line in reversed(lines) if line), "")
+    if not last:
+        return ""
+    return f": {last}" if len(last) <= LAST_WORDS else f": {last[: LAST_WORDS - 1]}…"
 
 
 def _not_started(end: ProgramEnd) -> Verdict:

@@ -344,12 +344,12 @@ def directory_bytes(folder: Path) -> int:
     return total
 
 
-def tail_of(path: Path, count_bytes: int = 4096) -> str:
-    """The end of a stream as text."""
+def tail_of(path: Path, secrets: Iterable[bytes], count_bytes: int = 4096) -> str:
+    """The last whole lines of a long stream as text, without secrets: half a line could hold half of one."""
     try:
         with path.open("rb") as file:
             file.seek(0, os.SEEK_END)
             file.seek(max(0, file.tell() - count_bytes))
-            return file.read().decode("utf-8", errors="replace")
+            return redact(file.read(), secrets).partition(b"\n")[2].decode("utf-8", errors="replace")
     except OSError:
         return ""
