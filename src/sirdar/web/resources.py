@@ -75,7 +75,7 @@ async def _list(
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A resource as a list shows it. ``busy``: the share of its processors that work, None where nobody can know now."""
+    """A resource as a list shows it. ``busy``: the share of its processors that tasks hold, None where nobody can know now."""
 
     view: ResourceView
     shape: str
@@ -87,7 +87,7 @@ class Line:
 
 def _line(view: ResourceView) -> Line:
     has, load = view.row.capabilities or {}, _load(view)
-    busy = load.get("cpu_used")
+    busy = view.cpus.held / view.cpus.total if view.reachable and view.cpus.total else None
     return Line(view, SHAPES[view.state], state_word(view.state), has, load, busy)
 
 
