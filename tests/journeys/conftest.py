@@ -33,9 +33,9 @@ EXPECTED = re.compile(r"Failed to load resource: .* (4\d\d|50\d|net::ERR_)|net::
 expect.set_options(timeout=WITHIN_MS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(session_temp: Path) -> Iterator[Browser]:
-    """Chromium, without a window; closed at the end of the session."""
+    """Chromium, without a window; closed with the module: while Playwright lives no other test of the process can run an event loop."""
     place = require("chromium")
     with sync_playwright() as driver:
         running = driver.chromium.launch(executable_path=place, args=list(ARGUMENTS))
@@ -110,6 +110,7 @@ class Reader:
 
     def fits(self) -> None:
         """Nothing makes the page itself wider than the window; tables scroll by themselves."""
+        self.page.wait_for_load_state("load")
         wide, window = self.page.evaluate("() => [document.documentElement.scrollWidth, window.innerWidth]")
         assert wide <= window, f"{self.page.url}: {wide} pixels in {window}"
 
