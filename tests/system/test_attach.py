@@ -430,7 +430,7 @@ def test_what_runs_by_a_token_that_ends_is_tried_again_at_once(
     """Its agent ends the programs; nobody waits for the end of its lease, and then for its return."""
     name = f"until-{end}"
     create(server, name)
-    token = token_of(server, name, **({"lifetime": 6} if end == "expired" else {}))
+    token = token_of(server, name, **({"lifetime": 12} if end == "expired" else {}))
     here = throwaway(machine, token)
     here.start()
     pid_file = tmp_path / "pid"
