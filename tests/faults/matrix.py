@@ -325,14 +325,7 @@ LINE = (
 )  # fmt: skip
 SERVER = (
     Fault("server_killed", "`kill -9` to the server", "it is started again and goes on", kill_server),
-    # An agent that is just then without its lease may be given up at once by the new clock, and taken back when it reports.
-    Fault(
-        "server_clock_ahead",
-        "the server's clock jumps ahead by an hour",
-        "nothing",
-        jump_server_clock(HOUR_S),
-        given_up=True,
-    ),
+    Fault("server_clock_ahead", "the server's clock jumps ahead by an hour", "nothing", jump_server_clock(HOUR_S)),
     Fault("server_clock_behind", "it jumps back by an hour", "nothing", jump_server_clock(-HOUR_S)),
     Fault("server_renewed", "the server comes back as a release with a newer schema", "it goes on", renew_server),
 )
