@@ -237,6 +237,7 @@ def field_of(
     field = Field(server, network, loose, root, resource)
     try:
         field.publish(retries=20)
+        field.await_agent()
         yield field
         network.clear()
         server.check_quiet()

@@ -12,7 +12,9 @@ from tests.store.ledger import Agent, Ledger
 
 from sirdar.dispatch import expire
 from sirdar.domain.problems import Problem
+from sirdar.store import resources
 from sirdar.store import tables as t
+from sirdar.store.clock import WatchedClock
 from sirdar.store.errors import is_away
 
 HOUR_S = 3600.0
@@ -141,6 +143,52 @@ def test_a_jump_within_a_round_is_left_to_the_next(ledger: Ledger, monkeypatch: 
 
     play(ledger, scene)
     assert "returned" not in ledger.kinds(job)
+
+
+def test_a_clock_that_is_set_twice_between_two_rounds_gives_nobody_up(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease that was written meanwhile ended an hour ago by the clock of the next round."""
+    agent = ledger.attach()
+    job = ledger.submit(1)
+    agent.take(1)
+    watched = WatchedClock(ledger.clock, lambda: 0.0)
+    monkeypatch.setattr(ledger.store, "watched", watched)
+    monkeypatch.setattr(ledger.store, "clock", watched)
+    lease_s = ledger.settings.lease_s
+
+    async def scene() -> None:
+        await until(lambda: lease(ledger, agent).lease_until == ledger.clock() + lease_s)
+        ledger.clock.now -= HOUR_S
+        ledger.store.write_now(lambda tx: resources.renew_lease(tx, agent.resource_id, lease_s=lease_s))
+        ledger.clock.now += HOUR_S
+        assert lease(ledger, agent).lease_until < ledger.clock()
+        await until(lambda: lease(ledger, agent).lease_until == ledger.clock() + lease_s)
+        assert lease(ledger, agent).unreachable_since is None
+
+    play(ledger, scene)
+    assert "returned" not in ledger.kinds(job)
+
+
+def test_what_a_watched_clock_has_seen() -> None:
+    wall, steady = [1000.0], [5.0]
+    clock = WatchedClock(lambda: wall[0], lambda: steady[0])
+    wall[0], steady[0] = 1060.0, 65.0
+    assert (clock(), clock.swing_s) == (1060.0, 0.0)
+    wall[0] += 30
+    assert (clock(), clock.swing_s) == (1090.0, 30.0)
+    wall[0] -= 40
+    assert (clock(), clock.swing_s) == (1050.0, 40.0)
+    clock.settle()
+    assert (clock(), clock.swing_s) == (1050.0, 0.0)
+
+
+def test_a_thread_that_was_held_up_while_it_read_the_clock_has_seen_no_jump() -> None:
+    readings = iter(
+        [5.0, 6.0, 9.0, 20.0]
+    )  # of the steady clock: as it is made, before and after the wall's, and once more
+    clock = WatchedClock(lambda: 1000.0, lambda: next(readings))
+    assert (clock(), clock.swing_s) == (1000.0, 0.0)
 
 
 def test_time_without_a_database_does_not_count(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

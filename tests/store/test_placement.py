@@ -39,7 +39,7 @@ def test_users_of_a_resource_are_its_owner_and_those_it_is_shared_with(ledger: L
         return ledger.read(lambda conn: resource_use.users_of(conn, [one]))[one]
 
     def welcome(one: str, other: str) -> bool:
-        return ledger.read(lambda conn: resource_use.is_welcome(conn, f"id-{one}", f"id-{other}"))
+        return ledger.read(lambda conn: resource_use.is_welcome(conn, f"id-{one}", f"id-{other}", starting=False))
 
     assert users() == {"id-anna"}
     assert (welcome("anna", "anna"), welcome("boris", "boris")) == (True, False)
@@ -221,3 +221,20 @@ def test_an_agent_that_gives_back_what_runs_is_not_believed(ledger: Ledger) -> N
     busy.phase(key)
     busy.sync(given_back=[key])
     assert (ledger.job(job).state, ledger.task(job).reason) == ("FAILED", "agent_lost")
+
+
+def test_the_servers_own_agent_counts_while_it_starts(ledger: Ledger) -> None:
+    """Nobody is told that there is no resource in the second before its first word; a server without an agent has none."""
+
+    def write(tx: Tx) -> None:
+        resource_store.insert_resource(tx, id="own", name="own", owner_id="id-anna", lost_after_s=600.0, embedded=True)
+        resource_store.insert_resource(tx, id="away", name="away", owner_id="id-boris", lost_after_s=600.0)
+
+    ledger.write(write)
+
+    def welcome(user: str, *, starting: bool) -> bool:
+        return ledger.store.read_now(lambda conn: resource_use.is_welcome(conn, user, user, starting=starting))
+
+    assert welcome("id-anna", starting=True)
+    assert not welcome("id-anna", starting=False)
+    assert not welcome("id-boris", starting=True)

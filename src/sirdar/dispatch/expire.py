@@ -12,6 +12,7 @@ from sirdar.services.report import new_batch
 from sirdar.services.settings import Settings
 from sirdar.store import resources as resource_store
 from sirdar.store import tasks as task_store
+from sirdar.store.clock import WatchedClock
 from sirdar.store.engine import Store, Tx
 from sirdar.store.listening import others_listen
 from sirdar.store.people import Conn
@@ -24,19 +25,24 @@ async def run(store: Store, settings: Settings) -> None:
 
     Time in which the server itself was away (stopped, suspended, without its disk or its database) does not count against agents: a
     round that comes late, counted from the last one that succeeded, gives every lease its time again, and looks at nothing else. So
-    does one that comes too early, since the clock was set back.
+    does one that comes too early, since the clock was set back, or in time, since it was set twice.
     """
     due: float | None = None  # when this round was to begin; None: nobody knows
     while True:
         began = store.clock()
         slip_s = 0.0 if due is None else began - due
+        swung = store.watched.swing_s > settings.lease_s / 4
         try:
-            if due is None or abs(slip_s) > settings.lease_s / 4:
-                await store.write(partial(_begin_anew, name=store.name, settings=settings, set_back=slip_s < 0))
+            if due is None or swung or abs(slip_s) > settings.lease_s / 4:
+                store.watched.settle()
+                await store.write(
+                    partial(_begin_anew, name=store.name, settings=settings, set_back=swung or slip_s < 0)
+                )
             elif await store.read(partial(_is_needed, settings=settings, now=began)):
-                await store.write(partial(_expire_in_time, settings=settings, began=began))
+                await store.write(partial(_expire_in_time, clock=store.watched, settings=settings, began=began))
             due = began + settings.expire_every_s  # stays in the past while rounds fail
         except Exception as error:
+            due = None if swung else due
             tell("expire_failed", error)
         await asyncio.sleep(settings.expire_every_s)
 
@@ -59,9 +65,9 @@ def _is_needed(conn: Conn, *, settings: Settings, now: float) -> bool:
     )
 
 
-def _expire_in_time(tx: Tx, *, settings: Settings, began: float) -> None:
-    """Where the clock jumped since the round began, or the writer was held up: nothing; the next round sees that it is late."""
-    if abs(tx.now - began) <= settings.lease_s / 4:
+def _expire_in_time(tx: Tx, *, clock: WatchedClock, settings: Settings, began: float) -> None:
+    """Where the clock jumped since the round began, or the writer was held up: nothing; the next round sees it."""
+    if max(abs(tx.now - began), clock.swing_s) <= settings.lease_s / 4:
         expire(tx, settings)
 
 

@@ -84,6 +84,7 @@ class _Up:
     async def run(self) -> int:
         settings = self._settings
         services = build_services(settings)
+        services.hub.starts_agent = self._slots > 0
         prepared = services.store.write_now(partial(_prepare, services=services))
         server = Server(build_asgi(services))
         obey_signals(self._on_signal, self._stop.set)

@@ -72,6 +72,7 @@ class Hub:
         self.queue = Bell()
         self.pending = Bell()
         self.notices = Bell()
+        self.starts_agent = False  # the server starts an agent of its own, which has perhaps not said hello yet
         self.leaving = False  # the server was asked to stop; it still answers
         self.closed = False
         self.on_close: list[Callable[[], None]] = []

@@ -20,11 +20,12 @@ NOWHERE = "There is no resource that the job's owner may use. It waits until one
 
 async def warnings_of(services: Services, job: NewJob | JobView) -> list[str]:
     """What to tell whoever submitted it. What needs one cpu and nothing else fits wherever its owner is welcome."""
+    starting = services.hub.starts_agent
     labels = json.loads(job.labels_json) if isinstance(job, NewJob) else job.labels
     secrets_of = job.secrets_of or "" if isinstance(job, NewJob) else ""
     if job.cpus <= 1 and not job.memory_bytes and not job.gpus and job.nodes <= 1 and not labels:
         welcome_somewhere = await services.store.read(
-            lambda conn: resource_use.is_welcome(conn, job.owner_id, secrets_of or job.owner_id)
+            lambda conn: resource_use.is_welcome(conn, job.owner_id, secrets_of or job.owner_id, starting=starting)
         )
         return [] if welcome_somewhere else [NOWHERE]
     chosen = frozenset(json.loads(job.resources_json) if isinstance(job, NewJob) else job.resources)
@@ -39,12 +40,12 @@ async def warnings_of(services: Services, job: NewJob | JobView) -> list[str]:
         labels=frozenset(labels.items()),
         secrets_of=secrets_of,
     )
-    return await services.store.read(lambda conn: warnings_now(conn, wanted, chosen))
+    return await services.store.read(lambda conn: warnings_now(conn, wanted, chosen, starting=starting))
 
 
-def warnings_now(conn: Conn, wanted: Wanted, chosen: Collection[str]) -> list[str]:
+def warnings_now(conn: Conn, wanted: Wanted, chosen: Collection[str], *, starting: bool) -> list[str]:
     """A warning where none of the resources that it may use, online or not, could run it as they are."""
-    if not resource_use.is_welcome(conn, wanted.owner, wanted.secrets_of or wanted.owner):
+    if not resource_use.is_welcome(conn, wanted.owner, wanted.secrets_of or wanted.owner, starting=starting):
         return [NOWHERE]
     places = [place for place in places_now(conn) if (not chosen or place.id in chosen) and welcome(wanted, place)]
     wrong = [misfits(wanted, _at_its_best(place)) for place in places]

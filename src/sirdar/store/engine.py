@@ -26,6 +26,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
 from sirdar.domain.problems import Problem
+from sirdar.store.clock import WatchedClock
 from sirdar.store.connect import READERS, make_engine
 from sirdar.store.errors import breaks_transaction, is_away, may_pass, translate
 from sirdar.store.gather import Gatherer
@@ -83,9 +84,10 @@ class _Command:
 class Store:
     """The ledger of one server process. ``write`` and ``read`` are for coroutines; ``write_now`` for start-up code and tests."""
 
-    def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, url: str, *, clock: Callable[[], float] | None = None) -> None:
         self.url = url
-        self.clock = clock
+        self.watched = WatchedClock()
+        self.clock: Callable[[], float] = clock or self.watched
         self.sqlite = url.startswith("sqlite")
         self.write_engine = make_engine(url, writer=True)
         self.read_engine = make_engine(url, writer=False)

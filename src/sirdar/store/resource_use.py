@@ -68,7 +68,7 @@ _MAY = (
     " AND (s.subject = 'everyone' OR s.subject IN (SELECT 'user:' || u.name FROM users u WHERE u.id = :{who})"
     " OR s.subject IN (SELECT 'group:' || m.group_name FROM group_members m WHERE m.user_id = :{who}))))"
 )
-_SEEN = "SELECT 1 FROM resources r WHERE r.revoked_at IS NULL AND r.seen_at IS NOT NULL"
+_SEEN = "SELECT 1 FROM resources r WHERE r.revoked_at IS NULL AND (r.seen_at IS NOT NULL OR r.embedded = :embedded)"
 _WELCOME = Hot(_SEEN + _MAY.format(who="owner") + _MAY.format(who="other") + " LIMIT 1")
 _USERS_OF = Hot(_USERS.format(ids=_IN_SQLITE), _USERS.format(ids=_IN_POSTGRES))
 _LOADS_OF = Hot(_LOADS.format(ids=_IN_SQLITE), _LOADS.format(ids=_IN_POSTGRES))
@@ -90,6 +90,9 @@ def loads_of(conn: Connection, resource_ids: Iterable[str]) -> dict[str, tuple[L
     return {resource_id: tuple(loads) for resource_id, loads in found.items()}
 
 
-def is_welcome(conn: Connection, user_id: str, other_id: str) -> bool:
-    """Whether there is a resource, where an agent is or once was, that both users may use."""
-    return bool(_WELCOME.all(conn, owner=user_id, other=other_id))
+def is_welcome(conn: Connection, user_id: str, other_id: str, *, starting: bool) -> bool:
+    """Whether there is a resource, where an agent is or once was, that both users may use.
+
+    ``starting``: the server's own agent counts before its first word, for it is about to come.
+    """
+    return bool(_WELCOME.all(conn, owner=user_id, other=other_id, embedded=1 if starting else -1))

@@ -4,11 +4,13 @@ import asyncio
 import base64
 import email
 import email.policy
+import gc
 import json
 import socket
 import socketserver
 import ssl
 import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -109,6 +111,7 @@ class Smtp:
     answers: dict[str, str] = field(default_factory=dict)
     letters: list[tuple[str, list[str], bytes]] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
+    lingers: threading.Event | None = None  # it hangs up only when this is set
 
 
 class _Session(socketserver.StreamRequestHandler):
@@ -166,6 +169,8 @@ class _Session(socketserver.StreamRequestHandler):
         return True
 
     def finish(self) -> None:
+        if self.server.smtp.lingers:
+            self.server.smtp.lingers.wait(30)
         try:
             super().finish()
         finally:
@@ -255,6 +260,19 @@ def test_what_the_mail_servers_answers_mean(smtp: Smtp, answers: dict[str, str],
 def test_a_letter_that_was_taken_counts_though_the_server_never_says_goodbye(smtp: Smtp) -> None:
     smtp.answers = {"QUIT": ""}
     assert isinstance(post(smtp), Delivered)
+
+
+def test_a_mail_server_that_does_not_hang_up_is_left_behind(smtp: Smtp, certificates: Any) -> None:
+    smtp.tls = certificates.server
+    smtp.lingers = threading.Event()
+    try:
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            assert isinstance(post(smtp), Delivered)
+            gc.collect()
+        assert not [w for w in seen if issubclass(w.category, ResourceWarning)], [str(w.message) for w in seen]
+    finally:
+        smtp.lingers.set()
 
 
 def test_a_mail_server_that_is_away_or_silent_is_tried_again(smtp: Smtp) -> None:

@@ -141,13 +141,13 @@ async def _transmit(settings: MailSettings, message: EmailMessage) -> str:
 
 async def _leave(client: aiosmtplib.SMTP) -> None:
     """Takes leave, and goes whatever the server says: a letter that it has taken must not be sent again for that."""
+    transport = client.transport  # the client forgets it when it closes
     with anyio.move_on_after(LEAVE_TIMEOUT_S, shield=True):
         try:
             if client.is_connected:
                 await client.quit()
         except (aiosmtplib.SMTPException, OSError):
             pass
-    transport = client.transport
     client.close()
     if transport is not None:
         cast(asyncio.WriteTransport, transport).abort()  # a transport of TLS would wait for the other side's farewell
