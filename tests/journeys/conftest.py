@@ -35,7 +35,7 @@ expect.set_options(timeout=WITHIN_MS)
 
 @pytest.fixture(scope="module")
 def browser(session_temp: Path) -> Iterator[Browser]:
-    """Chromium, without a window; closed with the module: while Playwright lives no other test of the process can run an event loop."""
+    """Chromium, without a window. Closed with the module: while it lives, no other test of the process has an event loop."""
     place = require("chromium")
     with sync_playwright() as driver:
         running = driver.chromium.launch(executable_path=place, args=list(ARGUMENTS))

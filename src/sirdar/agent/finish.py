@@ -74,7 +74,9 @@ def examine(
     secrets = secrets_of([attempt.token, *attempt.secrets.values()])
     stdout = read_stream(base + "/stdout", settings.inline_stream_bytes, secrets)
     stderr = read_stream(base + "/stderr", settings.inline_stream_bytes, secrets)
-    tail = "" if end.exit_code == 0 else (stderr.text or "" if stderr is not None else tail_of(folder / "stderr", secrets))
+    tail = (
+        "" if end.exit_code == 0 else (stderr.text or "" if stderr is not None else tail_of(folder / "stderr", secrets))
+    )
     exceeded = attempt.disk_exceeded or (limits.disk_bytes is not None and directory_bytes(folder) > limits.disk_bytes)
     verdict = judge(end, limits, cancelled=wish, disk_exceeded=exceeded, stderr_tail=tail)
     ran = end.exit_code is not None

@@ -344,12 +344,14 @@ def directory_bytes(folder: Path) -> int:
     return total
 
 
-def tail_of(path: Path, secrets: Iterable[bytes], count_bytes: int = 4096) -> str:
+def tail_of(path: Path, secrets: Collection[bytes], count_bytes: int = 4096) -> str:
     """The last whole lines of a long stream as text, without secrets: half a line could hold half of one."""
+    before_bytes = max(map(len, secrets), default=0)  # a secret that reaches into the tail is known by its beginning
     try:
         with path.open("rb") as file:
             file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - count_bytes))
-            return redact(file.read(), secrets).partition(b"\n")[2].decode("utf-8", errors="replace")
+            file.seek(max(0, file.tell() - count_bytes - before_bytes))
+            tail = redact(file.read(), secrets)[-count_bytes:]
+            return tail.partition(b"\n")[2].decode("utf-8", errors="replace")
     except OSError:
         return ""

@@ -148,6 +148,7 @@ SENTENCES = (
     N_("%(count)s of its files did not reach the server, or were damaged there"),
     N_("the program had ended: %(said)s"),
     N_("the program ended with exit code %(count)s"),
+    N_("the program ended with exit code %(count)s: %(words)s"),
     N_("Exit code %(count)s"),
     N_("the program was ended by %(signal)s"),
     N_("the program ran longer than %(span)s and was ended"),

@@ -18,6 +18,7 @@ from sirdar.agent.outcomes import Limits, judge
 from sirdar.agent.redact import redact, safe_length, secrets_of
 from sirdar.agent.settings import Settings
 from sirdar.agent.stage_in import changed, place
+from sirdar.agent.stage_out import tail_of
 from sirdar.agent.stage_plan import Plan, Planned
 from sirdar.wire.agent import Final, Message, Started, SyncReply
 
@@ -121,6 +122,29 @@ def test_a_program_that_ended_before_the_cancel_came_ended_by_itself() -> None:
     assert (
         judge(ProgramEnd("k", 3), NO_LIMITS, cancelled=True, disk_exceeded=False, stderr_tail="").reason == "exit_code"
     )
+
+
+@pytest.mark.parametrize(
+    ("stderr", "said"),
+    [
+        ("", ""),
+        ("warning\nValueError: no\n\n  \n", ": ValueError: no"),
+        ("step 1\rstep 2\rbad", ": bad"),
+        ("\x1b[31mred\x1b[0m\ttab\x00\n", ": red tab"),
+        ("x" * 300, ": " + "x" * 199 + "…"),
+    ],
+)
+def test_a_verdict_repeats_what_the_program_said_last(stderr: str, said: str) -> None:
+    verdict = judge(ProgramEnd("k", 1), NO_LIMITS, cancelled=False, disk_exceeded=False, stderr_tail=stderr)
+    assert verdict.message == "the program ended with exit code 1" + said
+
+
+def test_the_end_of_a_long_stream_holds_no_part_of_a_secret(tmp_path: Path) -> None:
+    stream = tmp_path / "stderr"
+    stream.write_bytes(b"a" * 5000 + b"\nbegin S3CRET\nLINES end\nlast\n")
+    assert tail_of(stream, [b"S3CRET\nLINES"]).endswith("end\nlast\n")
+    assert "LINES" not in tail_of(stream, [b"S3CRET\nLINES"], count_bytes=16)
+    assert tail_of(tmp_path / "none", []) == ""
 
 
 def test_directories_are_emptied_and_used_again(tmp_path: Path) -> None:

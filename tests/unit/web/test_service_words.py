@@ -53,6 +53,7 @@ def test_in_english_all_stands_as_it_was_said() -> None:
         ("The token was revoked.", "Токен отозван."),
         ("The program ended with exit code 3", "Программа завершилась с кодом 3"),
         ("the program ended with exit code -11.", "программа завершилась с кодом -11."),
+        ("the program ended with exit code 1: KeyError: 'a'", "программа завершилась с кодом 1: KeyError: 'a'"),
         (
             "2 of 7 tasks failed; the program ran longer than 10 min and was ended",
             "С ошибкой завершено задач: 2 из 7; программа выполнялась дольше 10 мин и была остановлена",
