@@ -140,7 +140,9 @@ def test_what_is_recorded_of_three_seconds(sirdar: Product) -> None:
     curve = usage["points"]
     assert len(curve) >= 2 and usage["live"] is False and usage["attempt"] == 1
     assert all(before["at"] < after["at"] for before, after in pairwise(curve))
-    assert all(0 <= point["cpu"] < 2 for point in curve) and curve[-1]["memoryBytes"] > 40 << 20
+    assert all(0 <= point["cpu"] < 2 for point in curve)
+    *held, last = [point["memoryBytes"] for point in curve]  # the last look may meet the interpreter as it lets go
+    assert max(held) > 40 << 20 and last > 0
     assert usage["limit"] == {"cpus": 1, "memoryBytes": None}
     assert usage["peak"]["memoryBytes"] >= max(stats["maxRssBytes"], *(point["memoryBytes"] for point in curve))
     assert usage["peak"]["cpu"] == max(point["cpu"] for point in curve)
