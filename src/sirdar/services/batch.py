@@ -5,7 +5,7 @@ statement for each kind of row. What began and ended within the batch is written
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from sirdar.domain import job as job_rules
@@ -29,6 +29,7 @@ from sirdar.domain.task import (
     Withdrawn,
 )
 from sirdar.services.batch_count import count_after
+from sirdar.services.batch_jobs import EVENT_TASKS, JobChange, usage_of
 from sirdar.services.batch_rows import Rows, times_of
 from sirdar.services.batch_words import state_event, storable
 from sirdar.services.endings import tell_end, wake_dependants
@@ -38,25 +39,6 @@ from sirdar.store.engine import Tx
 from sirdar.store.jobs import JobRow
 from sirdar.store.tasks import Loaded, Times
 
-EVENT_TASKS = 1000  # the most tasks that one event names; more are told as several events
-
-
-@dataclass(slots=True)
-class _JobChange:
-    """What the batch has gathered for one job."""
-
-    row: JobRow
-    delta: Delta = NOTHING
-    started_at: float | None = None
-    outcome: Outcome | None = None
-    cpu_s: float = 0.0
-    told_end: int = 0  # 1: the job ended in this batch
-    running: list[list[Any]] = field(default_factory=list)
-    returned: list[list[Any]] = field(default_factory=list)
-    ended: list[list[Any]] = field(default_factory=list)
-    said: list[list[Any]] = field(default_factory=list)
-    events: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
-
 
 class Batch:
     """See the module. Use: ``batch = Batch(tx, retry...)``, ``load``, the facts, ``flush``."""
@@ -64,7 +46,7 @@ class Batch:
     def __init__(self, tx: Tx, *, retry_base_s: float, retry_max_s: float) -> None:
         self.tx = tx
         self._retry = (retry_base_s, retry_max_s)
-        self._jobs: dict[str, _JobChange] = {}
+        self._jobs: dict[str, JobChange] = {}
         self._loaded: dict[AttemptKey, Loaded] = {}
         self._rows = Rows()
         self.superseded: list[AttemptKey] = []  # attempts that their agents shall forget
@@ -76,7 +58,7 @@ class Batch:
         """Lock jobs that are not locked yet. Not ``wait``: only those that nobody else has locked."""
         wanted = [job_id for job_id in job_ids if job_id not in self._jobs]
         for job_id, row in job_store.lock_jobs(self.tx, wanted, wait=wait).items():
-            self._jobs[job_id] = _JobChange(row)
+            self._jobs[job_id] = JobChange(row)
 
     def load(self, keys: Iterable[AttemptKey]) -> None:
         """Lock the jobs of these attempts and load them with their tasks."""
@@ -211,7 +193,7 @@ class Batch:
             change.returned.append([key.task, key.attempt, outcome.reason.value, outcome.message])
             self._move(key, ready_at=self.tx.now)
 
-    def _note_end(self, change: _JobChange, key: AttemptKey, task: Task, columns: Mapping[str, Any]) -> None:
+    def _note_end(self, change: JobChange, key: AttemptKey, task: Task, columns: Mapping[str, Any]) -> None:
         outcome = task.outcome
         assert outcome is not None
         if change.outcome is None or (change.outcome.ok and not outcome.ok):
@@ -366,23 +348,14 @@ class Batch:
         job_store.save_jobs(self.tx, [change.row for change in changed])
         job_store.append_events(self.tx, rows)
         count_after(self.tx, self._rows)
-        self._note_usage()
+        if usage := usage_of(self._jobs.values()):
+            job_store.add_usage(self.tx, usage)
         wake_dependants(self.tx, [change.row.job.id for change in self._jobs.values() if change.told_end])
 
     def settle(self, job_id: str) -> None:
         """Turn what the tasks of a job did into events, and step the job."""
         change = self._jobs[job_id]
-        for kind, entries in (
-            ("running", change.running),
-            ("message", change.said),
-            ("returned", change.returned),
-            ("ended", change.ended),
-        ):
-            for first in range(0, len(entries), EVENT_TASKS):
-                change.events.append((kind, {"tasks": entries[first : first + EVENT_TASKS]}))
-            entries.clear()
-        delta, started_at, outcome = change.delta, change.started_at, change.outcome
-        change.delta, change.started_at, change.outcome = NOTHING, None, None
+        delta, started_at, outcome = change.gather()
         starts = started_at is not None and change.row.job.started_at is None
         if delta != NOTHING or starts:
             self._step_job(job_id, Counted(delta, started_at, outcome))
@@ -472,15 +445,6 @@ class Batch:
     def _started_at(self, key: AttemptKey) -> float | None:
         task = self._rows.tasks.get((key.job, key.task))
         return task.started_at if task and task.attempt == key.attempt else None
-
-    def _note_usage(self) -> None:
-        usage: dict[str, tuple[float, int]] = {}
-        for change in self._jobs.values():
-            if change.cpu_s or change.told_end:
-                cpu_s, ended = usage.get(change.row.owner_id, (0.0, 0))
-                usage[change.row.owner_id] = (cpu_s + change.cpu_s, ended + change.told_end)
-        if usage:
-            job_store.add_usage(self.tx, usage)
 
 
 def _earliest(one: float | None, other: float | None) -> float | None:
