@@ -19,6 +19,7 @@ from sirdar.store.people import Conn
 TASK_KINDS = frozenset({"offered", "running", "returned", "ended", "reachable"})
 LEAST_S = 0.25  # task events reach a watcher as counts, at most four times a second
 LOOK = 500  # events that are read at once
+LOG_BYTES = 64 * 1024  # of a log at once
 LOGS_S = 0.5  # pieces of a log that come to another server are not told of: they are looked for this often
 
 
@@ -149,7 +150,12 @@ async def _logs(
 ) -> AsyncIterator[Told]:
     for stream in tuple(offsets):
         while True:
-            piece = await read_stream(services, caller, job_id, stream, offset=offsets[stream], limit=65536, link=link)
+            try:
+                piece = await read_stream(
+                    services, caller, job_id, stream, offset=offsets[stream], limit=LOG_BYTES, link=link
+                )
+            except Problem:
+                return  # as in ``watch``, which looks next
             if not piece.content:
                 break
             text = piece.content.decode(errors="replace")
