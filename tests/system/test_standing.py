@@ -1,4 +1,4 @@
-"""Calls that last look again at who made them: over HTTP, with a token revoked, a user shut out, a share taken away; and so many at most."""
+"""Calls that last look again at who made them: a token is revoked, a user shut out, a share taken away. And so many at most."""
 
 import queue
 import socket
@@ -112,7 +112,10 @@ def test_streams_end_when_their_token_is_revoked(quick: Product, job: str) -> No
 
 @pytest.mark.parametrize("page", ["log/live", "live"])
 def test_a_page_s_streams_end_when_the_session_is_signed_out(quick: Product, job: str, page: str) -> None:
-    with as_browser(quick, quick.token("anna", PASSWORD)) as client, watching(client, f"/jobs/{job}/{page}") as (watch,):
+    with (
+        as_browser(quick, quick.token("anna", PASSWORD)) as client,
+        watching(client, f"/jobs/{job}/{page}") as (watch,),
+    ):
         watch.speaks()
         assert client.delete("/api/auth/access_token").status_code < 300
         watch.ends()
@@ -138,7 +141,9 @@ def test_streams_end_when_the_share_is_taken_away(quick: Product, job: str) -> N
     with (
         watching(carol, events) as (hers,),
         quick.client() as nobody,
-        watching(nobody, f"{events}?share={link}", f"{page}?share={link}", f"/jobs/{job}/log/live?share={link}") as linked,
+        watching(
+            nobody, f"{events}?share={link}", f"{page}?share={link}", f"/jobs/{job}/log/live?share={link}"
+        ) as linked,
     ):
         for watch in (hers, *linked):
             watch.speaks()
