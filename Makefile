@@ -66,7 +66,7 @@ lint: env
 
 # Without the tests that start an agent or a porter: `make test` has them.
 unit: env
-	@$(PY) -m pytest --quiet tests/unit --ignore=tests/unit/agent -m "not slow"
+	@$(PY) -m pytest --quiet -n 2 --dist loadfile -p no:schemathesis tests/unit --ignore=tests/unit/agent -m "not slow"
 
 format: env ## write the code as ruff wants it
 	@$(VENV)/bin/ruff check --quiet --fix . ; $(VENV)/bin/ruff format --quiet .
