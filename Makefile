@@ -11,6 +11,9 @@ T := tests
 N := 3
 BUILT := src/sirdar/web/static/built/.built
 
+# Images of containers often set it: then every process of every test compiles every module that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help env words demo test check lint unit types bench lock format docs packages clean
 .DEFAULT_GOAL := help
 
