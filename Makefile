@@ -11,6 +11,9 @@ T := tests
 N := 3
 BUILT := src/sirdar/web/static/built/.built
 
+# Images of containers often set it: then every process of every test compiles every module that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help env words demo test check lint unit types bench lock format docs packages clean
 .DEFAULT_GOAL := help
 
@@ -66,7 +69,7 @@ lint: env
 
 # Without the tests that start an agent or a porter: `make test` has them.
 unit: env
-	@$(PY) -m pytest --quiet tests/unit --ignore=tests/unit/agent -m "not slow"
+	@$(PY) -m pytest --quiet -n 2 --dist loadfile -p no:schemathesis tests/unit --ignore=tests/unit/agent -m "not slow"
 
 format: env ## write the code as ruff wants it
 	@$(VENV)/bin/ruff check --quiet --fix . ; $(VENV)/bin/ruff format --quiet .

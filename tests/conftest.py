@@ -6,6 +6,7 @@ profile nor the tokens of whoever runs the tests are in reach.
 """
 
 import contextlib
+import gc
 import getpass
 import glob
 import itertools
@@ -101,6 +102,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Gives the session a TMPDIR and an identity of its own, and hides the caller's profile and tokens."""
+    gc.disable()  # until all tests are collected: what is imported and collected stays
     for number in (signal.SIGINT, signal.SIGHUP):  # who starts the tests in the background may have them ignored
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
@@ -116,6 +118,12 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]
     os.environ[MARKER] = SESSION_ID
     os.environ["SIRDAR_CONFIG_DIR"] = str(Path(own) / "no-profile")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Modules and collected tests are no rubbish: looking through them again and again took a tenth of the unit tests' time."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -61,6 +61,11 @@ def test_watch_a_job(product: Product, reader: Callable[..., Reader], words: Pat
     expect(log.locator("output")).to_have_text("1 of 11")
     expect(log.locator(".log-row.at")).to_contain_text("step 1234")
     anna.shot("found", whole=False)
+    # Seven more windows, all in view, each with what follows the job and what follows its log: a browser has six connections.
+    windows = [anna.page.context.new_page() for _ in range(7)]
+    for window in windows:
+        window.goto(anna.page.url)
+        expect(window.locator("sirdar-log .log-row", has_text="step 19999")).to_be_visible()
     (words / "first").touch()
     errors = log.get_by_role("button", name="Errors: 1")
     errors.click()
@@ -69,6 +74,10 @@ def test_watch_a_job(product: Product, reader: Callable[..., Reader], words: Pat
     assert permalink and permalink.endswith("#L20001")
     (words / "second").touch()
     expect(answer.locator(".state")).to_have_text("Done")  # nobody loaded the page again
+    for window in windows:
+        expect(window.locator("sirdar-log .log-row", has_text="ValueError")).to_be_visible()
+        expect(window.locator(".answer .state")).to_have_text("Done")
+        window.close()
     anna.page.locator("details.preview summary").click()
     expect(anna.page.locator("details.preview table")).to_contain_text("W1")
     anna.shot("done")

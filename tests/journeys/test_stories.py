@@ -99,13 +99,16 @@ def test_without_a_mouse(product: Product, reader: Callable[..., Reader]) -> Non
     keys.press("/")
     keys.type("by keys")
     keys.press("Enter")
+    anna.page.wait_for_url("**text=by+keys**")  # loaded: scripts listen again
     expect(anna.page.locator("table tbody tr")).to_have_count(1)
     anna.page.locator("h1").click()  # typing is over
     keys.press("j")
     expect(anna.page.locator("a[data-row]").first).to_be_focused()
     anna.shot("row")
     keys.press("Enter")
+    anna.page.wait_for_url("**/jobs/*")
     expect(anna.page.locator("h1")).to_have_text("by keys")
+    anna.page.wait_for_load_state("load")
     keys.press("r")
     expect(anna.page.locator("#resubmit-menu")).to_have_attribute("open", "")
     anna.shot("menu")

@@ -128,7 +128,7 @@ def test_what_changed_between_the_page_and_its_events_is_told(ledger: Ledger) ->
 
 
 def test_a_list_in_which_nothing_happens_is_looked_at_once(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch_list, "QUIET_S", 0.01)
+    monkeypatch.setattr(watch_list, "quiet_s", lambda services: 0.01)
     job = ledger.submit()
     looks: list[int] = []
     look = watch_list._look

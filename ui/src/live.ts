@@ -3,17 +3,21 @@
  *
  * At each `changed` event of the stream the fragment is fetched and morphed into place, never more than one fetch at a time; the event
  * `end` is followed by a last look. A hidden page closes its stream (a browser allows six connections to a host) and looks once when it
- * is seen again. `least="1"`: a second at least between two looks. Where the server is away, the part says so and goes on as soon as it is back.
+ * is seen again; one that gets no stream, for many windows are open, looks each 5 s. `least="1"`: a second at least between two looks. Where the server is away, the part says so and goes on as soon as it is back.
  */
 
 import htmx from "htmx.org";
+import { takePlace } from "./stream_places";
 import { say } from "./words";
 
+const LOOK_MS = 5_000;
 const RETRY_MS = 2_000;
 const RETRY_MOST_MS = 30_000;
 
 export class Live extends HTMLElement {
   #stream: EventSource | undefined;
+  #asking = false;
+  #giveBack: (() => void) | undefined;
   #looking = false;
   #again = false;
   #ended = false;
@@ -24,7 +28,7 @@ export class Live extends HTMLElement {
 
   connectedCallback(): void {
     document.addEventListener("visibilitychange", this.#onVisible);
-    if (!document.hidden) this.#open();
+    if (!document.hidden) void this.#open();
   }
 
   disconnectedCallback(): void {
@@ -57,6 +61,7 @@ export class Live extends HTMLElement {
     const reply = await fetch(address, { headers: { "HX-Request": "true" } }).catch(() => undefined);
     if (!reply?.ok) {
       if (reply?.status === 404 || reply?.status === 401) this.#finish();
+      else this.classList.add("away");
       return;
     }
     if (reply.redirected && new URL(reply.url).pathname === "/login") {
@@ -65,6 +70,7 @@ export class Live extends HTMLElement {
       this.classList.add("away");
       return;
     }
+    this.classList.remove("away");
     const text = await reply.text();
     await htmx.swap({ target: this, text, swap: "innerMorph" });
     this.dispatchEvent(new CustomEvent("sirdar:looked", { bubbles: true }));
@@ -73,14 +79,20 @@ export class Live extends HTMLElement {
   #resume(): void {
     if (this.#ended) return;
     void this.look();
-    this.#open();
+    void this.#open();
   }
 
-  #open(): void {
+  async #open(): Promise<void> {
     const address = this.getAttribute("events");
     const everyS = Number(this.getAttribute("every"));
     if (everyS > 0 && !this.#looks) this.#looks = window.setInterval(() => void this.look(), everyS * 1000);
-    if (!address || this.#ended || this.#stream) return;
+    if (!address || this.#ended || this.#stream || this.#asking) return;
+    this.#asking = true;
+    const giveBack = await takePlace();
+    this.#asking = false;
+    if (document.hidden || this.#ended || !this.isConnected) return giveBack?.();
+    if (!giveBack) return this.#later(LOOK_MS);
+    this.#giveBack = giveBack;
     const stream = new EventSource(address);
     this.#stream = stream;
     stream.addEventListener("open", () => {
@@ -99,13 +111,25 @@ export class Live extends HTMLElement {
     stream.addEventListener("error", () => this.#failed());
   }
 
-  /** The browser comes back by itself after a cut line, but not after an answer that is no stream, such as a proxy's 502. */
+  /**
+   * The browser comes back by itself after a cut line, but not after an answer that is no stream, such as a proxy's 502, or a session
+   * that is over, or one stream too many: a look tells which.
+   */
   #failed(): void {
-    this.classList.add("away");
-    if (this.#stream?.readyState !== EventSource.CLOSED) return;
+    if (this.#stream?.readyState !== EventSource.CLOSED) {
+      this.classList.add("away");
+      return;
+    }
     this.#close();
-    this.#timer = window.setTimeout(() => this.#open(), this.#retryMs);
+    void this.look();
+    this.#later(this.#retryMs);
     this.#retryMs = Math.min(RETRY_MOST_MS, this.#retryMs * 2);
+  }
+
+  /** Look, and ask for a stream again, after a while. */
+  #later(afterMs: number): void {
+    window.clearTimeout(this.#timer);
+    this.#timer = window.setTimeout(() => this.#resume(), afterMs);
   }
 
   #finish(): void {
@@ -120,6 +144,8 @@ export class Live extends HTMLElement {
     this.#looks = 0;
     this.#stream?.close();
     this.#stream = undefined;
+    this.#giveBack?.();
+    this.#giveBack = undefined;
   }
 }
 

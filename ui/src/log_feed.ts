@@ -1,4 +1,6 @@
-/** One stream of events for all viewers of a page that watch the same task; closed while the page is hidden. */
+/** One stream of events for all viewers of a page that watch the same task; closed while the page is hidden, short where many are open. */
+
+import { takePlace } from "./stream_places";
 
 export interface Sizes {
   stdout: number;
@@ -13,13 +15,15 @@ const feeds = new Map<string, Feed>();
 class Feed {
   readonly listeners = new Set<Listener>();
   #stream: EventSource | undefined;
+  #asking = false;
+  #giveBack: (() => void) | undefined;
   #ended = false;
   #timer = 0;
-  readonly #onVisible = (): void => (document.hidden ? this.#close() : this.#open());
+  readonly #onVisible = (): void => (document.hidden ? this.#close() : void this.#open());
 
   constructor(private readonly address: string) {
     document.addEventListener("visibilitychange", this.#onVisible);
-    if (!document.hidden) this.#open();
+    if (!document.hidden) void this.#open();
   }
 
   stop(): void {
@@ -28,11 +32,19 @@ class Feed {
     this.#close();
   }
 
-  #open(): void {
-    if (this.#ended || this.#stream) return;
+  async #open(): Promise<void> {
+    if (this.#ended || this.#stream || this.#asking) return;
+    this.#asking = true;
+    const giveBack = await takePlace();
+    this.#asking = false;
+    if (this.#ended || document.hidden) return giveBack?.();
+    this.#giveBack = giveBack;
     const stream = new EventSource(this.address);
     this.#stream = stream;
-    stream.addEventListener("grew", (event) => this.#tell(event as MessageEvent<string>, false));
+    stream.addEventListener("grew", (event) => {
+      this.#tell(event as MessageEvent<string>, false);
+      if (!giveBack) this.#later(); // without a place it says how much there is, and goes
+    });
     stream.addEventListener("end", (event) => {
       this.#ended = true;
       this.#close();
@@ -40,9 +52,13 @@ class Feed {
     });
     stream.addEventListener("error", () => {
       if (stream.readyState !== EventSource.CLOSED) return; // the browser comes back by itself
-      this.#close();
-      this.#timer = window.setTimeout(() => this.#open(), RETRY_MS);
+      this.#later();
     });
+  }
+
+  #later(): void {
+    this.#close();
+    this.#timer = window.setTimeout(() => void this.#open(), RETRY_MS);
   }
 
   #tell(event: MessageEvent<string>, ended: boolean): void {
@@ -54,6 +70,8 @@ class Feed {
     window.clearTimeout(this.#timer);
     this.#stream?.close();
     this.#stream = undefined;
+    this.#giveBack?.();
+    this.#giveBack = undefined;
   }
 }
 

@@ -1,15 +1,14 @@
 """``GET /api/jobs/{id}/events``: server-sent events, resumed by ``Last-Event-ID``; a list for those who accept JSON."""
 
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
 from starlette.responses import Response
 
 from sirdar.api import shapes
 from sirdar.api.deps import ServicesDep
+from sirdar.api.event_stream import QUIET, EventStream
 from sirdar.api.jobs import Share, ViewerDep
 from sirdar.api.paging import iso
 from sirdar.domain.problems import Problem
@@ -53,18 +52,14 @@ async def events(
         return Response(to_json(listed), media_type="application/json")
     streams = tuple(name for name in ("stdout", "stderr") if name in log.split(","))
     told = watch(services, caller, shown.job.id, after=after, streams=streams, link=share)
-    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return StreamingResponse(_lines(told), headers=headers, media_type="text/event-stream")
+    return EventStream(services, caller, told, _line, job_id=shown.job.id)
 
 
-async def _lines(messages: AsyncIterator[Told]) -> AsyncIterator[bytes]:
-    yield b"retry: 2000\n\n"
-    async for told in messages:
-        if told.kind == "quiet":
-            yield b": still here\n\n"
-            continue
-        number = f"id: {told.id}\n".encode() if told.id is not None else b""
-        yield b"%bevent: %b\ndata: %b\n\n" % (number, told.kind.encode(), to_json(_dated(told.data)))
+def _line(told: Told) -> bytes:
+    if told.kind == "quiet":
+        return QUIET
+    number = f"id: {told.id}\n".encode() if told.id is not None else b""
+    return b"%bevent: %b\ndata: %b\n\n" % (number, told.kind.encode(), to_json(_dated(told.data)))
 
 
 def _dated(words: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from sirdar.domain.problems import Problem
 from sirdar.services.context import Services
 from sirdar.services.jobs import Shown, show_job, show_own
 from sirdar.services.never_fits import warnings_of
+from sirdar.services.standing import Standing
 from sirdar.services.submit import submit
 from sirdar.wire.submit import SubmitRequest
 
@@ -101,18 +102,26 @@ async def wait_for_end(services: Services, caller: Caller, job_id: str, wait_s: 
     """The job as soon as it has ended, or as it is after ``wait_s``.
 
     ``fresh``: the caller made it just now, and nothing was awaited since: its end cannot have rung yet, so the first look is
-    saved.
+    saved. Raises Problem ``token_expired`` where the caller's token stops working meanwhile; one who has made the job is told
+    of it as it is then.
     """
     deadline = services.store.clock() + wait_s
+    standing, look_s = Standing(services, caller), min(LOOK_EVERY_S, services.settings.stream_look_s)
     show = show_own if fresh else show_job
     with services.hub.listen(f"end:{job_id}") as bell:
         if fresh and wait_s > 0:
-            await bell.wait(min(wait_s, LOOK_EVERY_S))
+            await bell.wait(min(wait_s, look_s))
         shown = await show(services, caller, job_id)
         while (
             not services.hub.closed and shown.job.ended_at is None and (left := deadline - services.store.clock()) > 0
         ):
             # The bell is this process's; another server's ends are found by looking now and then.
-            await bell.wait(min(left, LOOK_EVERY_S))
+            await bell.wait(min(left, look_s))
+            try:
+                caller = await standing.look()
+            except Problem:
+                if fresh:
+                    break
+                raise
             shown = await show(services, caller, job_id)
     return shown

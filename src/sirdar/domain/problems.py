@@ -33,6 +33,7 @@ CODES: dict[str, tuple[int, str]] = {
     "range_not_satisfiable": (416, "The range lies outside the file"),
     "quota_exceeded": (429, "A quota is used up"),
     "too_many_requests": (429, "Too many requests"),
+    "too_many_streams": (429, "Too many open event streams"),
     "address_not_allowed": (422, "The server may not fetch that address"),
     "fetch_failed": (502, "Another server did not give what was asked for"),
     "disk_full": (507, "The server's disk is full"),

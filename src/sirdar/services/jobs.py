@@ -251,6 +251,7 @@ def _share(tx: Tx, caller: Caller, job_id: str, subject: str, *, wanted: bool) -
         job_shares.add(tx, job.id, subject)
     else:
         job_shares.remove(tx, job.id, subject)
+        tx.hints.jobs.add(job.id)  # whoever watches it looks whether they still may
     audit.record(tx, caller, "job.share" if wanted else "job.unshare", f"job:{job.id}", subject=subject)
     return job_shares.shares_of_job(tx.conn, job.id)
 
@@ -262,6 +263,7 @@ async def share_link(services: Services, caller: Caller, job_id: str) -> str:
     def run(tx: Tx) -> str:
         job = find_own(tx.conn, caller, job_id)
         job_shares.set_link(tx, job.id, token_hash(token))
+        tx.hints.jobs.add(job.id)
         audit.record(tx, caller, "job.share_link", f"job:{job.id}")
         return job.id
 
@@ -273,6 +275,7 @@ async def revoke_link(services: Services, caller: Caller, job_id: str) -> None:
     def run(tx: Tx) -> None:
         job = find_own(tx.conn, caller, job_id)
         job_shares.set_link(tx, job.id, None)
+        tx.hints.jobs.add(job.id)
         audit.record(tx, caller, "job.unshare_link", f"job:{job.id}")
 
     await services.store.write(run)

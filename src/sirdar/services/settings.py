@@ -52,6 +52,7 @@ class Settings:
     agent_restart_s: float = 0.5  # the embedded agent is started again this long after its death, doubled each time
     agent_restart_max_s: float = 30.0
     agent_evict_s: float = 10.0  # an agent that outlived its ``sirdar up`` has this long to leave the home
+    stream_look_s: float = 15.0  # how often an event stream or held call looks whether its watcher may still see it
     idempotency_s: float = 86400.0
     temp_file_s: float = 7 * 86400.0  # temporary uploads
     upload_s: float = 2 * 86400.0  # unfinished uploads
@@ -67,6 +68,7 @@ class Settings:
     log_bytes: int = 16 * 2**20  # of one stream on the server while it runs
     quota_jobs: int = 10_000  # jobs in flight per user
     quota_bytes: int = 500 * 2**30
+    user_streams: int = 256  # event streams that a user has open at one server: pages, programs that follow jobs
     fetch_bytes: int = 10 * 2**30  # a file given by address
     fetch_s: float = 600.0
     fetch_allow: tuple[str, ...] = ()  # networks and hosts beyond the public ones that inputs and webhooks may reach

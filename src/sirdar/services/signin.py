@@ -81,6 +81,13 @@ class Authenticator:
         calls.made_by(user=seen.caller.name)
         return seen.caller
 
+    async def again(self, caller: Caller) -> Caller:
+        """The caller as they are by now, by the same token, read anew: for calls that last. Raises as ``caller`` does."""
+        if caller.attempt is not None:
+            return (await self._of_key(caller.attempt)).caller
+        found = await self._store.read(lambda conn: tokens.token_with_holder(conn, str(caller.token_id)))
+        return self._judged(found).caller
+
     def forget(self, *, user_id: str | None = None, token_id: str | None = None) -> None:
         """Look up anew at the next request: that user, that token, or everybody. Called after whatever changes rights."""
         self._changes += 1
@@ -108,7 +115,10 @@ class Authenticator:
         self._seen[key] = seen
 
     async def _of_token(self, hashed: str) -> _Seen:
-        found = await self._store.read(lambda conn: tokens.token_by_hash(conn, hashed))
+        return self._judged(await self._store.read(lambda conn: tokens.token_by_hash(conn, hashed)))
+
+    def _judged(self, found: tuple[tokens.Token, tokens.Holder] | None) -> _Seen:
+        """Raises ``unauthenticated`` or ``token_expired`` where the token does not work now."""
         now = self._store.clock()
         if found is None:
             raise Problem(
@@ -138,6 +148,9 @@ class Authenticator:
         key = self._keys.attempt_of_token(token) if token.isascii() else None
         if key is None:
             raise Problem("unauthenticated", "The token is not one of this server's.")
+        return await self._of_key(key)
+
+    async def _of_key(self, key: AttemptKey) -> _Seen:
         grace_s = self._settings.attempt_token_grace_s
         now = self._store.clock()
         holder = await self._store.read(lambda conn: tokens.attempt_holder(conn, key, now=now, grace_s=grace_s))

@@ -1,7 +1,7 @@
 """Watching one job: what a client or a page is told, from the ledger's events and the bells that say when to look."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,6 +10,7 @@ from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
 from sirdar.services.context import Services
 from sirdar.services.jobs import Shown, show_now
+from sirdar.services.standing import EARLY, quiet_s
 from sirdar.services.streams import read_stream
 from sirdar.store import job_events
 from sirdar.store.job_events import EventView
@@ -18,7 +19,7 @@ from sirdar.store.people import Conn
 TASK_KINDS = frozenset({"offered", "running", "returned", "ended", "reachable"})
 LEAST_S = 0.25  # task events reach a watcher as counts, at most four times a second
 LOOK = 500  # events that are read at once
-QUIET_S = 15.0  # after this a comment keeps the connection alive
+LOG_BYTES = 64 * 1024  # of a log at once
 LOGS_S = 0.5  # pieces of a log that come to another server are not told of: they are looked for this often
 
 
@@ -39,19 +40,24 @@ async def watch(
     after: int = 0,
     streams: tuple[str, ...] = (),
     link: str | None = None,
-) -> AsyncIterator[Told]:
-    """Everything after event number ``after``, then live until the job's end. Raises Problem ``not_found`` at the start."""
+) -> AsyncGenerator[Told, None]:
+    """Everything after event number ``after``, then live until the job's end, or until it may not be seen any more.
+
+    Raises Problem ``not_found`` at the start.
+    """
     shown = await services.store.read(lambda conn: show_now(conn, caller, job_id, link=link))
     full = shown.job.id
     offsets = dict.fromkeys(streams, 0)
     words: tuple[Any, ...] | None = None
-    spoke_at = time.monotonic()
+    spoke_at, silence_s = time.monotonic(), quiet_s(services)
     topics = [f"job:{full}", *([f"log:{full}"] if streams else [])]
     with services.hub.listen_all(topics) as bell, services.hub.listen(f"end:{full}") as over:
         while True:
-            events, shown = await services.store.read(
-                partial(_look, caller=caller, job_id=full, after=after, link=link)
-            )
+            try:
+                look = partial(_look, caller=caller, job_id=full, after=after, link=link)
+                events, shown = await services.store.read(look)
+            except Problem:
+                return  # it is gone, or not to be seen any more: the watcher comes again, and is told so
             for told in _tell(events, shown):
                 yield told
             if events:
@@ -70,19 +76,19 @@ async def watch(
             if any(event.kind in TASK_KINDS for event in events):
                 await over.wait(LEAST_S)  # counts are held back, the end is not
             elif not events:
-                rang = await bell.wait(LOGS_S if streams and not services.store.alone else QUIET_S)
-                if not rang and time.monotonic() - spoke_at >= QUIET_S - LOGS_S:
-                    spoke_at = time.monotonic()
-                    yield Told("quiet", {})
+                await bell.wait(min(LOGS_S, silence_s) if streams and not services.store.alone else silence_s)
+            if time.monotonic() - spoke_at >= EARLY * silence_s:
+                spoke_at = time.monotonic()
+                yield Told("quiet", {})
 
 
 async def watch_changes(
     services: Services, caller: Caller | None, job_id: str, *, after: int | None = None, link: str | None = None
-) -> AsyncIterator[Told]:
+) -> AsyncGenerator[Told, None]:
     """That the job has changed since event number ``after`` (None: since now), then each time; without saying how.
 
     Awaited, it looks once, and raises Problem ``not_found``; what it gives tells ``changed`` at most four times a second, each
-    under the number of the job's last event, ``quiet`` every fifteen seconds, and at last ``end`` with the state. A job that is
+    under the number of the job's last event, ``quiet`` every ``quiet_s``, and at last ``end`` with the state. A job that is
     removed meanwhile ends too.
     """
     shown = await services.store.read(lambda conn: show_now(conn, caller, job_id, link=link))
@@ -91,7 +97,7 @@ async def watch_changes(
 
 async def _changes(
     services: Services, caller: Caller | None, shown: Shown, *, after: int, link: str | None
-) -> AsyncIterator[Told]:
+) -> AsyncGenerator[Told, None]:
     job_id, last = shown.job.id, after
     rang = False
     with services.hub.listen(f"job:{job_id}") as bell, services.hub.listen(f"end:{job_id}") as over:
@@ -114,7 +120,7 @@ async def _changes(
                 return
             if changed:
                 await over.wait(LEAST_S)
-            rang = await bell.wait(QUIET_S)
+            rang = await bell.wait(quiet_s(services))
             if not rang:
                 yield Told("quiet", {})
 
@@ -144,7 +150,12 @@ async def _logs(
 ) -> AsyncIterator[Told]:
     for stream in tuple(offsets):
         while True:
-            piece = await read_stream(services, caller, job_id, stream, offset=offsets[stream], limit=65536, link=link)
+            try:
+                piece = await read_stream(
+                    services, caller, job_id, stream, offset=offsets[stream], limit=LOG_BYTES, link=link
+                )
+            except Problem:
+                return  # as in ``watch``, which looks next
             if not piece.content:
                 break
             text = piece.content.decode(errors="replace")

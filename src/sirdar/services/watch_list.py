@@ -4,20 +4,20 @@ The bells say when to look; the ledger is asked again only then, and once a minu
 """
 
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
 from sirdar.domain.people import Caller
 from sirdar.services.context import Services
 from sirdar.services.jobs import narrow
+from sirdar.services.standing import EARLY, quiet_s
 from sirdar.store import job_lists
 from sirdar.store import people as people_store
 from sirdar.store.job_lists import JobFilter
 from sirdar.store.people import Conn
 
 LEAST_S = 2.0  # between two messages
-QUIET_S = 15.0  # after this a comment keeps the connection alive
 LOOK_S = 60.0  # hints may be lost: the ledger is looked at this often anyway
 MOST_NEW = 1000  # as far as new jobs are counted
 MOST_SHOWN = 200  # rows of one page
@@ -41,7 +41,7 @@ async def watch_list(
     wanted: JobFilter,
     ids: Collection[str] | Mapping[str, int | None],
     newest: int | None,
-) -> AsyncIterator[ListNews]:
+) -> AsyncGenerator[ListNews, None]:
     """Tells until it is closed (or the server stops), at most one message in ``LEAST_S``.
 
     ``ids``: the jobs shown, perhaps each with the number of its last event when it was shown, so that nothing is missed in
@@ -57,20 +57,23 @@ async def watch_list(
     shown = {job_id: known[job_id] if mark is None else mark for job_id, mark in marks.items() if job_id in known}
     told_new = 0
     rang: set[str] = set()
+    spoke_at, silence_s = time.monotonic(), quiet_s(services)
     with services.hub.listen_each(topics) as bell, services.hub.listen("pause") as pause:
         while not services.hub.closed:
             looked_at = time.monotonic()
             now, new = await services.store.read(partial(_look, wanted=narrowed, shown=shown.keys()))
             changed = {job_id for job_id, mark in shown.items() if now.get(job_id) != mark or job_id in rang}
             if changed or new != told_new:
+                spoke_at = time.monotonic()
                 yield ListNews(tuple(sorted(changed)), new)
             if changed or new != told_new or rang:
                 await pause.wait(LEAST_S)
             shown, told_new, rang = now, new, bell.take_names()
             while not rang and not services.hub.closed and time.monotonic() - looked_at < LOOK_S:
-                if await bell.wait(QUIET_S):
+                if await bell.wait(silence_s):
                     rang = bell.take_names()
-                else:
+                if time.monotonic() - spoke_at >= EARLY * silence_s:
+                    spoke_at = time.monotonic()
                     yield ListNews(quiet=True)
 
 

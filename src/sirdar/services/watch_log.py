@@ -1,15 +1,17 @@
 """Watching how a task's streams grow: sizes only. Whoever watches fetches the bytes, at the pace at which they can be read."""
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from sirdar.domain.people import Caller
+from sirdar.domain.problems import Problem
 from sirdar.services.context import Services
 from sirdar.services.jobs import find_seen
+from sirdar.services.standing import EARLY, quiet_s
 from sirdar.services.streams import read_stream
 
 STREAMS = ("stdout", "stderr")
-QUIET_S = 15.0  # after this a comment keeps the connection alive
 LOGS_S = 0.5  # pieces of a log that come to another server are not told of: they are looked for this often
 LEAST_S = 0.05  # between two messages
 REST_S = 0.25  # after a bell that rang for something else
@@ -27,27 +29,32 @@ class Sizes:
 
 async def watch_log(
     services: Services, caller: Caller | None, job_id: str, *, task: int = 0, link: str | None = None
-) -> AsyncIterator[Sizes]:
-    """The sizes now, then at each change until the task has ended. Raises Problem ``not_found`` at the start."""
+) -> AsyncGenerator[Sizes, None]:
+    """The sizes now, then at each change until the task has ended, or may not be seen any more.
+
+    Raises Problem ``not_found`` at the start.
+    """
     full = (await services.store.read(lambda conn: find_seen(conn, caller, job_id, link=link))).id
     told: Sizes | None = None
-    quiet_s, rang = 0.0, False
-    wait_s = QUIET_S if services.store.alone else LOGS_S
+    spoke_at, rang, silence_s = time.monotonic(), False, quiet_s(services)
+    wait_s = silence_s if services.store.alone else min(LOGS_S, silence_s)
     with services.hub.listen_all([f"log:{full}", f"job:{full}"]) as bell, services.hub.listen("pause") as pause:
         while True:
-            now = await _sizes(services, caller, full, task, link)
+            try:
+                now = await _sizes(services, caller, full, task, link)
+            except Problem:
+                return  # it is gone, or not to be seen any more: the watcher comes again, and is told so
             if now != told:
                 yield now
-                told, quiet_s = now, 0.0
+                told, spoke_at = now, time.monotonic()
                 await pause.wait(LEAST_S)
             elif rang:
                 await pause.wait(REST_S)
             if now.complete or services.hub.closed:
                 return
             rang = await bell.wait(wait_s)
-            quiet_s += 0.0 if rang else wait_s
-            if quiet_s >= QUIET_S:
-                quiet_s = 0.0
+            if time.monotonic() - spoke_at >= EARLY * silence_s:
+                spoke_at = time.monotonic()
                 yield Sizes(now.stdout, now.stderr, now.complete, quiet=True)
 
 

@@ -52,6 +52,13 @@ def token_by_hash(conn: Conn, token_hash: str) -> tuple[Token, Holder] | None:
     return (_token(row), holder) if holder else None
 
 
+def token_with_holder(conn: Conn, token_id: str) -> tuple[Token, Holder] | None:
+    """``token_by_hash``, by the token's id."""
+    token = token_by_id(conn, token_id)
+    holder = _holder(conn, token.user_id) if token else None
+    return (token, holder) if token and holder else None
+
+
 def token_by_id(conn: Conn, token_id: str) -> Token | None:
     row = conn.execute(sa.select(t.tokens).where(t.tokens.c.id == token_id)).one_or_none()
     return _token(row) if row else None

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic_core import to_json
 from starlette.responses import Response
 
+from sirdar.api.event_stream import HEADERS, QUIET, EventStream
 from sirdar.domain.ids import AttemptKey, JobId
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
@@ -23,7 +24,6 @@ from sirdar.services.log_scan import BLOCK_BYTES, LineIndex, LineSearch
 from sirdar.services.streams import pieces_of
 from sirdar.services.watch_log import STREAMS, Sizes, watch_log
 from sirdar.store.task_views import TaskView
-from sirdar.web.live import while_allowed
 from sirdar.web.pages import Page, PageRoute, open_page
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -32,7 +32,6 @@ Stream = Literal["stdout", "stderr"]
 Task = Annotated[int, Query(ge=0, le=2**31)]
 Number = Annotated[int, Query(ge=0, le=2**53)]
 Text = Annotated[str, Query(max_length=200)]
-HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 TAIL_BYTES = 64 * 1024
 TAIL_LINES = 400
 _COLOURS = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)")  # what terminals read as commands
@@ -117,17 +116,14 @@ async def log_events(job_id: str, page: PageDep, task: Task = 0, share: Text = "
     caller = _viewer(page, share)
     await show_job(page.services, caller, job_id, link=share or None)
     told = watch_log(page.services, caller, job_id, task=task, link=share or None)
-    return StreamingResponse(_lines(while_allowed(page, told)), headers=HEADERS, media_type="text/event-stream")
+    return EventStream(page.services, caller, told, _line, job_id=job_id)
 
 
-async def _lines(told: AsyncIterator[Sizes]) -> AsyncIterator[bytes]:
-    yield b"retry: 2000\n\n"
-    async for sizes in told:
-        if sizes.quiet:
-            yield b": still here\n\n"
-            continue
-        kind = b"end" if sizes.complete else b"grew"
-        yield b"event: %b\ndata: %b\n\n" % (kind, to_json({"stdout": sizes.stdout, "stderr": sizes.stderr}))
+def _line(sizes: Sizes) -> bytes:
+    if sizes.quiet:
+        return QUIET
+    kind = b"end" if sizes.complete else b"grew"
+    return b"event: %b\ndata: %b\n\n" % (kind, to_json({"stdout": sizes.stdout, "stderr": sizes.stderr}))
 
 
 @router.get("/jobs/{job_id}/log/{stream}/index")

@@ -3,33 +3,26 @@
 ``GET /jobs/live`` for a list, ``GET /jobs/{id}/live`` for one job.
 """
 
-import time
-from collections.abc import AsyncIterator, Iterable
-from typing import Annotated, TypeVar
+from collections.abc import Iterable
+from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query
-from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
 from starlette.responses import Response
 
+from sirdar.api.event_stream import QUIET, EventStream
 from sirdar.domain.problems import Problem
 from sirdar.services.job_filters import JobQuery, read_filter
 from sirdar.services.watch import Told, watch_changes
 from sirdar.services.watch_list import MOST_SHOWN, ListNews, watch_list
 from sirdar.store.job_views import JobView
-from sirdar.web import session
 from sirdar.web.pages import Page, PageRoute, open_page
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 PageDep = Annotated[Page, Depends(open_page)]
 Text = Annotated[str, Query(max_length=200)]
 Seq = Annotated[int | None, Query(ge=0, le=2**62)]
-HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
-SESSION_LOOK_S = 10.0
-T = TypeVar("T")
-RETRY = b"retry: 2000\n\n"
-QUIET = b": still here\n\n"
 
 
 def list_address(given: Iterable[tuple[str, str]], shown: Iterable[JobView], newest: int | None) -> str:
@@ -65,7 +58,7 @@ async def list_events(
     )
     caller = page.user
     told = watch_list(page.services, caller, read_filter(caller, asked), _shown(ids), newest)
-    return StreamingResponse(_list_lines(while_allowed(page, told)), headers=HEADERS, media_type="text/event-stream")
+    return EventStream(page.services, caller, told, _of_list)
 
 
 @router.get("/jobs/{job_id}/live")
@@ -77,19 +70,7 @@ async def job_events(job_id: str, page: PageDep, share: Text = "", after: Seq = 
     caller = page.caller if share else page.user
     # The first message is awaited here, so that a job that is not there is an answer with a status.
     told = await watch_changes(page.services, caller, job_id, after=after, link=share or None)
-    return StreamingResponse(_job_lines(while_allowed(page, told)), headers=HEADERS, media_type="text/event-stream")
-
-
-async def while_allowed(page: Page, messages: AsyncIterator[T]) -> AsyncIterator[T]:
-    """The messages, as long as the session lasts and its user may what they might when the stream began; a browser whose stream
-    ends comes again, as whoever it is then. Looked at no more often than quiet streams speak."""
-    looked_at = time.monotonic()
-    async for message in messages:
-        if page.caller is not None and time.monotonic() - looked_at > SESSION_LOOK_S:
-            looked_at = time.monotonic()
-            if await session.caller_if_any(page.request, page.services) != page.caller:
-                return
-        yield message
+    return EventStream(page.services, caller, told, _of_job, job_id=job_id)
 
 
 def _shown(ids: str) -> dict[str, int | None]:
@@ -108,19 +89,13 @@ def _shown(ids: str) -> dict[str, int | None]:
     return found
 
 
-async def _list_lines(messages: AsyncIterator[ListNews]) -> AsyncIterator[bytes]:
-    yield RETRY
-    async for news in messages:
-        if news.quiet:
-            yield QUIET
-        else:
-            yield b"event: changed\ndata: %b\n\n" % to_json({"ids": news.ids, "new": news.new})
+def _of_list(news: ListNews) -> bytes:
+    if news.quiet:
+        return QUIET
+    return b"event: changed\ndata: %b\n\n" % to_json({"ids": news.ids, "new": news.new})
 
 
-async def _job_lines(messages: AsyncIterator[Told]) -> AsyncIterator[bytes]:
-    yield RETRY
-    async for told in messages:
-        if told.kind == "quiet":
-            yield QUIET
-            continue
-        yield b"id: %d\nevent: %b\ndata: %b\n\n" % (told.id or 0, told.kind.encode(), to_json(told.data))
+def _of_job(told: Told) -> bytes:
+    if told.kind == "quiet":
+        return QUIET
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (told.id or 0, told.kind.encode(), to_json(told.data))

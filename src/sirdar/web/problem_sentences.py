@@ -29,6 +29,7 @@ PROBLEMS = (
     N_("The range lies outside the file"),
     N_("A quota is used up"),
     N_("Too many requests"),
+    N_("Too many open event streams"),
     N_("The server may not fetch that address"),
     N_("Another server did not give what was asked for"),
     N_("The server's disk is full"),
@@ -65,6 +66,8 @@ PROBLEMS = (
     # what is not there
     N_("Only the owner of job %(id)s shares it."),
     N_("At most %(count)s jobs can be watched at once."),
+    N_("You have %(count)s event streams open, the most that one user may have at this server."),
+    N_("Close pages and end programs that follow jobs, then try again."),
     N_("The form's list of files cannot be read."),
     N_("Job %(id)s is of %(name)s, not of this application."),
     N_("Programs send 'Authorization: Bearer TOKEN' instead of the cookie."),
