@@ -6,10 +6,10 @@
 
 import { lastWritten, parts, readable } from "./log_ansi";
 import { listen } from "./log_feed";
+import "./log_streams";
 import { Finder } from "./log_find";
 import { LogText } from "./log_text";
 import { build, counted, type Tools } from "./log_tools";
-import { size } from "./sizes";
 import { say } from "./words";
 
 const TALLEST = 8_000_000; // pixels: browsers end somewhere above 16 million
@@ -98,7 +98,6 @@ class LogView extends HTMLElement {
     this.#grew();
     const events = this.#address("events");
     if (events && this.isConnected) this.#stop ??= listen(events, (sizes, ended) => {
-      for (const name of ["stdout", "stderr"] as const) showSize(name, sizes[name]);
       void this.#heard(sizes[this.getAttribute("stream") as "stdout" | "stderr"], ended);
     });
   }
@@ -314,12 +313,6 @@ class LogView extends HTMLElement {
           : say("{number} of {count}", { number: counted(place + 1), count });
     this.#draw();
   }
-}
-
-/** In the choice of streams: what the other one has written is seen at once. */
-function showSize(name: string, bytes: number): void {
-  const element = document.querySelector(`[data-size-of="${name}"]`);
-  if (element) element.textContent = size(bytes);
 }
 
 customElements.define("sirdar-log", LogView);

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from sirdar.domain.ids import AttemptKey, JobId
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
+from sirdar.domain.states import State
 from sirdar.services.context import Services
 from sirdar.services.jobs import show_job
 from sirdar.services.log_scan import BLOCK_BYTES, LineIndex, LineSearch
@@ -32,6 +33,7 @@ Stream = Literal["stdout", "stderr"]
 Task = Annotated[int, Query(ge=0, le=2**31)]
 Number = Annotated[int, Query(ge=0, le=2**53)]
 Text = Annotated[str, Query(max_length=200)]
+CHOICES = frozenset({*STREAMS, "both"})
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 TAIL_BYTES = 64 * 1024
 TAIL_LINES = 400
@@ -47,12 +49,19 @@ class Tail:
     whole: bool
 
 
-def chosen_stream(wanted: str, tails: Mapping[str, Tail]) -> str:
-    """stdout, stderr or both: what was asked for, else whatever has something to show."""
-    if wanted in {*STREAMS, "both"}:
+def chosen_stream(wanted: str, tails: Mapping[str, Tail], task: TaskView | None = None) -> str:
+    """stdout, stderr or both: what was asked for, else what says why the task failed, else whatever has something to show."""
+    if wanted in CHOICES:
         return wanted
+    if tells_why(tails, task):
+        return "stderr"
     written = [name for name, tail in tails.items() if tail.size_bytes]
     return "both" if len(written) > 1 else written[0] if written else "stdout"
+
+
+def tells_why(tails: Mapping[str, Tail], task: TaskView | None) -> bool:
+    """Whether the reason of a task's failure is most likely in its stderr."""
+    return task is not None and task.state == State.FAILED and "stderr" in tails and tails["stderr"].size_bytes > 0
 
 
 async def tails(services: Services, job_id: str, task: TaskView) -> dict[str, Tail]:

@@ -13,12 +13,12 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Literal
+from typing import IO, BinaryIO, Literal
 
-from sirdar.wire.archive_formats import Entry, EntryKind, Limits, open_archive, refused
+from sirdar.wire.archive_formats import Archive, Entry, EntryKind, Limits, open_archive, open_stream, refused
 from sirdar.wire.archive_names import check_name, resolve_link
 
-__all__ = ["Limits", "Member", "Unpacked", "ZipEntry", "list_archive", "pack_zip", "unpack", "walk"]
+__all__ = ["Limits", "Member", "Unpacked", "ZipEntry", "list_archive", "list_stream", "pack_zip", "unpack", "walk"]
 
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 COPY_BYTES = 256 * 1024
@@ -58,10 +58,19 @@ def list_archive(path: Path, limits: Limits | None = None) -> list[Member]:
     A compressed tar is read through, so the limits hold for what it would become.
     """
     with open_archive(path, limits or Limits()) as archive:
-        return [
-            Member(e.name, e.size_bytes, e.kind is EntryKind.DIRECTORY, e.modified, e.link_to)
-            for e in archive.entries()
-        ]
+        return _members(archive)
+
+
+def list_stream(raw: IO[bytes], name: str, size_bytes: int, limits: Limits | None = None) -> list[Member]:
+    """The same of what can be read and sought like a file. Of a zip only its directory is read, and where links point."""
+    with open_stream(raw, name, size_bytes, limits or Limits()) as archive:
+        return _members(archive)
+
+
+def _members(archive: Archive) -> list[Member]:
+    return [
+        Member(e.name, e.size_bytes, e.kind is EntryKind.DIRECTORY, e.modified, e.link_to) for e in archive.entries()
+    ]
 
 
 def unpack(
