@@ -1,8 +1,6 @@
 """A blob as a file that is read where one looks: for what has a directory, such as a zip of many gigabytes in a bucket."""
 
 import io
-from collections.abc import Awaitable, Callable
-from typing import cast
 
 import anyio.from_thread
 
@@ -18,7 +16,8 @@ class BlobFile(io.RawIOBase):
     """
 
     def __init__(self, blobs: BlobStore, sha256: str, size_bytes: int) -> None:
-        self._fetch: Callable[[int, int], Awaitable[bytes]] = lambda start, stop: _read(blobs, sha256, start, stop)
+        self._blobs = blobs
+        self._sha256 = sha256
         self._size = size_bytes
         self._place = 0
         self._start = 0
@@ -52,7 +51,7 @@ class BlobFile(io.RawIOBase):
 
     def _load(self, stop: int) -> None:
         wanted = min(self._size, max(stop, self._place + LEAST_BYTES))
-        content = cast(bytes, anyio.from_thread.run(self._fetch, self._place, wanted))
+        content = anyio.from_thread.run(_read, self._blobs, self._sha256, self._place, wanted)
         if len(content) < wanted - self._place:
             raise OSError("the blob is shorter than it should be")
         self._start, self._kept = self._place, content

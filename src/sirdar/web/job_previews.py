@@ -18,7 +18,7 @@ from sirdar.services.jobs import show_job
 from sirdar.web import previews
 from sirdar.web.pages import Page, PageRoute, open_page, show, show_part
 from sirdar.web.previews import Kind
-from sirdar.wire.archives import Limits, Member, list_archive, list_stream
+from sirdar.wire.archives import Limits, Member, list_archive, list_zip
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 PageDep = Annotated[Page, Depends(open_page)]
@@ -119,9 +119,7 @@ def _limiter() -> anyio.CapacityLimiter:
 
 async def _of_zip(services: Services, found: FileRef) -> list[Member]:
     file = cast(IO[bytes], BlobFile(services.blobs, found.sha256, found.size_bytes))
-    return await anyio.to_thread.run_sync(
-        list_stream, file, found.name, found.size_bytes, ZIP_LIMITS, limiter=_limiter()
-    )
+    return await anyio.to_thread.run_sync(list_zip, file, found.name, found.size_bytes, ZIP_LIMITS, limiter=_limiter())
 
 
 async def _of_tar(services: Services, found: FileRef) -> list[Member]:

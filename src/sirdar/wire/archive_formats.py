@@ -101,13 +101,13 @@ def open_stream(raw: IO[bytes], name: str, size_bytes: int, limits: Limits) -> I
     """The same of an open file of that size, or of what can be read and sought like one."""
     try:
         most = min(limits.total_bytes, max(RATIO_FLOOR_BYTES, int(size_bytes * limits.ratio)))
-        head = raw.read(512)
-        raw.seek(0)
-        if head[:4] in {b"PK\x03\x04", b"PK\x05\x06"}:
+        if is_zip(raw):
             _check_zip_directory(raw, size_bytes, limits)
             with zipfile.ZipFile(raw) as opened:
                 yield _Zip(opened, limits, most)
         else:
+            head = raw.read(512)
+            raw.seek(0)
             with _decompressed(raw, head) as plain:
                 capped = _Capped(plain, most + limits.members * HEADER_BYTES)
                 with tarfile.open(fileobj=cast(IO[bytes], capped), mode="r:") as tar:
@@ -122,6 +122,13 @@ def open_stream(raw: IO[bytes], name: str, size_bytes: int, limits: Limits) -> I
             f"The file {name!r} cannot be read as an archive: {str(error) or type(error).__name__}.",
             expected="a zip, tar, tar.gz, tar.bz2 or tar.xz",
         ) from error
+
+
+def is_zip(raw: IO[bytes]) -> bool:
+    """Whether it begins as a zip; it stands at its beginning afterwards."""
+    head = raw.read(4)
+    raw.seek(0)
+    return head in {b"PK\x03\x04", b"PK\x05\x06"}
 
 
 class _Zip:
