@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from sirdar.agent.blobs import Blobs
+from sirdar.agent.live_streams import count_lines
 from sirdar.agent.outcomes import size
 from sirdar.agent.patience import TookTooLong, at_most
 from sirdar.agent.redact import redact, safe_length
@@ -297,25 +298,27 @@ def read_stream(path: str, inline_bytes: int, secrets: list[bytes]) -> Stream | 
 
 async def store_stream(path: Path, cap: Cap, blobs: Blobs) -> Stream:
     """A long stream as a blob: whole, or head and tail with a visible gap."""
-    length, omitted, source = await asyncio.to_thread(_copy_stream, path, cap)
+    stream, source = await asyncio.to_thread(_copy_stream, path, cap)
     sha256, _ = await blobs.store(source, final=True)
-    return Stream(size=length, sha256=sha256, omitted=omitted)
+    return stream.model_copy(update={"sha256": sha256})
 
 
-def _copy_stream(path: Path, cap: Cap) -> tuple[int, int, Path]:
-    """Length of the stream, how much of it is left out, and the file to send (removed with the task's directory)."""
+def _copy_stream(path: Path, cap: Cap) -> tuple[Stream, Path]:
+    """The stream but for its digest, and the file to send (removed with the task's directory)."""
     length = path.stat().st_size
     omitted = max(0, length - cap.head_bytes - cap.tail_bytes)
     target = path.with_name(path.name + ".sent")
     with path.open("rb") as file, target.open("wb") as out:
-        if omitted:
-            _copy_redacted(file, out, cap.head_bytes, cap.secrets)
-            out.write(f"\n[... {omitted} bytes left out here ...]\n".encode())
-            file.seek(-cap.tail_bytes, os.SEEK_END)
-            _copy_redacted(file, out, cap.tail_bytes, cap.secrets)
-        else:
+        if not omitted:
             _copy_redacted(file, out, length, cap.secrets)
-    return length, omitted, target
+            return Stream(size=length), target
+        _copy_redacted(file, out, cap.head_bytes, cap.secrets)
+        gap_at = out.tell() + 1
+        out.write(f"\n[... {omitted} bytes left out here ...]\n".encode())
+        tail_line = count_lines(path, 0, length - cap.tail_bytes)
+        file.seek(-cap.tail_bytes, os.SEEK_END)
+        _copy_redacted(file, out, cap.tail_bytes, cap.secrets)
+    return Stream(size=length, omitted=omitted, gap_at=gap_at, tail_line=tail_line), target
 
 
 def _copy_redacted(file: BinaryIO, out: BinaryIO, count_bytes: int, secrets: list[bytes]) -> None:

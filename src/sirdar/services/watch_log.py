@@ -1,7 +1,7 @@
 """Watching how a task's streams grow: sizes only. Whoever watches fetches the bytes, at the pace at which they can be read."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sirdar.domain.people import Caller
 from sirdar.services.context import Services
@@ -17,11 +17,15 @@ REST_S = 0.25  # after a bell that rang for something else
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """``stdout``, ``stderr``: in bytes, as far as the server has them; ``complete``: the task has ended, they are final."""
+    """``stdout``, ``stderr``: in bytes, as far as the server has them; ``complete``: the task has ended, they are final.
+
+    ``omitted``: bytes of stdout and of stderr that are left out of the middle.
+    """
 
     stdout: int
     stderr: int
     complete: bool
+    omitted: tuple[int, int] = (0, 0)
     quiet: bool = False
 
 
@@ -48,9 +52,12 @@ async def watch_log(
             quiet_s += 0.0 if rang else wait_s
             if quiet_s >= QUIET_S:
                 quiet_s = 0.0
-                yield Sizes(now.stdout, now.stderr, now.complete, quiet=True)
+                yield replace(now, quiet=True)
 
 
 async def _sizes(services: Services, caller: Caller | None, job_id: str, task: int, link: str | None) -> Sizes:
-    out, err = [await read_stream(services, caller, job_id, name, task=task, limit=1, link=link) for name in STREAMS]
-    return Sizes(out.size, err.size, out.complete and err.complete)
+    out, err = [
+        await read_stream(services, caller, job_id, name, task=task, limit=1, link=link, newest=True)
+        for name in STREAMS
+    ]
+    return Sizes(out.size, err.size, out.complete and err.complete, (out.omitted, err.omitted))
