@@ -3,6 +3,8 @@
 export interface Sizes {
   stdout: number;
   stderr: number;
+  /** Bytes that are left out of the middle, where there are any. */
+  omitted?: { stdout: number; stderr: number };
 }
 
 type Listener = (sizes: Sizes, ended: boolean) => void;

@@ -31,7 +31,7 @@ class Streams extends HTMLElement {
   #heard(sizes: Sizes, ended: boolean): void {
     for (const name of ["stdout", "stderr"] as const) {
       const tab = this.querySelector(`[data-size-of="${name}"]`);
-      if (tab) tab.textContent = size(sizes[name]);
+      if (tab) tab.textContent = size(sizes[name] + (sizes.omitted?.[name] ?? 0));
     }
     if (ended) void this.#lookAgain();
   }

@@ -37,19 +37,6 @@ class Piece:
     tail_line: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
-    """When a stream's bytes were first seen, by the clock of the machine where it ran: from which byte on, and seconds since 1970.
-
-    None: nobody knows. ``size``: of the text as it is read; ``written``: of the whole stream; ``gap_at`` as in ``Piece``.
-    """
-
-    marks: list[Mark]
-    size: int
-    written: int
-    gap_at: int | None
-
-
 async def read_stream(
     services: Services,
     caller: Caller | None,
@@ -98,19 +85,32 @@ async def _find(
 
 async def read_times(
     services: Services, caller: Caller | None, job_id: str, stream: str, *, task: int = 0, link: str | None = None
-) -> Times:
-    """When a stream's bytes came. Raises Problem ``not_found``."""
+) -> list[Mark]:
+    """From which byte of the text that is read (with ``newest``) on, and when what stands there was first seen.
+
+    In seconds since 1970 by the clock of the machine where it ran; None where nobody knows. Raises Problem ``not_found``.
+    """
     job, row = await _find(services, caller, job_id, task, link)
     if row.reason is None:
         key = AttemptKey(JobId(job.id), task, row.attempt or row.last_attempt)
         text = await asyncio.to_thread(services.logs.live, key, stream)
         marks = await asyncio.to_thread(services.logs.notes, key, stream)
-        gap = text.parts[1][1] if text.omitted else 0
-        return Times(marks, text.size, text.size - gap + text.omitted, text.gap_at)
+        note_bytes = text.parts[1][1] if text.omitted else 0
+        return _in_text(marks, text.gap_at, text.omitted, note_bytes)
     kept = row.stdout if stream == "stdout" else row.stderr
     piece = await _kept(services.blobs, kept, 0, 0)
-    marks = [(int(start), None if at is None else float(at)) for start, at in kept.get("seen") or ()]
-    return Times(marks, piece.size, int(kept.get("size", piece.size)), piece.gap_at)
+    note_bytes = piece.size - int(kept.get("size", piece.size)) + piece.omitted
+    return _in_text([(int(start), at) for start, at in kept.get("seen") or ()], piece.gap_at, piece.omitted, note_bytes)
+
+
+def _in_text(marks: list[Mark], gap_at: int | None, omitted: int, note_bytes: int) -> list[Mark]:
+    """Places of the whole stream as places of the text, in which a note stands for what is left out."""
+    if gap_at is None:
+        return [] if omitted else marks
+    head = gap_at - 1
+    before = [(start, at) for start, at in marks if start < head]
+    behind = [(start - omitted + note_bytes, at) for start, at in marks if start >= head + omitted]
+    return before + behind
 
 
 async def pieces_of(
