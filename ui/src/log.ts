@@ -214,9 +214,10 @@ class LogView extends HTMLElement {
   /** The line's element, made anew only where the line has changed: a selection in it stays. */
   #current(number: number): HTMLElement {
     const line = this.#text.line(number);
+    const known = this.#rows.get(number);
+    if (!line && known) return known.element; // its bytes are on their way: it stays as it was
     const text = line === undefined ? "" : lastWritten(line.text);
     const mark = `${line === undefined} ${number === this.#at} ${this.#search?.text ?? ""} ${line?.cutBytes ?? 0} ${this.#time(number) ?? ""} ${this.#text.complete} ${text}`;
-    const known = this.#rows.get(number);
     if (known?.mark === mark) return known.element;
     const element = this.#row(number, text, line?.cutBytes ?? 0);
     if (known) known.element.replaceWith(element);

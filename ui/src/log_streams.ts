@@ -2,8 +2,9 @@
  * `<sirdar-streams>`: the streams of a task, of which some are shown. Attributes: `shown` (stdout, stderr or both), `by-hand` (the reader
  * chose it), and while the task lives `events` and `src`, where this part of the page comes from.
  *
- * What another stream has written is seen in its tab at once. When the task has ended the part is asked for again: where the reader has
- * touched nothing, what it shows then takes the place of this; else only its tabs do, which say where the cause may stand.
+ * What another stream has written is seen in its tab at once. When the task has ended the part is asked for again. Where the reader has
+ * touched nothing, and the task failed or what is shown is empty, it takes the place of this; else only its tabs do, which say where the
+ * cause may stand.
  */
 
 import { listen, type Sizes } from "./log_feed";
@@ -14,6 +15,7 @@ const TOUCHES = ["pointerdown", "wheel", "keydown", "input"] as const;
 class Streams extends HTMLElement {
   #stop: (() => void) | undefined;
   #touched = false;
+  #empty = false; // another stream has something to show, and this one not
   readonly #onTouch = (): void => void (this.#touched = true);
 
   connectedCallback(): void {
@@ -33,7 +35,13 @@ class Streams extends HTMLElement {
       const tab = this.querySelector(`[data-size-of="${name}"]`);
       if (tab) tab.textContent = size(sizes[name] + (sizes.omitted?.[name] ?? 0));
     }
-    if (ended) void this.#lookAgain();
+    const shown = this.getAttribute("shown");
+    this.#empty = shown === "both" ? false : sizes[shown as "stdout" | "stderr"] === 0 && sizes.stdout + sizes.stderr > 0;
+    if (ended || (this.#empty && !this.#isChosen)) void this.#lookAgain();
+  }
+
+  get #isChosen(): boolean {
+    return this.#touched || this.hasAttribute("by-hand") || location.hash !== "";
   }
 
   async #lookAgain(): Promise<void> {
@@ -44,8 +52,9 @@ class Streams extends HTMLElement {
     const here = this.querySelector(".streams");
     const tabs = found?.querySelector(".streams");
     if (!found || !tabs || !here) return;
-    const chosen = this.#touched || this.hasAttribute("by-hand") || location.hash !== "";
-    if (!chosen && found.getAttribute("shown") !== this.getAttribute("shown")) {
+    const better = found.getAttribute("shown");
+    const wanted = this.#empty || better === found.getAttribute("telling");
+    if (!this.#isChosen && wanted && better !== this.getAttribute("shown")) {
       this.replaceWith(document.adoptNode(found));
       return;
     }

@@ -68,8 +68,7 @@ export class LogText {
   numberOf(line: number): number | undefined {
     const gap = this.gap;
     if (!gap) return this.omitted > 0 ? undefined : line;
-    if (line < gap.line - 1) return line;
-    if (line < gap.line) return this.line(line)?.text ? line : undefined; // the head may end with a whole line
+    if (line < gap.line) return line;
     return line === gap.line || gap.then === null ? undefined : line - gap.line - 1 + gap.then;
   }
 
@@ -86,9 +85,9 @@ export class LogText {
     return last === undefined ? undefined : last + 1;
   }
 
-  /** Lines that are left out; undefined where nobody knows. */
+  /** Lines of which nothing is here; undefined where nobody knows. */
   get missing(): number | undefined {
-    return this.gap && this.gap.then !== null ? this.gap.then - this.gap.line + 1 : undefined;
+    return this.gap && this.gap.then !== null ? this.gap.then - this.gap.line : undefined;
   }
 
   /** Ask the server how the stream stands now; `size` and `omitted`: as far as is known already. */
@@ -136,7 +135,7 @@ export class LogText {
     this.#before.length = first + 1;
     for (const count of told.lines) this.#before.push(this.#newlines + count);
     if (told.lines.length > 0 || told.size === 0) this.#open = told.open;
-    this.#blocks.delete(first);
+    if (told.size !== this.size) this.#blocks.delete(first);
     this.#asked.delete(first);
     this.size = told.size;
     this.complete = told.complete;

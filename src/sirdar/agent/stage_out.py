@@ -313,12 +313,21 @@ def _copy_stream(path: Path, cap: Cap) -> tuple[Stream, Path]:
             _copy_redacted(file, out, length, cap.secrets)
             return Stream(size=length), target
         _copy_redacted(file, out, cap.head_bytes, cap.secrets)
-        gap_at = out.tell() + 1
-        out.write(f"\n[... {omitted} bytes left out here ...]\n".encode())
+        out.write(b"" if _ends_line(file, cap.head_bytes) else b"\n")
+        gap_at = out.tell()
+        out.write(f"[... {omitted} bytes left out here ...]\n".encode())
         tail_line = count_lines(path, 0, length - cap.tail_bytes)
         file.seek(-cap.tail_bytes, os.SEEK_END)
         _copy_redacted(file, out, cap.tail_bytes, cap.secrets)
     return Stream(size=length, omitted=omitted, gap_at=gap_at, tail_line=tail_line), target
+
+
+def _ends_line(file: BinaryIO, place: int) -> bool:
+    """Whether a line ends, or none has begun, before that place."""
+    if place == 0:
+        return True
+    file.seek(place - 1)
+    return file.read(1) == b"\n"
 
 
 def _copy_redacted(file: BinaryIO, out: BinaryIO, count_bytes: int, secrets: list[bytes]) -> None:

@@ -16,7 +16,7 @@ from sirdar.domain.ids import AttemptKey
 STREAMS = ("stdout", "stderr")
 SEGMENT_BYTES = 4 << 20
 SEEN_BYTES = 128 << 10  # of the times of one stream; beyond that every second one goes
-GAP = "\n[... {omitted} bytes left out here ...]\n"  # as agents write it into what they keep of a long stream
+NOTE = "[... {omitted} bytes left out here ...]\n"  # a line of its own, as agents write it into what they keep of a long stream
 
 Mark = tuple[int, float | None]
 
@@ -129,9 +129,10 @@ class LogStore:
         tail = tuple((segment.path, segment.size_bytes) for segment in kept)
         if omitted <= 0:
             return LiveText(((path, kept[0].offset), *tail), kept[0].offset + sum(size for _, size in tail))
-        gap = GAP.format(omitted=omitted).encode()
-        parts: tuple[tuple[Path | bytes, int], ...] = ((path, head), (gap, len(gap)), *tail)
-        return LiveText(parts, sum(size for _, size in parts), omitted, head + 1, kept[0].line)
+        begin = b"" if not head or _part(path, head - 1, 1) == b"\n" else b"\n"
+        note = begin + NOTE.format(omitted=omitted).encode()
+        parts: tuple[tuple[Path | bytes, int], ...] = ((path, head), (note, len(note)), *tail)
+        return LiveText(parts, sum(size for _, size in parts), omitted, head + len(begin), kept[0].line)
 
     def read_live(self, key: AttemptKey, stream: str, offset: int, max_bytes: int) -> tuple[bytes, LiveText]:
         """Bytes of that text (offset negative: from its end), and the text."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sirdar.blobs.base import BlobStore, missing
-from sirdar.blobs.logs import Mark
+from sirdar.blobs.logs import NOTE, Mark
 from sirdar.domain.ids import AttemptKey, JobId
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
@@ -107,7 +107,7 @@ def _in_text(marks: list[Mark], gap_at: int | None, omitted: int, note_bytes: in
     """Places of the whole stream as places of the text, in which a note stands for what is left out."""
     if gap_at is None:
         return [] if omitted else marks
-    head = gap_at - 1
+    head = gap_at - (note_bytes - len(NOTE.format(omitted=omitted)))
     before = [(start, at) for start, at in marks if start < head]
     behind = [(start - omitted + note_bytes, at) for start, at in marks if start >= head + omitted]
     return before + behind

@@ -216,7 +216,8 @@ def _reasons(explained: Explanation, job: JobView) -> list[str]:
     if job.state == "DONE":
         return [service_words.say(job.message)] if job.message and job.total == 1 else []
     if job.state == "CANCELLED":  # who did it stands beside the state
-        told = job.message is None or (job.cancel_requested_by or "?") in job.message
+        told = not job.message or job.message.rstrip(".").lower() == "cancelled"
+        told = told or (job.cancel_requested_by or "?") in job.message
         return [] if told else [service_words.say(job.message)]
     texts = [explained.summary] if job.ended_at is not None else []
     texts += [why.text for why in explained.why if why.code not in PLAIN and why.text]

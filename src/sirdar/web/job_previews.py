@@ -16,6 +16,7 @@ from sirdar.services.context import Services
 from sirdar.services.job_files import InlineFile
 from sirdar.services.jobs import show_job
 from sirdar.web import previews
+from sirdar.web.job_words import SMALL_BYTES
 from sirdar.web.pages import Page, PageRoute, open_page, show, show_part
 from sirdar.web.previews import Kind
 from sirdar.wire.archives import Limits, Member, list_archive, list_zip
@@ -51,6 +52,7 @@ async def preview(job_id: str, path: str, page: PageDep, share: Text = "") -> Re
         "job_address": f"/jobs/{shown.job.id}{suffix}",
         "name": found.name,
         "size_bytes": _size(found),
+        "small": _size(found) <= SMALL_BYTES,
         "uri": f"/api/files/jobs/{shown.job.id}/{quote(path, safe='/')}{suffix}",
         "drawing": "/jobs/" + place.format("drawing"),
         "address": "/jobs/" + place.format("preview"),
