@@ -312,13 +312,17 @@ def _copy_stream(path: Path, cap: Cap) -> tuple[Stream, Path]:
         if not omitted:
             _copy_redacted(file, out, length, cap.secrets)
             return Stream(size=length), target
-        _copy_redacted(file, out, cap.head_bytes, cap.secrets)
+        held = len(cap.secrets[0]) if cap.secrets else 0  # a secret may lie across a border
+        _copy_redacted(file, out, min(length, cap.head_bytes + held), cap.secrets)
+        out.seek(cap.head_bytes)
+        out.truncate()
         out.write(b"" if _ends_line(file, cap.head_bytes) else b"\n")
         gap_at = out.tell()
         out.write(f"[... {omitted} bytes left out here ...]\n".encode())
         tail_line = count_lines(path, 0, length - cap.tail_bytes)
-        file.seek(-cap.tail_bytes, os.SEEK_END)
-        _copy_redacted(file, out, cap.tail_bytes, cap.secrets)
+        held = min(held, length - cap.tail_bytes)
+        file.seek(length - cap.tail_bytes - held)
+        _copy_redacted(file, out, cap.tail_bytes + held, cap.secrets, skip_bytes=held)
     return Stream(size=length, omitted=omitted, gap_at=gap_at, tail_line=tail_line), target
 
 
@@ -330,40 +334,16 @@ def _ends_line(file: BinaryIO, place: int) -> bool:
     return file.read(1) == b"\n"
 
 
-def _copy_redacted(file: BinaryIO, out: BinaryIO, count_bytes: int, secrets: list[bytes]) -> None:
-    """Copies piece by piece; a secret that lies across two pieces is found too."""
-    kept, left = b"", count_bytes
+def _copy_redacted(
+    file: BinaryIO, out: BinaryIO, count_bytes: int, secrets: list[bytes], *, skip_bytes: int = 0
+) -> None:
+    """Copies piece by piece, but for the first bytes; a secret that lies across two pieces is found too."""
+    kept, left, skip = b"", count_bytes, skip_bytes
     while left and (piece := file.read(min(left, COPY_BYTES))):
         left -= len(piece)
         kept = redact(kept + piece, secrets)
         ready = safe_length(kept, secrets)
-        out.write(kept[:ready])
+        out.write(kept[skip:ready])
+        skip = max(0, skip - ready)
         kept = kept[ready:]
-    out.write(kept)
-
-
-def directory_bytes(folder: Path) -> int:
-    """Size of all that lies in the task's directory; what is linked to elsewhere does not count."""
-    total = 0
-    for root, _, names in os.walk(folder / "dir"):
-        for name in names:
-            try:
-                status = os.lstat(f"{root}/{name}")
-            except OSError:  # removed meanwhile
-                continue
-            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
-                total += status.st_size
-    return total
-
-
-def tail_of(path: Path, secrets: Collection[bytes], count_bytes: int = 4096) -> str:
-    """The last whole lines of a long stream as text, without secrets: half a line could hold half of one."""
-    before_bytes = max(map(len, secrets), default=0)  # a secret that reaches into the tail is known by its beginning
-    try:
-        with path.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - count_bytes - before_bytes))
-            tail = redact(file.read(), secrets)[-count_bytes:]
-            return tail.partition(b"\n")[2].decode("utf-8", errors="replace")
-    except OSError:
-        return ""
+    out.write(kept[skip:])

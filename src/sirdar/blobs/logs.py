@@ -107,10 +107,11 @@ class LogStore:
         """Take what may stand apart from what is here, ``line`` newlines before it; returns the size of the stream so far."""
         kept = self._segments(key, stream)
         last = kept[-1] if kept else None
-        if last is not None and last.offset <= offset <= last.offset + last.size_bytes < last.offset + SEGMENT_BYTES:
+        end = last.offset + last.size_bytes if last is not None else -1
+        joined = offset == end
+        if last is not None and (last.offset <= offset < end or (joined and last.size_bytes < SEGMENT_BYTES)):
             _write(last.path, offset - last.offset, chunk)
-            return max(last.offset + last.size_bytes, offset + len(chunk))
-        joined = last is not None and offset == last.offset + last.size_bytes
+            return max(end, offset + len(chunk))
         place = self._newest(key, stream)
         place.mkdir(parents=True, exist_ok=True)
         _write(place / f"{offset}-{line}", 0, chunk)

@@ -216,9 +216,9 @@ def _reasons(explained: Explanation, job: JobView) -> list[str]:
     if job.state == "DONE":
         return [service_words.say(job.message)] if job.message and job.total == 1 else []
     if job.state == "CANCELLED":  # who did it stands beside the state
-        told = not job.message or job.message.rstrip(".").lower() == "cancelled"
-        told = told or (job.cancel_requested_by or "?") in job.message
-        return [] if told else [service_words.say(job.message)]
+        message, who = job.message or "", job.cancel_requested_by or "?"
+        told = message.rstrip(".").lower() in {"", "cancelled"} or who in message
+        return [] if told else [service_words.say(message)]
     texts = [explained.summary] if job.ended_at is not None else []
     texts += [why.text for why in explained.why if why.code not in PLAIN and why.text]
     return [service_words.say(text) for text in list(dict.fromkeys(texts))[:REASONS]]

@@ -137,14 +137,15 @@ class LogLoop:
     def _next(self, path: Path, progress: Progress, secrets: list[bytes]) -> Piece:
         """What is to be sent now. Raises OSError."""
         newest = progress.newest
+        held = len(secrets[0]) if secrets else 0  # a secret may lie across a border
         if newest is None:
             most = self._settings.log_head_bytes - progress.sent_bytes
-            raw = redact(read_piece(path, progress.sent_bytes, most), secrets)
-            return Piece(progress.sent_bytes, raw[: safe_length(raw, secrets)])
+            raw = redact(read_piece(path, progress.sent_bytes, most + held), secrets)
+            return Piece(progress.sent_bytes, raw[: min(most, safe_length(raw, secrets))])
         if newest.sent_bytes < progress.sent_bytes:
             lines = count_lines(path, newest.sent_bytes, progress.sent_bytes)
             newest = Newest(progress.sent_bytes, newest.line + lines)
         newest = progress.newest = jump_ahead(path, newest)
-        before = min(newest.sent_bytes, len(secrets[0]) if secrets else 0)  # a secret may lie across the place
+        before = min(newest.sent_bytes, held)
         raw = redact(read_piece(path, newest.sent_bytes - before, PIECE_BYTES), secrets)
         return Piece(newest.sent_bytes, raw[before : safe_length(raw, secrets)], newest.line)
