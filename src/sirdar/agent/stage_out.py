@@ -347,3 +347,30 @@ def _copy_redacted(
         skip = max(0, skip - ready)
         kept = kept[ready:]
     out.write(kept[skip:])
+
+
+def directory_bytes(folder: Path) -> int:
+    """Size of all that lies in the task's directory; what is linked to elsewhere does not count."""
+    total = 0
+    for root, _, names in os.walk(folder / "dir"):
+        for name in names:
+            try:
+                status = os.lstat(f"{root}/{name}")
+            except OSError:  # removed meanwhile
+                continue
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+                total += status.st_size
+    return total
+
+
+def tail_of(path: Path, secrets: Collection[bytes], count_bytes: int = 4096) -> str:
+    """The last whole lines of a long stream as text, without secrets: half a line could hold half of one."""
+    before_bytes = max(map(len, secrets), default=0)  # a secret that reaches into the tail is known by its beginning
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - count_bytes - before_bytes))
+            tail = redact(file.read(), secrets)[-count_bytes:]
+            return tail.partition(b"\n")[2].decode("utf-8", errors="replace")
+    except OSError:
+        return ""
