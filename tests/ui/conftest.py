@@ -54,11 +54,11 @@ description: |
 inputs:
   data: {type: file, title: Data, suffixes: [.csv], required: true}
   folds: {type: integer, default: 7, minimum: 2, maximum: 20, title: Folds}
-  beta: {type: number, default: 0.03}
+  beta: {type: number, default: 0.03, unit: 1/K}
   key: {type: secret}
 shell: sort $data
 outputs:
-  cv_error: {type: number, from: result.json, key: cv}
+  cv_error: {type: number, from: result.json, key: cv, unit: mm}
   fit: {type: file, from: fit.png}
 """
 

@@ -174,6 +174,51 @@ def test_the_same_job_as_code(site: Any) -> None:
         assert "/resubmit" in words(browser.get(f"/jobs/{site.jobs['many']}?tab=code"))
 
 
+def test_why_it_failed_is_one_step_away(site: Any) -> None:
+    """By a link of the page, not by a command."""
+    with site.browser("anna") as browser:
+        page = browser.get(f"/jobs/{site.jobs['failed']}?tab=tasks")
+        (why,) = (link["href"] for link in elements(page, "a") if link["href"].endswith("#log"))
+        assert why == f"/jobs/{site.jobs['failed']}?tab=log&stream=stderr#log" and "sirdar job logs" not in words(page)
+        assert "no such file" in words(browser.get(why))
+        told = elements(browser.get(f"/jobs/{site.jobs['failed']}"), "sirdar-streams")[0]
+        assert told["shown"] == "stderr" and "by-hand" not in told  # where the cause stands
+        by_hand = browser.get(f"/jobs/{site.jobs['failed']}?tab=log&stream=stdout")
+        streams = elements(by_hand, "sirdar-streams")[0]
+        assert (streams["shown"], streams["telling"]) == ("stdout", "stderr") and "by-hand" in streams
+        assert "may say why it failed" in words(by_hand)
+        running = elements(browser.get(f"/jobs/{site.jobs['running']}"), "sirdar-streams")[0]
+        part = browser.get(running["src"])
+        assert part.status_code == 200 and "<html" not in part.text and elements(part, "sirdar-log")
+
+
+def test_a_job_that_was_called_off_says_so_once(site: Any) -> None:
+    with site.browser("anna") as browser, site.browser("admin") as other:
+        page = browser.get(f"/jobs/{site.jobs['cancelled']}")
+        answer = TEXT.sub(" ", page.text.partition("</h1>")[2].partition('class="files"')[0])
+        assert len(re.findall("cancelled", answer, re.IGNORECASE)) == 1, answer
+        assert "by you" in answer and "by anna" in words(other.get(f"/jobs/{site.jobs['cancelled']}"))
+
+
+def test_numbers_have_their_units(site: Any) -> None:
+    with site.browser("anna") as browser:
+        page = words(browser.get(f"/jobs/{site.jobs['done']}"))
+        assert "beta 0.03 1/K" in page and "cv_error 0.186 mm" in page
+
+
+def test_each_phase_has_a_name_of_its_own(site: Any) -> None:
+    """A task that waits for a slot after its files are there was queued before, too."""
+    job = site.jobs["done"]
+    now = site.services.store.clock()
+    times = {"accepted_at": now - 258, "staging_at": now - 256, "staged_at": now - 254, "started_at": now - 252}
+    times |= {"ended_at": now - 11, "reported_at": now - 10}
+    site.write(lambda tx: tx.conn.execute(sa.update(t.attempts).where(t.attempts.c.job_id == job).values(**times)))
+    with site.browser("anna") as browser:
+        page = words(browser.get(f"/jobs/{job}?tab=timeline"))
+        for phase in ("queued there", "staging in", "waiting there for a free slot", "staging out"):
+            assert page.count(phase) == 1, (phase, page)
+
+
 # ---------------------------------------------------------------- asking first
 
 
@@ -263,6 +308,37 @@ def test_a_line_is_told_of_when_it_is_written(site: Any) -> None:
         assert next_data(lines) == {"stdout": 0, "stderr": 10}
 
 
+def test_a_long_log_says_what_is_left_out_while_it_runs(site: Any) -> None:
+    """And where, with the lines behind it; downloads, pages without scripts and searches tell the same text."""
+    job, logs = site.jobs["many"], site.services.logs
+    key = AttemptKey(JobId(job), 22, 1)
+    lines = [b"line %d of it\n" % number for number in range(5000)]
+    logs.append(key, "stdout", 0, b"".join(lines[:100]), 10**6)
+    logs.append_newest(key, "stdout", len(b"".join(lines[:4000])), 4000, b"".join(lines[4000:]))
+    logs.note(key, "stdout", [(0, 1000.5), (len(b"".join(lines[:50])), None), (len(b"".join(lines[:4500])), 1003.0)])
+    with site.browser("anna") as browser:
+        page = browser.get(f"/jobs/{job}?tab=log&task=22&stream=stdout")
+        assert "line 4999 of it" in words(page)
+        viewer = elements(page, "sirdar-log")[0]
+        index = browser.get(viewer["index"]).json()
+        left_out = len(b"".join(lines[100:4000]))
+        assert index["gap"] == {"line": 100, "then": 4000} and index["omitted"] == left_out and not index["complete"]
+        assert sum(index["lines"]) == 100 + 1 + 1000
+        text = b"".join(lines[:100]) + b"[... %d bytes left out here ...]\n" % left_out + b"".join(lines[4000:])
+        assert browser.get(f"{viewer['bytes']}&offset=1000&limit=1000").content == text[1000:2000]
+        assert browser.get(f"{viewer['bytes']}&limit=10").headers["sirdar-omitted"] == str(left_out)
+        assert browser.get(f"{viewer['find']}&text=line 4000 ").json()["lines"] == [101]
+        assert browser.get(f"/jobs/{job}/log/stdout/file?task=22").content == text
+        assert browser.get(viewer["times"]).json()["seen"] == [
+            [0, 1000.5], [len(b"".join(lines[:50])), None], [text.index(lines[4500]), 1003.0],
+        ]  # fmt: skip
+        api = browser.get(f"/api/jobs/{job}/stdout?task=22")  # a follower gets what does not change
+        assert api.content == b"".join(lines[:100])
+    with site.browser("boris") as other:
+        assert other.get(viewer["times"]).status_code == other.get(viewer["bytes"]).status_code == 404
+    logs.remove_jobs([job])
+
+
 def next_data(lines: Iterator[str]) -> Any:
     """Told by a bell, and not because there was time to look."""
     for line in lines:
@@ -307,6 +383,14 @@ def test_what_is_in_a_file(site: Any, job_with_files: str, name: str, expected: 
         assert "<script>alert" not in whole.text and "unsafe" not in whole.headers["content-security-policy"]
     with site.browser("boris") as other:
         assert other.get(address).status_code == 404
+
+
+def test_what_is_in_a_small_file_is_shown_at_once(site: Any, job_with_files: str) -> None:
+    with site.browser("anna") as browser:
+        found = elements(browser.get(f"/jobs/{job_with_files}"), "details")
+        previews = {one["hx-get"].rpartition("/")[2]: one for one in found if "hx-get" in one}
+        assert "open" in previews["result.json"] and previews["result.json"]["hx-trigger"] == "load"
+        assert "open" not in previews["bundle.zip"] and previews["bundle.zip"]["hx-trigger"] == "toggle once"
 
 
 def test_a_drawing_is_a_picture_and_no_page(site: Any, job_with_files: str) -> None:

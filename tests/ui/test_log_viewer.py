@@ -163,3 +163,61 @@ def test_what_a_program_adds_is_counted_on(bundled: Callable[[str], list[str]], 
             assert json.loads(viewer.stdout.readline()) == [len(content), len(lines), *shown]
         viewer.stdin.close()
         assert viewer.wait(20) == 0
+
+
+def test_behind_a_gap_lines_keep_their_numbers(bundled: Callable[[str], list[str]], live: Any, site: Any) -> None:
+    """The middle goes while somebody reads: the text is counted anew, and what was cached of the old one is shown no more."""
+    append, addresses = live
+    key = AttemptKey(JobId(site.jobs["running"]), 0, 1)
+    lines = [b"line %d of it\n" % number for number in range(20_000)]
+    append(b"".join(lines[:1000]))
+    addresses["bytes"] = addresses["index"].replace("/index?", "/bytes?")
+    script = (
+        READ % addresses
+        + """
+    import { createInterface } from "node:readline";
+    for await (const given of createInterface({ input: process.stdin })) {
+      const [size, omitted] = JSON.parse(given);
+      await text.refresh(size, omitted);
+      const shown: (string | null)[] = [];
+      for (const number of [999, 15_000, text.total! - 1]) shown.push((await line(text.lineOf(number)))?.text ?? null);
+      const numbers = [text.total, text.missing, text.lineOf(5_000), text.numberOf(1_000), text.generation];
+      told([...numbers.map((one) => one ?? null), ...shown]);
+    }
+    """
+    )
+    with subprocess.Popen(bundled(script), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as viewer:
+        assert viewer.stdin is not None and viewer.stdout is not None
+        got = []
+        for begin, stop in ((1000, 2000), (14_000, 16_000), (16_000, 20_000)):
+            offset = len(b"".join(lines[:begin]))
+            site.services.logs.append_newest(key, "stderr", offset, begin, b"".join(lines[begin:stop]))
+            text = site.services.logs.live(key, "stderr")
+            viewer.stdin.write(f"[{text.size}, {text.omitted}]\n")
+            viewer.stdin.flush()
+            got.append(json.loads(viewer.stdout.readline()))
+        viewer.stdin.close()
+        assert viewer.wait(20) == 0
+    assert got[0] == [2000, None, 5000, 1000, 0, "line 999 of it", None, "line 1999 of it"]
+    assert got[1] == [16_000, 13_000, 1000, None, 1, "line 999 of it", "line 15000 of it", "line 15999 of it"]
+    assert got[2] == [20_000, 13_000, 1000, None, 1, "line 999 of it", "line 15000 of it", "line 19999 of it"]
+    site.services.logs.remove_jobs([site.jobs["running"]])
+
+
+def test_a_time_is_shown_where_it_is_known(run: Run) -> None:
+    got = run(
+        """
+        import { clock, Times, utc } from "@/log_times";
+        globalThis.fetch = async () => new Response(JSON.stringify({ seen: [[0, 100.5], [50, null], [90, 103.25]] }));
+        globalThis.window = globalThis as never;
+        await new Promise<void>((resolve) => {
+          const times = new Times("/times", () => {
+            const asked = [[0, undefined], [20, 0], [60, 40], [95, 80], [120, 95], [undefined, 3]] as const;
+            told([times.any, ...asked.map(([start, before]) => times.of(start, before) ?? null), utc(100.5), clock(100.5).length]);
+            resolve();
+          });
+          times.look();
+        });
+        """
+    )
+    assert got == [True, 100.5, None, None, 103.25, None, None, "1970-01-01 00:01:40.5 UTC", 8]

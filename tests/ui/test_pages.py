@@ -272,7 +272,7 @@ def test_what_to_do_next_when_empty(empty_site: Any) -> None:
         ("failed", ["Failed", "Exit code 2: <no such file>", "the program's own", "Traceback: no such file"]),
         ("unreachable", ["Unreachable", "laptop"]),
         ("waiting", ["Waiting"]),
-        ("cancelled", ["Cancelled", "Cancelled by anna."]),
+        ("cancelled", ["Cancelled", "by you"]),
         ("many", ["20 of 120 done, 2 failed, 8 running", "task 39", "More tasks"]),
     ],
 )

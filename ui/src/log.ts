@@ -6,8 +6,10 @@
 
 import { lastWritten, parts, readable } from "./log_ansi";
 import { listen } from "./log_feed";
+import "./log_streams";
 import { Finder } from "./log_find";
 import { LogText } from "./log_text";
+import { clock, Times, utc } from "./log_times";
 import { build, counted, type Tools } from "./log_tools";
 import { size } from "./sizes";
 import { say } from "./words";
@@ -27,6 +29,7 @@ interface Row {
 class LogView extends HTMLElement {
   #text!: LogText;
   #tools!: Tools;
+  #times!: Times;
   #errors!: Finder;
   #search: Finder | undefined;
   #view!: HTMLElement;
@@ -40,6 +43,8 @@ class LogView extends HTMLElement {
   #frame = 0;
   #typing = 0;
   #erring = 0;
+  #generation = 0;
+  #top = 0; // the number of the first line in view, in the whole stream
   #built = false;
   readonly #onHash = (): void => this.#toHash();
   #resized: ResizeObserver | undefined;
@@ -63,6 +68,7 @@ class LogView extends HTMLElement {
   #build(): void {
     const name = this.getAttribute("stream") ?? "";
     this.#text = new LogText(this.#address("index"), this.#address("bytes"), () => this.#grew());
+    this.#times = new Times(this.#address("times"), () => this.#draw());
     this.#errors = new Finder(this.#address("find"), "", () => this.#told());
     const bar = this.querySelector<HTMLElement>(".logbar") ?? this.appendChild(document.createElement("p"));
     this.#tools = build(bar, {
@@ -70,6 +76,7 @@ class LogView extends HTMLElement {
       step: (by) => this.#step(this.#search, by),
       toError: () => this.#step(this.#errors, 1),
       follow: (wanted) => this.#follow(wanted),
+      times: (wanted) => this.#timed(wanted),
     });
     this.#view = document.createElement("div");
     this.#view.className = "log-view";
@@ -95,11 +102,12 @@ class LogView extends HTMLElement {
     this.append(this.#view);
     this.#height = this.#measured();
     this.#toHash();
+    this.#timed(this.#tools.times.checked);
     this.#grew();
     const events = this.#address("events");
     if (events && this.isConnected) this.#stop ??= listen(events, (sizes, ended) => {
-      for (const name of ["stdout", "stderr"] as const) showSize(name, sizes[name]);
-      void this.#heard(sizes[this.getAttribute("stream") as "stdout" | "stderr"], ended);
+      const name = this.getAttribute("stream") as "stdout" | "stderr";
+      void this.#heard(sizes[name], sizes.omitted?.[name] ?? 0, ended);
     });
   }
 
@@ -111,8 +119,9 @@ class LogView extends HTMLElement {
     return height || 18;
   }
 
-  async #heard(size: number, ended: boolean): Promise<void> {
-    await this.#text.refresh(size).catch(() => undefined);
+  async #heard(bytes: number, omitted: number, ended: boolean): Promise<void> {
+    await this.#text.refresh(bytes, omitted).catch(() => undefined);
+    if (this.#tools.times.checked) this.#times.look();
     if (!ended) return;
     await this.#text.refresh().catch(() => undefined); // now it says what was left out
     if (this.#text.omitted > 0) await this.#text.reload().catch(() => undefined);
@@ -121,8 +130,30 @@ class LogView extends HTMLElement {
   // ------------------------------------------------------------ drawing
 
   #grew(): void {
+    if (this.#generation !== this.#text.generation) this.#begun();
     window.clearTimeout(this.#erring);
     this.#erring = window.setTimeout(() => void this.#lookAgain(), this.#errors.lines.length || this.#text.complete ? 0 : ERRORS_MS);
+    this.#draw();
+  }
+
+  /** It is another text, or another part of it is here: what was found counts no more, and the same lines stay in view. */
+  #begun(): void {
+    this.#generation = this.#text.generation;
+    this.#errors.stop();
+    this.#errors = new Finder(this.#address("find"), "", () => this.#told());
+    if (this.#search) {
+      this.#search.stop();
+      this.#search = new Finder(this.#address("find"), this.#search.text, () => this.#told());
+    }
+    this.#at = -1;
+    this.#rows.clear();
+    this.#list.replaceChildren();
+    if (!this.#following) this.#goTo(this.#text.lineOf(this.#top));
+  }
+
+  #timed(wanted: boolean): void {
+    this.#view.classList.toggle("timed", wanted);
+    if (wanted) this.#times.look();
     this.#draw();
   }
 
@@ -154,7 +185,17 @@ class LogView extends HTMLElement {
     const last = Math.min(lines, Math.ceil((top + this.#view.clientHeight) / this.#height) + SPARE);
     this.#list.style.top = `${first * this.#height - top + this.#view.scrollTop}px`;
     this.#place(first, last);
-    this.#tools.lines.textContent = say("Lines: {count}", { count: counted(lines) });
+    if (!this.#following) this.#top = this.#text.numberOf(this.#firstShown()) ?? this.#top;
+    this.#tools.lines.textContent = this.#counts();
+  }
+
+  /** How many lines there are, and what of them is not here. */
+  #counts(): string {
+    const total = this.#text.total;
+    const told = total === undefined ? [] : [say("Lines: {count}", { count: counted(total) })];
+    if (this.#text.omitted > 0) told.push(say("left out in the middle: {size}", { size: size(this.#text.omitted) }));
+    if (this.#tools.times.checked && this.#text.size > 0 && !this.#times.any) told.push(say("no times are known"));
+    return told.join(" · ");
   }
 
   #place(first: number, last: number): void {
@@ -173,9 +214,10 @@ class LogView extends HTMLElement {
   /** The line's element, made anew only where the line has changed: a selection in it stays. */
   #current(number: number): HTMLElement {
     const line = this.#text.line(number);
-    const text = line === undefined ? "" : lastWritten(line.text);
-    const mark = `${line === undefined} ${number === this.#at} ${this.#search?.text ?? ""} ${line?.cutBytes ?? 0} ${text}`;
     const known = this.#rows.get(number);
+    if (!line && known) return known.element; // its bytes are on their way: it stays as it was
+    const text = line === undefined ? "" : lastWritten(line.text);
+    const mark = `${line === undefined} ${number === this.#at} ${this.#search?.text ?? ""} ${line?.cutBytes ?? 0} ${this.#time(number) ?? ""} ${this.#text.complete} ${text}`;
     if (known?.mark === mark) return known.element;
     const element = this.#row(number, text, line?.cutBytes ?? 0);
     if (known) known.element.replaceWith(element);
@@ -183,19 +225,20 @@ class LogView extends HTMLElement {
     return element;
   }
 
-  #row(number: number, text: string, cutBytes: number): HTMLElement {
+  #time(line: number): number | undefined {
+    if (!this.#tools.times.checked) return undefined;
+    return this.#times.of(this.#text.startOf(line), line === 0 ? undefined : this.#text.startOf(line - 1));
+  }
+
+  #row(line: number, text: string, cutBytes: number): HTMLElement {
     const row = document.createElement("div");
-    row.className = number === this.#at ? "log-row at" : "log-row";
-    const link = document.createElement("a");
-    link.className = "no";
-    link.href = `${this.#address("permalink")}#L${number + 1}`;
-    link.textContent = String(number + 1);
-    link.tabIndex = -1;
-    row.append(link);
-    const gap = GAP.exec(text);
+    row.className = line === this.#at ? "log-row at" : "log-row";
+    row.append(this.#number(line));
+    if (this.#tools.times.checked) row.append(timeOf(this.#time(line)));
+    const gap = this.#text.omitted > 0 ? GAP.exec(text) : null;
     if (gap) {
       row.classList.add("gap");
-      row.append(say("{count} bytes in the middle were left out", { count: counted(Number(gap[1])) }));
+      row.append(this.#missing(Number(gap[1])));
       return row;
     }
     for (const part of parts(text)) this.#write(row, part);
@@ -205,6 +248,25 @@ class LogView extends HTMLElement {
       row.append(note);
     }
     return row;
+  }
+
+  #number(line: number): HTMLElement {
+    const number = this.#text.numberOf(line);
+    const link = document.createElement("a");
+    link.className = "no";
+    link.tabIndex = -1;
+    if (number === undefined) return link;
+    link.href = `${this.#address("permalink")}#L${number + 1}`;
+    link.textContent = String(number + 1);
+    return link;
+  }
+
+  #missing(bytes: number): string {
+    const lines = this.#text.missing;
+    if (lines === undefined) return say("{count} bytes in the middle were left out", { count: counted(bytes) });
+    const told = { size: size(bytes), count: counted(lines) };
+    if (this.#text.complete) return say("Not kept in the middle: {size}, lines: {count}", told);
+    return say("Left out in the middle while it runs: {size}, lines: {count}", told);
   }
 
   #write(row: HTMLElement, part: ReturnType<typeof parts>[number]): void {
@@ -256,15 +318,19 @@ class LogView extends HTMLElement {
   #show(line: number): void {
     this.#at = Math.max(0, Math.min(line, this.#text.lines - 1));
     this.#setFollowing(false);
+    this.#goTo(this.#at, this.#view.clientHeight / 3);
+    this.#draw();
+  }
+
+  #goTo(line: number, above = 0): void {
     const height = `${Math.min(this.#text.lines * this.#height, TALLEST)}px`;
     this.#tall.style.height = height;
-    this.#view.scrollTop = (this.#at * this.#height - this.#view.clientHeight / 3) / this.#ratio;
-    this.#draw();
+    this.#view.scrollTop = (line * this.#height - above) / this.#ratio;
   }
 
   #toHash(): void {
     const found = /^#L(\d+)$/.exec(location.hash);
-    if (found && this.#text.lines > 0) this.#show(Number(found[1]) - 1);
+    if (found && this.#text.lines > 0) this.#show(this.#text.lineOf(Number(found[1]) - 1));
   }
 
   // ------------------------------------------------------------ finding
@@ -316,10 +382,14 @@ class LogView extends HTMLElement {
   }
 }
 
-/** In the choice of streams: what the other one has written is seen at once. */
-function showSize(name: string, bytes: number): void {
-  const element = document.querySelector(`[data-size-of="${name}"]`);
-  if (element) element.textContent = size(bytes);
+function timeOf(at: number | undefined): HTMLElement {
+  const element = document.createElement("time");
+  element.className = "when";
+  if (at === undefined) return element;
+  element.dateTime = new Date(at * 1000).toISOString();
+  element.title = utc(at);
+  element.textContent = clock(at);
+  return element;
 }
 
 customElements.define("sirdar-log", LogView);

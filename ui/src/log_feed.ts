@@ -5,6 +5,8 @@ import { takePlace } from "./stream_places";
 export interface Sizes {
   stdout: number;
   stderr: number;
+  /** Bytes that are left out of the middle, where there are any. */
+  omitted?: { stdout: number; stderr: number };
 }
 
 type Listener = (sizes: Sizes, ended: boolean) => void;

@@ -16,6 +16,13 @@ interface Index {
   open: boolean;
   complete: boolean;
   omitted: number;
+  gap?: Gap;
+}
+
+/** Where something is left out: the number of the line that says so, and of the line after it in the whole stream, if known. */
+interface Gap {
+  line: number;
+  then: number | null;
 }
 
 interface Block {
@@ -33,6 +40,9 @@ export class LogText {
   size = 0;
   complete = false;
   omitted = 0;
+  /** Grows whenever the text is another one: the middle was left out, or is here again, or it is another attempt's. */
+  generation = 0;
+  gap: Gap | undefined;
   #block = 65_536;
   #before: number[] = [0]; // newlines before each block, and before the end
   #open = false;
@@ -54,16 +64,43 @@ export class LogText {
     return this.#before[this.#before.length - 1]!;
   }
 
-  /** Ask the server how the stream stands now; `size`: as far as is known already. */
-  async refresh(size?: number): Promise<void> {
+  /** The number of a line in the whole stream, both from 0; undefined where nobody knows, or for the line that tells of the gap. */
+  numberOf(line: number): number | undefined {
+    const gap = this.gap;
+    if (!gap) return this.omitted > 0 ? undefined : line;
+    if (line < gap.line) return line;
+    return line === gap.line || gap.then === null ? undefined : line - gap.line - 1 + gap.then;
+  }
+
+  /** The line with that number, or where it would be. */
+  lineOf(number: number): number {
+    const gap = this.gap;
+    if (!gap || number < gap.line) return number;
+    return gap.then === null || number < gap.then ? gap.line : number - gap.then + gap.line + 1;
+  }
+
+  /** Lines of the whole stream so far; undefined where nobody knows. */
+  get total(): number | undefined {
+    const last = this.lines === 0 ? -1 : this.numberOf(this.lines - 1);
+    return last === undefined ? undefined : last + 1;
+  }
+
+  /** Lines of which nothing is here; undefined where nobody knows. */
+  get missing(): number | undefined {
+    return this.gap && this.gap.then !== null ? this.gap.then - this.gap.line : undefined;
+  }
+
+  /** Ask the server how the stream stands now; `size` and `omitted`: as far as is known already. */
+  async refresh(size?: number, omitted?: number): Promise<void> {
     while (this.#busy) await this.#busy;
-    this.#busy = this.#refresh(size).finally(() => (this.#busy = undefined));
+    this.#busy = this.#refresh(size, omitted).finally(() => (this.#busy = undefined));
     await this.#busy;
   }
 
-  async #refresh(size?: number): Promise<void> {
+  async #refresh(size?: number, omitted?: number): Promise<void> {
+    if (omitted !== undefined && omitted !== this.omitted) return this.#recount(true);
     if (size !== undefined && size === this.size) return;
-    if (size !== undefined && size < this.size) this.#reset(); // another attempt
+    if (size !== undefined && size < this.size) return this.#recount(true); // another attempt
     if (size !== undefined && this.size > 0 && size - this.size <= AHEAD) return this.#append(size);
     return this.#recount();
   }
@@ -71,28 +108,34 @@ export class LogText {
   /** Forget all: what the server has now is another text, as when the middle was cut out at the end. */
   async reload(): Promise<void> {
     while (this.#busy) await this.#busy;
-    this.#reset();
-    await this.refresh();
+    this.#busy = this.#recount(true).finally(() => (this.#busy = undefined));
+    await this.#busy;
   }
 
   #reset(): void {
+    this.generation++;
     this.size = 0;
+    this.gap = undefined;
     this.#before = [0];
     this.#open = false;
     this.#blocks.clear();
     this.#asked.clear();
   }
 
-  async #recount(): Promise<void> {
-    const first = Math.floor(this.size / this.#block);
+  /** Count what has come, or all of it anew; what is shown stays until the answer is here. */
+  async #recount(anew = false): Promise<void> {
+    const first = anew ? 0 : Math.floor(this.size / this.#block);
     const reply = await fetch(`${this.indexAddress}&block=${first}`);
     if (!reply.ok) throw new Error(String(reply.status));
     const told = (await reply.json()) as Index;
+    if (first > 0 && told.omitted !== this.omitted) return this.#recount(true);
+    if (anew) this.#reset();
+    if (first === 0) this.gap = told.gap;
     this.#block = told.block;
     this.#before.length = first + 1;
     for (const count of told.lines) this.#before.push(this.#newlines + count);
     if (told.lines.length > 0 || told.size === 0) this.#open = told.open;
-    this.#blocks.delete(first);
+    if (told.size !== this.size) this.#blocks.delete(first);
     this.#asked.delete(first);
     this.size = told.size;
     this.complete = told.complete;
@@ -104,6 +147,7 @@ export class LogText {
   async #append(size: number): Promise<void> {
     const reply = await fetch(`${this.bytesAddress}&offset=${this.size}&limit=${size - this.size}`);
     if (!reply.ok) return;
+    if (this.#isOther(reply)) return this.#recount(true);
     const bytes = new Uint8Array(await reply.arrayBuffer());
     let at = 0;
     while (at < bytes.length) {
@@ -120,6 +164,10 @@ export class LogText {
     if (bytes.length > 0) this.#open = bytes[bytes.length - 1] !== NEWLINE;
     this.complete = reply.headers.get("sirdar-complete") === "true";
     this.changed();
+  }
+
+  #isOther(reply: Response): boolean {
+    return Number(reply.headers.get("sirdar-omitted") ?? this.omitted) !== this.omitted;
   }
 
   #grow(number: number, filled: number, piece: Uint8Array): void {
@@ -145,7 +193,7 @@ export class LogText {
 
   /** A line (from 0); undefined where its bytes are on their way. */
   line(number: number): Line | undefined {
-    const start = number === 0 ? 0 : this.#afterNewline(number);
+    const start = this.startOf(number);
     const end = number < this.#newlines ? this.#afterNewline(number + 1) : this.size + 1;
     if (start === undefined || end === undefined) return undefined;
     const length = Math.max(0, end - 1 - start);
@@ -159,6 +207,11 @@ export class LogText {
     if (tail.replace(/\r+$/, "").includes("\r")) return { text: tail, cutBytes: 0 }; // a progress bar: only its last word is shown
     const head = this.#bytes(start, LINE_BYTES);
     return head && { text: decode(head), cutBytes: length };
+  }
+
+  /** The byte at which a line (from 0) begins; undefined where that is not known yet. */
+  startOf(number: number): number | undefined {
+    return number === 0 ? 0 : this.#afterNewline(number);
   }
 
   /** Where the line after newline `count` begins. */
@@ -206,7 +259,10 @@ export class LogText {
 
   async #fetch(number: number): Promise<void> {
     const reply = await fetch(`${this.bytesAddress}&offset=${number * this.#block}&limit=${this.#block}`).catch(() => undefined);
+    if (reply?.ok && this.#isOther(reply)) return this.reload();
+    const generation = this.generation;
     const bytes = reply?.ok ? new Uint8Array(await reply.arrayBuffer()) : undefined;
+    if (generation !== this.generation) return;
     if (bytes) this.#keep(number, bytes.subarray(0, Math.max(0, this.size - number * this.#block)));
     else await new Promise((resolve) => window.setTimeout(resolve, RETRY_MS));
     this.#asked.delete(number);

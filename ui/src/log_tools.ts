@@ -2,15 +2,19 @@
 
 import { say } from "./words";
 
+const TIMES = "sirdar-log-times"; // remembered by the browser
+
 export interface Tools {
   search: HTMLInputElement;
   found: HTMLOutputElement;
   follow: HTMLInputElement;
   errors: HTMLButtonElement;
+  times: HTMLInputElement;
   lines: HTMLElement;
 }
 
 export interface Wishes {
+  times: (wanted: boolean) => void;
   typed: () => void;
   step: (by: 1 | -1) => void;
   toError: () => void;
@@ -27,6 +31,14 @@ export function build(bar: HTMLElement, wishes: Wishes): Tools {
   follow.dataset.key = "f";
   const label = make("label", { className: "follow" });
   label.append(follow, ` ${say("Follow")}`);
+  const times = make("input", { type: "checkbox", checked: localStorage.getItem(TIMES) === "1" });
+  times.dataset.key = "t";
+  const timesLabel = make("label", { className: "follow", title: say("When each line came, by the clock of the machine where it ran") });
+  timesLabel.append(times, ` ${say("Times")}`);
+  times.addEventListener("change", () => {
+    localStorage.setItem(TIMES, times.checked ? "1" : "");
+    wishes.times(times.checked);
+  });
   const errors = button("", say("To the next error"), "e", wishes.toError);
   errors.removeAttribute("aria-label"); // what it says is its name
   errors.className = "danger";
@@ -39,8 +51,8 @@ export function build(bar: HTMLElement, wishes: Wishes): Tools {
     wishes.step(event.shiftKey ? -1 : 1);
   });
   follow.addEventListener("change", () => wishes.follow(follow.checked));
-  bar.append(search, previous, next, found, label, errors, lines);
-  return { search, found, follow, errors, lines };
+  bar.append(search, previous, next, found, label, timesLabel, errors, lines);
+  return { search, found, follow, errors, times, lines };
 }
 
 function make<K extends keyof HTMLElementTagNameMap>(tag: K, given: Partial<HTMLElementTagNameMap[K]>): HTMLElementTagNameMap[K] {

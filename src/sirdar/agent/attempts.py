@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sirdar.agent.live_streams import Seen
 from sirdar.domain.app import App
 from sirdar.domain.states import AttemptState
 from sirdar.domain.usage import Curve
@@ -61,6 +62,7 @@ class Attempt:
     gpus: tuple[str, ...] = ()
     said: Said = field(default_factory=Said)
     curve: Curve | None = None  # of one that has run for a moment
+    seen: dict[str, Seen] = field(default_factory=dict)  # when its streams grew, of one that has run for a moment
 
     def forget_wanted(self) -> bool:
         return self.wish == "forget"

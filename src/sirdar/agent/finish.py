@@ -10,6 +10,7 @@ from sirdar.agent.attempts import Attempt, Common
 from sirdar.agent.blobs import Blobs
 from sirdar.agent.executors.base import ProgramEnd
 from sirdar.agent.link import Refused
+from sirdar.agent.live_streams import Seen
 from sirdar.agent.messages import read_messages
 from sirdar.agent.outcomes import Verdict, judge
 from sirdar.agent.prepare import limits_of
@@ -152,8 +153,8 @@ def compose(finishing: Finishing) -> Final:
         reported_at=time.time(),
         outputs=finishing.found.values if finishing.outputs is None else finishing.outputs,
         debug=finishing.debug,
-        stdout=finishing.stdout or Stream(),
-        stderr=finishing.stderr or Stream(),
+        stdout=_timed(finishing.stdout, attempt.seen.get("stdout"), end),
+        stderr=_timed(finishing.stderr, attempt.seen.get("stderr"), end),
         stats=Stats(
             cpu_user_s=end.cpu_user_s,
             cpu_system_s=end.cpu_system_s,
@@ -168,6 +169,15 @@ def compose(finishing: Finishing) -> Final:
         progress=attempt.said.progress,
         metrics=attempt.said.metrics,
     )
+
+
+def _timed(stream: Stream | None, seen: Seen | None, end: ProgramEnd) -> Stream:
+    """With when its bytes were first seen, of a program that was looked at while it ran."""
+    if stream is None or seen is None or not stream.size:
+        return stream or Stream()
+    if end.ended_at is not None:
+        seen.look(stream.size, max(end.ended_at, seen.looked_at))
+    return stream.model_copy(update={"seen": seen.marks}) if seen.marks else stream
 
 
 def without_program(attempt: Attempt, reason: Reason, message: str) -> Final:

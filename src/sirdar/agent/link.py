@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -134,9 +134,23 @@ class Link:
     async def vars(self, request: VarsRequest) -> VarsReply:
         return await self._call("/vars", request, VarsReply)
 
-    async def put_log(self, key: str, stream: str, offset: int, raw: bytes) -> int:
-        """Sends a piece of a stream; returns where the next one begins."""
-        path = f"/attempts/{key}/log/{stream}?offset={offset}"
+    async def put_log(
+        self,
+        key: str,
+        stream: str,
+        offset: int,
+        raw: bytes,
+        *,
+        line: int | None = None,
+        seen: Sequence[tuple[int, float | None]] = (),
+    ) -> int:
+        """Sends a piece of a stream; returns where the next one begins.
+
+        ``line``: it may stand apart from what was sent before, and so many newlines stand before it. ``seen``: as in ``Stream``.
+        """
+        path = f"/attempts/{key}/log/{stream}?offset={offset}" + (f"&line={line}" if line is not None else "")
+        if seen:
+            path += "&seen=" + ",".join(f"{start}:{'' if at is None else at}" for start, at in seen)
         _, body = await self._request("PUT", path, raw)
         return LogReply.model_validate_json(body).size
 

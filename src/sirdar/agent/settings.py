@@ -44,8 +44,8 @@ class Settings:
     log_flush_s: float = 0.25
     log_late_flush_s: float = 1.0
     log_young_s: float = 60.0
-    log_head_bytes: int = 8 << 20
-    log_tail_bytes: int = 8 << 20
+    log_head_bytes: int = 32 << 20  # of a stream, with the tail: a million lines of usual length are kept whole
+    log_tail_bytes: int = 32 << 20
     inline_stream_bytes: int = 16 << 10
     link_over_bytes: int = 1 << 20
     cache_bytes: int = 20 << 30

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from sirdar.agent.blobs import Blobs
+from sirdar.agent.live_streams import count_lines
 from sirdar.agent.outcomes import size
 from sirdar.agent.patience import TookTooLong, at_most
 from sirdar.agent.redact import redact, safe_length
@@ -297,37 +298,55 @@ def read_stream(path: str, inline_bytes: int, secrets: list[bytes]) -> Stream | 
 
 async def store_stream(path: Path, cap: Cap, blobs: Blobs) -> Stream:
     """A long stream as a blob: whole, or head and tail with a visible gap."""
-    length, omitted, source = await asyncio.to_thread(_copy_stream, path, cap)
+    stream, source = await asyncio.to_thread(_copy_stream, path, cap)
     sha256, _ = await blobs.store(source, final=True)
-    return Stream(size=length, sha256=sha256, omitted=omitted)
+    return stream.model_copy(update={"sha256": sha256})
 
 
-def _copy_stream(path: Path, cap: Cap) -> tuple[int, int, Path]:
-    """Length of the stream, how much of it is left out, and the file to send (removed with the task's directory)."""
+def _copy_stream(path: Path, cap: Cap) -> tuple[Stream, Path]:
+    """The stream but for its digest, and the file to send (removed with the task's directory)."""
     length = path.stat().st_size
     omitted = max(0, length - cap.head_bytes - cap.tail_bytes)
     target = path.with_name(path.name + ".sent")
     with path.open("rb") as file, target.open("wb") as out:
-        if omitted:
-            _copy_redacted(file, out, cap.head_bytes, cap.secrets)
-            out.write(f"\n[... {omitted} bytes left out here ...]\n".encode())
-            file.seek(-cap.tail_bytes, os.SEEK_END)
-            _copy_redacted(file, out, cap.tail_bytes, cap.secrets)
-        else:
+        if not omitted:
             _copy_redacted(file, out, length, cap.secrets)
-    return length, omitted, target
+            return Stream(size=length), target
+        held = len(cap.secrets[0]) if cap.secrets else 0  # a secret may lie across a border
+        _copy_redacted(file, out, min(length, cap.head_bytes + held), cap.secrets)
+        out.seek(cap.head_bytes)
+        out.truncate()
+        out.write(b"" if _ends_line(file, cap.head_bytes) else b"\n")
+        gap_at = out.tell()
+        out.write(f"[... {omitted} bytes left out here ...]\n".encode())
+        tail_line = count_lines(path, 0, length - cap.tail_bytes)
+        held = min(held, length - cap.tail_bytes)
+        file.seek(length - cap.tail_bytes - held)
+        _copy_redacted(file, out, cap.tail_bytes + held, cap.secrets, skip_bytes=held)
+    return Stream(size=length, omitted=omitted, gap_at=gap_at, tail_line=tail_line), target
 
 
-def _copy_redacted(file: BinaryIO, out: BinaryIO, count_bytes: int, secrets: list[bytes]) -> None:
-    """Copies piece by piece; a secret that lies across two pieces is found too."""
-    kept, left = b"", count_bytes
+def _ends_line(file: BinaryIO, place: int) -> bool:
+    """Whether a line ends, or none has begun, before that place."""
+    if place == 0:
+        return True
+    file.seek(place - 1)
+    return file.read(1) == b"\n"
+
+
+def _copy_redacted(
+    file: BinaryIO, out: BinaryIO, count_bytes: int, secrets: list[bytes], *, skip_bytes: int = 0
+) -> None:
+    """Copies piece by piece, but for the first bytes; a secret that lies across two pieces is found too."""
+    kept, left, skip = b"", count_bytes, skip_bytes
     while left and (piece := file.read(min(left, COPY_BYTES))):
         left -= len(piece)
         kept = redact(kept + piece, secrets)
         ready = safe_length(kept, secrets)
-        out.write(kept[:ready])
+        out.write(kept[skip:ready])
+        skip = max(0, skip - ready)
         kept = kept[ready:]
-    out.write(kept)
+    out.write(kept[skip:])
 
 
 def directory_bytes(folder: Path) -> int:

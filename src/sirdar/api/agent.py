@@ -115,9 +115,18 @@ async def shared_variables(request: Request, services: ServicesDep) -> Response:
 
 
 @router.put("/attempts/{key}/log/{stream}")
-async def put_log(request: Request, services: ServicesDep, key: str, stream: str, offset: int) -> Response:
+async def put_log(
+    request: Request,
+    services: ServicesDep,
+    key: str,
+    stream: str,
+    offset: int,
+    line: int | None = None,
+    seen: str = "",
+) -> Response:
     row = await resource_of(request)
-    size = await logs.append(services, row.id, key, stream, offset, await request.body())
+    chunk = await request.body()
+    size = await logs.append(services, row.id, key, stream, offset, chunk, line=line, seen=seen)
     return _reply({"size": size})
 
 

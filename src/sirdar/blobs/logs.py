@@ -1,13 +1,66 @@
-"""What programs write, while they run: one file for each stream of an attempt, appended by offset, so that a resend is harmless."""
+"""What programs write, while they run: files for each stream of an attempt, appended by offset, so that a resend is harmless.
+
+``KEY.stdout`` is the beginning of a stream, whole up to a limit. What is newest after that stands in at most two segments,
+``KEY.stdout.newest/OFFSET-LINE``, whose names say where in the stream they begin; before them a gap may be. ``KEY.stdout.seen``
+says when bytes came.
+"""
 
 import os
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sirdar.domain.ids import AttemptKey
 
 STREAMS = ("stdout", "stderr")
+SEGMENT_BYTES = 4 << 20
+SEEN_BYTES = 128 << 10  # of the times of one stream; beyond that every second one goes
+NOTE = "[... {omitted} bytes left out here ...]\n"  # a line of its own, as agents write it into what they keep of a long stream
+
+Mark = tuple[int, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Bytes of a stream from ``offset`` on, before which ``line`` newlines stand."""
+
+    offset: int
+    line: int
+    path: Path
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiveText:
+    """A stream as it is read: its beginning, a line that says what is left out, and its newest part.
+
+    ``size``: of that text; ``gap_at``: where in it that line stands; ``tail_line``: newlines of the stream before what follows it.
+    """
+
+    parts: tuple[tuple[Path | bytes, int], ...]
+    size: int
+    omitted: int = 0
+    gap_at: int | None = None
+    tail_line: int | None = None
+
+    def read(self, offset: int, max_bytes: int) -> bytes:
+        """Raises FileNotFoundError where a part has gone meanwhile."""
+        found, place = [], 0
+        for source, size in self.parts:
+            start, stop = max(offset, place), min(offset + max_bytes, place + size)
+            if start < stop:
+                found.append(_part(source, start - place, stop - start))
+            place += size
+        return b"".join(found)
+
+
+def _part(source: Path | bytes, start: int, length: int) -> bytes:
+    if isinstance(source, bytes):
+        return source[start : start + length]
+    with source.open("rb") as file:
+        file.seek(start)
+        return file.read(length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +101,91 @@ class LogStore:
         finally:
             os.close(handle)
 
+    # ------------------------------------------------------------ the newest part
+
+    def append_newest(self, key: AttemptKey, stream: str, offset: int, line: int, chunk: bytes) -> int:
+        """Take what may stand apart from what is here, ``line`` newlines before it; returns the size of the stream so far."""
+        kept = self._segments(key, stream)
+        last = kept[-1] if kept else None
+        end = last.offset + last.size_bytes if last is not None else -1
+        joined = offset == end
+        if last is not None and (last.offset <= offset < end or (joined and last.size_bytes < SEGMENT_BYTES)):
+            _write(last.path, offset - last.offset, chunk)
+            return max(end, offset + len(chunk))
+        place = self._newest(key, stream)
+        place.mkdir(parents=True, exist_ok=True)
+        _write(place / f"{offset}-{line}", 0, chunk)
+        for old in kept[:-1] if joined else kept:
+            old.path.unlink(missing_ok=True)
+        return offset + len(chunk)
+
+    def live(self, key: AttemptKey, stream: str) -> LiveText:
+        """The stream as it stands now."""
+        path = self.path(key, stream)
+        head = _size(path)
+        kept = self._segments(key, stream)
+        if not kept:
+            return LiveText(((path, head),), head)
+        omitted = kept[0].offset - head
+        tail = tuple((segment.path, segment.size_bytes) for segment in kept)
+        if omitted <= 0:
+            return LiveText(((path, kept[0].offset), *tail), kept[0].offset + sum(size for _, size in tail))
+        begin = b"" if not head or _part(path, head - 1, 1) == b"\n" else b"\n"
+        note = begin + NOTE.format(omitted=omitted).encode()
+        parts: tuple[tuple[Path | bytes, int], ...] = ((path, head), (note, len(note)), *tail)
+        return LiveText(parts, sum(size for _, size in parts), omitted, head + len(begin), kept[0].line)
+
+    def read_live(self, key: AttemptKey, stream: str, offset: int, max_bytes: int) -> tuple[bytes, LiveText]:
+        """Bytes of that text (offset negative: from its end), and the text."""
+        text = self.live(key, stream)
+        for _ in range(3):
+            start = offset if offset >= 0 else max(0, text.size + offset)
+            try:
+                return text.read(start, max_bytes) if text.size else b"", text
+            except FileNotFoundError:  # it grew, and a segment went
+                text = self.live(key, stream)
+        return b"", text
+
+    def _newest(self, key: AttemptKey, stream: str) -> Path:
+        path = self.path(key, stream)
+        return path.with_name(path.name + ".newest")
+
+    def _segments(self, key: AttemptKey, stream: str) -> list[Segment]:
+        found = []
+        try:
+            paths = list(self._newest(key, stream).iterdir())
+        except FileNotFoundError:
+            return []
+        for path in paths:
+            offset, _, line = path.name.partition("-")
+            found.append(Segment(int(offset), int(line), path, _size(path)))
+        return sorted((one for one in found if one.size_bytes), key=lambda one: one.offset)
+
+    # ------------------------------------------------------------ times
+
+    def note(self, key: AttemptKey, stream: str, marks: Sequence[Mark]) -> None:
+        """Write down when bytes came: from which byte on, and when; None where nobody knows."""
+        path = self.path(key, stream)
+        path = path.with_name(path.name + ".seen")
+        with path.open("a") as file:
+            file.writelines(f"{start} {'' if at is None else at}\n" for start, at in marks)
+            large = file.tell() > SEEN_BYTES
+        if large:
+            draft = path.with_name(path.name + ".new")
+            draft.write_text("".join(path.read_text().splitlines(keepends=True)[::2]))
+            draft.replace(path)
+
+    def notes(self, key: AttemptKey, stream: str) -> list[Mark]:
+        """What was written down, in the order of the stream."""
+        path = self.path(key, stream)
+        try:
+            text = path.with_name(path.name + ".seen").read_text()
+        except FileNotFoundError:
+            return []
+        return sorted(dict(_marks(text)).items())
+
+    # ------------------------------------------------------------ tidying up
+
     def jobs(self) -> set[str]:
         """Ids of the jobs that have files here."""
         return {path.name.split("-", 1)[0] for path in self.root.glob("??/*-*-*.std*")}
@@ -59,5 +197,31 @@ class LogStore:
             by_shard.setdefault(job_id[:2], set()).add(job_id)
         for shard, wanted in by_shard.items():
             for path in (self.root / shard).glob("*-*-*.std*"):
-                if path.name.split("-", 1)[0] in wanted:
+                if path.name.split("-", 1)[0] not in wanted:
+                    continue
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
                     path.unlink(missing_ok=True)
+
+
+def _write(path: Path, place: int, chunk: bytes) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        os.lseek(handle, place, os.SEEK_SET)
+        os.write(handle, chunk)
+    finally:
+        os.close(handle)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _marks(text: str) -> Iterator[Mark]:
+    for line in text.splitlines():
+        start, _, at = line.partition(" ")
+        yield int(start), float(at) if at else None

@@ -55,14 +55,21 @@ def _tells(line: bytes, found: re.Match[bytes]) -> bool:
 
 @dataclass(slots=True)
 class LineIndex:
-    """Counts the newlines of each block. ``begins``: the number of the first byte that it is fed with; a multiple of a block."""
+    """Counts the newlines of each block. ``begins``: the number of the first byte that it is fed with; a multiple of a block.
+
+    ``mark``: a byte that is to come; ``before_mark``: newlines before it, from ``begins`` on.
+    """
 
     begins: int = 0
+    mark: int | None = None
+    before_mark: int = 0
     counts: list[int] = field(default_factory=list)
     size: int = 0  # how much it was fed with
     open: bool = False  # the last line has no newline yet
 
     def feed(self, content: bytes) -> None:
+        if self.mark is not None:
+            self.before_mark += content.count(b"\n", 0, max(0, self.mark - self.begins - self.size))
         place = 0
         while place < len(content):
             filled = self.size % BLOCK_BYTES

@@ -65,7 +65,7 @@ class Settings:
     publish_bytes: int = 2 * 2**30  # largest application, all files together
     publish_files: int = 20_000
     foreach_items: int = 1_000_000
-    log_bytes: int = 16 * 2**20  # of one stream on the server while it runs
+    log_bytes: int = 32 * 2**20  # of the beginning of one stream while it runs; besides, its newest 4 to 8 MiB
     quota_jobs: int = 10_000  # jobs in flight per user
     quota_bytes: int = 500 * 2**30
     user_streams: int = 256  # event streams that a user has open at one server: pages, programs that follow jobs

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
@@ -19,11 +19,15 @@ REST_S = 0.25  # after a bell that rang for something else
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """``stdout``, ``stderr``: in bytes, as far as the server has them; ``complete``: the task has ended, they are final."""
+    """``stdout``, ``stderr``: in bytes, as far as the server has them; ``complete``: the task has ended, they are final.
+
+    ``omitted``: bytes of stdout and of stderr that are left out of the middle.
+    """
 
     stdout: int
     stderr: int
     complete: bool
+    omitted: tuple[int, int] = (0, 0)
     quiet: bool = False
 
 
@@ -55,9 +59,12 @@ async def watch_log(
             rang = await bell.wait(wait_s)
             if time.monotonic() - spoke_at >= EARLY * silence_s:
                 spoke_at = time.monotonic()
-                yield Sizes(now.stdout, now.stderr, now.complete, quiet=True)
+                yield replace(now, quiet=True)
 
 
 async def _sizes(services: Services, caller: Caller | None, job_id: str, task: int, link: str | None) -> Sizes:
-    out, err = [await read_stream(services, caller, job_id, name, task=task, limit=1, link=link) for name in STREAMS]
-    return Sizes(out.size, err.size, out.complete and err.complete)
+    out, err = [
+        await read_stream(services, caller, job_id, name, task=task, limit=1, link=link, newest=True)
+        for name in STREAMS
+    ]
+    return Sizes(out.size, err.size, out.complete and err.complete, (out.omitted, err.omitted))

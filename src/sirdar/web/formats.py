@@ -105,6 +105,18 @@ def duration(span_s: float | None) -> str:
     return " ".join(words[:2])
 
 
+def growing(span_s: float | None) -> str:
+    """A span that grows on the page, in whole units, as the page's script goes on with it: ``6 s``, ``4 min 12 s``."""
+    if span_s is None:
+        return NOTHING
+    left, words = max(0, math.floor(span_s)), []
+    for seconds, unit in _SPANS:
+        count, left = divmod(left, seconds)
+        if count:
+            words.append(f"{count}{THIN}{_(unit)}")
+    return " ".join(words[:2]) or f"0{THIN}{_(_SPANS[-1][1])}"
+
+
 def rough(span_s: float) -> str:
     """How long something may still take, as far as one can know: ``5 min``."""
     for seconds, unit in _SPANS:

@@ -5,9 +5,9 @@ Coordinates are in thousandths of the picture's width and in points of its heigh
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sirdar.domain.timeline import Span
+from sirdar.domain.timeline import Kind, Span
 from sirdar.services.task_usage import UsageView
 
 WIDTH = 1000
@@ -18,12 +18,13 @@ LEAST = 2.0  # of a span that took some time: thinner, nobody would see it
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A span where it is drawn. ``until``: its end, or now."""
+    """A span where it is drawn. ``until``: its end, or now. ``again``: one of that kind stands before it in the same attempt."""
 
     span: Span
     until: float
     x: float
     width: float
+    again: bool = False
 
     @property
     def span_s(self) -> float:
@@ -52,15 +53,21 @@ def bars(spans: Sequence[Span], now: float) -> list[Bar]:
     found: list[Bar] = []
     waiting: list[Segment] = []
     for span in spans:
-        waiting.append(_segment(span, first, scale, now))
+        segment = _segment(span, first, scale, now)
+        same = bool(found) and span.attempt is not None and found[-1].attempt == span.attempt
+        waiting.append(replace(segment, again=same and _holds(found[-1], span.kind)))
         if span.attempt is None:
             continue
-        if found and found[-1].attempt == span.attempt:
+        if same:
             found[-1] = Bar(span.attempt, (*found[-1].segments, *waiting))
         else:
             found.append(Bar(span.attempt, tuple(waiting)))
         waiting = []
     return [*found, Bar(None, tuple(waiting))] if waiting else found
+
+
+def _holds(bar: Bar, kind: Kind) -> bool:
+    return any(segment.span.kind is kind for segment in bar.segments)
 
 
 def _segment(span: Span, first: float, scale: float, now: float) -> Segment:

@@ -18,10 +18,11 @@ from sirdar.api.event_stream import HEADERS, QUIET, EventStream
 from sirdar.domain.ids import AttemptKey, JobId
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
+from sirdar.domain.states import State
 from sirdar.services.context import Services
 from sirdar.services.jobs import show_job
 from sirdar.services.log_scan import BLOCK_BYTES, LineIndex, LineSearch
-from sirdar.services.streams import pieces_of
+from sirdar.services.streams import pieces_of, read_stream, read_times
 from sirdar.services.watch_log import STREAMS, Sizes, watch_log
 from sirdar.store.task_views import TaskView
 from sirdar.web.pages import Page, PageRoute, open_page
@@ -32,6 +33,7 @@ Stream = Literal["stdout", "stderr"]
 Task = Annotated[int, Query(ge=0, le=2**31)]
 Number = Annotated[int, Query(ge=0, le=2**53)]
 Text = Annotated[str, Query(max_length=200)]
+CHOICES = frozenset({*STREAMS, "both"})
 TAIL_BYTES = 64 * 1024
 TAIL_LINES = 400
 _COLOURS = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)")  # what terminals read as commands
@@ -46,12 +48,19 @@ class Tail:
     whole: bool
 
 
-def chosen_stream(wanted: str, tails: Mapping[str, Tail]) -> str:
-    """stdout, stderr or both: what was asked for, else whatever has something to show."""
-    if wanted in {*STREAMS, "both"}:
+def chosen_stream(wanted: str, tails: Mapping[str, Tail], task: TaskView | None = None) -> str:
+    """stdout, stderr or both: what was asked for, else what says why the task failed, else whatever has something to show."""
+    if wanted in CHOICES:
         return wanted
+    if tells_why(tails, task):
+        return "stderr"
     written = [name for name, tail in tails.items() if tail.size_bytes]
     return "both" if len(written) > 1 else written[0] if written else "stdout"
+
+
+def tells_why(tails: Mapping[str, Tail], task: TaskView | None) -> bool:
+    """Whether the reason of a task's failure is most likely in its stderr."""
+    return task is not None and task.state == State.FAILED and "stderr" in tails and tails["stderr"].size_bytes > 0
 
 
 async def tails(services: Services, job_id: str, task: TaskView) -> dict[str, Tail]:
@@ -72,9 +81,8 @@ async def _tail(services: Services, job_id: str, task: TaskView, stream: str) ->
 
 
 def _of_live(services: Services, key: AttemptKey, stream: str) -> Tail:
-    _, size = services.logs.read(key, stream, 0, 0)
-    content, size = services.logs.read(key, stream, max(0, size - TAIL_BYTES), TAIL_BYTES)
-    return _tail_of(content, size)
+    content, text = services.logs.read_live(key, stream, -TAIL_BYTES, TAIL_BYTES)
+    return _tail_of(content, text.size + text.omitted)
 
 
 async def _of_blob(services: Services, sha256: str, size_bytes: int) -> Tail:
@@ -122,8 +130,10 @@ async def log_events(job_id: str, page: PageDep, task: Task = 0, share: Text = "
 def _line(sizes: Sizes) -> bytes:
     if sizes.quiet:
         return QUIET
-    kind = b"end" if sizes.complete else b"grew"
-    return b"event: %b\ndata: %b\n\n" % (kind, to_json({"stdout": sizes.stdout, "stderr": sizes.stderr}))
+    told: dict[str, object] = {"stdout": sizes.stdout, "stderr": sizes.stderr}
+    if any(sizes.omitted):
+        told["omitted"] = dict(zip(STREAMS, sizes.omitted, strict=True))
+    return b"event: %b\ndata: %b\n\n" % (b"end" if sizes.complete else b"grew", to_json(told))
 
 
 @router.get("/jobs/{job_id}/log/{stream}/index")
@@ -135,12 +145,17 @@ async def index(
     block: Annotated[int, Query(ge=0, le=2**37)] = 0,
     share: Text = "",
 ) -> Response:
-    """How many lines end in each block of the stream, from that one on; its size, and what was left out of its middle."""
+    """How many lines end in each block of the stream, from that one on; its size, and what was left out of its middle.
+
+    ``gap``, where nothing of it lies before that block: the number of the line that says so, and of the line after it in the whole
+    stream, where that is known; both from 0.
+    """
     found = LineIndex(begins=block * BLOCK_BYTES)
     piece = None
     async for piece in pieces_of(
         page.services, _viewer(page, share), job_id, stream, task=task, offset=found.begins, link=share or None
     ):
+        found.mark = piece.gap_at
         await page.services.blobs.in_thread(found.feed, piece.content)
     assert piece is not None
     told = {
@@ -151,7 +166,35 @@ async def index(
         "complete": piece.complete,
         "omitted": piece.omitted,
     }
+    if piece.gap_at is not None and found.begins == 0:
+        told["gap"] = {"line": found.before_mark, "then": piece.tail_line}
     return JSONResponse(told, headers=HEADERS)
+
+
+@router.get("/jobs/{job_id}/log/{stream}/bytes")
+async def some(
+    job_id: str,
+    stream: Stream,
+    page: PageDep,
+    task: Task = 0,
+    offset: Number = 0,
+    limit: Annotated[int, Query(ge=1, le=2**20)] = BLOCK_BYTES,
+    share: Text = "",
+) -> Response:
+    """Bytes of what the index counts; ``sirdar-omitted`` says whether it is the same text still."""
+    caller, link = _viewer(page, share), share or None
+    piece = await read_stream(
+        page.services, caller, job_id, stream, task=task, offset=offset, limit=limit, link=link, newest=True
+    )
+    told = {"sirdar-complete": "true" if piece.complete else "false", "sirdar-omitted": str(piece.omitted)}
+    return Response(piece.content, headers={**HEADERS, **told}, media_type="application/octet-stream")
+
+
+@router.get("/jobs/{job_id}/log/{stream}/times")
+async def times(job_id: str, stream: Stream, page: PageDep, task: Task = 0, share: Text = "") -> Response:
+    """When the stream's bytes came: from which byte of the text on, and seconds since 1970, or null where nobody knows."""
+    found = await read_times(page.services, _viewer(page, share), job_id, stream, task=task, link=share or None)
+    return JSONResponse({"seen": found}, headers=HEADERS)
 
 
 @router.get("/jobs/{job_id}/log/{stream}/find")

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from sirdar.domain.app import App, InputSpec, OutputSpec
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
 from sirdar.domain.timeline import Span
@@ -69,6 +70,7 @@ class Facts:
     place: Place | None
     shares: list[str]
     explained: Explanation
+    caller: Caller | None
     children: int  # up to CHILDREN_COUNTED
     tasks: list[TaskView] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
@@ -76,6 +78,7 @@ class Facts:
     usage: UsageView | None = None
     child_jobs: list[JobView] = field(default_factory=list)
     item: dict[str, Any] = field(default_factory=dict)  # the inputs that the task has of its own
+    culprit: TaskView | None = None  # whose log says why the job failed, where it is the program's own doing
 
 
 async def load(page: Page, asked: Asked) -> dict[str, Any]:
@@ -86,8 +89,6 @@ async def load(page: Page, asked: Asked) -> dict[str, Any]:
     now = page.services.store.clock()
     facts = await page.services.store.read(partial(_look, caller=caller, asked=asked, now=now))
     version = await apps.load_version(page.services, facts.shown.job.version_id)
-    titles = {spec.name: spec.title for spec in version.app.inputs}
-    titles |= {spec.name: spec.title for spec in version.app.outputs}
     logs = {}
     if facts.asked.tab == "log" and facts.task is not None:
         logs = await job_log.tails(page.services, facts.shown.job.id, facts.task)
@@ -98,10 +99,12 @@ async def load(page: Page, asked: Asked) -> dict[str, Any]:
         "may_act": facts.shown.may_act,
         "share": asked.share,
         **_answer(facts, now),
-        **_files(facts, titles),
+        **_files(facts, _Words.of(version.app)),
         **_tab(facts, now, page.services.settings.url),
         "logs": logs,
-        "stream": job_log.chosen_stream(asked.stream, logs),
+        "stream": job_log.chosen_stream(asked.stream, logs, facts.task),
+        "by_hand": asked.stream in job_log.CHOICES,
+        "telling": "stderr" if job_log.tells_why(logs, facts.task) else "",
         "every_s": EVERY_S if facts.shown.job.ended_at is None and facts.asked.tab in {"machine", "children"} else None,
     }
 
@@ -120,9 +123,14 @@ def _look(conn: Conn, *, caller: Caller | None, asked: Asked, now: float) -> Fac
         place=job_places.places_of(conn, [job.id]).get(job.id),
         shares=job_shares.shares_of_job(conn, job.id) if shown.may_act else [],
         explained=explain_now(conn, caller, job.id, now=now, link=asked.share or None),
+        caller=caller,
         children=_count_children(conn, caller, job),
         left_s=pace.left_of_job(conn, job, now) if job.many and job.ended_at is None else None,
     )
+    if facts.explained.hint is not None:
+        facts = replace(
+            facts, culprit=task if task is not None and task.state == "FAILED" else _failed_first(conn, job)
+        )
     if asked.tab == "tasks":
         return replace(facts, tasks=task_views.list_tasks(conn, job, after=asked.after, limit=ROWS + 1))
     if asked.tab == "timeline" and task is not None:
@@ -133,6 +141,10 @@ def _look(conn: Conn, *, caller: Caller | None, asked: Asked, now: float) -> Fac
         found = job_lists.list_jobs(conn, jobs.children_filter(caller, job, before_seq=asked.before), CHILDREN + 1)
         return replace(facts, child_jobs=found)
     return facts
+
+
+def _failed_first(conn: Conn, job: JobView) -> TaskView | None:
+    return next(iter(task_views.list_tasks(conn, job, state="FAILED", limit=1)), None)
 
 
 def _count_children(conn: Conn, caller: Caller | None, job: JobView) -> int:
@@ -169,15 +181,44 @@ def _answer(facts: Facts, now: float) -> dict[str, Any]:
         "status_message": (only.status_message if only else None) or job.status_message,
         "metrics": (only.metrics if only else None) or job.metrics,
         "reasons": _reasons(facts.explained, job),
-        "reason_code": job.reason if job.ended_at is not None and job.state != "DONE" else None,
-        "hint": facts.explained.hint if job.state == "FAILED" else None,
+        "reason_code": job.reason if job.ended_at is not None and job.state not in {"DONE", "CANCELLED"} else None,
+        "ended_by": _ended_by(facts),
+        "said_why": _said_why(facts),
     }
+
+
+def _ended_by(facts: Facts) -> str:
+    """Of a job that was called off: whose wish it was."""
+    job = facts.shown.job
+    if job.state != "CANCELLED" or not job.cancel_requested_by:
+        return ""
+    early = job.started_at is None
+    if facts.caller is not None and facts.caller.name == job.cancel_requested_by:
+        return words.gettext("by you, before it started") if early else words.gettext("by you")
+    name = job.cancel_requested_by
+    return (
+        words.gettext("by %(name)s, before it started", name=name) if early else words.gettext("by %(name)s", name=name)
+    )
+
+
+def _said_why(facts: Facts) -> str | None:
+    """The address of what the program said before it failed."""
+    task, asked = facts.culprit, facts.asked
+    if task is None or facts.shown.job.state != "FAILED":
+        return None
+    stream = next((name for name, kept in (("stderr", task.stderr), ("stdout", task.stdout)) if kept.get("size")), None)
+    no = task.no if facts.shown.job.many else None
+    return asked.address(tab="log", stream=stream, task=no, after=-1, before=None) + "#log" if stream else None
 
 
 def _reasons(explained: Explanation, job: JobView) -> list[str]:
     """What is worth reading above the fold: nothing of a job that runs or is done as it should, but what was left out."""
     if job.state == "DONE":
         return [service_words.say(job.message)] if job.message and job.total == 1 else []
+    if job.state == "CANCELLED":  # who did it stands beside the state
+        message, who = job.message or "", job.cancel_requested_by or "?"
+        told = message.rstrip(".").lower() in {"", "cancelled"} or who in message
+        return [] if told else [service_words.say(message)]
     texts = [explained.summary] if job.ended_at is not None else []
     texts += [why.text for why in explained.why if why.code not in PLAIN and why.text]
     return [service_words.say(text) for text in list(dict.fromkeys(texts))[:REASONS]]
@@ -186,40 +227,59 @@ def _reasons(explained: Explanation, job: JobView) -> list[str]:
 # ---------------------------------------------------------------- inputs and outputs
 
 
-def _files(facts: Facts, titles: dict[str, str]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What the application's description calls its inputs and outputs, and the units of their numbers."""
+
+    titles: dict[str, str] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, app: App) -> "_Words":
+        specs: list[InputSpec | OutputSpec] = [*app.inputs, *app.outputs]
+        return cls({spec.name: spec.title for spec in specs}, {spec.name: spec.unit for spec in specs if spec.unit})
+
+    def unit_of(self, name: str, value: Any) -> str:
+        numbers = value if isinstance(value, list) and value else [value]
+        return self.units.get(name, "") if all(type(one) in {int, float} for one in numbers) else ""
+
+
+def _files(facts: Facts, known: "_Words") -> dict[str, Any]:
     job, link = facts.shown.job, f"?{urlencode({'share': facts.asked.share})}" if facts.asked.share else ""
     told = facts.asked.task is not None or not job.many  # a task that nobody asked for shows its log, not its outputs
     return {
         "link": link,
         "of_task": facts.task if job.many and told else None,
-        "outputs": _outputs(job, facts.task if told else None, titles, link),
-        "inputs": _inputs(facts, told, titles, link),
+        "outputs": _outputs(job, facts.task if told else None, known, link),
+        "inputs": _inputs(facts, told, known, link),
     }
 
 
-def _inputs(facts: Facts, told: bool, titles: dict[str, str], link: str) -> list[Named]:
+def _inputs(facts: Facts, told: bool, known: "_Words", link: str) -> list[Named]:
     """The job's; of one task of many what that task got."""
     job, of_task = facts.shown.job, told and facts.shown.job.many and facts.task is not None
     given = {**job.inputs, **facts.item} if of_task else job.inputs
     number = facts.task.no if of_task and facts.task is not None else None
-    return _named(given, inputs_with_uris(given, job_prefix(job.id, number)), titles, link)
+    return _named(given, inputs_with_uris(given, job_prefix(job.id, number)), known, link)
 
 
-def _outputs(job: JobView, task: TaskView | None, titles: dict[str, str], link: str) -> list[Named]:
+def _outputs(job: JobView, task: TaskView | None, known: "_Words", link: str) -> list[Named]:
     if task is None:
         return []
     prefix = job_prefix(job.id, task.no if job.many else None)
-    outputs = _named(task.result, result_with_uris(task.result, prefix), titles, link)
+    outputs = _named(task.result, result_with_uris(task.result, prefix), known, link)
     if task.debug is not None:
         title = words.gettext("debug archive")
         name = str(task.debug.get("$file", {}).get("name", ""))
-        outputs += _named({title: task.debug}, {title: prefix + quote(name, safe="")}, {}, link)
+        outputs += _named({title: task.debug}, {title: prefix + quote(name, safe="")}, _Words(), link)
     return outputs
 
 
-def _named(stored: dict[str, Any], shown: dict[str, Any], titles: dict[str, str], link: str) -> list[Named]:
+def _named(stored: dict[str, Any], shown: dict[str, Any], known: "_Words", link: str) -> list[Named]:
     return [
-        Named(name, titles.get(name, ""), job_words.items_of(value, shown[name], link))
+        Named(
+            name, known.titles.get(name, ""), job_words.items_of(value, shown[name], link), known.unit_of(name, value)
+        )
         for name, value in stored.items()
     ]
 

@@ -1,6 +1,6 @@
 """``/jobs/{id}/preview/{path}``: a page, or the part of one, that shows what is in an input or output of a job."""
 
-from typing import Annotated, Any
+from typing import IO, Annotated, Any, cast
 from urllib.parse import quote
 
 import anyio
@@ -11,19 +11,22 @@ from sirdar.domain.app import FileRef
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
 from sirdar.services import files
+from sirdar.services.blob_ranges import BlobFile
 from sirdar.services.context import Services
 from sirdar.services.job_files import InlineFile
 from sirdar.services.jobs import show_job
 from sirdar.web import previews
+from sirdar.web.job_words import SMALL_BYTES
 from sirdar.web.pages import Page, PageRoute, open_page, show, show_part
 from sirdar.web.previews import Kind
-from sirdar.wire.archives import Limits, list_archive
+from sirdar.wire.archives import Limits, Member, list_archive, list_zip
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 PageDep = Annotated[Page, Depends(open_page)]
 Text = Annotated[str, Query(max_length=200)]
-# Larger ones are not looked into for a preview. A zip has a directory; a packed tar must be unpacked to be listed.
-ZIP_BYTES_MAX, TAR_BYTES_MAX = 2 * 2**30, 64 * 2**20
+TAR_BYTES_MAX = (
+    64 * 2**20
+)  # a packed tar must be unpacked to be listed; of a zip of any size its directory alone is read
 ZIPS = (".zip", ".jar", ".whl")
 DRAWING_BYTES_MAX = 5 * 10**6
 ZIP_LIMITS = Limits(members=20_000, total_bytes=4 * 2**30)
@@ -49,6 +52,7 @@ async def preview(job_id: str, path: str, page: PageDep, share: Text = "") -> Re
         "job_address": f"/jobs/{shown.job.id}{suffix}",
         "name": found.name,
         "size_bytes": _size(found),
+        "small": _size(found) <= SMALL_BYTES,
         "uri": f"/api/files/jobs/{shown.job.id}/{quote(path, safe='/')}{suffix}",
         "drawing": "/jobs/" + place.format("drawing"),
         "address": "/jobs/" + place.format("preview"),
@@ -115,14 +119,22 @@ def _limiter() -> anyio.CapacityLimiter:
     return _ONE_AT_A_TIME[0]
 
 
+async def _of_zip(services: Services, found: FileRef) -> list[Member]:
+    file = cast(IO[bytes], BlobFile(services.blobs, found.sha256, found.size_bytes))
+    return await anyio.to_thread.run_sync(list_zip, file, found.name, found.size_bytes, ZIP_LIMITS, limiter=_limiter())
+
+
+async def _of_tar(services: Services, found: FileRef) -> list[Member]:
+    async with services.blobs.file(found.sha256) as path:
+        return await anyio.to_thread.run_sync(list_archive, path, TAR_LIMITS, limiter=_limiter())
+
+
 async def _archive(services: Services, found: FileRef) -> dict[str, Any]:
     is_zip = found.name.lower().endswith(ZIPS)
-    if found.size_bytes > (ZIP_BYTES_MAX if is_zip else TAR_BYTES_MAX):
+    if not is_zip and found.size_bytes > TAR_BYTES_MAX:
         return {"kind": Kind.NOTHING}
-    limits = ZIP_LIMITS if is_zip else TAR_LIMITS
     try:
-        async with services.blobs.file(found.sha256) as path:
-            members = await anyio.to_thread.run_sync(list_archive, path, limits, limiter=_limiter())
+        members = await (_of_zip if is_zip else _of_tar)(services, found)
     except Problem as problem:
         if problem.code != "invalid_archive":
             raise

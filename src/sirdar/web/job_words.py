@@ -13,6 +13,8 @@ from sirdar.web import formats, service_words, words
 
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 PICTURE_BYTES_MAX = 5 * 10**6
+SMALL = (".json", ".txt", ".csv", ".tsv", ".md")
+SMALL_BYTES = 600  # a few lines
 # What the filter of the list of jobs offers, and the states behind it.
 FILTERS: dict[str, tuple[str, ...]] = {
     "waiting": ("SUBMITTED", "READY"),
@@ -178,13 +180,17 @@ class Item:
     size_bytes: int | None = None
     picture: bool = False
     preview: str | None = None  # address of a page that shows what is in it
+    small: bool = False  # what is in it is shown at once
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
+    """An input or output. ``unit``: of its numbers, as the application's description says."""
+
     name: str
     title: str
     items: tuple[Item, ...]
+    unit: str = ""
 
 
 def items_of(stored: Any, shown: Any, link: str = "") -> tuple[Item, ...]:
@@ -194,7 +200,8 @@ def items_of(stored: Any, shown: Any, link: str = "") -> tuple[Item, ...]:
     if (ref := FileRef.from_json(stored)) is not None:
         picture = ref.name.lower().endswith(PICTURES) and ref.size_bytes <= PICTURE_BYTES_MAX
         preview = preview_address(str(shown)) + link
-        return (Item(ref.name, ref.name, f"{shown}{link}", ref.size_bytes, picture, preview),)
+        small = ref.name.lower().endswith(SMALL) and 0 < ref.size_bytes <= SMALL_BYTES
+        return (Item(ref.name, ref.name, f"{shown}{link}", ref.size_bytes, picture, preview, small),)
     if isinstance(stored, dict) and "$secret" in stored:
         return (Item(words.gettext("(secret)"), words.gettext("(secret)")),)
     if isinstance(stored, dict) and len(stored) == 1 and "$url" in stored:

@@ -1,5 +1,6 @@
 """A job's page, its part that follows the server, and its buttons."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -43,6 +44,12 @@ async def job_page(page: PageDep, asked: AskedDep) -> Response:
 async def live_part(page: PageDep, asked: AskedDep) -> Response:
     """What of the page follows the server: all but the log, which follows by itself."""
     return show_part(page, "job.html", "live", **await job_parts.load(page, asked))
+
+
+@router.get("/jobs/{job_id}/log")
+async def log_part(page: PageDep, asked: AskedDep) -> Response:
+    """The log alone, with the stream that fits best now: asked for when the task has ended."""
+    return show_part(page, "job.html", "log", **await job_parts.load(page, replace(asked, tab="log")))
 
 
 # ---------------------------------------------------------------- its buttons

@@ -143,7 +143,19 @@ def _build_environment() -> jinja2.Environment:
         auto_reload=False,
     )
     environment.install_gettext_callables(words.raw_gettext, words.raw_ngettext, newstyle=True)  # type: ignore[attr-defined]
-    for name in ("integer", "number", "size", "memory", "duration", "rough", "percent", "value", "exact", "utc"):
+    for name in (
+        "integer",
+        "number",
+        "size",
+        "memory",
+        "duration",
+        "growing",
+        "rough",
+        "percent",
+        "value",
+        "exact",
+        "utc",
+    ):
         environment.filters[name] = getattr(formats, name)
     environment.filters["said"] = service_words.say
     environment.filters["markdown"] = markdown.render

@@ -201,6 +201,13 @@ class Stream(Wire):
     text: str | None = None
     sha256: str | None = None
     omitted: int = Field(0, description="bytes left out of the middle under the cap")
+    gap_at: int | None = Field(None, description="where in the blob the line stands that says so")
+    tail_line: int | None = Field(None, description="newlines of the whole stream before what follows that line")
+    seen: list[tuple[int, float | None]] | None = Field(
+        None,
+        description="from which byte of the whole stream on, and when (seconds since 1970) what stands there was first seen; "
+        "null where nobody knows",
+    )
 
 
 class Final(Wire):

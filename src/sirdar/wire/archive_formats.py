@@ -92,21 +92,26 @@ def refused(member: str, why: str) -> Problem:
 @contextmanager
 def open_archive(path: Path, limits: Limits) -> Iterator[Archive]:
     """Opens an archive by its first bytes, whatever its name says. Damage found at any time is a Problem."""
+    with path.open("rb") as raw, open_stream(raw, path.name, path.stat().st_size, limits) as archive:
+        yield archive
+
+
+@contextmanager
+def open_stream(raw: IO[bytes], name: str, size_bytes: int, limits: Limits) -> Iterator[Archive]:
+    """The same of an open file of that size, or of what can be read and sought like one."""
     try:
-        with path.open("rb") as raw:
-            size = path.stat().st_size
-            most = min(limits.total_bytes, max(RATIO_FLOOR_BYTES, int(size * limits.ratio)))
+        most = min(limits.total_bytes, max(RATIO_FLOOR_BYTES, int(size_bytes * limits.ratio)))
+        if is_zip(raw):
+            _check_zip_directory(raw, size_bytes, limits)
+            with zipfile.ZipFile(raw) as opened:
+                yield _Zip(opened, limits, most)
+        else:
             head = raw.read(512)
             raw.seek(0)
-            if head[:4] in {b"PK\x03\x04", b"PK\x05\x06"}:
-                _check_zip_directory(raw, size, limits)
-                with zipfile.ZipFile(raw) as opened:
-                    yield _Zip(opened, limits, most)
-            else:
-                with _decompressed(raw, head) as plain:
-                    capped = _Capped(plain, most + limits.members * HEADER_BYTES)
-                    with tarfile.open(fileobj=cast(IO[bytes], capped), mode="r:") as tar:
-                        yield _Tar(tar, capped, limits, most)
+            with _decompressed(raw, head) as plain:
+                capped = _Capped(plain, most + limits.members * HEADER_BYTES)
+                with tarfile.open(fileobj=cast(IO[bytes], capped), mode="r:") as tar:
+                    yield _Tar(tar, capped, limits, most)
     except Problem:
         raise
     except _DAMAGED as error:
@@ -114,9 +119,16 @@ def open_archive(path: Path, limits: Limits) -> Iterator[Archive]:
             raise  # of the disk, not of the archive
         raise Problem(
             "invalid_archive",
-            f"The file {path.name!r} cannot be read as an archive: {str(error) or type(error).__name__}.",
+            f"The file {name!r} cannot be read as an archive: {str(error) or type(error).__name__}.",
             expected="a zip, tar, tar.gz, tar.bz2 or tar.xz",
         ) from error
+
+
+def is_zip(raw: IO[bytes]) -> bool:
+    """Whether it begins as a zip; it stands at its beginning afterwards."""
+    head = raw.read(4)
+    raw.seek(0)
+    return head in {b"PK\x03\x04", b"PK\x05\x06"}
 
 
 class _Zip:

@@ -13,12 +13,13 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Literal
+from typing import IO, BinaryIO, Literal
 
-from sirdar.wire.archive_formats import Entry, EntryKind, Limits, open_archive, refused
+from sirdar.domain.problems import Problem
+from sirdar.wire.archive_formats import Archive, Entry, EntryKind, Limits, is_zip, open_archive, open_stream, refused
 from sirdar.wire.archive_names import check_name, resolve_link
 
-__all__ = ["Limits", "Member", "Unpacked", "ZipEntry", "list_archive", "pack_zip", "unpack", "walk"]
+__all__ = ["Limits", "Member", "Unpacked", "ZipEntry", "list_archive", "list_zip", "pack_zip", "unpack", "walk"]
 
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 COPY_BYTES = 256 * 1024
@@ -58,10 +59,24 @@ def list_archive(path: Path, limits: Limits | None = None) -> list[Member]:
     A compressed tar is read through, so the limits hold for what it would become.
     """
     with open_archive(path, limits or Limits()) as archive:
-        return [
-            Member(e.name, e.size_bytes, e.kind is EntryKind.DIRECTORY, e.modified, e.link_to)
-            for e in archive.entries()
-        ]
+        return _members(archive)
+
+
+def list_zip(raw: IO[bytes], name: str, size_bytes: int, limits: Limits | None = None) -> list[Member]:
+    """The same of a zip that can be read and sought like a file: only its directory is read, and where links point.
+
+    Raises Problem ``invalid_archive``, also for what is another kind of archive.
+    """
+    if not is_zip(raw):
+        raise Problem("invalid_archive", f"The file {name!r} cannot be read as an archive: it is no zip.")
+    with open_stream(raw, name, size_bytes, limits or Limits()) as archive:
+        return _members(archive)
+
+
+def _members(archive: Archive) -> list[Member]:
+    return [
+        Member(e.name, e.size_bytes, e.kind is EntryKind.DIRECTORY, e.modified, e.link_to) for e in archive.entries()
+    ]
 
 
 def unpack(

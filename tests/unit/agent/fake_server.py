@@ -60,6 +60,7 @@ class FakeServer:
         self.final_count: dict[str, int] = {}
         self.blobs: dict[str, bytes] = {}
         self.logs: dict[tuple[str, str], bytes] = {}
+        self.newest: dict[tuple[str, str], list[tuple[int, int, bytes]]] = {}  # offset, line, bytes
         self.vars: dict[tuple[str, str], str] = {}
         self.versions: dict[tuple[str, str], int] = {}
         self.pushed: list[tuple[str, str, str]] = []
@@ -336,6 +337,9 @@ class FakeServer:
         offset = int(request.query["offset"])
         kept = self.logs.get(key, b"")
         raw = await request.read()
+        if "line" in request.query:
+            self.newest.setdefault(key, []).append((offset, int(request.query["line"]), raw))
+            return self._answer(LogReply(size=offset + len(raw)))
         if offset <= len(kept):
             self.logs[key] = kept[:offset] + raw if len(kept) < offset + len(raw) else kept
         return self._answer(LogReply(size=len(self.logs.get(key, b""))))

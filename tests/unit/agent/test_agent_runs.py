@@ -158,6 +158,41 @@ def test_big_streams_become_blobs_with_head_and_tail(server: FakeServer, make_ag
     assert server.blobs[final.stderr.sha256] == b"e" * 20_000
 
 
+def test_the_newest_of_a_long_stream_is_sent_while_it_runs(server: FakeServer, make_agent, tmp_path: Path) -> None:
+    """With true places and lines, no secret at a border; the final says where its middle is missing, and when bytes came."""
+    make_agent(server, log_head_bytes=1010, log_tail_bytes=501).start()  # amid a secret
+    code = f"""
+import os, sys, time
+for number in range(400_000):
+    print("line", number, os.environ["API_KEY"])
+sys.stdout.flush()
+while not os.path.exists({str(tmp_path / "go")!r}): time.sleep(0.02)
+print("end")
+"""
+    job = {"command": py(code), "secrets": ["API_KEY"]}
+    (key,) = server.add_job(job, secrets={"API_KEY": "s3cr3t-value"})
+    whole = b"".join(b"line %d ************\n" % number for number in range(400_000))
+
+    def all_sent() -> bool:
+        found = server.newest.get((key, "stdout"))
+        return bool(found) and found[-1][0] + len(found[-1][2]) == len(whole)
+
+    wait_for(all_sent)
+    assert server.logs[key, "stdout"] == whole[:1010]
+    for offset, line, raw in server.newest[key, "stdout"]:
+        assert whole[offset : offset + len(raw)] == raw and line == whole.count(b"\n", 0, offset)
+    (tmp_path / "go").touch()
+    stream, whole = server.final(key).stdout, whole + b"end\n"
+    raw = server.blobs[stream.sha256]
+    note = f"[... {len(whole) - 1511} bytes left out here ...]\n".encode()
+    assert b"s3cr3t" not in raw and b"value" not in raw and raw.startswith(whole[:1010]) and raw.endswith(whole[-501:])
+    assert stream.gap_at is not None and raw[stream.gap_at :].startswith(note)
+    assert stream.tail_line == whole.count(b"\n", 0, len(whole) - 501)
+    assert stream.seen and stream.seen[0][0] == 0 and stream.seen[-1][0] == len(whole) - 4
+    times = [at for _, at in stream.seen if at is not None]
+    assert times == sorted(times) and times
+
+
 def test_live_logs_samples_and_messages(running: FakeServer) -> None:
     code = """
 import json, os, sys, time

@@ -9,6 +9,15 @@ from pathlib import Path
 from sirdar.agent.attempts import Attempt, Attempts
 from sirdar.agent.events import get_logger
 from sirdar.agent.link import Link, LinkError, Refused
+from sirdar.agent.live_streams import (
+    PIECE_BYTES,
+    Newest,
+    Piece,
+    Seen,
+    count_lines,
+    jump_ahead,
+    read_piece,
+)
 from sirdar.agent.redact import redact, safe_length, secrets_of
 from sirdar.agent.run_task import RunTask
 from sirdar.agent.settings import Settings
@@ -20,11 +29,19 @@ TICK_S = 0.1
 
 @dataclass(slots=True)
 class Progress:
-    """How far one stream of one attempt has been sent. ``over``: nothing more of it is sent live."""
+    """How far one stream of one attempt has been sent. ``over``: nothing more of it is sent live.
+
+    ``sent_bytes``: of its head; ``newest``: of what comes after the head, once that is full.
+    """
 
     sent_bytes: int = 0
+    newest: Newest | None = None
     flushed_at: float = 0.0
     over: bool = False
+
+    @property
+    def reached_bytes(self) -> int:
+        return max(self.sent_bytes, self.newest.sent_bytes if self.newest is not None else 0)
 
 
 @dataclass(slots=True)
@@ -71,7 +88,9 @@ class LogLoop:
             size = os.stat(attempt.folder / name).st_size  # noqa: PTH116
         except OSError:
             return False
-        waiting = size - progress.sent_bytes
+        seen = attempt.seen.setdefault(name, Seen(attempt.started_at or 0.0))
+        seen.look(size, time.time())
+        waiting = size - progress.reached_bytes
         if progress.over or waiting <= 0:
             return False
         age_s = time.time() - (attempt.started_at or 0.0)
@@ -80,30 +99,53 @@ class LogLoop:
         return waiting >= self._settings.log_flush_bytes or time.monotonic() - progress.flushed_at >= every_s
 
     async def _flush(self, attempt: Attempt, name: str) -> None:
-        streams = self._streams[attempt.key]
-        progress = streams.progress[name]
+        progress = self._streams[attempt.key].progress[name]
         folder = attempt.folder
         if folder is None:
             return
-        raw = await asyncio.to_thread(self._read, folder / name, progress.sent_bytes)
-        raw = redact(raw, streams.secrets)
-        raw = raw[: safe_length(raw, streams.secrets)]
-        if not raw or attempt.folder is not folder:
-            return
         try:
-            progress.sent_bytes = await self._link.put_log(attempt.key, name, progress.sent_bytes, raw)
+            piece = await asyncio.to_thread(self._next, folder / name, progress, self._streams[attempt.key].secrets)
+        except OSError:
+            return
+        if not piece.raw or attempt.folder is not folder:
+            return
+        await self._send(attempt, name, progress, piece)
+        progress.flushed_at = time.monotonic()
+
+    async def _send(self, attempt: Attempt, name: str, progress: Progress, piece: Piece) -> None:
+        seen = attempt.seen.get(name)
+        marks = list(seen.untold) if seen is not None else []
+        try:
+            size = await self._link.put_log(attempt.key, name, piece.offset, piece.raw, line=piece.line, seen=marks)
         except Refused as error:
             log.warning("log_refused", attempt=attempt.key, error=str(error))
             progress.over = True
+            return
         except LinkError:
-            pass
-        progress.flushed_at = time.monotonic()
-        progress.over = progress.over or progress.sent_bytes >= self._settings.log_head_bytes
+            return
+        if seen is not None:
+            seen.untold = [mark for mark in seen.untold if mark not in marks]
+        if piece.line is not None:
+            end = piece.offset + len(piece.raw)
+            progress.newest = Newest(end, piece.line + piece.raw.count(b"\n"))
+            return
+        full = size == piece.offset or size >= self._settings.log_head_bytes
+        progress.sent_bytes = size
+        if full:
+            progress.newest = Newest(0, 0)  # its lines are counted from the beginning
 
-    def _read(self, path: Path, offset: int) -> bytes:
-        try:
-            with path.open("rb") as file:
-                file.seek(offset)
-                return file.read(min(self._settings.log_head_bytes - offset, 1 << 20))
-        except OSError:
-            return b""
+    def _next(self, path: Path, progress: Progress, secrets: list[bytes]) -> Piece:
+        """What is to be sent now. Raises OSError."""
+        newest = progress.newest
+        held = len(secrets[0]) if secrets else 0  # a secret may lie across a border
+        if newest is None:
+            most = self._settings.log_head_bytes - progress.sent_bytes
+            raw = redact(read_piece(path, progress.sent_bytes, most + held), secrets)
+            return Piece(progress.sent_bytes, raw[: min(most, safe_length(raw, secrets))])
+        if newest.sent_bytes < progress.sent_bytes:
+            lines = count_lines(path, newest.sent_bytes, progress.sent_bytes)
+            newest = Newest(progress.sent_bytes, newest.line + lines)
+        newest = progress.newest = jump_ahead(path, newest)
+        before = min(newest.sent_bytes, held)
+        raw = redact(read_piece(path, newest.sent_bytes - before, PIECE_BYTES), secrets)
+        return Piece(newest.sent_bytes, raw[before : safe_length(raw, secrets)], newest.line)

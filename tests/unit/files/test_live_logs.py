@@ -1,0 +1,87 @@
+"""``blobs.logs``: what a running program wrote, its beginning and its newest part, with true places and lines; when bytes came."""
+
+from pathlib import Path
+
+import pytest
+
+from sirdar.blobs import logs
+from sirdar.blobs.logs import NOTE, LogStore
+from sirdar.domain.ids import AttemptKey, JobId
+
+KEY = AttemptKey(JobId("a" * 16), 0, 1)
+WHOLE = b"".join(b"line %d of it\n" % number for number in range(5000))
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LogStore:
+    monkeypatch.setattr(logs, "SEGMENT_BYTES", 2000)
+    return LogStore(tmp_path)
+
+
+def send(store: LogStore, start: int, stop: int) -> int:
+    return store.append_newest(KEY, "stdout", start, WHOLE.count(b"\n", 0, start), WHOLE[start:stop])
+
+
+def text_of(store: LogStore) -> bytes:
+    content, text = store.read_live(KEY, "stdout", 0, 10**9)
+    assert len(content) == text.size
+    return content
+
+
+def test_what_follows_the_head_without_a_gap_is_the_whole_text(store: LogStore) -> None:
+    assert store.append(KEY, "stdout", 0, WHOLE[:1000], 1000) == 1000
+    assert store.append(KEY, "stdout", 1000, b"more", 1000) == 1000  # nothing is taken any more
+    for start in range(1000, 4000, 500):
+        assert send(store, start, start + 500) == start + 500
+        assert text_of(store) == WHOLE[: start + 500]
+    assert store.live(KEY, "stdout").omitted == 0
+    assert store.read_live(KEY, "stdout", 990, 20)[0] == WHOLE[990:1010]
+    assert store.read_live(KEY, "stdout", -30, 20)[0] == WHOLE[3970:3990]
+
+
+@pytest.mark.parametrize("head", [1000, WHOLE.find(b"\n", 1000) + 1])
+def test_the_newest_part_is_kept_and_says_where_it_begins(store: LogStore, head: int) -> None:
+    store.append(KEY, "stdout", 0, WHOLE[:head], head)
+    for start in range(head, 30_000, 700):
+        send(store, start, start + 700)
+        send(store, start, start + 700)  # a resend is harmless
+    end, text = start + 700, store.live(KEY, "stdout")
+    shown, note = text_of(store), NOTE.format(omitted=text.omitted).encode()
+    before, _, behind = shown.partition(note)
+    assert before == WHOLE[:head] + (b"" if WHOLE[head - 1 : head] == b"\n" else b"\n")
+    assert WHOLE[:end].endswith(behind) and 2000 <= len(behind) <= 4 * 2000
+    assert text.omitted == end - head - len(behind)
+    assert text.gap_at == len(before) and text.tail_line == WHOLE.count(b"\n", 0, end - len(behind))
+
+
+def test_a_jump_forgets_what_was_newest(store: LogStore) -> None:
+    store.append(KEY, "stdout", 0, WHOLE[:100], 100)
+    send(store, 100, 500)
+    send(store, 9000, 9100)
+    assert text_of(store).endswith(b" bytes left out here ...]\n" + WHOLE[9000:9100])
+    assert store.live(KEY, "stdout").omitted == 8900
+    assert len(list((store.root / "aa").glob("*.newest/*"))) == 1
+
+
+def test_times_are_written_down_and_thinned(store: LogStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert store.notes(KEY, "stdout") == []
+    store.append(KEY, "stdout", 0, b"x", 100)
+    store.note(KEY, "stdout", [(0, 10.5), (40, None)])
+    store.note(KEY, "stdout", [(0, 10.5), (30, 11.0)])  # a resend
+    assert store.notes(KEY, "stdout") == [(0, 10.5), (30, 11.0), (40, None)]
+    monkeypatch.setattr(logs, "SEEN_BYTES", 200)
+    for number in range(100):
+        store.note(KEY, "stdout", [(100 + number, float(number))])
+    kept = store.notes(KEY, "stdout")
+    assert 5 < len(kept) < 30 and kept[0] == (0, 10.5)
+    assert all(at == start - 100 for start, at in kept if start >= 100)  # none is made up
+
+
+def test_all_of_it_goes_with_its_job(store: LogStore) -> None:
+    store.append(KEY, "stdout", 0, b"x" * 10, 10)
+    send(store, 10, 50)
+    store.note(KEY, "stdout", [(0, 1.0)])
+    assert store.jobs() == {KEY.job}
+    store.remove_jobs([KEY.job])
+    assert not [path for path in store.root.rglob("*") if path.parent != store.root]
+    assert store.read_live(KEY, "stdout", 0, 10)[1].size == 0
