@@ -1,7 +1,8 @@
 """A form from an application's inputs, and a submission from what was typed into it. Pure.
 
 Names of the form's own parts: ``in.NAME`` the text of an input, ``file.NAME`` its files, ``kept.NAME`` the uris of files that are
-on the server already, ``refused.NAME`` the names of files that the browser did not send, for their input does not take them. What a text means and whether it fits is said by ``domain.value_texts`` and ``domain.values`` alone.
+on the server already, ``refused.NAME`` the names of files that the browser did not send, for their input does not take them.
+What a text means and whether it fits is said by ``domain.value_texts`` and ``domain.values`` alone.
 """
 
 import json

@@ -8,6 +8,7 @@ import pytest
 from sirdar.domain.app import App, Code, CodeKind, InputSpec, InputType, OutputSpec, OutputType, Resources
 from sirdar.domain.problems import FieldError, Problem
 from sirdar.wire.description import check_files, parse_yaml
+from sirdar.wire.description_checks import file_doubts
 
 WHOLE = """
 sirdar: 1
@@ -348,6 +349,17 @@ def test_the_problem_reads_well() -> None:
     json.dumps(body)
 
 
+def test_a_program_that_an_input_could_bring_is_only_doubted() -> None:
+    app = parse_yaml("alias: a\ninputs: {parts: files}\ncommand: python solve.py ${parts}")
+    check_files(app, {"solver.py"})
+    assert [doubt.detail for doubt in file_doubts(app, {"solver.py"})] == [
+        "the application has no file solve.py; did you mean solver.py?; its files: solver.py"
+    ]
+    assert not file_doubts(app, {"solve.py"})
+    assert not file_doubts(parse_yaml("alias: a\ninputs: {x: file}\ncommand: sort"), set())
+    assert not file_doubts(parse_yaml("alias: a\ncommand: python solve.py"), set()), "that is certain"
+
+
 def test_files_that_the_description_names() -> None:
     app = parse_yaml("alias: a\ncommand: python fit.py\ntemplates: {c.ini: c.ini.in}")
     check_files(app, {"fit.py", "c.ini.in"})
@@ -355,11 +367,20 @@ def test_files_that_the_description_names() -> None:
         check_files(app, {"fits.py", "c.in"})
     assert [error.detail for error in caught.value.errors] == [
         "the application has no file c.ini.in; did you mean c.in?",
-        "the application has no file fit.py; did you mean fits.py?",
+        "the application has no file fit.py; did you mean fits.py?; its files: c.in, fits.py",
     ]
     for command in ("python -m fit", "python ${x}.py", "/opt/x", "x.py", "bash -c x"):
         check_files(parse_yaml(f"alias: a\ninputs: {{x: {{type: string, default: a}}}}\ncommand: {command}"), set())
-    check_files(parse_yaml("alias: a\ninputs: {x: file}\ncommand: python uploaded.py"), set())
+    for inputs in ("{x: file}", "{x: files}", "{x: {type: directory, path: src}}", "{x: {type: file, suffixes: [.PY]}}"):
+        check_files(parse_yaml(f"alias: a\ninputs: {inputs}\ncommand: python src/up.py"), set())
     check_files(parse_yaml("alias: a\ncommand: ./x\ncode: {path: /opt}"), set())
+    for inputs, command in (
+        ("{x: file}", "python -u solve.py ${x}"),
+        ("{x: {type: file, suffixes: [.csv]}}", "python3.12 solve.py"),
+        ("{x: {type: file, path: data.csv}}", "bash solve.py"),
+    ):
+        with pytest.raises(Problem, match=r"no file solve.py; its files: a.txt, .*, … \(9 in all\)"):
+            names = {f"{letter}.txt" for letter in "abcdefghi"}
+            check_files(parse_yaml(f"alias: a\ninputs: {inputs}\ncommand: {command}"), names)
     with pytest.raises(Problem, match="no file tool"):
         check_files(parse_yaml("alias: a\ncommand: ./tool"), {"other"})
