@@ -234,3 +234,25 @@ def test_what_the_page_says_for_curl_submits_a_job(site: Any, anna: httpx.Client
     finally:
         anna.post(f"/api/jobs/{job['id']}/cancel")
         anna.delete(f"/api/jobs/{job['id']}")
+
+
+# ---------------------------------------------------------------- examples
+
+
+def test_examples_stand_on_the_page_and_fill_in_the_form(anna: httpx.Client) -> None:
+    more = """\
+examples:
+  - {title: Quick, annotation: Two folds, inputs: {folds: 2}}
+  - {title: <b>Remote</b>, inputs: {folds: 9, data: "https://example.org/a.csv"}}
+"""
+    publish(anna, "shown", more=more, files={"fit.py": b"1"})
+    page = anna.get("/apps/anna/shown")
+    assert "Examples Quick Two folds folds 2 Fill in the form" in words(page)
+    assert "<b>Remote" not in page.text
+    form = anna.get("/apps/anna/shown/run?example=2")
+    assert 'name="in.folds" value="9"' in form.text
+    assert 'name="in.data" value="https://example.org/a.csv"' in form.text
+    assert 'name="in.folds" value="7"' in anna.get("/apps/anna/shown/run").text
+    assert anna.get("/apps/anna/shown/run?example=3").status_code == 404
+    shown = anna.get("/api/apps/anna/shown").json()["examples"]
+    assert shown[0] == {"title": "Quick", "annotation": "Two folds", "inputs": {"folds": 2}}

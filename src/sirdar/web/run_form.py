@@ -28,6 +28,7 @@ from sirdar.web.form_fields import (
     by_name,
     defaults,
     fields_of,
+    given_values,
     name_of,
     read_inputs,
 )
@@ -56,18 +57,31 @@ class Faults:
 
 
 @router.get("/apps/{owner}/{alias}/run")
-async def form_page(owner: str, alias: str, page: PageDep, like: Annotated[str, Query(max_length=64)] = "") -> Response:
-    """``like``: a job that the form is filled from; ``in.NAME=TEXT`` in the address fills one field."""
+async def form_page(
+    owner: str,
+    alias: str,
+    page: PageDep,
+    like: Annotated[str, Query(max_length=64)] = "",
+    example: Annotated[int, Query(ge=0, le=1000)] = 0,
+) -> Response:
+    """``like``: a job that the form is filled from, ``example``: one of the application's, from 1; ``in.NAME=TEXT`` in the address
+    fills one field."""
     loaded = await apps.resolve_app(page.services, page.user, f"{owner}/{alias}")
     given = defaults(loaded.app.inputs)
     if like:
         given = await run_like.filled(page.services, page.user, loaded, like)
+    shown = loaded.app.examples[example - 1 : example] if example else ()
+    if example and not shown:
+        raise Problem("not_found", words.gettext("This version has no such example."))
+    for one in shown:
+        filled = given_values(loaded.app.inputs, one.inputs)
+        given.texts |= filled.texts
     asked = {name: text for name, text in page.request.query_params.items() if name.startswith(IN)}
     given.texts |= {name: text for name, text in asked.items() if not _is_secret(loaded.app, name)}
     await form_post.name_kept(page.services, page.user, given)
     await run_sets.read(page.services, page.user, loaded, given, quick=True)
     faults = Faults(inputs=by_name(loaded.app.inputs, given.faults))
-    return await _show(page, loaded, f"{owner}/{alias}", given, faults, like=like)
+    return await _show(page, loaded, f"{owner}/{alias}", given, faults, like=like, example=example)
 
 
 def _is_secret(app: App, part: str) -> bool:
@@ -180,6 +194,7 @@ async def _show(
     faults: Faults,
     *,
     like: str = "",
+    example: int = 0,
     checked: bool = False,
 ) -> Response:
     app = loaded.app
@@ -194,6 +209,7 @@ async def _show(
         loaded=loaded,
         reference=reference,
         like=like or given.option("like"),
+        example=example,
         fields=fields_of(app.inputs, given, faults.inputs),
         given=given,
         faults=faults,

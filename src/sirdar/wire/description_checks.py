@@ -19,6 +19,7 @@ from sirdar.domain.names import (
 )
 from sirdar.domain.problems import FieldError
 from sirdar.wire.description_code import code_faults
+from sirdar.wire.description_examples import example_faults
 from sirdar.wire.description_specs_checks import input_faults, output_faults
 
 ALIAS_EXPECTED = "1 to 64 lower-case letters, digits, dots, dashes and underscores, the first a letter or digit"
@@ -45,6 +46,7 @@ def faults(app: App) -> list[FieldError]:
         *_env_faults(app),
         *_path_faults(app),
         *code_faults(app),
+        *example_faults(app),
     ]
 
 

@@ -5,10 +5,12 @@ import textwrap
 
 import pytest
 
-from sirdar.domain.app import App, Code, CodeKind, InputSpec, InputType, OutputSpec, OutputType, Resources
+from sirdar.domain.app import App, Code, CodeKind, Example, InputSpec, InputType, OutputSpec, OutputType, Resources
 from sirdar.domain.problems import FieldError, Problem
-from sirdar.wire.description import check_files, parse_yaml
+from sirdar.wire.description import check_files, parse_yaml, to_document
 from sirdar.wire.description_checks import file_doubts
+from sirdar.wire.description_text import author_yaml
+from sirdar.wire.openapi import app_openapi
 
 WHOLE = """
 sirdar: 1
@@ -347,6 +349,62 @@ def test_the_problem_reads_well() -> None:
         {"field": "command", "detail": "line 2: ${x} names no input", "expected": "an input of this name"}
     ]
     json.dumps(body)
+
+
+EXAMPLES = """\
+alias: fit
+inputs:
+  data: {type: file, required: true}
+  folds: {type: integer, minimum: 2, maximum: 9}
+  version: string
+  key: {type: secret, env: KEY}
+command: fit ${data} ${folds} ${version}
+examples:
+"""
+
+
+def test_examples_are_read_as_their_inputs_take_them() -> None:
+    text = "  - {title: Small, inputs: {folds: 2, version: 1.10, data: 'https://example.org/a.csv'}}\n"
+    text += "  - title: None\n    annotation: All defaults\n    inputs: {}\n"
+    app = parse_yaml(EXAMPLES + text)
+    assert app.examples == (
+        Example("Small", "", {"folds": 2, "version": "1.10", "data": "https://example.org/a.csv"}),
+        Example("None", "All defaults", {}),
+    )
+    assert "  - title: Small\n    inputs: {folds: 2" in author_yaml(to_document(app))
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "says"),
+    [
+        ("{title: A, inputs: {folds: 99}}", "examples[0].inputs.folds", "line 9: 99 is more than 9"),
+        ("{title: A, inputs: {fold: 2}}", "examples[0].inputs.fold", "no such input; did you mean folds?"),
+        ("{title: A, inputs: {folds: two}}", "examples[0].inputs.folds", '"two" is not an integer'),
+        ("{title: A, inputs: {key: x}}", "examples[0].inputs.key", "is a secret, which no example can show"),
+        ("{title: A, inputs: {data: data.csv}}", "examples[0].inputs.data", '"data.csv" is not a file\'s uri'),
+        ("{title: A, inputs: {data: /api/files/temp/1/a}}", "examples[0].inputs.data", "is a file that goes away"),
+        ("{inputs: {}}", "examples[0]", "has no title"),
+        ("{title: A}", "examples[0]", "has no inputs"),
+        ("{title: A, inputs: 3}", "examples[0].inputs", "3 is not a mapping"),
+        ("{title: A, input: {}, inputs: {}}", "examples[0].input", "did you mean inputs?"),
+        ("A", "examples[0]", "A is not a mapping"),
+        ("{title: A, inputs: {}}\n  - {title: A, inputs: {}}", "examples[1].title", "the title of two examples"),
+    ],
+)
+def test_what_is_wrong_with_an_example_names_its_place(text: str, field: str, says: str) -> None:
+    with pytest.raises(Problem) as caught:
+        parse_yaml(f"{EXAMPLES}  - {text}\n")
+    error = caught.value.errors[0]
+    assert error.field == field
+    assert says in error.detail
+
+
+def test_examples_are_in_the_openapi_of_the_application() -> None:
+    app = parse_yaml(EXAMPLES + "  - {title: Small, annotation: Quick, inputs: {folds: 2}}\n")
+    content = app_openapi(app, "me", "fit", 1, "https://x.org")["paths"]["/api/apps/me/fit"]["post"]["requestBody"]["content"]
+    assert content["application/json"]["examples"] == {
+        "example1": {"summary": "Small", "description": "Quick", "value": {"inputs": {"folds": 2}}}
+    }
 
 
 def test_a_program_that_an_input_could_bring_is_only_doubted() -> None:
