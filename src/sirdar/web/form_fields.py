@@ -225,15 +225,22 @@ def all_errors(specs: Sequence[InputSpec], given: Given) -> list[FieldError]:
 
 
 def _of_files(spec: InputSpec, given: Given) -> Iterator[FieldError]:
-    """Of one field that takes one file, the one that was chosen last counts."""
-    for refused in given.refused.get(spec.name, ()):
-        if fault := file_fault(spec, FileRef(refused.name, "", refused.size_bytes or 0)):
-            yield FieldError(f"inputs.{spec.name}", fault)
+    yield from refused_errors([spec], given)
     for number, kept in enumerate(given.kept.get(spec.name, ())):
         place = f"inputs.{spec.name}" + (f"[{number}]" if spec.type is InputType.FILES else "")
         fault = file_fault(spec, FileRef(kept.name, "", kept.size_bytes or 0)) if kept.name else None
         if fault is not None:
             yield FieldError(place, fault)
+
+
+def refused_errors(specs: Sequence[InputSpec], given: Given) -> list[FieldError]:
+    """What is wrong with files that were chosen and not sent."""
+    return [
+        FieldError(f"inputs.{spec.name}", fault)
+        for spec in specs
+        for refused in given.refused.get(spec.name, ())
+        if (fault := file_fault(spec, FileRef(refused.name, "", refused.size_bytes or 0)))
+    ]
 
 
 def name_of(place: str) -> str:

@@ -31,6 +31,7 @@ from sirdar.web.form_fields import (
     given_values,
     name_of,
     read_inputs,
+    refused_errors,
 )
 from sirdar.web.pages import SECURITY_HEADERS, Page, PageRoute, go_to, open_page, show
 from sirdar.wire.submit import Overrides, SubmitRequest
@@ -145,7 +146,9 @@ def _request_of(app: App, given: Given, most_sets: int | None = None) -> tuple[S
     wrong += [fault for fault in given.faults if not name_of(fault.field)]
     if given.sets is None and given.sets_file is None and not given.option(run_sets.JOB):
         errors = all_errors(app.inputs, given)
-    elif given.sets and not given.sets.errors and not errors:
+    else:
+        errors += refused_errors(app.inputs, given)
+    if given.sets and not given.sets.errors:
         found = form_sets.check_sets(app.inputs, values, given.sets, most_sets)
         errors += [error for error in found if name_of(error.field)]
         wrong += [error for error in found if not name_of(error.field)][:1]
