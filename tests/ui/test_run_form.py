@@ -480,7 +480,9 @@ def test_a_file_that_was_not_taken_is_named_after_sending(browser: httpx.Client,
     assert re.findall(r'<li><a href="#([^"]+)">', reply.text) == ["in-integer", "in-data", "opt-retries"]
     assert "Needs a look: integer, data, Retries." in reply.text
     assert 'data-bar role="status">Starts at once' not in reply.text
-    many = browser.post(kinds, files=parts(reply.text, {"in.integer": "3", "retries": "", "foreach": "number\n1\n2\n"}, []))
+    many = browser.post(
+        kinds, files=parts(reply.text, {"in.integer": "3", "retries": "", "foreach": "number\n1\n2\n"}, [])
+    )
     assert "notes.txt" in error_of(many.text, "in-data"), "of many tasks too"
     sent = parts(reply.text, {"in.integer": "3", "retries": ""}, [("data", "a.txt", FILE)])
     kept = browser.post(kinds, files=[part for part in sent if part[0] != "refused.data"])

@@ -123,8 +123,7 @@ def _all_lines(a: Sequence[str], b: Sequence[str]) -> Iterator[Line]:
 
 
 def _steps(a: Sequence[str], b: Sequence[str]) -> Iterator[tuple[str, int, int, int, int]]:
-    """difflib's steps. What both begin and end with is taken off first; where the rest would take difflib too long, all of it stands
-    as replaced."""
+    """difflib's steps, without what both begin and end with. Where the rest would take too long, all of it stands as replaced."""
     shorter = min(len(a), len(b))
     head = next((n for n in range(shorter) if a[n] != b[n]), shorter)
     tail = next((n for n in range(shorter - head) if a[-1 - n] != b[-1 - n]), shorter - head)

@@ -209,7 +209,9 @@ def _new_row(section: str, names: set[str], form: Form) -> Row:
     if section == "examples":
         given = {row.name: row.values["default"] for row in form.inputs if row.values.get("default")}
         pairs = mapping({name: text if _is_yaml(text) else quoted(text) for name, text in given.items()})
-        title = next(word for n in range(1, ROWS_MAX + 2) if (word := gettext("Example %(number)s", number=n)) not in names)
+        title = next(
+            word for n in range(1, ROWS_MAX + 2) if (word := gettext("Example %(number)s", number=n)) not in names
+        )
         return Row(title, {"inputs": pairs})
     base, values = (
         ("input", {"type": "string"}) if section == "inputs" else ("output", {"type": "file", "from": "output.txt"})

@@ -401,7 +401,9 @@ def test_what_is_wrong_with_an_example_names_its_place(text: str, field: str, sa
 
 def test_examples_are_in_the_openapi_of_the_application() -> None:
     app = parse_yaml(EXAMPLES + "  - {title: Small, annotation: Quick, inputs: {folds: 2}}\n")
-    content = app_openapi(app, "me", "fit", 1, "https://x.org")["paths"]["/api/apps/me/fit"]["post"]["requestBody"]["content"]
+    content = app_openapi(app, "me", "fit", 1, "https://x.org")["paths"]["/api/apps/me/fit"]["post"]["requestBody"][
+        "content"
+    ]
     assert content["application/json"]["examples"] == {
         "example1": {"summary": "Small", "description": "Quick", "value": {"inputs": {"folds": 2}}}
     }
@@ -429,7 +431,12 @@ def test_files_that_the_description_names() -> None:
     ]
     for command in ("python -m fit", "python ${x}.py", "/opt/x", "x.py", "bash -c x"):
         check_files(parse_yaml(f"alias: a\ninputs: {{x: {{type: string, default: a}}}}\ncommand: {command}"), set())
-    for inputs in ("{x: file}", "{x: files}", "{x: {type: directory, path: src}}", "{x: {type: file, suffixes: [.PY]}}"):
+    for inputs in (
+        "{x: file}",
+        "{x: files}",
+        "{x: {type: directory, path: src}}",
+        "{x: {type: file, suffixes: [.PY]}}",
+    ):
         check_files(parse_yaml(f"alias: a\ninputs: {inputs}\ncommand: python src/up.py"), set())
     check_files(parse_yaml("alias: a\ncommand: ./x\ncode: {path: /opt}"), set())
     for inputs, command in (

@@ -143,7 +143,12 @@ def test_a_table_of_a_description() -> None:
 
 
 def test_a_long_description_is_quick() -> None:
-    for text in ("|-" + " " * 90_000 + "x\n|-" + " " * 9_000 + "x", "|a|b|\n|-|-|\n" * 8_000, "|-" * 50_000, "a|b\n-|-\n" + "|" * 90_000):
+    for text in (
+        "|-" + " " * 90_000 + "x\n|-" + " " * 9_000 + "x",
+        "|a|b|\n|-|-|\n" * 8_000,
+        "|-" * 50_000,
+        "a|b\n-|-\n" + "|" * 90_000,
+    ):
         assert markdown.render(text)
     for text in ("*a" * 50_000, "[" * 100_000, "`" * 99_999, "**a " * 25_000, "[x](https://" * 8_000):
         assert markdown.render(text)
