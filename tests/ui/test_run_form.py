@@ -447,6 +447,13 @@ def test_a_file_of_sets_is_kept_while_the_form_is_mended(browser: httpx.Client, 
     assert error_of(wrong.text, "opt-foreach") == "Line 3: not UTF-8 text."
 
 
+def test_a_fault_of_a_table_is_told_in_the_pages_language(browser: httpx.Client, kinds: str) -> None:
+    browser.headers["accept-language"] = "ru"
+    sent = parts(browser.get(kinds).text, {**GOOD, "foreach": "integer\nmany\n"}, [("data", "a.csv", FILE)])
+    told = error_of(browser.post(kinds, files=sent).text, "opt-foreach")
+    assert re.fullmatch("Строка 2: integer: .*[а-я].*", told), told
+
+
 def test_more_sets_than_a_text_holds_are_taken_from_their_job(browser: httpx.Client, kinds: str, site: Any) -> None:
     uri = browser.post("/api/files/temp", files={"file": ("a.csv", FILE)}).json()["uri"]
     body = {

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse
 from pydantic_core import to_json
@@ -97,7 +98,7 @@ async def run(owner: str, alias: str, page: PageDep) -> Response:
     loaded = await apps.resolve_app(page.services, page.user, reference)
     given = await form_post.read(page.request, page.services, page.user, loaded.app)
     await run_sets.read(page.services, page.user, loaded, given)
-    request, faults = _request_of(loaded.app, given)
+    request, faults = await run_sync(_request_of, loaded.app, given)  # there may be a million sets
     if given.option("action") == "check":
         return await _show(page, loaded, reference, given, faults, checked=request is not None)
     if request is None:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from anyio.to_thread import run_sync
+
 from sirdar.domain.app import App
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import FieldError, Problem
@@ -36,7 +38,7 @@ async def read(services: Services, caller: Caller, loaded: LoadedVersion, given:
         told = gettext("The sets stand here more than once: as text, in a file, or in a job. Keep one of them.")
         given.sets = Sets(errors=[FieldError("foreach", told)])
     elif text.strip():
-        given.sets = await services.blobs.in_thread(read_sets, loaded.app.inputs, text)
+        given.sets = await run_sync(read_sets, loaded.app.inputs, text)  # which keeps the page's language
     elif given.sets_file is not None and given.sets is None:
         given.sets = await _of_file(services, caller, loaded.app, given.sets_file, quick=quick)
     elif job_id:
@@ -68,7 +70,7 @@ async def _of_file(services: Services, caller: Caller, app: App, file: Kept, *, 
         line = content.count(b"\n", 0, error.start) + 1
         told = gettext("Line %(line)s: %(what)s", line=line, what=gettext("not UTF-8 text"))
         return Sets(errors=[FieldError("foreach", told)])
-    sets = await services.blobs.in_thread(read_sets, app.inputs, text)
+    sets = await run_sync(read_sets, app.inputs, text)
     sets.name = ref.name
     return sets
 
