@@ -30,6 +30,8 @@ inputs:
 command: wc -c ${data}
 outputs:
   size: {type: file, from: stdout}
+examples:
+  - {title: Careful, inputs: {folds: 20}}
 resources: {cpus: 1, override: [cpus, memory]}
 """
 
@@ -119,6 +121,32 @@ def test_an_upload_survives_a_cut_line_and_a_reload(
     anna.page.wait_for_url(re.compile("/jobs/[^/]+$"))
     job = product.admin.get(f"/api/jobs/{anna.page.url.rpartition('/')[2]}").json()
     assert product.admin.get(job["inputs"]["data"]).content == large.read_bytes()
+
+
+def test_many_tasks_from_a_table_and_an_example(form: str, product: Product, reader: Callable[..., Reader]) -> None:
+    anna = reader()
+    anna.carry(product.token())
+    anna.go("/apps/admin/fit")
+    page = anna.page
+    page.get_by_role("link", name="Fill in the form with: Careful").click()
+    expect(page.get_by_label("Folds")).to_have_value("20")
+    page.set_input_files("#in-data", {"name": "data.csv", "mimeType": "text/csv", "buffer": b"1,2\n"})
+    expect(page.get_by_role("link", name="data.csv")).to_be_visible()
+    page.get_by_text("More: limits").click()
+    sets = page.locator("#opt-foreach")
+    assert sets.get_attribute("placeholder") == "folds,beta\n7,0.03\n8,0.06\n9,0.09"
+    sets.fill("folds,beta\n2,0.1\n99,\n")
+    expect(page.locator("#opt-foreach-error")).to_have_text("Line 3: folds: 99 is more than 20.")
+    expect(page.locator("[data-bar]")).to_have_text("Needs a look: Many tasks.")
+    anna.shot("line")
+    sets.fill("folds,beta\n2,0.1\n9,\n")
+    expect(page.locator("#opt-foreach-error")).to_be_hidden()
+    expect(page.locator("#opt-foreach-read")).to_have_text("2 sets: 2 tasks.")
+    expect(page.locator("[data-bar]")).to_contain_text("Starts at once on")
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.wait_for_url(re.compile("/jobs/[^/]+$"))
+    job = product.admin.get(f"/api/jobs/{page.url.rpartition('/')[2]}").json()
+    assert job["tasks"]["total"] == 2
 
 
 @pytest.mark.parametrize(

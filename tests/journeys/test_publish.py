@@ -47,7 +47,7 @@ def test_write_an_application_and_change_it(product: Product, reader: Callable[.
     page.locator('[name="inputs.1.name"]').fill("power")
     page.locator('[name="inputs.1.type"]').select_option("integer")
     page.locator('[name="inputs.1.default"]').fill("2")
-    expect(page.locator("#draft-checked")).to_contain_text("A new application, admin/sums, would be published.")
+    expect(page.locator(".faults")).to_contain_text("the application has no file sum.py; it has no files")
     page.set_input_files("#upload", {"name": "sum.py", "mimeType": "text/x-python", "buffer": PROGRAM})
     expect(page.locator("#draft-checked")).to_contain_text("A new application, admin/sums, would be published.")
     expect(page.locator(".words")).to_contain_text("sum.py")
@@ -72,7 +72,8 @@ def test_write_an_application_and_change_it(product: Product, reader: Callable[.
     page.get_by_role("button", name="Publish").click()
     page.get_by_role("link", name="Versions").click()
     expect(page.get_by_text("From version 1 to 2")).to_be_visible()
-    expect(page.locator(".came")).to_contain_text("default: 3")
+    expect(page.locator(".came").filter(has_text="default: 3")).to_be_visible()
+    expect(page.locator("details.file .came").filter(has_text="# the end")).to_be_visible()
     anna.shot("difference")
 
 

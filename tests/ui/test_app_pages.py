@@ -161,7 +161,12 @@ def test_what_changed_between_two_versions(anna: httpx.Client) -> None:
     assert re.search(r'<tr class="gone">.*?default: 7', page.text) and re.search(
         r'<tr class="came">.*?default: 5', page.text
     )
-    assert "From version 2 to 3" in words(anna.get("/apps/anna/history/versions"))
+    assert "−1one" not in text and re.search(r"fit.py \+1 −1 .* − one .* \+ other", text), "line by line, with signs"
+    publish(anna, "history", folds=6, more=more, files={"fit.py": b"<b>\n" * 3 + b"other", "new.py": b"\xff\0"})
+    shown = anna.get("/apps/anna/history/versions?old=2&new=4")
+    assert "fit.py +3 −0" in words(shown) and "&lt;b&gt;" in shown.text and "<b>" not in shown.text
+    assert "new.py : no text, or too large to be compared here." in words(shown)
+    assert "From version 2 to 3" in words(anna.get("/apps/anna/history@3/versions"))
     assert "From version 1 to 2" in words(anna.get("/apps/anna/history@2/versions"))
     assert "Nothing differs." in words(anna.get("/apps/anna/history/versions?old=2&new=2"))
     assert anna.get("/apps/anna/history/versions?old=1&new=9").status_code == 404
@@ -234,3 +239,60 @@ def test_what_the_page_says_for_curl_submits_a_job(site: Any, anna: httpx.Client
     finally:
         anna.post(f"/api/jobs/{job['id']}/cancel")
         anna.delete(f"/api/jobs/{job['id']}")
+
+
+# ---------------------------------------------------------------- examples
+
+
+def test_examples_stand_on_the_page_and_fill_in_the_form(anna: httpx.Client) -> None:
+    more = """\
+examples:
+  - {title: Quick, annotation: Two folds, inputs: {folds: 2}}
+  - {title: <b>Remote</b>, inputs: {folds: 9, data: "https://example.org/a.csv"}}
+"""
+    publish(anna, "shown", more=more, files={"fit.py": b"1"})
+    page = anna.get("/apps/anna/shown")
+    assert "Examples Quick Two folds folds 2 Fill in the form" in words(page)
+    assert "<b>Remote" not in page.text
+    form = anna.get("/apps/anna/shown/run?example=2")
+    assert 'name="in.folds" value="9"' in form.text
+    assert 'name="in.data" value="https://example.org/a.csv"' in form.text
+    assert 'name="in.folds" value="7"' in anna.get("/apps/anna/shown/run").text
+    assert anna.get("/apps/anna/shown/run?example=3").status_code == 404
+    shown = anna.get("/api/apps/anna/shown").json()["examples"]
+    assert shown[0] == {"title": "Quick", "annotation": "Two folds", "inputs": {"folds": 2}}
+
+
+# ---------------------------------------------------------------- secrets
+
+
+def test_secrets_are_set_by_form_and_never_shown(
+    site: Any, anna: httpx.Client, boris: httpx.Client, secret_of: Callable[[str], str]
+) -> None:
+    publish(anna, "keyed", more="secrets: [API_KEY, OTHER_KEY]\n", files={"fit.py": b"1"})
+    anna.put("/api/apps/anna/keyed/share/user:boris", json={"permission": "run"})
+    assert "2 are missing: set them" in words(anna.get("/apps/anna/keyed"))
+    path = "/apps/anna/keyed/secrets"
+    page = anna.get(path)
+    assert "API_KEY missing" in words(page) and 'name="name" class="mono" value="API_KEY"' in page.text
+    csrf = secret_of(page.text)
+    done = anna.post(path, data={"csrf": csrf, "name": "API_KEY", "value": "summit-of-secrets"})
+    assert done.status_code == 303
+    shown = anna.get(path)
+    assert "API_KEY set" in words(shown) and "OTHER_KEY missing" in words(shown)
+    for address in (path, "/apps/anna/keyed", "/api/apps/anna/keyed"):
+        assert "summit-of-secrets" not in anna.get(address).text
+    assert anna.get("/api/apps/anna/keyed").json()["secrets"]["set"] == ["API_KEY"]
+    wrong = anna.post(path, data={"csrf": csrf, "name": "SIRDAR_URL", "value": "hush-hush"})
+    assert wrong.status_code == 422
+    assert "cannot be the name of a secret" in words(wrong) and "hush-hush" not in wrong.text
+    empty = anna.post(path, data={"csrf": csrf, "name": "OTHER_KEY", "value": ""})
+    assert empty.status_code == 422 and "The value is empty." in words(empty)
+    assert anna.post(path, data={"csrf": csrf, "name": "API_KEY", "do": "remove"}).status_code == 303
+    assert "API_KEY missing" in words(anna.get(path))
+    assert anna.post(path, data={"name": "API_KEY", "value": "x"}).status_code == 403, "without the form's secret"
+    assert boris.get(path).status_code == 403
+    his = secret_of(boris.get("/apps/anna/keyed").text)
+    assert boris.post(path, data={"csrf": his, "name": "API_KEY", "value": "x"}).status_code == 403
+    assert "/keyed/secrets" not in boris.get("/apps/anna/keyed").text
+    assert "are missing" not in words(boris.get("/apps/anna/keyed"))

@@ -237,3 +237,22 @@ def test_only_who_may_publish(site: Any, anna: httpx.Client, secret_of: Callable
     assert anna.post("/apps/new", files={"description": (None, "x"), "do": (None, "check")}).status_code == 403
     assert anna.post("/apps/new", files={"upload": ("a", b"1")}).status_code == 403
     assert anna.post("/apps/new", data={"csrf": "x"}).status_code == 400  # no multipart form
+
+
+def test_examples_are_written_in_fields_and_a_forgotten_file_is_told(anna: httpx.Client, post: Post) -> None:
+    page = post(anna.get("/apps/new"), description=TEXT.format(alias="tried"))
+    page = post(page, "row:examples:add")
+    assert "examples:\n  - title: Example 1\n    inputs: {count: 3}\n" in fields_of(page)["description"]
+    page = post(page, **{"examples.0.title": "Nine", "examples.0.inputs": "{count: 9}"})
+    assert "  - title: Nine\n    inputs: {count: 9}\n" in fields_of(page)["description"]
+    wrong = post(page, **{"examples.0.inputs": "{counts: 9}"})
+    assert "examples[0].inputs.counts" in words(wrong) and "did you mean count?" in words(wrong)
+    assert post(page, "publish").headers["location"] == "/apps/anna/tried?published=1"
+    text = fields_of(page)["description"].replace("echo", "python count.py")
+    added = [("upload", ("counts.py", b"print(1)\n"))]
+    missing = post(page, description=text, files=added)
+    assert "the application has no file count.py; did you mean counts.py?; its files: counts.py" in words(missing)
+    doubtful = text.replace("inputs:\n", "inputs:\n  parts: files\n", 1)
+    assert "Is something missing?" in words(post(page, description=doubtful, files=added))
+    right = [("upload", ("count.py", b"print(1)\n"))]
+    assert "would be published" in words(post(page, description=text, files=right))

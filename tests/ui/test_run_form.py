@@ -222,8 +222,10 @@ def test_what_is_wrong_is_said_at_its_field(browser: httpx.Client, kinds: str, n
         ("over.time", "soon", "is not a duration"),
         ("retries", "-1", "too small"),
         ("name", "x" * 501, "500"),
-        ("foreach", "{", "not JSON"),
+        ("foreach", "{", "Line 1: not JSON"),
         ("foreach", '[{"nothing": 1}]', "no such input"),
+        ("foreach", "integer\n3\n99\n", "Line 3: integer: 99 is more than 9"),
+        ("foreach", "data\n/api/files/temp/0000000000000000/a.csv\n", "Line 2: data: There is no file"),
         ("resource", "nowhere", "There is no resource"),
     ],
 )
@@ -402,3 +404,93 @@ def test_a_large_file_streams_through_in_constant_memory(browser: httpx.Client, 
     assert "large.bin" in reply.text
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown_kib < 64 * 1024, f"{grown_kib} KiB for a file of {pieces} MiB"
+
+
+# ---------------------------------------------------------------- many tasks
+
+
+SETS = [
+    "integer,number\n3,0.5\n4,\n",
+    '{"integer": 3, "number": 0.5}\n{"integer": 4}\n',
+    '[{"integer": 3, "number": 0.5},\n{"integer": 4}]',
+]
+
+
+@pytest.mark.parametrize("text", SETS)
+@pytest.mark.parametrize("as_file", [False, True])
+def test_many_tasks_from_a_table_or_json(browser: httpx.Client, kinds: str, text: str, as_file: bool) -> None:
+    page = browser.get(kinds).text
+    assert 'placeholder="number,integer\n0.5,1\n' in page, "the placeholder is of this application's own inputs"
+    sent = parts(page, GOOD if as_file else {**GOOD, "foreach": text}, [("data", "a.csv", FILE)])
+    if as_file:
+        sent.append(("foreach_file", ("sets.csv", text.encode())))
+    job = job_of(browser, browser.post(kinds, files=sent))
+    tasks = [browser.get(f"/api/jobs/{job['id']}/tasks/{number}").json() for number in (0, 1)]
+    given = [(task["inputs"]["integer"], task["inputs"]["number"]) for task in tasks]
+    assert given == [(3, 0.5), (4, 2.5)]
+
+
+def test_a_file_of_sets_is_kept_while_the_form_is_mended(browser: httpx.Client, kinds: str) -> None:
+    sent = parts(browser.get(kinds).text, {**GOOD, "in.line": ""}, [("data", "a.csv", FILE)])
+    sent.append(("foreach_file", ("sets.csv", b"integer\n3\n4\n5\n")))
+    again = browser.post(kinds, files=sent)
+    assert again.status_code == 422
+    assert "It is required" in again.text
+    assert "sets.csv" in again.text
+    assert "3 sets: 3 tasks." in again.text
+    job = job_of(browser, browser.post(kinds, files=parts(again.text, {"in.line": "now there"}, [])))
+    assert job["tasks"]["total"] == 3
+    both = browser.post(kinds, files=parts(again.text, {"in.line": "a", "foreach": "integer\n1\n"}, []))
+    assert "more than once" in error_of(both.text, "opt-foreach")
+    broken = parts(browser.get(kinds).text, GOOD, [("data", "a.csv", FILE)])
+    wrong = browser.post(kinds, files=[*broken, ("foreach_file", ("sets.csv", b"integer\n3\n\xff\n"))])
+    assert error_of(wrong.text, "opt-foreach") == "Line 3: not UTF-8 text."
+
+
+def test_a_fault_of_a_table_is_told_in_the_pages_language(browser: httpx.Client, kinds: str) -> None:
+    browser.headers["accept-language"] = "ru"
+    sent = parts(browser.get(kinds).text, {**GOOD, "foreach": "integer\nmany\n"}, [("data", "a.csv", FILE)])
+    told = error_of(browser.post(kinds, files=sent).text, "opt-foreach")
+    assert re.fullmatch("Строка 2: integer: .*[а-я].*", told), told
+
+
+def test_more_sets_than_a_text_holds_are_taken_from_their_job(browser: httpx.Client, kinds: str, site: Any) -> None:
+    uri = browser.post("/api/files/temp", files={"file": ("a.csv", FILE)}).json()["uri"]
+    body = {
+        "inputs": {"line": "many", "data": uri},
+        "foreach": [{"integer": 1 + n % 9, "number": n / 100} for n in range(250)],
+    }
+    anna = {"authorization": f"Bearer {site.tokens['anna']}"}
+    first = httpx.post(f"{site.url}/api/apps/anna/kinds", json=body, headers=anna).json()["id"]
+    page = browser.get(f"{kinds}?like={first}").text
+    assert f"the sets of job {first}, as they are" in page
+    assert "250 sets: 250 tasks." in page
+    job = job_of(browser, browser.post(kinds, files=parts(page, {"in.line": "again"}, [])))
+    assert job["tasks"]["total"] == 250
+    last = browser.get(f"/api/jobs/{job['id']}/tasks/249").json()
+    assert (last["inputs"]["integer"], last["inputs"]["number"]) == (7, 2.49)
+    assert dict(Form(browser.get(f"{kinds}?like={job['id']}").text).fields)["foreach_job"] == job["id"]
+    strange = browser.post(kinds, files=parts(page, {"in.line": "again", "foreach_job": site.jobs["many"]}, []))
+    assert strange.status_code == 404, "of another application"
+
+
+# ---------------------------------------------------------------- files that are not taken, and the order of what is wrong
+
+
+def test_a_file_that_was_not_taken_is_named_after_sending(browser: httpx.Client, kinds: str) -> None:
+    page = browser.get(kinds).text
+    refused = [("refused.data", (None, "12 notes.txt"))]
+    reply = browser.post(kinds, files=[*parts(page, {**GOOD, "in.integer": "99", "retries": "-1"}, []), *refused])
+    assert reply.status_code == 422
+    assert error_of(reply.text, "in-data") == "The file &#34;notes.txt&#34; has another suffix than .csv."
+    assert dict(Form(reply.text).fields)["refused.data"] == "12 notes.txt"
+    assert re.findall(r'<li><a href="#([^"]+)">', reply.text) == ["in-integer", "in-data", "opt-retries"]
+    assert "Needs a look: integer, data, Retries." in reply.text
+    assert 'data-bar role="status">Starts at once' not in reply.text
+    many = browser.post(
+        kinds, files=parts(reply.text, {"in.integer": "3", "retries": "", "foreach": "number\n1\n2\n"}, [])
+    )
+    assert "notes.txt" in error_of(many.text, "in-data"), "of many tasks too"
+    sent = parts(reply.text, {"in.integer": "3", "retries": ""}, [("data", "a.txt", FILE)])
+    kept = browser.post(kinds, files=[part for part in sent if part[0] != "refused.data"])
+    assert error_of(kept.text, "in-data") == "The file &#34;a.txt&#34; has another suffix than .csv."

@@ -17,7 +17,9 @@ interface Said {
 
 interface Found {
   errors: Record<string, string>;
+  titles: Record<string, string>; // of the fields that have errors
   bar: Said;
+  sets: string; // how many tasks it would be
   places: Record<string, Said>;
   code: Record<string, string>;
 }
@@ -69,7 +71,7 @@ export class CheckedForm extends HTMLElement {
     const field = event.target as HTMLElement;
     const part = field.closest<HTMLElement>("[data-part]");
     if (event.type === "change" && part) this.#touched.add(part.dataset.part ?? "");
-    if (event.type === "input" && part && !part.querySelector('input[type="file"]')) this.#touched.add(part.dataset.part ?? "");
+    if (event.type === "input" && part && !part.querySelector("sirdar-upload")) this.#touched.add(part.dataset.part ?? "");
     window.clearTimeout(this.#timer);
     this.#timer = window.setTimeout(() => void this.#check(), PAUSE_MS);
   }
@@ -94,14 +96,20 @@ export class CheckedForm extends HTMLElement {
   }
 
   #show(found: Found): void {
+    const wrong: string[] = [];
     for (const part of this.querySelectorAll<HTMLElement>("[data-part]")) {
       const id = part.dataset.part ?? "";
       const upload = part.querySelector<Upload>("sirdar-upload");
-      const comes = upload ? upload.pending + upload.failed > 0 : false;
-      showError(part, id, this.#touched.has(id) && !comes ? (found.errors[id] ?? "") : "");
+      const text = this.#touched.has(id) ? (found.errors[id] ?? "") : "";
+      const comes = upload ? upload.pending + upload.failed > 0 : false; // its rows say how it stands
+      showError(part, id, comes ? "" : text);
+      if (text !== "" && !(upload && upload.pending > 0)) wrong.push(found.titles[id] ?? id);
     }
     const bar = this.querySelector<HTMLElement>("[data-bar]");
-    if (bar && !this.#waits) tell(bar, found.bar);
+    const said = wrong.length > 0 ? { shape: "failed", text: say("Needs a look: {names}.", { names: wrong.join(", ") }) } : found.bar;
+    if (bar && !this.#waits) tell(bar, said);
+    const sets = document.getElementById("opt-foreach-read");
+    if (sets && sets.textContent !== found.sets) sets.textContent = found.sets;
     for (const [id, place] of Object.entries(found.places)) {
       const row = this.querySelector<HTMLElement>(`[data-place="${CSS.escape(id)}"]`);
       const shape = row?.querySelector<HTMLElement>("[data-shape]");

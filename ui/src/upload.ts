@@ -92,6 +92,7 @@ export class Upload extends HTMLElement {
     if (files.length === 0) return;
     const chosen = this.#many ? files : files.slice(-1);
     if (!this.#many) for (const item of [...this.#items]) this.#drop(item);
+    if (!this.#many) for (const item of this.querySelectorAll("li.refused")) item.remove();
     for (const file of chosen) this.#begin(file);
     this.#draw();
   }
@@ -142,9 +143,17 @@ export class Upload extends HTMLElement {
     note.className = "error";
     note.textContent = text;
     row.cells[0]?.append(note);
+    if (!again) row.cells[0]?.append(this.#refused(item.file));
     if (again) row.cells[1]?.append(this.#button(say("Try again"), () => this.#retry(item)));
     row.cells[2]?.append(this.#button(say("Remove"), () => this.#drop(item)));
     this.#draw();
+  }
+
+  /** So that the server can say at the field what was wrong, when the form is sent all the same. */
+  #refused(file: File): HTMLInputElement {
+    const field = document.createElement("input");
+    Object.assign(field, { type: "hidden", name: `refused.${this.dataset.field}`, value: `${file.size} ${file.name}` });
+    return field;
   }
 
   #retry(item: Item): void {

@@ -6,6 +6,7 @@ from sirdar.api.paging import iso
 from sirdar.domain.app import App, Resources
 from sirdar.services.apps import View
 from sirdar.store.apps import AppRecord, VersionRow
+from sirdar.wire.description_document import example_document
 from sirdar.wire.everest_export import export_everest
 from sirdar.wire.schema import everest_inputs, everest_outputs
 
@@ -41,6 +42,7 @@ def description(view: View) -> dict[str, Any]:
         "versions": view.versions,
         "inputs": everest_inputs(app),
         "outputs": everest_outputs(app),
+        "examples": [example_document(example) for example in app.examples],
         "config": export_everest(app, version.number)[0]["config"],
         "resources": resources(app.resources),
         "retries": app.retries,

@@ -116,6 +116,16 @@ class Resources:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Inputs that show what the application does, as a form is filled with them. What it leaves out has its default, or is left to
+    the submitter: files of one's own cannot stand in it, only addresses that the server fetches."""
+
+    title: str
+    annotation: str = ""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+
 RESOURCE_FIELDS = ("cpus", "memory", "time", "gpus", "nodes", "disk")
 
 
@@ -167,6 +177,7 @@ class App:
     keywords: tuple[str, ...] = ()
     inputs: tuple[InputSpec, ...] = ()
     outputs: tuple[OutputSpec, ...] = ()
+    examples: tuple[Example, ...] = ()
     command: tuple[str, ...] = ()  # words with ``${name}`` in them; empty where ``shell`` is given
     shell: str | None = None  # a script for /bin/sh; values arrive as environment variables
     env: Mapping[str, str] = field(default_factory=dict)

@@ -1,7 +1,8 @@
 """What changed between two versions of an application. Pure; compares canonical documents, in the language's own keys."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from sirdar.domain.app import FileEntry
 
 CONTEXT = 3
+MOST_PAIRS = 50_000  # of equal lines, one here and one there, among which difflib chooses
 _NAMED = {"inputs": "input", "outputs": "output"}  # lists whose members have names
 _KEYED = {"env": "env", "templates": "template", "resources": "resource", "environment": "environment", "code": "code"}
 
@@ -97,18 +99,43 @@ def file_changes(old: Sequence[FileEntry], new: Sequence[FileEntry]) -> list[Fil
 
 def lines(old: str, new: str, context: int = CONTEXT) -> list[Line]:
     """The differing lines of two texts with some around them; empty where they are the same."""
-    a, b = old.splitlines(), new.splitlines()
+    every = list(_all_lines(old.splitlines(), new.splitlines()))
+    near: set[int] = set()
+    for number, line in enumerate(every):
+        if line.mark != " ":
+            near.update(range(number - context, number + context + 1))
     found: list[Line] = []
-    for number, group in enumerate(difflib.SequenceMatcher(None, a, b, autojunk=False).get_grouped_opcodes(context)):
-        if number or group[0][1]:
-            found.append(Line("@", ""))
-        for tag, i1, i2, j1, j2 in group:
-            if tag == "equal":
-                found += [Line(" ", a[i], i + 1, j1 + i - i1 + 1) for i in range(i1, i2)]
-                continue
-            found += [Line("-", a[i], old_no=i + 1) for i in range(i1, i2)]
-            found += [Line("+", b[j], new_no=j + 1) for j in range(j1, j2)]
+    hidden = False
+    for number, line in enumerate(every):
+        if number in near:
+            found += [Line("@", ""), line] if hidden else [line]
+        hidden = number not in near
     return found
+
+
+def _all_lines(a: Sequence[str], b: Sequence[str]) -> Iterator[Line]:
+    for tag, i1, i2, j1, j2 in _steps(a, b):
+        if tag == "equal":
+            yield from (Line(" ", a[i], i + 1, j1 + i - i1 + 1) for i in range(i1, i2))
+            continue
+        yield from (Line("-", a[i], old_no=i + 1) for i in range(i1, i2))
+        yield from (Line("+", b[j], new_no=j + 1) for j in range(j1, j2))
+
+
+def _steps(a: Sequence[str], b: Sequence[str]) -> Iterator[tuple[str, int, int, int, int]]:
+    """difflib's steps, without what both begin and end with. Where the rest would take too long, all of it stands as replaced."""
+    shorter = min(len(a), len(b))
+    head = next((n for n in range(shorter) if a[n] != b[n]), shorter)
+    tail = next((n for n in range(shorter - head) if a[-1 - n] != b[-1 - n]), shorter - head)
+    old, new = a[head : len(a) - tail], b[head : len(b) - tail]
+    counts = Counter(new)
+    yield "equal", 0, head, 0, head
+    if sum(counts[line] for line in old) > MOST_PAIRS:
+        yield "replace", head, head + len(old), head, head + len(new)
+    else:
+        for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+            yield tag, head + i1, head + i2, head + j1, head + j2
+    yield "equal", len(a) - tail, len(a), len(b) - tail, len(b)
 
 
 # ---------------------------------------------------------------- parts

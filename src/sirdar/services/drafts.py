@@ -1,7 +1,7 @@
 """A publication in the making: what is wrong with it, and what publishing it would change. Nothing is written but files' bytes."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sirdar.domain.app import App, FileEntry
 from sirdar.domain.app_diff import Change, FileChange, changes, file_changes
@@ -13,6 +13,7 @@ from sirdar.services.context import Services
 from sirdar.services.publish import Plan, Publication
 from sirdar.store import publishing
 from sirdar.wire.description import parse_yaml, to_document
+from sirdar.wire.description_checks import file_doubts
 
 TEXT_BYTES = 256 * 1024  # of a file that is edited as text
 FAULTS = frozenset({"invalid_description", "invalid_field", "conflict", "too_large"})
@@ -26,6 +27,7 @@ class Checked:
     """
 
     errors: tuple[FieldError, ...] = ()
+    doubts: tuple[FieldError, ...] = ()  # nothing that forbids it, but it may be a mistake
     app: App | None = None
     plan: Plan | None = None
     number: int = 1
@@ -48,7 +50,9 @@ async def check(services: Services, caller: Caller, publication: Publication) ->
         return Checked(
             errors=tuple(FieldError(f"files.{file.path}", "its bytes are not here: add it again") for file in lost)
         )
-    return await _compared(services, caller, publication, plan)
+    checked = await _compared(services, caller, publication, plan)
+    doubts = file_doubts(checked.app, {file.path for file in publication.files}) if checked.app else ()
+    return replace(checked, doubts=tuple(doubts))
 
 
 def errors_of(problem: Problem) -> tuple[FieldError, ...]:

@@ -125,6 +125,8 @@ def _of_text(change: Change) -> str:
     if key == "command":
         new = as_line(change.new) if change.new else formats.NOTHING
         return gettext("Command is now: %(command)s", command=new if len(new) <= 200 else f"{new[:199]}…")
+    if key == "examples" and change.kind is Kind.CHANGED:
+        return gettext("%(key)s changed", key=key)
     long = any(isinstance(value, str) and len(value) > LONGEST for value in (change.old, change.new))
     if long and change.kind is Kind.CHANGED:
         return gettext("%(key)s changed", key=key)

@@ -88,4 +88,6 @@ def _tabs(opened: AppPage, current: str) -> list[tuple[str, str, bool]]:
     ]
     if "change" in opened.view.permissions:
         entries.insert(3, (f"{at}/sharing", gettext("Sharing"), "sharing"))
+        if opened.app.secrets or opened.view.secrets or opened.app.code.token_secret or current == "secrets":
+            entries.insert(4, (f"{at}/secrets", gettext("Secrets"), "secrets"))
     return [(address, word, name == current) for address, word, name in entries]

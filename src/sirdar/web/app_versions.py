@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Response
 
 from sirdar.domain import app_diff
-from sirdar.services import apps
+from sirdar.services import apps, version_texts
 from sirdar.services.app_cache import LoadedVersion
 from sirdar.web import app_diff_words
 from sirdar.web.app_page import AppPage, open_app, show_app
@@ -32,7 +32,7 @@ async def versions_page(
     older = old or await _number_before(opened, newer)
     compared = None
     if older is not None:
-        compared = _compared(await _load(opened, older), await _load(opened, newer))
+        compared = await _compared(page, await _load(opened, older), await _load(opened, newer))
     return show_app(
         opened,
         "app_versions.html",
@@ -56,8 +56,8 @@ async def _load(opened: AppPage, number: int) -> LoadedVersion:
     return await apps.resolve_app(opened.page.services, opened.page.user, reference, need=apps.VIEW)
 
 
-def _compared(old: LoadedVersion, new: LoadedVersion) -> dict[str, object]:
-    """Sentences, files, and lines of the two descriptions."""
+async def _compared(page: Page, old: LoadedVersion, new: LoadedVersion) -> dict[str, object]:
+    """Sentences, files, and lines of the two descriptions and of the text files."""
     files = app_diff.file_changes(old.version.files, new.version.files)
     return {
         "sentences": [
@@ -66,5 +66,6 @@ def _compared(old: LoadedVersion, new: LoadedVersion) -> dict[str, object]:
         "files": [(one.kind.value, app_diff_words.file_sentence(one)) for one in files[:FILES]],
         "more_files": max(0, len(files) - FILES),
         "code": (old.version.code_version, new.version.code_version),
+        "texts": await version_texts.text_changes(page.services, old, new, files),
         "lines": app_diff.lines(author_yaml(old.version.document), author_yaml(new.version.document)),
     }

@@ -49,6 +49,7 @@ SENTENCES = (
     # the form is sent
     N_("It is sent as soon as the files are there."),
     N_("Some files could not be sent; nothing was submitted."),
+    N_("Needs a look: {names}."),
     N_("Submitting …"),
     # an application is written
     N_("Go to line {line}"),

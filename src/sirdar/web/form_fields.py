@@ -1,7 +1,8 @@
 """A form from an application's inputs, and a submission from what was typed into it. Pure.
 
 Names of the form's own parts: ``in.NAME`` the text of an input, ``file.NAME`` its files, ``kept.NAME`` the uris of files that are
-on the server already. What a text means and whether it fits is said by ``domain.value_texts`` and ``domain.values`` alone.
+on the server already, ``refused.NAME`` the names of files that the browser did not send, for their input does not take them.
+What a text means and whether it fits is said by ``domain.value_texts`` and ``domain.values`` alone.
 """
 
 import json
@@ -16,8 +17,9 @@ from sirdar.domain.value_texts import from_text
 from sirdar.domain.value_words import FILE_EXPECTED, Invalid, describe
 from sirdar.domain.values import check
 from sirdar.web import service_words, words
+from sirdar.web.form_sets import Sets
 
-IN, FILE, KEPT = "in.", "file.", "kept."
+IN, FILE, KEPT, REFUSED = "in.", "file.", "kept.", "refused."
 SHORT_CHOICES = 4  # so many and fewer are shown side by side
 LONG_ROWS = 20
 WIDGETS = {
@@ -52,8 +54,11 @@ class Given:
 
     texts: dict[str, str] = field(default_factory=dict)
     kept: dict[str, list[Kept]] = field(default_factory=dict)
+    refused: dict[str, list[Kept]] = field(default_factory=dict)  # chosen, but not sent: without a uri
     chosen: dict[str, list[str]] = field(default_factory=dict)
     faults: list[FieldError] = field(default_factory=list)  # files that could not be taken
+    sets_file: Kept | None = None  # the input sets of many tasks, in a file on the server
+    sets: Sets | None = None  # as they were read, from wherever
 
     def option(self, name: str) -> str:
         return self.texts.get(name, "").strip()
@@ -67,6 +72,7 @@ class Field:
     widget: str
     text: str
     kept: Sequence[Kept]
+    refused: Sequence[Kept]
     error: str
     takes: str  # in words
     default: str
@@ -101,6 +107,7 @@ def fields_of(specs: Sequence[InputSpec], given: Given, errors: Mapping[str, str
             widget=WIDGETS[spec.type],
             text=given.texts.get(IN + spec.name, ""),
             kept=given.kept.get(spec.name, ()),
+            refused=given.refused.get(spec.name, ()),
             error=errors.get(spec.name, ""),
             takes=takes(spec),
             default=text_of(spec, spec.default) if spec.has_default else "",
@@ -211,18 +218,29 @@ def _empty(spec: InputSpec) -> Any:
 def all_errors(specs: Sequence[InputSpec], given: Given) -> list[FieldError]:
     """Everything wrong with what was typed, as the submission would find it; of files their names and sizes are looked at."""
     values, errors = read_inputs(specs, given)
-    errors += [fault for spec in specs for fault in _of_files(spec, given.kept.get(spec.name, ()))]
+    errors += [fault for spec in specs for fault in _of_files(spec, given)]
     seen = {name_of(error.field) for error in errors}
     _, more = check(specs, values, file_refs=False)
     return errors + [error for error in more if name_of(error.field) not in seen]
 
 
-def _of_files(spec: InputSpec, files: Sequence[Kept]) -> Iterator[FieldError]:
-    for number, kept in enumerate(files):
+def _of_files(spec: InputSpec, given: Given) -> Iterator[FieldError]:
+    yield from refused_errors([spec], given)
+    for number, kept in enumerate(given.kept.get(spec.name, ())):
         place = f"inputs.{spec.name}" + (f"[{number}]" if spec.type is InputType.FILES else "")
         fault = file_fault(spec, FileRef(kept.name, "", kept.size_bytes or 0)) if kept.name else None
         if fault is not None:
             yield FieldError(place, fault)
+
+
+def refused_errors(specs: Sequence[InputSpec], given: Given) -> list[FieldError]:
+    """What is wrong with files that were chosen and not sent."""
+    return [
+        FieldError(f"inputs.{spec.name}", fault)
+        for spec in specs
+        for refused in given.refused.get(spec.name, ())
+        if (fault := file_fault(spec, FileRef(refused.name, "", refused.size_bytes or 0)))
+    ]
 
 
 def name_of(place: str) -> str:
@@ -233,14 +251,15 @@ def name_of(place: str) -> str:
 
 
 def by_name(specs: Sequence[InputSpec], errors: Sequence[FieldError]) -> dict[str, str]:
-    """One sentence for each input that has errors. What its field takes stands under it anyhow, and is not said again."""
+    """One sentence for each input that has errors, in the order of the fields. What a field takes stands under it anyhow, and is
+    not said again."""
     takes_of = {spec.name: describe(spec) for spec in specs}
     said: dict[str, str] = {}
     for error in errors:
         if name := name_of(error.field):
             known = error.expected == takes_of.get(name) or error.expected == FILE_EXPECTED
             said.setdefault(name, in_words(replace(error, expected=None) if known else error))
-    return said
+    return {name: said[name] for name in [*takes_of, *(said.keys() - takes_of.keys())] if name in said}
 
 
 def in_words(error: FieldError) -> str:

@@ -1,6 +1,5 @@
 """What a form says beside the inputs: name, resources, what the application lets change, what is tried again, who is told. Pure."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,8 @@ OVER = "over."
 NOBODY, ACCOUNT, ADDRESS = "nobody", "account", "address"
 COUNTS = frozenset({"cpus", "gpus", "nodes"})
 OVERRIDE_ORDER = ("cpus", "memory", "time", "gpus", "nodes", "disk")
+# The parts as they stand on the page, from above.
+PARTS = ("resource", "name", *(OVER + name for name in OVERRIDE_ORDER), "retries", "notify_to", "foreach", "on_failure")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +30,31 @@ class Override:
 
 def overrides_of(app: App) -> list[Override]:
     """Those that the application lets change, in the order in which they are shown."""
-    titles = {
-        "cpus": (words.gettext("Processors"), words.gettext("cpus")),
-        "memory": (words.gettext("Memory"), ""),
-        "time": (words.gettext("Time limit"), ""),
-        "gpus": (words.gettext("Graphics processors"), words.gettext("gpus")),
-        "nodes": (words.gettext("Nodes"), words.gettext("nodes")),
-        "disk": (words.gettext("Disk"), ""),
-    }
+    units = {"cpus": words.gettext("cpus"), "gpus": words.gettext("gpus"), "nodes": words.gettext("nodes")}
     return [
-        Override(name, *titles[name], base=_base(app, name))
+        Override(name, title_of(OVER + name), units.get(name, ""), base=_base(app, name))
         for name in OVERRIDE_ORDER
         if name in app.resources.override
     ]
+
+
+def title_of(part: str) -> str:
+    """What stands above a part of the form."""
+    titles = {
+        "over.cpus": words.gettext("Processors"),
+        "over.memory": words.gettext("Memory"),
+        "over.time": words.gettext("Time limit"),
+        "over.gpus": words.gettext("Graphics processors"),
+        "over.nodes": words.gettext("Nodes"),
+        "over.disk": words.gettext("Disk"),
+        "resource": words.gettext("Resource"),
+        "name": words.gettext("Name of the job"),
+        "retries": words.gettext("Retries"),
+        "notify_to": words.gettext("When it ends"),
+        "foreach": words.gettext("Many tasks"),
+        "on_failure": words.gettext("When one of many fails"),
+    }
+    return titles.get(part, part)
 
 
 def _base(app: App, name: str) -> str:
@@ -81,11 +94,9 @@ def read_options(given: Given) -> tuple[dict[str, Any], list[FieldError]]:
         body["retries"] = int(retries) if _is_count(retries) else retries
     if given.option("debug") == "true":
         body["debug"] = True
-    if foreach := given.option("foreach"):
-        try:
-            body["foreach"] = _items(foreach)
-        except (ValueError, RecursionError) as error:
-            errors.append(FieldError("foreach", f"is not JSON: {error}", "a list of input sets, as [{...}, {...}]"))
+    if given.sets is not None:
+        errors += given.sets.errors[:1]
+        body["foreach"] = given.sets.items
         body["onFailure"] = given.option("on_failure") or "continue"
     notify = _notify(given)
     if notify is not None:
@@ -93,17 +104,11 @@ def read_options(given: Given) -> tuple[dict[str, Any], list[FieldError]]:
     return body, errors
 
 
-def _items(text: str) -> Any:
-    items = json.loads(text)
-    if not isinstance(items, list):
-        raise ValueError("it is no list")
-    return items
-
-
 def is_unfolded(given: Given, faults: Mapping[str, str]) -> bool:
     """Whether what most people leave alone has to be seen: something in it was changed, or is wrong."""
     changed = {"retries", "foreach", "notify_to", "debug", *(OVER + name for name in OVERRIDE_ORDER)}
-    return any(given.option(part) for part in changed) or bool(faults.keys() - {"name", "resource"})
+    many = given.sets is not None or given.sets_file is not None
+    return many or any(given.option(part) for part in changed) or bool(faults.keys() - {"name", "resource"})
 
 
 def _notify(given: Given) -> list[dict[str, str]] | None:
@@ -125,4 +130,9 @@ def places_of(errors: Sequence[FieldError]) -> dict[str, str]:
         if part.startswith("overrides."):
             part = OVER + part.removeprefix("overrides.")
         said.setdefault(part, in_words(error))
-    return said
+    return in_order(said)
+
+
+def in_order(said: Mapping[str, str]) -> dict[str, str]:
+    """As the parts stand on the page."""
+    return {part: said[part] for part in [*PARTS, *(said.keys() - set(PARTS))] if part in said}

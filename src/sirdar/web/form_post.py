@@ -12,8 +12,10 @@ from sirdar.domain.value_checks import MAX_FILES
 from sirdar.services import files
 from sirdar.services.context import Services
 from sirdar.web import session
-from sirdar.web.form_fields import FILE, KEPT, Given, Kept
+from sirdar.web.form_fields import FILE, KEPT, REFUSED, Given, Kept
 
+SETS_FILE = "foreach_file"  # the part with a file of input sets
+SETS_KEPT = "foreach_kept"  # its uri, once it is on the server
 TEXT_BYTES = 4_200_000  # of one field: a text has at most a million characters
 ALL_TEXT_BYTES = 16_000_000
 LIMITS = Limits(MAX_FILES + 2000, TEXT_BYTES, ALL_TEXT_BYTES)
@@ -52,6 +54,14 @@ def _take_text(given: Given, name: str, text: str, inputs: frozenset[str]) -> No
         if (field := name.removeprefix(KEPT)) in inputs:
             given.kept.setdefault(field, []).append(Kept(text, "", None))
         return
+    if name.startswith(REFUSED):
+        size, _, filename = text.partition(" ")
+        if (field := name.removeprefix(REFUSED)) in inputs and size.isascii() and size.isdecimal() and len(size) < 20:
+            given.refused.setdefault(field, []).append(Kept("", filename, int(size)))
+        return
+    if name == SETS_KEPT:
+        given.sets_file = given.sets_file or Kept(text, "", None)
+        return
     text = text.replace("\r\n", "\n")  # as forms send the ends of lines
     given.texts[name] = text
     given.chosen.setdefault(name, []).append(text)
@@ -67,7 +77,8 @@ async def _take_file(
 ) -> None:
     field, name = begun.part.name.removeprefix(FILE), begun.part.filename or ""
     chunks = _bytes_of(events)
-    if not name or not begun.part.name.startswith(FILE) or field not in inputs:
+    is_sets = begun.part.name == SETS_FILE
+    if not name or not (is_sets or (begun.part.name.startswith(FILE) and field in inputs)):
         async for _ in chunks:  # a field in which no file was chosen has an empty one
             pass
         return
@@ -76,7 +87,11 @@ async def _take_file(
     except Problem as problem:
         async for _ in chunks:
             pass
-        given.faults.append(FieldError(f"inputs.{field}", problem.detail, problem.expected))
+        place = "foreach" if is_sets else f"inputs.{field}"
+        given.faults.append(FieldError(place, problem.detail, problem.expected))
+        return
+    if is_sets:
+        given.sets_file = Kept(files.uri_of(file), file.name, file.size_bytes)
         return
     given.kept.setdefault(field, []).append(Kept(files.uri_of(file), file.name, file.size_bytes))
 

@@ -1,4 +1,4 @@
-"""The part of Markdown that descriptions need: headings, paragraphs, lists, code, emphasis, links.
+"""The part of Markdown that descriptions need: headings, paragraphs, lists, tables (as on GitHub), code, emphasis, links.
 
 Everything is escaped first, and only what is made here becomes markup: a description is written by whoever may publish, and
 read by others.
@@ -12,6 +12,8 @@ from markupsafe import Markup, escape
 LONGEST = 100_000
 _HEADING = re.compile(r"(#{1,6})\s+(.*)")
 _ITEM = re.compile(r"\s{0,3}(?:[-*+]|\d{1,3}[.)])\s+(.*)")
+_RULE = re.compile(r":?-+:?")  # below a column
+_BAR = re.compile(r"(?<!\\)\|")
 _CODE = re.compile(r"`([^`]+)`")
 _LINK = re.compile(r"\[([^\]\[]{1,300})\]\((https?://[^\s()<>\"']{1,1000}|/[^\s()<>\"'/][^\s()<>\"']{0,1000})\)")
 _STRONG = re.compile(r"\*\*(?=\S)(.{1,500}?)(?<=\S)\*\*")
@@ -39,6 +41,9 @@ def _blocks(lines: list[str], top: int) -> Iterator[Markup]:
         elif _ITEM.match(line):
             place, block = _list(lines, place)
             yield block
+        elif _begins_table(lines, place):
+            place, block = _table(lines, place)
+            yield block
         else:
             place, block = _paragraph(lines, place)
             yield block
@@ -65,9 +70,55 @@ def _list(lines: list[str], place: int) -> tuple[int, Markup]:
     return place, Markup("<{0}>{1}</{0}>").format(tag, inner)
 
 
+def _begins_table(lines: list[str], place: int) -> bool:
+    """A line with cells, and below it a rule with as many."""
+    if place + 1 >= len(lines) or "|" not in lines[place] or not set(lines[place + 1]) <= set("|:- \t"):
+        return False
+    rules = _cells(lines[place + 1])
+    return len(_cells(lines[place])) == len(rules) and all(_RULE.fullmatch(rule) for rule in rules)
+
+
+def _table(lines: list[str], place: int) -> tuple[int, Markup]:
+    """Rows go on to the first line without a cell; what is missing in one is empty, what is too much is left out."""
+    header, kinds = _cells(lines[place]), [_alignment(cell) for cell in _cells(lines[place + 1])]
+    place += 2
+    rows = []
+    while place < len(lines) and lines[place].strip() and not _begins_block(lines[place], inside=True):
+        cells = _cells(lines[place])
+        rows.append((cells + [""] * len(header))[: len(header)])
+        place += 1
+    head, body = _row("th", header, kinds), Markup("").join(_row("td", row, kinds) for row in rows)
+    table = Markup('<table class="written"><thead>{}</thead><tbody>{}</tbody></table>').format(head, body)
+    return place, Markup('<div class="scroll" tabindex="0">{}</div>').format(table)
+
+
+def _cells(line: str) -> list[str]:
+    """A bar after a backslash is no border."""
+    text = line.strip().removeprefix("|")
+    if text.endswith("|") and not text.endswith("\\|"):
+        text = text[:-1]
+    return [cell.strip().replace("\\|", "|") for cell in _BAR.split(text)]
+
+
+def _alignment(rule: str) -> str:
+    if rule.endswith(":"):
+        return "middle" if rule.startswith(":") else "number"
+    return "text"
+
+
+def _row(tag: str, cells: list[str], kinds: list[str]) -> Markup:
+    inner = (
+        Markup('<{0} class="{1}">{2}</{0}>').format(tag, kind, _inline(cell))
+        for cell, kind in zip(cells, kinds, strict=True)
+    )
+    return Markup("<tr>{}</tr>").format(Markup("").join(inner))
+
+
 def _paragraph(lines: list[str], place: int) -> tuple[int, Markup]:
     start = place
     while place < len(lines) and lines[place].strip() and not _begins_block(lines[place], place > start):
+        if place > start and _begins_table(lines, place):
+            break
         place += 1
     return place, Markup("<p>{}</p>").format(_inline(" ".join(line.strip() for line in lines[start:place])))
 

@@ -1,6 +1,6 @@
 """Where a submission would run, in the page's words."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sirdar.services.outlook import Choice, Outlook
@@ -62,3 +62,10 @@ def bar(seen: Outlook, asked: Collection[str]) -> Said:
         return Said("waiting", words.gettext("It will wait for room on %(names)s.", names=names))
     why = "; ".join(service_words.say(text) for choice in sent_to[:3] for text in choice.wrong[:1])
     return Said("failed", words.gettext("It can run nowhere now: %(why)s.", why=why))
+
+
+def wrong(names: Sequence[str]) -> Said:
+    """In the place of the bar: what has to be looked at before anything starts."""
+    if not names:
+        return Said("failed", words.gettext("Nothing was submitted."))
+    return Said("failed", words.gettext("Needs a look: %(names)s.", names=", ".join(names)))

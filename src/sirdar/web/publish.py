@@ -95,7 +95,7 @@ async def _post(page: Page, opened: AppPage | None) -> Response:
         return go_to(f"{address_of(done.reference)}?published={done.inserted.number}")
     if verb == "row":
         section, what, number = [*rest.split(":"), "", ""][:3]
-        if section in {"inputs", "outputs"}:
+        if section in {"inputs", "outputs", "examples"}:
             publish_post.change_rows(
                 draft, section, what, int(number) if number.isascii() and number.isdecimal() else -1
             )

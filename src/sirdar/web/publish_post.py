@@ -1,7 +1,7 @@
 """Reads the posted editor: the text, the fields beside it, the files and what is added to them."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -15,8 +15,10 @@ from sirdar.services import drafts
 from sirdar.services.context import Services
 from sirdar.services.publish import Publication
 from sirdar.web import session
-from sirdar.wire.description_form import RESOURCES, SECTIONS, TEXTS, Form, Row, apply_form, read_form
-from sirdar.wire.yaml_lines import MAX_BYTES, TextError
+from sirdar.web.words import gettext
+from sirdar.wire.description_form import EXAMPLE_FIELDS, RESOURCES, SECTIONS, TEXTS, Form, Row, apply_form, read_form
+from sirdar.wire.yaml_lines import MAX_BYTES, TextError, load
+from sirdar.wire.yaml_write import mapping, quoted
 
 DESCRIPTION = "sirdar.yaml"
 ROWS_MAX = 500
@@ -151,7 +153,20 @@ def _form(texts: dict[str, str], old: Form) -> Form:
         {key: _taken(texts, f"resources.{key}", old.resources[key]) for key in RESOURCES},
         rows["inputs"],
         rows["outputs"],
+        tuple(_examples(texts)) if "examples.count" in texts else old.examples,
     )
+
+
+def _examples(texts: dict[str, str]) -> Iterator[Row]:
+    for number in range(_count(texts, "examples")):
+        at = f"examples.{number}."
+        values = {key: texts.get(at + key, "").strip() for key in EXAMPLE_FIELDS}
+        yield Row(texts.get(f"{at}title", "").strip(), values)
+
+
+def _count(texts: dict[str, str], section: str) -> int:
+    count = texts.get(f"{section}.count", "0")
+    return min(int(count), ROWS_MAX) if count.isascii() and count.isdecimal() and len(count) < 5 else 0
 
 
 def _taken(texts: dict[str, str], name: str, before: str) -> str:
@@ -161,10 +176,8 @@ def _taken(texts: dict[str, str], name: str, before: str) -> str:
 
 
 def _rows(texts: dict[str, str], section: str) -> list[Row]:
-    count = texts.get(f"{section}.count", "0")
-    numbers = range(min(int(count), ROWS_MAX)) if count.isascii() and count.isdecimal() and len(count) < 5 else range(0)
     rows = []
-    for number in numbers:
+    for number in range(_count(texts, section)):
         at = f"{section}.{number}."
         values = {key: texts.get(at + key, "").strip() for key in SECTIONS[section]}
         rows.append(Row(texts.get(f"{at}name", "").strip(), values, texts.get(f"{at}was", "")))
@@ -179,7 +192,7 @@ def change_rows(draft: Draft, section: str, what: str, number: int) -> None:
         return
     rows = list(form.rows(section))
     if what == "add":
-        rows.append(_new_row(section, {row.name for row in rows}))
+        rows.append(_new_row(section, {row.name for row in rows}, form))
     elif not 0 <= number < len(rows):
         return
     elif what == "remove":
@@ -188,13 +201,29 @@ def change_rows(draft: Draft, section: str, what: str, number: int) -> None:
         other = number - 1 if what == "up" else number + 1
         if 0 <= other < len(rows):
             rows[number], rows[other] = rows[other], rows[number]
-    inputs, outputs = (tuple(rows) if name == section else form.rows(name) for name in SECTIONS)
-    draft.text = apply_form(draft.text, form, Form(form.texts, form.resources, inputs, outputs))
+    inputs, outputs, shown = (tuple(rows) if name == section else form.rows(name) for name in (*SECTIONS, "examples"))
+    draft.text = apply_form(draft.text, form, Form(form.texts, form.resources, inputs, outputs, shown))
 
 
-def _new_row(section: str, names: set[str]) -> Row:
+def _new_row(section: str, names: set[str], form: Form) -> Row:
+    if section == "examples":
+        given = {row.name: row.values["default"] for row in form.inputs if row.values.get("default")}
+        pairs = mapping({name: text if _is_yaml(text) else quoted(text) for name, text in given.items()})
+        title = next(
+            word for n in range(1, ROWS_MAX + 2) if (word := gettext("Example %(number)s", number=n)) not in names
+        )
+        return Row(title, {"inputs": pairs})
     base, values = (
         ("input", {"type": "string"}) if section == "inputs" else ("output", {"type": "file", "from": "output.txt"})
     )
     name = next(word for n in range(1, ROWS_MAX + 2) if (word := f"{base}_{n}") not in names)
     return Row(name, values)
+
+
+def _is_yaml(text: str) -> bool:
+    """Whether the text can stand in a mapping on one line as it is."""
+    try:
+        node, _ = load(f"{{x: {text}}}")
+    except TextError:
+        return False
+    return isinstance(node.value, dict) and len(node.value) == 1

@@ -11,6 +11,7 @@ from sirdar.web import (
     admin_page,
     admin_server,
     admin_users,
+    app_secrets,
     app_sharing,
     app_versions,
     apps,
@@ -38,7 +39,7 @@ router = APIRouter()
 administration = (admin_page, admin_server, admin_users, admin_groups, admin_audit)
 people = (preferences, sign_in, sign_in_elsewhere, account, account_tokens, account_notices)
 of_jobs = (live, job_bulk, job_list, job_many, jobs, job_log, job_previews, job_share)
-applications = (run_form, publish, apps, app_versions, app_sharing)
+applications = (run_form, publish, apps, app_versions, app_sharing, app_secrets)
 for part in (assets, *people, *of_jobs, *applications, resources, *administration, error_pages):
     router.include_router(part.router)
 router.include_router(sign_in.link_router)  # its addresses take any word

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse
 from pydantic_core import to_json
@@ -18,7 +19,7 @@ from sirdar.services.app_cache import LoadedVersion
 from sirdar.services.files import TEMP_PREFIX, resolve_uri
 from sirdar.services.outlook import Outlook, outlook
 from sirdar.services.submit import apply_overrides, submit
-from sirdar.web import form_options, form_post, outlook_words, run_like
+from sirdar.web import form_options, form_post, form_sets, outlook_words, run_like, run_sets, words
 from sirdar.web.code_examples import Example, examples
 from sirdar.web.form_fields import (
     IN,
@@ -28,9 +29,10 @@ from sirdar.web.form_fields import (
     by_name,
     defaults,
     fields_of,
-    in_words,
+    given_values,
     name_of,
     read_inputs,
+    refused_errors,
 )
 from sirdar.web.pages import SECURITY_HEADERS, Page, PageRoute, go_to, open_page, show
 from sirdar.wire.submit import Overrides, SubmitRequest
@@ -38,6 +40,8 @@ from sirdar.wire.submit import Overrides, SubmitRequest
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 PageDep = Annotated[Page, Depends(open_page)]
 MAX_ONCE = 64
+LIVE_SETS = 2_000  # of many tasks, which are looked at while one types
+SETS_IN_CODE = 20
 # What a submission may be refused for by what stands in the form; anything else is a page of its own.
 FORM_CODES = frozenset({"invalid_input", "invalid_field", "invalid_request", "address_not_allowed", "quota_exceeded"})
 
@@ -55,17 +59,31 @@ class Faults:
 
 
 @router.get("/apps/{owner}/{alias}/run")
-async def form_page(owner: str, alias: str, page: PageDep, like: Annotated[str, Query(max_length=64)] = "") -> Response:
-    """``like``: a job that the form is filled from; ``in.NAME=TEXT`` in the address fills one field."""
+async def form_page(
+    owner: str,
+    alias: str,
+    page: PageDep,
+    like: Annotated[str, Query(max_length=64)] = "",
+    example: Annotated[int, Query(ge=0, le=1000)] = 0,
+) -> Response:
+    """``like``: a job that the form is filled from, ``example``: one of the application's, from 1; ``in.NAME=TEXT`` in the address
+    fills one field."""
     loaded = await apps.resolve_app(page.services, page.user, f"{owner}/{alias}")
     given = defaults(loaded.app.inputs)
     if like:
         given = await run_like.filled(page.services, page.user, loaded, like)
+    shown = loaded.app.examples[example - 1 : example] if example else ()
+    if example and not shown:
+        raise Problem("not_found", words.gettext("This version has no such example."))
+    for one in shown:
+        filled = given_values(loaded.app.inputs, one.inputs)
+        given.texts |= filled.texts
     asked = {name: text for name, text in page.request.query_params.items() if name.startswith(IN)}
     given.texts |= {name: text for name, text in asked.items() if not _is_secret(loaded.app, name)}
     await form_post.name_kept(page.services, page.user, given)
+    await run_sets.read(page.services, page.user, loaded, given, quick=True)
     faults = Faults(inputs=by_name(loaded.app.inputs, given.faults))
-    return await _show(page, loaded, f"{owner}/{alias}", given, faults, like=like)
+    return await _show(page, loaded, f"{owner}/{alias}", given, faults, like=like, example=example)
 
 
 def _is_secret(app: App, part: str) -> bool:
@@ -79,10 +97,10 @@ async def run(owner: str, alias: str, page: PageDep) -> Response:
     reference = f"{owner}/{alias}"
     loaded = await apps.resolve_app(page.services, page.user, reference)
     given = await form_post.read(page.request, page.services, page.user, loaded.app)
+    await run_sets.read(page.services, page.user, loaded, given)
+    request, faults = await run_sync(_request_of, loaded.app, given)  # there may be a million sets
     if given.option("action") == "check":
-        request, faults = _request_of(loaded.app, given)
         return await _show(page, loaded, reference, given, faults, checked=request is not None)
-    request, faults = _request_of(loaded.app, given)
     if request is None:
         return await _show(page, loaded, reference, given, faults)
     key = await _key_of(page, given, request)
@@ -91,7 +109,7 @@ async def run(owner: str, alias: str, page: PageDep) -> Response:
     except Problem as problem:
         if problem.code not in FORM_CODES:
             raise
-        return await _show(page, loaded, reference, given, _faults_of(loaded.app, problem))
+        return await _show(page, loaded, reference, given, _faults_of(loaded.app, problem, given))
     return go_to(f"/jobs/{made.job_id}")
 
 
@@ -100,12 +118,18 @@ async def check(owner: str, alias: str, page: PageDep) -> Response:
     """For the page's script: what is wrong so far, where it would run, and the same call as code."""
     loaded = await apps.resolve_app(page.services, page.user, f"{owner}/{alias}")
     given = await form_post.read(page.request, page.services, page.user, loaded.app)
-    _, faults = _request_of(loaded.app, given)
+    await run_sets.read(page.services, page.user, loaded, given, quick=True)
+    _, faults = _request_of(loaded.app, given, most_sets=LIVE_SETS)
     seen = await _outlook(page, loaded, given)
     bar = outlook_words.bar(seen, _asked(given))
     content = {
+        "sets": _sets_words(given),
         "errors": {f"in-{name}": text for name, text in faults.inputs.items()}
         | {f"opt-{name}": text for name, text in faults.options.items()},
+        "titles": {
+            f"in-{spec.name}": spec.title or spec.name for spec in loaded.app.inputs if spec.name in faults.inputs
+        }
+        | {f"opt-{part}": form_options.title_of(part) for part in faults.options},
         "bar": {"shape": bar.shape, "text": bar.text},
         "places": {row.id: {"shape": row.shape, "text": row.text} for row in outlook_words.rows(seen)},
         "code": {one.way: one.code for one in _code(page, loaded, f"{owner}/{alias}", given, seen)},
@@ -116,28 +140,35 @@ async def check(owner: str, alias: str, page: PageDep) -> Response:
 # ---------------------------------------------------------------- from the form to a submission
 
 
-def _request_of(app: App, given: Given) -> tuple[SubmitRequest | None, Faults]:
-    """The submission that the form means; None where something is wrong with it, and what."""
+def _request_of(app: App, given: Given, most_sets: int | None = None) -> tuple[SubmitRequest | None, Faults]:
+    """The submission that the form means; None where something is wrong with it, and what. ``most_sets``: so many are looked at."""
     values, errors = read_inputs(app.inputs, given)
     body, wrong = form_options.read_options(given)
-    many = "foreach" in body
-    if not many:
+    wrong += [fault for fault in given.faults if not name_of(fault.field)]
+    if given.sets is None and given.sets_file is None and not given.option(run_sets.JOB):
         errors = all_errors(app.inputs, given)
-    faults = Faults(by_name(app.inputs, errors), {error.field: in_words(error) for error in wrong})
+    else:
+        errors += refused_errors(app.inputs, given)
+    if given.sets and not given.sets.errors:
+        found = form_sets.check_sets(app.inputs, values, given.sets, most_sets)
+        errors += [error for error in found if name_of(error.field)]
+        wrong += [error for error in found if not name_of(error.field)][:1]
+    faults = Faults(by_name(app.inputs, errors), form_options.places_of(wrong))
     try:
         request = api_submit.parse(to_json({**body, "inputs": values}))
         apply_overrides(app, request.overrides)
     except Problem as problem:
-        found = _faults_of(app, problem)
-        faults.options |= found.options
-        faults.general = found.general
+        more = _faults_of(app, problem, given)
+        faults.options = form_options.in_order(faults.options | more.options)
+        faults.general = more.general
         return None, faults
     return (None if faults else request), faults
 
 
-def _faults_of(app: App, problem: Problem) -> Faults:
+def _faults_of(app: App, problem: Problem, given: Given) -> Faults:
     """A submission's problem at the fields that it is about."""
     errors = list(problem.errors) or [FieldError(problem.field or "", problem.detail, problem.expected)]
+    errors = [form_sets.placed(error, given.sets) for error in errors]
     faults = Faults(
         by_name(app.inputs, errors), form_options.places_of([error for error in errors if not name_of(error.field)])
     )
@@ -167,6 +198,7 @@ async def _show(
     faults: Faults,
     *,
     like: str = "",
+    example: int = 0,
     checked: bool = False,
 ) -> Response:
     app = loaded.app
@@ -181,20 +213,32 @@ async def _show(
         loaded=loaded,
         reference=reference,
         like=like or given.option("like"),
+        example=example,
         fields=fields_of(app.inputs, given, faults.inputs),
         given=given,
         faults=faults,
         checked=checked,
         once=given.option("once")[:MAX_ONCE] or secrets.token_urlsafe(16),
+        title_of=form_options.title_of,
         unfolded=form_options.is_unfolded(given, faults.options),
+        sets_sample=form_sets.sample(app.inputs),
+        sets_words=_sets_words(given),
         overrides=form_options.overrides_of(app),
         places=outlook_words.rows(seen),
         asked=_asked(given),
-        bar=outlook_words.bar(seen, _asked(given)),
+        bar=_bar(app, faults) or outlook_words.bar(seen, _asked(given)),
         examples=_code(page, loaded, reference, given, seen),
         told_by_account=bool(page.user.notify),
         file_bytes=page.services.settings.file_bytes,
     )
+
+
+def _bar(app: App, faults: Faults) -> outlook_words.Said | None:
+    """Beside the button: nothing starts while something is wrong, and that goes before where it would run."""
+    if not faults:
+        return None
+    titles = [spec.title or spec.name for spec in app.inputs if spec.name in faults.inputs]
+    return outlook_words.wrong(titles + [form_options.title_of(part) for part in faults.options])
 
 
 def _one_file_each(app: App, given: Given) -> None:
@@ -202,6 +246,17 @@ def _one_file_each(app: App, given: Given) -> None:
     for spec in app.inputs:
         if spec.type in FILE_INPUTS and spec.type is not InputType.FILES and spec.name in given.kept:
             given.kept[spec.name] = given.kept[spec.name][-1:]
+
+
+def _sets_words(given: Given) -> str:
+    """How many tasks it would be."""
+    if given.sets is None or given.sets.errors:
+        return ""
+    count = len(given.sets.items)
+    told = words.ngettext("%(num)s set: %(num)s task.", "%(num)s sets: %(num)s tasks.", count)
+    if count <= SETS_IN_CODE:
+        return told
+    return f"{told} " + words.gettext("The code beside shows the first %(count)s.", count=SETS_IN_CODE)
 
 
 def _asked(given: Given) -> list[str]:
@@ -225,6 +280,8 @@ def _code(page: Page, loaded: LoadedVersion, reference: str, given: Given, seen:
         if spec.type in FILE_INPUTS and spec.name in values:
             values[spec.name] = _files_in_code(values[spec.name], given.kept.get(spec.name, ()))
     options, _ = form_options.read_options(given)
+    if "foreach" in options:
+        options["foreach"] = options["foreach"][:SETS_IN_CODE]
     names = {choice.id: choice.name for choice in seen.choices}
     options["resources"] = [names.get(wanted, wanted) for wanted in options["resources"]]
     return examples(app, reference, page.services.settings.url, values, options)

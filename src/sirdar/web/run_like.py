@@ -4,19 +4,18 @@ import json
 from typing import Any
 
 from sirdar.domain.people import Caller
-from sirdar.domain.problems import Problem
 from sirdar.domain.units import format_duration, format_size
 from sirdar.services.app_cache import LoadedVersion
 from sirdar.services.context import Services
-from sirdar.services.job_files import inputs_with_uris, job_prefix
 from sirdar.services.jobs import find_seen
 from sirdar.store import jobs as job_store
 from sirdar.store.job_views import JobView
 from sirdar.store.people import Conn
 from sirdar.web.form_fields import Given, given_values
 from sirdar.web.form_options import OVER
+from sirdar.web.run_sets import check_app, plain_set
 
-MOST_ITEMS = 200  # of a job of many tasks, as text in a form
+MOST_ITEMS = 200  # of a job of many tasks, as text in a form; more are taken from the job as they are
 
 
 async def filled(services: Services, caller: Caller, loaded: LoadedVersion, job_id: str) -> Given:
@@ -30,13 +29,8 @@ async def filled(services: Services, caller: Caller, loaded: LoadedVersion, job_
         return job, [items[no] for no in range(job.total)]
 
     job, items = await services.store.read(read)
-    if job.app_id != loaded.version.app_id:
-        raise Problem(
-            "not_found",
-            f"Job {job.id} is of {job.app_owner}/{job.app_alias}, not of this application.",
-            hint=f"/apps/{job.app_owner}/{job.app_alias}/run?like={job.id}",
-        )
-    given = given_values(loaded.app.inputs, _plain(inputs_with_uris(job.inputs, job_prefix(job.id))))
+    check_app(job, loaded)
+    given = given_values(loaded.app.inputs, plain_set(job.inputs, job))
     given.texts |= {"name": job.name, "like": job.id}
     if job.retries != loaded.app.retries:
         given.texts["retries"] = str(job.retries)
@@ -45,23 +39,18 @@ async def filled(services: Services, caller: Caller, loaded: LoadedVersion, job_
     if job.debug:
         given.texts["debug"] = "true"
     if items:
-        sets = [_plain(inputs_with_uris(item, job_prefix(job.id, no))) for no, item in enumerate(items)]
-        given.texts["foreach"] = json.dumps(sets, ensure_ascii=False, indent=1)
+        sets = [plain_set(item, job, no) for no, item in enumerate(items)]
+        given.texts["foreach"] = _written(sets)
+    elif job.many:
+        given.texts["foreach_job"] = job.id  # too many for a text: taken as they are
+    if job.many:
         given.texts["on_failure"] = job.on_failure
     return given
 
 
-def _plain(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Addresses as they were typed; secrets left out."""
-    return {
-        name: _address(value) for name, value in inputs.items() if not (isinstance(value, dict) and "$secret" in value)
-    }
-
-
-def _address(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_address(item) for item in value]
-    return value["$url"] if isinstance(value, dict) and value.keys() == {"$url"} else value
+def _written(sets: list[dict[str, Any]]) -> str:
+    """One on each line, as a list."""
+    return "[" + ",\n ".join(json.dumps(one, ensure_ascii=False) for one in sets) + "]"
 
 
 def _overrides(stored: dict[str, Any]) -> dict[str, str]:

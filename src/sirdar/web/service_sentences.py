@@ -3,6 +3,10 @@
 from sirdar.web.words import N_
 
 SENTENCES = (
+    # what a description lacks (wire/description_checks.py)
+    N_("the application has no file %(path)s"),
+    N_("its files: %(what)s"),
+    N_("it has no files"),
     # who acts on it (services/explain.py)
     N_("Nobody has to act."),
     N_("It is the program's own doing: look at its output."),

@@ -23,6 +23,7 @@ from sirdar.wire.description_document import (
     to_document,
     version_digest,
 )
+from sirdar.wire.description_examples import read_examples
 from sirdar.wire.description_fields import WHOLE, Fields, Report, shown, text_of
 from sirdar.wire.description_specs import read_inputs, read_outputs
 from sirdar.wire.yaml_lines import Node, TextError, load
@@ -47,6 +48,7 @@ _KEYS = (
     "params",
     "secrets",
     "outputs",
+    "examples",
     "resources",
     "retries",
     "grace",
@@ -141,6 +143,7 @@ def _read(report: Report, root: Node) -> App:
         keywords=fields.texts("keywords", 50),
         inputs=inputs,
         outputs=read_outputs(fields),
+        examples=read_examples(fields, inputs),
         command=_read_command(fields),
         shell=fields.text("shell", MAX_SHELL, lines=True),
         env=fields.text_map("env"),

@@ -19,6 +19,7 @@ from sirdar.domain.names import (
 )
 from sirdar.domain.problems import FieldError
 from sirdar.wire.description_code import code_faults
+from sirdar.wire.description_examples import example_faults
 from sirdar.wire.description_specs_checks import input_faults, output_faults
 
 ALIAS_EXPECTED = "1 to 64 lower-case letters, digits, dots, dashes and underscores, the first a letter or digit"
@@ -26,9 +27,9 @@ NAME_EXPECTED = "up to 64 letters, digits, underscores and dashes, the first a l
 PLACE_EXPECTED = "${name} of an input; $${ stands for ${ itself"
 
 _ANY_PLACE = re.compile(r"\$\$\{|\$\{([^}]{0,80})(\}?)")
-_INTERPRETERS = frozenset(
-    {"python", "python3", "bash", "sh", "Rscript", "perl", "julia", "node", "ruby", "octave", "lua"}
-)
+MOST_NAMED = 8
+_INTERPRETER = re.compile(r"python[23]?(\.\d+)?|bash|sh|Rscript|perl|julia|node|ruby|octave|lua")
+_PLAIN_OPTIONS = frozenset({"-u", "-B", "-O", "-OO", "-I", "--vanilla"})  # that take no word after them
 
 
 def faults(app: App) -> list[FieldError]:
@@ -45,6 +46,7 @@ def faults(app: App) -> list[FieldError]:
         *_env_faults(app),
         *_path_faults(app),
         *code_faults(app),
+        *example_faults(app),
     ]
 
 
@@ -59,28 +61,62 @@ def file_faults(app: App, paths: Collection[str]) -> list[FieldError]:
         for target, source in app.templates.items()
         if source not in paths
     ]
+    return found if _may_be_an_input(app) else found + _program_faults(app, paths)
+
+
+def file_doubts(app: App, paths: Collection[str]) -> list[FieldError]:
+    """What looks as if a file was forgotten, though a run could bring it as an input; ``file_faults`` are certain."""
+    certain = app.code.kind is not CodeKind.FOLDER or not _may_be_an_input(app)
+    return [] if certain else _program_faults(app, paths)
+
+
+def _program_faults(app: App, paths: Collection[str]) -> list[FieldError]:
     program = _program(app)
-    if program is not None and program not in paths:
-        found.append(
-            FieldError("command", f"the application has no file {program}{_near(program, paths)}", "a published file")
+    if program is None or program in paths:
+        return []
+    detail = f"the application has no file {program}{_near(program, paths)}{_there(paths)}"
+    return [FieldError("command", detail, "a published file")]
+
+
+def _may_be_an_input(app: App) -> bool:
+    """Whether a file input could bring the program: one that the command does not take as a word of its own."""
+    program = _program(app) or ""
+    used = {name for word in (*app.command, *app.env.values(), app.stdin or "") for name in places(word)}
+    used |= {app.stdin} if app.stdin else set()
+    return any(
+        spec.type in FILE_INPUTS
+        and (spec.type is not InputType.FILE or (spec.path is None and spec.name not in used))
+        and (
+            not spec.suffixes
+            or spec.type is InputType.DIRECTORY
+            or program.lower().endswith(tuple(suffix.lower() for suffix in spec.suffixes))
         )
-    return found
+        for spec in app.inputs
+    )
 
 
 def _program(app: App) -> str | None:
-    """The file that the command starts, where that is certain: ``./tool``, or ``python fit.py``."""
-    comes_from_input = any(spec.type in FILE_INPUTS and spec.path is None for spec in app.inputs)
+    """The file that the command starts, where it is plain to see: ``./tool``, or ``python -u fit.py``."""
     written = {spec.path for spec in app.inputs} | set(app.templates) | {app.params}
-    words = [word.removeprefix("./") if word.startswith("./") else word for word in app.command]
     first = app.command[0] if app.command else ""
-    if first.startswith("./"):
-        candidate = words[0]
-    elif first in _INTERPRETERS and len(words) > 1 and re.search(r"\.[A-Za-z]{1,3}$", words[1]):
-        candidate = words[1]
-    else:
+    candidate = first
+    if _INTERPRETER.fullmatch(first):
+        candidate = next((word for word in app.command[1:] if word not in _PLAIN_OPTIONS), "")
+        if not re.search(r"\.[A-Za-z]{1,3}$", candidate):
+            return None
+    elif not first.startswith("./"):
         return None
-    certain = not comes_from_input and candidate not in written and not candidate.startswith(("/", "-", "~"))
+    candidate = candidate.removeprefix("./")
+    certain = candidate not in written and not candidate.startswith(("/", "-", "~"))
     return candidate if certain and "${" not in candidate and ".." not in candidate else None
+
+
+def _there(paths: Collection[str]) -> str:
+    """Which files there are, where there are few."""
+    if not paths:
+        return "; it has no files"
+    more = f", … ({len(paths)} in all)" if len(paths) > MOST_NAMED else ""
+    return f"; its files: {', '.join(sorted(paths)[:MOST_NAMED])}{more}"
 
 
 def _near(path: str, paths: Collection[str]) -> str:

@@ -14,6 +14,7 @@ from sirdar.domain.app import (
     App,
     Code,
     CodeKind,
+    Example,
     FileEntry,
     InputSpec,
     InputType,
@@ -81,6 +82,8 @@ def to_document(app: App) -> Document:
         document["secrets"] = list(app.secrets)
     if app.outputs:
         document["outputs"] = [_output_document(spec) for spec in app.outputs]
+    if app.examples:
+        document["examples"] = [example_document(example) for example in app.examples]
     if app.resources != Resources():
         document["resources"] = resources_document(app.resources)
     if app.retries != DEFAULT_RETRIES:
@@ -107,6 +110,7 @@ def parse_document(document: Mapping[str, Any]) -> App:
         keywords=tuple(get("keywords", ())),
         inputs=tuple([_input_spec(item, item["name"]) for item in get("inputs", ())]),
         outputs=tuple([_output_spec(item) for item in get("outputs", ())]),
+        examples=tuple([_example(item) for item in get("examples", ())]),
         command=tuple(get("command", ())),
         shell=get("shell"),
         env=get("env", {}),
@@ -159,6 +163,11 @@ def _output_document(spec: OutputSpec) -> Document:
     if not spec.required:
         document["required"] = False
     return document
+
+
+def example_document(example: Example) -> Document:
+    annotation = {"annotation": example.annotation} if example.annotation else {}
+    return {"title": example.title, **annotation, "inputs": dict(example.inputs)}
 
 
 def resources_document(resources: Resources) -> Document:
@@ -219,6 +228,10 @@ def _output_spec(item: Mapping[str, Any]) -> OutputSpec:
     return OutputSpec(
         item["name"], OutputType(item["type"]), item["from"], required=item.get("required", True), **fields
     )
+
+
+def _example(item: Mapping[str, Any]) -> Example:
+    return Example(item["title"], item.get("annotation", ""), item.get("inputs", {}))
 
 
 def _resources(item: Mapping[str, Any] | None) -> Resources:

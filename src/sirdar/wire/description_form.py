@@ -15,6 +15,7 @@ from sirdar.wire.yaml_write import Block, Unit, block, mapping, quoted, snippet,
 TEXTS = ("alias", "name", "annotation", "keywords", "command", "shell")
 RESOURCES = ("cpus", "memory", "time", "gpus", "disk")
 INPUT_FIELDS = ("type", "title", "required", "default", "minimum", "maximum", "values", "suffixes", "unit", "advanced")
+EXAMPLE_FIELDS = ("annotation", "inputs")
 OUTPUT_FIELDS = ("type", "from", "key", "title", "optional")
 SECTIONS = {"inputs": INPUT_FIELDS, "outputs": OUTPUT_FIELDS}
 _LISTS = frozenset({"values", "suffixes", "keywords"})
@@ -22,7 +23,7 @@ _TICKS = ("required", "advanced")  # true, or not said
 _TYPED = frozenset({*_TICKS, "minimum", "maximum", "cpus", "memory", "time", "gpus", "disk"})
 _ORDER = (
     "sirdar", "alias", "name", "annotation", "keywords", "description", "inputs", "command", "shell", "stdin", "env",
-    "templates", "params", "secrets", "outputs", "resources", "retries", "grace", "retention", "code",
+    "templates", "params", "secrets", "outputs", "examples", "resources", "retries", "grace", "retention", "code",
 )  # fmt: skip
 
 
@@ -43,9 +44,10 @@ class Form:
     resources: Mapping[str, str] = field(default_factory=dict)
     inputs: tuple[Row, ...] = ()
     outputs: tuple[Row, ...] = ()
+    examples: tuple[Row, ...] = ()  # by title; their inputs as YAML on one line
 
     def rows(self, section: str) -> tuple[Row, ...]:
-        return self.inputs if section == "inputs" else self.outputs
+        return {"inputs": self.inputs, "outputs": self.outputs, "examples": self.examples}[section]
 
 
 # ---------------------------------------------------------------- reading
@@ -60,6 +62,7 @@ def read_form(text: str) -> Form:
         {key: _field_text(needs.get(key)) for key in RESOURCES},
         tuple(_rows(root, "inputs")),
         tuple(_rows(root, "outputs")),
+        tuple(_examples(root.get("examples"))),
     )
 
 
@@ -96,6 +99,12 @@ def _rows(root: Mapping[str, Node], section: str) -> Iterator[Row]:
         else:
             values |= {key: "true" if values[key] == "true" else "" for key in _TICKS}
         yield Row(name, values, name)
+
+
+def _examples(node: Node | None) -> Iterator[Row]:
+    for item in node.value if node is not None and isinstance(node.value, list) else ():
+        keys = _children(item)
+        yield Row(_field_text(keys.get("title")), {key: _field_text(keys.get(key)) for key in EXAMPLE_FIELDS})
 
 
 def _keys(section: str, node: Node) -> dict[str, Node]:
@@ -175,6 +184,12 @@ def _changed_units(text: str, root: Mapping[str, Node], old: Form, new: Form) ->
                 units.pop(section, None)
             else:
                 units[section] = body
+    if old.examples != new.examples:
+        body = _written_examples(new.examples, units.get("examples"))
+        if body is None:
+            units.pop("examples", None)
+        else:
+            units["examples"] = body
     ordered = _ordered(units, root)
     return "\n".join([*whole.head, *(line for unit in ordered for line in unit.lines), ""])
 
@@ -302,6 +317,20 @@ def _section(
     return Unit(section, unit.lead if unit else (), tuple(body), unit.tail if unit else ())
 
 
+def _written_examples(rows: Sequence[Row], unit: Unit | None) -> Unit | None:
+    """All of them anew: they are short."""
+    if not rows:
+        return None
+    lines = ["examples:"]
+    for row in rows:
+        lines.append(f"  - title: {_value('title', row.name) if row.name.strip() else quoted('')}")
+        if note := row.values.get("annotation", "").strip():
+            lines.append(f"    annotation: {_value('annotation', note)}")
+        given = row.values.get("inputs", "").strip() or "{}"
+        lines.append(f"    inputs: {_flow(given) or quoted(given)}")
+    return Unit("examples", unit.lead if unit else (), tuple(lines), unit.tail if unit else ())
+
+
 def _row_lines(section: str, row: Row, node: Node | None, unit: Unit | None, indent: str) -> list[str]:
     keys = _keys(section, node) if node is not None else {}
     changes = _changes(section, row, keys)
@@ -342,5 +371,8 @@ def _written_anew(root: Mapping[str, Node], old: Form, new: Form) -> str:
             pairs[section] = [f"{section}:", *(line for one in lines for line in one)]
         else:
             pairs.pop(section, None)
+    if old.examples != new.examples:
+        written_anew = _written_examples(new.examples, None)
+        pairs["examples"] = written_anew.lines if written_anew else []
     keys = sorted(pairs, key=lambda key: _ORDER.index(key) if key in _ORDER else len(_ORDER))
     return "\n".join([*(line for key in keys for line in pairs[key]), ""])

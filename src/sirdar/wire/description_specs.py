@@ -123,7 +123,7 @@ def _read_input(parent: Fields, name: str, node: Node, field: str) -> InputSpec 
         title=fields.text("title") or "",
         description=fields.text("description", 10_000, lines=True) or "",
         required=fields.flag("required") or False,
-        default=_default(fields.nodes["default"], kind, items, values) if has_default else None,
+        default=typed_value(fields.nodes["default"], kind, items, values) if has_default else None,
         has_default=has_default,
         minimum=fields.number("minimum"),
         maximum=fields.number("maximum"),
@@ -187,10 +187,10 @@ def _read_values(fields: Fields) -> tuple[Any, ...]:
     return tuple(found)
 
 
-def _default(node: Node, kind: InputType, items: InputSpec | None, values: tuple[Any, ...]) -> Any:
-    """The default as its type reads it: for texts a plain ``1.10`` is the text that was written."""
+def typed_value(node: Node, kind: InputType, items: InputSpec | None, values: tuple[Any, ...]) -> Any:
+    """A default, or a value of an example, as its type reads it: for texts a plain ``1.10`` is the text that was written."""
     if kind is InputType.LIST and items is not None and isinstance(node.value, list):
-        return [_default(item, items.type, items.items, items.values) for item in node.value]
+        return [typed_value(item, items.type, items.items, items.values) for item in node.value]
     if isinstance(node.value, dict | list):
         return node.to_python()
     textual = kind in {InputType.STRING, InputType.TEXT, InputType.SECRET} or kind in FILE_INPUTS

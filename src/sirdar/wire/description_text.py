@@ -38,12 +38,19 @@ def canonical_yaml(document: Mapping[str, Any]) -> str:
 def _lines(key: str, value: Any) -> list[str]:
     if key in {"inputs", "outputs"}:
         return [f"{key}:", *(line for spec in value for line in _spec(spec))]
+    if key == "examples":
+        return ["examples:", *(line for example in value for line in _example(example))]
     if key == "command":
         line = as_line(value)
         return [f"command: {quoted(line) if _needs_quotes(line) else line}"]
     if isinstance(value, str) and "\n" in value:
         return _literal(key, value)
     return [f"{key}: {_flow(key, value)}"]
+
+
+def _example(example: Mapping[str, Any]) -> list[str]:
+    pairs = [f"{key}: {_flow(key, value)}" for key, value in example.items()]
+    return [f"  - {pairs[0]}", *(f"    {pair}" for pair in pairs[1:])]
 
 
 def _needs_quotes(line: str) -> bool:

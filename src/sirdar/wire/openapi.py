@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sirdar.domain.app import FILE_INPUTS, RESOURCE_FIELDS, App
+from sirdar.domain.app import FILE_INPUTS, RESOURCE_FIELDS, App, Example
 from sirdar.domain.problems import CODES
 from sirdar.domain.states import State
 from sirdar.wire.schema import Schema, inputs_schema, outputs_schema
@@ -91,12 +91,24 @@ def _submit(app: App, address: str) -> Schema:
                 "schema": {"type": "string", "maxLength": 255},
             },
         ],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("Submission")}}},
+        "requestBody": {"required": True, "content": {"application/json": _submission_content(app)}},
         "responses": {
             "201": _answer("The job", "Job"),
             **_problems("400", "401", "403", "404", "422", "429"),
         },
     }
+
+
+def _submission_content(app: App) -> Schema:
+    content: Schema = {"schema": _ref("Submission")}
+    if app.examples:
+        content["examples"] = {f"example{number}": _example(one) for number, one in enumerate(app.examples, 1)}
+    return content
+
+
+def _example(example: Example) -> Schema:
+    annotation = {"description": example.annotation} if example.annotation else {}
+    return {"summary": example.title, **annotation, "value": {"inputs": dict(example.inputs)}}
 
 
 def _show() -> Schema:

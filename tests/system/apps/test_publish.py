@@ -82,7 +82,10 @@ def test_all_errors_come_at_once_with_their_lines(site: Any, anna: Any) -> None:
 def test_files_that_the_description_names_must_be_there(anna: Any) -> None:
     wanted = anna.body("alias: sums\ncommand: python sumsq.py\n", {"sumsk.py": b"x"})
     found = anna.refused(422, "invalid_description", "POST", "/api/apps/publish/plan", json=wanted)
-    assert found["errors"][0]["detail"] == "the application has no file sumsq.py; did you mean sumsk.py?"
+    assert (
+        found["errors"][0]["detail"]
+        == "the application has no file sumsq.py; did you mean sumsk.py?; its files: sumsk.py"
+    )
 
 
 def entry(path: str, content: bytes) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Applications that may be published, for hypothesis."""
 
+import copy
 from typing import Any
 
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from sirdar.domain.app import (
     App,
     Code,
     CodeKind,
+    Example,
     InputSpec,
     InputType,
     OutputSpec,
@@ -95,6 +97,14 @@ CODES = st.sampled_from(
 
 
 @st.composite
+def examples(draw: st.DrawFn, inputs: tuple[InputSpec, ...]) -> tuple[Example, ...]:
+    """Of the defaults that there are."""
+    given = {spec.name: spec.default for spec in inputs if spec.has_default}
+    titles = draw(st.lists(LINES.filter(str.strip), max_size=2, unique=True))
+    return tuple(Example(title, draw(LINES), copy.deepcopy(given)) for title in titles)
+
+
+@st.composite
 def apps(draw: st.DrawFn) -> App:
     inputs = tuple(draw(input_specs(name)) for name in draw(st.lists(NAMES, max_size=4, unique=True)))
     outputs = tuple(draw(output_specs(name)) for name in draw(st.lists(NAMES, max_size=3, unique=True)))
@@ -112,6 +122,7 @@ def apps(draw: st.DrawFn) -> App:
         keywords=tuple(draw(st.lists(LINES, max_size=3))),
         inputs=inputs,
         outputs=outputs,
+        examples=draw(examples(inputs)),
         command=("prog", *words),
         env={f"E_{name}".upper(): f"x${{{name}}}" for name in public[:2]},
         templates=draw(st.sampled_from([{}, {"c.ini": "c.ini.in"}])),

@@ -102,6 +102,13 @@ def test_lines_have_the_numbers_of_both_texts() -> None:
     ]
 
 
+def test_texts_without_much_in_common_do_not_keep_the_server_busy() -> None:
+    old, new = "a\n" * 40_000, "x\n" + "a\nb\n" * 40_000
+    found = lines(old, new)
+    assert sum(line.mark == "-" for line in found) == 40_000
+    assert sum(line.mark == "+" for line in found) == 80_001
+
+
 @given(st.lists(st.sampled_from("abc")), st.lists(st.sampled_from("abc")))
 def test_the_lines_make_the_new_text_of_the_old_one(old: list[str], new: list[str]) -> None:
     found = lines("\n".join(old), "\n".join(new), context=len(old) + len(new) + 1)

@@ -5,9 +5,12 @@ import textwrap
 
 import pytest
 
-from sirdar.domain.app import App, Code, CodeKind, InputSpec, InputType, OutputSpec, OutputType, Resources
+from sirdar.domain.app import App, Code, CodeKind, Example, InputSpec, InputType, OutputSpec, OutputType, Resources
 from sirdar.domain.problems import FieldError, Problem
-from sirdar.wire.description import check_files, parse_yaml
+from sirdar.wire.description import check_files, parse_yaml, to_document
+from sirdar.wire.description_checks import file_doubts
+from sirdar.wire.description_text import author_yaml
+from sirdar.wire.openapi import app_openapi
 
 WHOLE = """
 sirdar: 1
@@ -348,6 +351,75 @@ def test_the_problem_reads_well() -> None:
     json.dumps(body)
 
 
+EXAMPLES = """\
+alias: fit
+inputs:
+  data: {type: file, required: true}
+  folds: {type: integer, minimum: 2, maximum: 9}
+  version: string
+  key: {type: secret, env: KEY}
+command: fit ${data} ${folds} ${version}
+examples:
+"""
+
+
+def test_examples_are_read_as_their_inputs_take_them() -> None:
+    text = "  - {title: Small, inputs: {folds: 2, version: 1.10, data: 'https://example.org/a.csv'}}\n"
+    text += "  - title: None\n    annotation: All defaults\n    inputs: {}\n"
+    app = parse_yaml(EXAMPLES + text)
+    assert app.examples == (
+        Example("Small", "", {"folds": 2, "version": "1.10", "data": "https://example.org/a.csv"}),
+        Example("None", "All defaults", {}),
+    )
+    assert "  - title: Small\n    inputs: {folds: 2" in author_yaml(to_document(app))
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "says"),
+    [
+        ("{title: A, inputs: {folds: 99}}", "examples[0].inputs.folds", "line 9: 99 is more than 9"),
+        ("{title: A, inputs: {fold: 2}}", "examples[0].inputs.fold", "no such input; did you mean folds?"),
+        ("{title: A, inputs: {folds: two}}", "examples[0].inputs.folds", '"two" is not an integer'),
+        ("{title: A, inputs: {key: x}}", "examples[0].inputs.key", "is a secret, which no example can show"),
+        ("{title: A, inputs: {data: data.csv}}", "examples[0].inputs.data", '"data.csv" is not a file\'s uri'),
+        ("{title: A, inputs: {data: /api/files/temp/1/a}}", "examples[0].inputs.data", "is a file that goes away"),
+        ("{inputs: {}}", "examples[0]", "has no title"),
+        ("{title: A}", "examples[0]", "has no inputs"),
+        ("{title: A, inputs: 3}", "examples[0].inputs", "3 is not a mapping"),
+        ("{title: A, input: {}, inputs: {}}", "examples[0].input", "did you mean inputs?"),
+        ("A", "examples[0]", "A is not a mapping"),
+        ("{title: A, inputs: {}}\n  - {title: A, inputs: {}}", "examples[1].title", "the title of two examples"),
+    ],
+)
+def test_what_is_wrong_with_an_example_names_its_place(text: str, field: str, says: str) -> None:
+    with pytest.raises(Problem) as caught:
+        parse_yaml(f"{EXAMPLES}  - {text}\n")
+    error = caught.value.errors[0]
+    assert error.field == field
+    assert says in error.detail
+
+
+def test_examples_are_in_the_openapi_of_the_application() -> None:
+    app = parse_yaml(EXAMPLES + "  - {title: Small, annotation: Quick, inputs: {folds: 2}}\n")
+    content = app_openapi(app, "me", "fit", 1, "https://x.org")["paths"]["/api/apps/me/fit"]["post"]["requestBody"][
+        "content"
+    ]
+    assert content["application/json"]["examples"] == {
+        "example1": {"summary": "Small", "description": "Quick", "value": {"inputs": {"folds": 2}}}
+    }
+
+
+def test_a_program_that_an_input_could_bring_is_only_doubted() -> None:
+    app = parse_yaml("alias: a\ninputs: {parts: files}\ncommand: python solve.py ${parts}")
+    check_files(app, {"solver.py"})
+    assert [doubt.detail for doubt in file_doubts(app, {"solver.py"})] == [
+        "the application has no file solve.py; did you mean solver.py?; its files: solver.py"
+    ]
+    assert not file_doubts(app, {"solve.py"})
+    assert not file_doubts(parse_yaml("alias: a\ninputs: {x: file}\ncommand: sort"), set())
+    assert not file_doubts(parse_yaml("alias: a\ncommand: python solve.py"), set()), "that is certain"
+
+
 def test_files_that_the_description_names() -> None:
     app = parse_yaml("alias: a\ncommand: python fit.py\ntemplates: {c.ini: c.ini.in}")
     check_files(app, {"fit.py", "c.ini.in"})
@@ -355,11 +427,25 @@ def test_files_that_the_description_names() -> None:
         check_files(app, {"fits.py", "c.in"})
     assert [error.detail for error in caught.value.errors] == [
         "the application has no file c.ini.in; did you mean c.in?",
-        "the application has no file fit.py; did you mean fits.py?",
+        "the application has no file fit.py; did you mean fits.py?; its files: c.in, fits.py",
     ]
     for command in ("python -m fit", "python ${x}.py", "/opt/x", "x.py", "bash -c x"):
         check_files(parse_yaml(f"alias: a\ninputs: {{x: {{type: string, default: a}}}}\ncommand: {command}"), set())
-    check_files(parse_yaml("alias: a\ninputs: {x: file}\ncommand: python uploaded.py"), set())
+    for inputs in (
+        "{x: file}",
+        "{x: files}",
+        "{x: {type: directory, path: src}}",
+        "{x: {type: file, suffixes: [.PY]}}",
+    ):
+        check_files(parse_yaml(f"alias: a\ninputs: {inputs}\ncommand: python src/up.py"), set())
     check_files(parse_yaml("alias: a\ncommand: ./x\ncode: {path: /opt}"), set())
+    for inputs, command in (
+        ("{x: file}", "python -u solve.py ${x}"),
+        ("{x: {type: file, suffixes: [.csv]}}", "python3.12 solve.py"),
+        ("{x: {type: file, path: data.csv}}", "bash solve.py"),
+    ):
+        with pytest.raises(Problem, match=r"no file solve.py; its files: a.txt, .*, … \(9 in all\)"):
+            names = {f"{letter}.txt" for letter in "abcdefghi"}
+            check_files(parse_yaml(f"alias: a\ninputs: {inputs}\ncommand: {command}"), names)
     with pytest.raises(Problem, match="no file tool"):
         check_files(parse_yaml("alias: a\ncommand: ./tool"), {"other"})

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sirdar.domain.problems import Problem
 from sirdar.wire.description import parse_yaml, to_document
 from sirdar.wire.description_form import Form, Row, apply_form, read_form
 from sirdar.wire.yaml_lines import TextError
@@ -172,3 +173,22 @@ def test_whatever_is_filled_in_is_what_the_text_says(name: str, rows: list[Row])
         (one.name, one.values["title"], one.values["default"]) for one in rows
     ]
     assert found.outputs == form.outputs and found.resources == form.resources
+
+
+def test_examples_are_changed_apart_from_the_rest() -> None:
+    text = TEXT + "# to try\nexamples:\n  - {title: Seven, inputs: {folds: 7}}\nretries: 1\n"
+    form = read_form(text)
+    assert form.examples == (Row("Seven", {"annotation": "", "inputs": "{folds: 7}"}),)
+    assert apply_form(text, form, form) == text
+    more = (*form.examples, Row("Yes: two", {"annotation": "quick", "inputs": "{folds: 2, beta: 0.1}"}))
+    changed = apply_form(text, form, replace(form, examples=more))
+    assert changed == TEXT + (
+        "# to try\nexamples:\n  - title: Seven\n    inputs: {folds: 7}\n"
+        '  - title: "Yes: two"\n    annotation: quick\n    inputs: {folds: 2, beta: 0.1}\nretries: 1\n'
+    )
+    assert apply_form(text, form, replace(form, examples=())) == TEXT + "retries: 1\n"
+    wrong = apply_form(text, form, replace(form, examples=(Row("", {"annotation": "", "inputs": "folds: 7"}),)))
+    with pytest.raises(Problem, match=r"examples"):
+        parse_yaml(wrong)
+    anew = apply_form("{alias: a, command: echo}", read_form("{alias: a, command: echo}"), replace(form, examples=more))
+    assert [one.title for one in parse_yaml(anew).examples] == ["Seven", "Yes: two"]

@@ -25,6 +25,7 @@ from sirdar.web.form_fields import (
     text_of,
 )
 from sirdar.web.form_options import is_unfolded, overrides_of, places_of, read_options
+from sirdar.web.form_sets import Sets
 
 
 @settings(max_examples=300, deadline=None)
@@ -117,8 +118,8 @@ def test_options_are_left_out_where_nothing_is_said() -> None:
 
 def test_options_as_a_submission_takes_them() -> None:
     texts = {"name": " a ", "over.cpus": "4", "over.memory": "2 GiB", "retries": "0", "debug": "true"}
-    texts |= {"foreach": '[{"x": 1}]', "on_failure": "stop", "notify": "address", "notify_to": "https://example.org/"}
-    body, errors = read_options(Given(texts=texts, chosen={"resource": ["r1", "r2", ""]}))
+    texts |= {"on_failure": "stop", "notify": "address", "notify_to": "https://example.org/"}
+    body, errors = read_options(Given(texts=texts, chosen={"resource": ["r1", "r2", ""]}, sets=Sets([{"x": 1}])))
     assert not errors
     assert body == {
         "name": "a",

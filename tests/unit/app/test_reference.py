@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sirdar.domain.app import RESOURCE_FIELDS, InputType, OutputType
-from sirdar.wire import description, description_code, description_specs
+from sirdar.wire import description, description_code, description_examples, description_specs
 from sirdar.wire.description import faults, parse_yaml
 
 PAGE = (Path(__file__).parents[3] / "docs/reference/sirdar-yaml.md").read_text()
@@ -28,6 +28,7 @@ def section(heading: str) -> str:
         ("Keys", description._KEYS),
         ("Inputs", (*InputType, *description_specs.INPUT_KEYS)),
         ("Outputs", (*OutputType, *(key for key in description_specs.OUTPUT_KEYS))),
+        ("Examples", description_examples.KEYS),
         ("Resources", (*RESOURCE_FIELDS, "override")),
         ("Code", [key for keys in description_code._KEYS.values() for key in keys]),
     ],

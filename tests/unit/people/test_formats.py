@@ -119,13 +119,37 @@ def test_where_a_form_may_lead(text: str, path: str) -> None:
         ("text\n# Head\ntext", "<p>text</p>\n<h2>Head</h2>\n<p>text</p>"),
         ("", ""),
         ("```\nnever closed", "<pre><code>never closed</code></pre>"),
+        ("a | b\n---", "<p>a | b ---</p>"),
+        ("a | b\nno rule", "<p>a | b no rule</p>"),
+        ("| a | b |\n|---|--x|", "<p>| a | b | |---|--x|</p>"),
     ],
 )
 def test_descriptions(text: str, html: str) -> None:
     assert str(markdown.render(text)) == html
 
 
+def test_a_table_of_a_description() -> None:
+    text = "before\n| name | mean |\n|:-----|:---:|----:|".replace("| mean", "| *x* | mean")
+    text += "\n| `a\\|b` | <script> | 3 |\n| [x](javascript:alert(1)) |\n| 1 | 2 | 3 | too much |\n# After"
+    assert str(markdown.render(text)).replace("\n", "") == (
+        '<p>before</p><div class="scroll" tabindex="0"><table class="written">'
+        '<thead><tr><th class="text">name</th><th class="middle"><em>x</em></th><th class="number">mean</th></tr></thead>'
+        '<tbody><tr><td class="text"><code>a|b</code></td><td class="middle">&lt;script&gt;</td>'
+        '<td class="number">3</td></tr>'
+        '<tr><td class="text">[x](javascript:alert(1))</td><td class="middle"></td><td class="number"></td></tr>'
+        '<tr><td class="text">1</td><td class="middle">2</td><td class="number">3</td></tr></tbody></table></div>'
+        "<h2>After</h2>"
+    )
+
+
 def test_a_long_description_is_quick() -> None:
+    for text in (
+        "|-" + " " * 90_000 + "x\n|-" + " " * 9_000 + "x",
+        "|a|b|\n|-|-|\n" * 8_000,
+        "|-" * 50_000,
+        "a|b\n-|-\n" + "|" * 90_000,
+    ):
+        assert markdown.render(text)
     for text in ("*a" * 50_000, "[" * 100_000, "`" * 99_999, "**a " * 25_000, "[x](https://" * 8_000):
         assert markdown.render(text)
 

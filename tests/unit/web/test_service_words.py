@@ -31,7 +31,7 @@ COMPOSED = (
     "an integer of at least %(count)s",
     "an integer of at most %(count)s",
 )
-SPEAKERS = ("domain", "services", "agent", "api", "web")
+SPEAKERS = ("domain", "wire", "services", "agent", "api", "web")
 
 
 @pytest.fixture
