@@ -197,7 +197,7 @@ async def failed_like(services: Services, caller: Caller | None, job_id: str, no
 
     def read(conn: Conn) -> list[int]:
         job = find_seen(conn, caller, job_id)
-        if not (numbers := task_table.failed_like(conn, job, no)):
+        if not 0 <= no < job.total or not (numbers := task_table.failed_like(conn, job, no)):
             raise Problem("conflict", f"Task {no} of job {job.id} has not failed.")
         return numbers
 

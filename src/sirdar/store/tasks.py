@@ -8,9 +8,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from sirdar.domain.failures import kind_of
 from sirdar.domain.ids import AttemptKey, JobId
 from sirdar.domain.outcome import REASONS, Outcome, Reason
-from sirdar.domain.states import ATTEMPT_STATES, STATES, AttemptState
+from sirdar.domain.states import ATTEMPT_STATES, STATES, AttemptState, State
 from sirdar.domain.task import Task
 from sirdar.store.engine import Tx
 from sirdar.store.hot import Hot
@@ -122,6 +123,7 @@ _ENDED = (
     "reason",
     "message",
     "exit_code",
+    "failure",
     "result_json",
     "stats_json",
     "stdout_json",
@@ -327,6 +329,7 @@ def _ended_values(job: str, task: Task, columns: Mapping[str, Any]) -> dict[str,
         b_reason=outcome.reason.value,
         b_message=outcome.message,
         b_exit_code=outcome.exit_code,
+        b_failure=kind_of(outcome.message) if task.state is State.FAILED else None,
     )
     return values
 

@@ -26,6 +26,7 @@ tasks = Table(
     Column("reason", Text),
     Column("message", Text),
     Column("exit_code", Integer),
+    Column("failure", Text),  # of a failed one: the same for messages that are alike (domain.failures.kind_of)
     Column("result_json", Text),
     Column("stats_json", Text),
     Column("stdout_json", Text),

@@ -588,6 +588,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("message", sa.Text(), nullable=True),
         sa.Column("exit_code", sa.Integer(), nullable=True),
+        sa.Column("failure", sa.Text(), nullable=True),
         sa.Column("result_json", sa.Text(), nullable=True),
         sa.Column("stats_json", sa.Text(), nullable=True),
         sa.Column("stdout_json", sa.Text(), nullable=True),
