@@ -110,7 +110,8 @@ async def table(
     like: Like = None,
     share: Share = None,
 ) -> Response:
-    """All tasks in order: number, state, resource, seconds of waiting and running, inputs that differ, outputs that are values."""
+    """All tasks in order: number, state, resource, seconds of waiting and running, inputs that differ, outputs that are
+    values; then seconds from submission to end, bytes staged, attempts."""
     wanted = _filter(state, resource, reason, text, like)
     found = await task_table.table(services, caller, job_id, wanted, link=share)
     if format == "csv":
@@ -155,7 +156,7 @@ async def _json(found: task_table.Table) -> AsyncIterator[bytes]:
 
 
 def _column(column: Column) -> dict[str, str]:
-    return {"name": column.name, "kind": column.kind.value, "title": column.title}
+    return {"name": column.name, "kind": column.kind.value, "title": column.title, "unit": column.unit}
 
 
 # ---------------------------------------------------------------- failures, points
@@ -199,6 +200,7 @@ async def points(
         "points": found.rows,
         "sampled": found.sampled,
         "of": found.of,
+        "ended": found.ended,
     }
     return Response(to_json(body), media_type="application/json")
 

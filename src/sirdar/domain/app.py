@@ -95,6 +95,7 @@ class OutputSpec:
     key: str | None = None
     regex: str | None = None
     max_size_bytes: int | None = None
+    unit: str | None = None  # of a number, as people write it: pages show it beside the number
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class TaskFilter:
 
 @dataclass(frozen=True, slots=True)
 class TaskRow:
-    """What the table needs of a task. Times are seconds since 1970; ``staged_in_s`` by the agent's own word."""
+    """What the table needs of a task. Times are seconds since 1970; what is staged by the agent's own word."""
 
     no: int
     state: str
@@ -51,7 +51,9 @@ class TaskRow:
     staging_at: float | None = None
     started_at: float | None = None
     ended_at: float | None = None
-    staged_in_s: float | None = None
+    reported_at: float | None = None
+    attempts: int = 0
+    staged: Mapping[str, Any] = field(default_factory=dict)  # staged_in_s, staged_in_bytes, staged_out_bytes
     outputs: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -132,6 +134,7 @@ class _Query:
 
     def _run(self, statement: str, **more: Any) -> sa.CursorResult[Any]:
         params = {**self._params, **more, "implied": implied_state(self._job), "ready": self._job.ready_at}
+        params["created"] = self._job.created_at
         text = sa.text(statement)
         return self._conn.execute(text, {name: value for name, value in params.items() if f":{name}" in statement})
 
@@ -188,8 +191,7 @@ class _Query:
         """What is sorted by, numbers as numbers."""
         if column.path:
             return self._json(column)
-        told = "CAST(t.stats_json AS jsonb) ->> 'staged_in_s'"
-        told = "json_extract(t.stats_json, '$.staged_in_s')" if self._sqlite else f"CAST({told} AS double precision)"
+        told = self._told("staged_in_s")
         waited = f"(t.started_at - coalesce(t.ready_at, :ready) - coalesce({told}, t.started_at - t.staging_at, 0))"
         return {
             "no": self._no,
@@ -197,7 +199,17 @@ class _Query:
             "resource": "r.name",
             "waitS": f"CASE WHEN {waited} < 0 THEN 0 ELSE {waited} END",
             "runS": "t.ended_at - t.started_at",
+            "totalS": "coalesce(t.reported_at, t.ended_at) - :created",
+            "stagedInBytes": self._told("staged_in_bytes"),
+            "stagedOutBytes": self._told("staged_out_bytes"),
+            "attempts": "coalesce(t.last_attempt, 0)",
         }[column.name]
+
+    def _told(self, name: str) -> str:
+        """A number of the agent's own report."""
+        if self._sqlite:
+            return f"json_extract(t.stats_json, '$.{name}')"
+        return f"CAST(CAST(t.stats_json AS jsonb) ->> '{name}' AS double precision)"
 
     def _json(self, column: Column, *, words: bool = False) -> str:
         """A value of an input set (else of what all tasks have in common) or of a result; as a text where ``words`` are wanted."""
@@ -249,6 +261,8 @@ _ROW = sa.select(
     tasks.c.staging_at,
     tasks.c.started_at,
     tasks.c.ended_at,
+    tasks.c.reported_at,
+    tasks.c.last_attempt,
     tasks.c.stats_json,
     tasks.c.result_json,
     resources.c.name.label("resource"),
@@ -275,7 +289,9 @@ def _row(row: Any) -> TaskRow:
         staging_at=row.staging_at,
         started_at=row.started_at,
         ended_at=row.ended_at,
-        staged_in_s=decoded(row.stats_json).get("staged_in_s"),
+        reported_at=row.reported_at,
+        attempts=row.last_attempt,
+        staged=decoded(row.stats_json),
         outputs=decoded(row.result_json),
     )
 
@@ -375,7 +391,7 @@ def sample(conn: Connection, job: JobView, columns: Sequence[Column], most: int)
     needs = [tasks.c.job_id == job.id]
     if any(column.of_output for column in columns):
         needs.append(tasks.c.result_json.is_not(None))
-    if any(column.name == "runS" for column in columns):
+    if any(column.name in {"runS", "totalS"} for column in columns):
         needs.append(tasks.c.ended_at.is_not(None))
     if any(column.name == "waitS" for column in columns):
         needs.append(tasks.c.started_at.is_not(None))

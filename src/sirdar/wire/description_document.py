@@ -51,6 +51,7 @@ _OUTPUT_KEYS = {
     "key": "key",
     "regex": "regex",
     "max_size": "max_size_bytes",
+    "unit": "unit",
 }
 _RESOURCE_KEYS = {
     "cpus": "cpus",

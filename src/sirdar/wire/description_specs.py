@@ -32,7 +32,7 @@ INPUT_KEYS = (
     "unit",
     "advanced",
 )
-OUTPUT_KEYS = ("type", "from", "key", "regex", "title", "description", "required", "max_size")
+OUTPUT_KEYS = ("type", "from", "key", "regex", "title", "description", "required", "max_size", "unit")
 _INPUT_SYNONYMS = {
     "int": "integer",
     "long": "integer",
@@ -229,6 +229,7 @@ def _read_output(parent: Fields, name: str, node: Node, field: str) -> OutputSpe
         key=fields.text("key"),
         regex=fields.text("regex", 1000),
         max_size_bytes=fields.size("max_size"),
+        unit=fields.text("unit", MAX_UNIT),
     )
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from sirdar.domain.app import FILE_INPUTS, FILE_OUTPUTS, InputSpec, InputType, OutputSpec
+from sirdar.domain.app import FILE_INPUTS, FILE_OUTPUTS, InputSpec, InputType, OutputSpec, OutputType
 from sirdar.domain.names import path_fault
 from sirdar.domain.patterns import MAX_PATTERN, pattern_fault
 from sirdar.domain.problems import FieldError
@@ -125,6 +125,8 @@ def output_faults(spec: OutputSpec, field: str) -> Iterator[FieldError]:
     for key in ("key", "regex"):
         if is_file and getattr(spec, key) is not None:
             yield FieldError(f"{field}.{key}", f"an output of type {spec.type} has no {key}", "a type such as number")
+    if spec.unit is not None and spec.type not in {OutputType.NUMBER, OutputType.INTEGER}:
+        yield FieldError(f"{field}.unit", f"an output of type {spec.type} has no unit", "type: number")
     if spec.key is not None and spec.regex is not None:
         yield FieldError(f"{field}.regex", "stands beside key", "either key or regex")
     if spec.key == "":
