@@ -168,7 +168,7 @@ def _answer(facts: Facts, now: float) -> dict[str, Any]:
         "state": job_words.state_words(job, now, facts.place),
         "counts": job_words.counts_words(job),
         "done": done,
-        "left_s": job_words.left_s(job, done, now),
+        "left_s": job_words.left_s(job, only, done, now),
         "refresh_s": job_words.refresh_s(job, now),
         "status_message": (only.status_message if only else None) or job.status_message,
         "metrics": (only.metrics if only else None) or job.metrics,

@@ -34,6 +34,7 @@ tasks = Table(
     Column("debug_json", Text),
     Column("status_message", Text),
     Column("progress", Float),
+    Column("progressed_at", Float),  # when the program said so
     Column("metrics_json", Text),
     PrimaryKeyConstraint("job_id", "no"),
     CheckConstraint("state IN ('READY', 'RUNNING', 'DONE', 'FAILED', 'CANCELLED')", name="state"),

@@ -596,6 +596,7 @@ def upgrade() -> None:
         sa.Column("debug_json", sa.Text(), nullable=True),
         sa.Column("status_message", sa.Text(), nullable=True),
         sa.Column("progress", sa.Float(), nullable=True),
+        sa.Column("progressed_at", sa.Float(), nullable=True),
         sa.Column("metrics_json", sa.Text(), nullable=True),
         sa.CheckConstraint("(reason IS NULL) = (state IN ('READY', 'RUNNING'))", name=op.f("ck_tasks_outcome")),
         sa.CheckConstraint("state IN ('READY', 'RUNNING', 'DONE', 'FAILED', 'CANCELLED')", name=op.f("ck_tasks_state")),
