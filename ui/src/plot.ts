@@ -96,8 +96,9 @@ class Plot extends HTMLElement {
   #named(answer: Answer): Answer {
     for (const column of [answer.x, answer.y, answer.color]) {
       if (!column) continue;
-      column.word = this.#form.querySelector<HTMLOptionElement>(`option[value="${CSS.escape(column.name)}"]`)?.dataset.word;
-      if (!/^(inputs|outputs)\./.test(column.name) && column.unit) column.unit = say(column.unit);
+      const told = this.#form.querySelector<HTMLOptionElement>(`option[value="${CSS.escape(column.name)}"]`)?.dataset;
+      column.word = told?.["word"];
+      column.unit = told?.["unit"] ?? column.unit;
     }
     return answer;
   }

@@ -1,7 +1,7 @@
 """How long a job will still take: of one task from what its program says, of many from those that have ended. Pure.
 
-Of many tasks the present rate tells it most of the time: so many tasks are left, so many end in a second. Towards the end that would be wrong,
-because nothing new starts and the last ones have to be waited for: then it is told from how long a task takes.
+Of many tasks the present rate tells it most of the time: so many are left, so many end in a second. Towards the end that would
+be wrong, because nothing new starts and the last ones have to be waited for: then it is told from how long a task takes.
 """
 
 import statistics

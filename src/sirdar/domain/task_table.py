@@ -25,8 +25,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """``name`` as in addresses: ``no``, ``state``, ``resource``, ``waitS``, ``runS``, ``inputs.NAME``, ``outputs.NAME``, ``totalS``,
-    ``stagedInBytes``, ``stagedOutBytes`` or ``attempts``.
+    """``name`` as in addresses: ``no``, ``state``, ``resource``, ``waitS``, ``runS``, ``inputs.NAME``, ``outputs.NAME``,
+    ``totalS``, ``stagedInBytes``, ``stagedOutBytes`` or ``attempts``.
 
     ``path``: where in a stored input set or result the value stands; empty for what the platform knows itself. ``unit``: of the
     values, as people write it.

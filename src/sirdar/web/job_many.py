@@ -1,12 +1,13 @@
 """A job of many tasks: how far it is, its table, its plot, and what failed and why."""
 
+import re
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from sirdar.domain.task_table import FIXED, NO, SELDOM, Column, Kind, read_axes
+from sirdar.domain.task_table import BYTES_IN, BYTES_OUT, FIXED, NO, RUN, SELDOM, TOTAL, WAIT, Column, Kind, read_axes
 from sirdar.services import task_table
 from sirdar.services.job_files import inputs_with_uris, job_prefix
 from sirdar.services.jobs import Shown, show_job
@@ -16,7 +17,7 @@ from sirdar.store import job_shares
 from sirdar.store.job_views import JobView
 from sirdar.store.task_table import FailureGroup
 from sirdar.store.task_views import TaskView
-from sirdar.web import job_many_head, job_parts, job_words, session, words
+from sirdar.web import formats, job_many_head, job_parts, job_words, session, words
 from sirdar.web.job_words import Named
 from sirdar.web.pages import Page, PageRoute, go_to, open_page, show, show_part
 from sirdar.web.table_query import ROWS, TableQuery, TableQueryDep
@@ -24,6 +25,7 @@ from sirdar.wire.submit import ResubmitRequest
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 PageDep = Annotated[Page, Depends(open_page)]
+_WITH_CODE = re.compile("the program ended with exit code -?\\d+")
 FAILURES_OPEN = 6  # groups that are seen at once; the others are folded
 
 
@@ -37,12 +39,14 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A task as the table shows it. ``running_since``: where it runs, so that its duration grows."""
+    """A task as the table shows it. ``briefly``: its outcome where there is little room; ``running_since``: where it runs, so that
+    its duration grows."""
 
     task: TaskView
     shape: str
     word: str
     outcome: str
+    briefly: str
     running_since: float | None
     cells: tuple[Cell, ...]
 
@@ -168,6 +172,7 @@ async def _live_values(
         "reasons": sorted({group.reason for group in groups if group.reason} | ({asked.reason} - {""})),
         "columns": chosen,
         "labels": _labels(columns),
+        "units": _units(),
         "rows": [_row(job, task, found.items.get(task.no, {}), chosen, now) for task in found.tasks],
         "looked_at": now,
     }
@@ -205,7 +210,20 @@ def _row(job: JobView, task: TaskView, item: dict[str, Any], columns: tuple[Colu
     shown = job_words.task_row(job, task, now)
     cells = tuple(Cell(column, task_table.value_of(job, task, item, column)) for column in columns)
     runs = task.started_at if task.started_at is not None and task.ended_at is None else None
-    return Row(task, shown.shape, shown.word, shown.outcome, runs if task.reason is None else None, cells)
+    since = runs if task.reason is None else None
+    return Row(task, shown.shape, shown.word, shown.outcome, _briefly(task, shown.outcome), since, cells)
+
+
+def _briefly(task: TaskView, outcome: str) -> str:
+    """The program's own last words, where it said any: that it ended with a code says less."""
+    code, _, said = (task.message or "").partition(": ")
+    return (
+        formats.value(said, 60)
+        if said and _WITH_CODE.fullmatch(code)
+        else formats.value(outcome, 60)
+        if outcome
+        else ""
+    )
 
 
 def _labels(columns: tuple[Column, ...]) -> dict[str, str]:
@@ -222,6 +240,12 @@ def _labels(columns: tuple[Column, ...]) -> dict[str, str]:
         "attempts": words.gettext("Attempts"),
     }
     return {column.name: fixed.get(column.name) or column.name.partition(".")[2] for column in columns}
+
+
+def _units() -> dict[str, str]:
+    """Of what the platform knows itself, in the page's language."""
+    seconds, octets = words.gettext("s"), words.gettext("B")
+    return {WAIT.name: seconds, RUN.name: seconds, TOTAL.name: seconds, BYTES_IN.name: octets, BYTES_OUT.name: octets}
 
 
 def _axes(columns: tuple[Column, ...]) -> dict[str, list[Column]]:

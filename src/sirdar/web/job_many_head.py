@@ -32,10 +32,11 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """``by``: who called it off. ``stopped``: it stopped itself at its first failure. ``left_s``: None where nobody can know."""
+    """``by``: who called it off, in words. ``stopped``: it stopped itself at its first failure. ``left_s``: None while nobody can
+    know."""
 
     state: StateWords
-    by: str | None
+    by: str
     stopped: bool
     segments: tuple[Segment, ...]
     ended: int
@@ -53,7 +54,7 @@ def load_now(conn: Conn, caller: Caller | None, job: JobView, now: float, *, sha
     stopped = job.cancel_requested_by == STOPPED_BY_FAILURE
     return Head(
         state=job_words.state_words(job, now),
-        by=None if stopped or not _called_off(job) else job.cancel_requested_by,
+        by="" if stopped or not _called_off(job) else _by(job.cancel_requested_by, caller),
         stopped=stopped,
         segments=tuple(_segments(job, TableQuery(job.id, share=share))),
         ended=job.done + job.failed + job.cancelled,
@@ -69,6 +70,16 @@ def _reasons_to_wait(conn: Conn, caller: Caller | None, job: JobView, now: float
     explained = explain_now(conn, caller, job.id, now=now, link=share or None)
     texts = [why.text for why in explained.why if why.code not in PLAIN and why.text]
     return tuple(dict.fromkeys(texts))[:REASONS]
+
+
+def _by(name: str | None, caller: Caller | None) -> str:
+    if not name:
+        return ""
+    return (
+        words.gettext("by you")
+        if caller is not None and caller.name == name
+        else words.gettext("by %(name)s", name=name)
+    )
 
 
 def _called_off(job: JobView) -> bool:
