@@ -13,5 +13,7 @@ def left_of_job(conn: Conn, job: JobView, now: float) -> float | None:
     """Seconds from ``now``, or None where nobody can know; also of a job of one task, and of one that does not run."""
     if not job.many or job.state != "RUNNING" or job.cancel_requested_at is not None:
         return None
-    running = task_pace.running_since(conn, job.id, RUNNING)
-    return left_s(Pace(job.waiting + job.leased - job.running, running, task_pace.last_ends(conn, job.id, ENDS), now))
+    running, waiting = task_pace.running_since(conn, job.id, RUNNING), job.waiting + job.leased - job.running
+    if not running and job.leased:  # between two of them: the next one is with its agent, and begins now
+        running, waiting = [now], waiting - 1
+    return left_s(Pace(waiting, running, task_pace.last_ends(conn, job.id, ENDS), now))

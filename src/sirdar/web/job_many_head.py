@@ -39,7 +39,7 @@ class Head:
     by: str
     stopped: bool
     segments: tuple[Segment, ...]
-    ended: int
+    ended: int  # by themselves: neither what was called off before its end nor what never ran
     left_s: float | None
     reasons: tuple[str, ...]  # why nothing runs now
 
@@ -57,7 +57,7 @@ def load_now(conn: Conn, caller: Caller | None, job: JobView, now: float, *, sha
         by="" if stopped or not _called_off(job) else _by(job.cancel_requested_by, caller),
         stopped=stopped,
         segments=tuple(_segments(job, TableQuery(job.id, share=share))),
-        ended=job.done + job.failed + job.cancelled,
+        ended=job.done + job.failed,
         left_s=left_of_job(conn, job, now),
         reasons=_reasons_to_wait(conn, caller, job, now, share),
     )
