@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from tests.store.ledger import START, Ledger
 
 from sirdar.domain.task_table import FIXED, Column, Kind, Sort
+from sirdar.services.pace import left_of_job
 from sirdar.store import job_views, task_table
 from sirdar.store import tables as t
 from sirdar.store.engine import Tx
@@ -275,3 +276,49 @@ def test_tasks_that_never_got_a_row_failed_alike(ledger: Ledger) -> None:
     for sort in ("", "-no"):
         found = numbers(ledger, job, sort, like=2)
         assert sorted(found) == [0, 1, 2, 3], sort
+
+
+def test_an_estimate_stays_while_the_next_task_is_on_its_way(ledger: Ledger) -> None:
+    """Between the end of one task and the start of the next nothing runs; that is no reason to know nothing."""
+    job = ledger.submit(30)
+    agent = ledger.attach()
+    for _ in range(4):
+        (key,) = agent.take()
+        agent.phase(key)
+        ledger.clock.now += 10.0
+        agent.final(key)
+
+    def left() -> float | None:
+        def read(conn: sa.Connection) -> float | None:
+            found = job_views.find_job(conn, job)
+            assert found is not None
+            return left_of_job(conn, found, ledger.clock())
+
+        return ledger.read(read)
+
+    assert left() is None, "nobody works on it"
+    (key,) = agent.take()
+    assert left() == pytest.approx(260.0, rel=0.1)
+    agent.phase(key)
+    assert left() == pytest.approx(260.0, rel=0.1)
+    ledger.cancel(job)
+    assert left() is None
+
+
+def test_when_a_program_said_how_far_it_is_is_kept(ledger: Ledger) -> None:
+    job = ledger.submit()
+    agent = ledger.attach()
+    (key,) = agent.take()
+    agent.phase(key)
+
+    def said(seq: int, **words: Any) -> Any:
+        ledger.clock.now += 30.0
+        agent.sync(messages=[{"key": key, "seq": seq, "at": 1.0, **words}])
+        task = ledger.task(job)
+        return task.progress, task.progressed_at - START if task.progressed_at else None
+
+    begun = ledger.clock.now - START
+    assert said(1, text="reading") == (None, None)
+    assert said(2, text="half", progress=0.5) == (0.5, begun + 60)
+    assert said(3, text="still half") == (0.5, begun + 60)
+    assert said(4, text="more", progress=0.75) == (0.75, begun + 120)
