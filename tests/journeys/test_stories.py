@@ -155,7 +155,7 @@ def test_a_job_of_many_tasks(product: Product, reader: Callable[..., Reader]) ->
     anna.page.get_by_role("columnheader", name="score").get_by_role("link").click()
     first = anna.page.locator("#many table tbody tr").first
     expect(first).to_contain_text("3")
-    anna.page.get_by_role("button", name="Run all failed ones again").click()
+    anna.page.get_by_role("button", name="Run the failed one again").click()
     expect(anna.page.locator("main")).to_contain_text("repeats")
     expect(anna.page.locator(".answer .state").first).to_have_text("Failed")  # seven is still seven
     anna.shot("again")

@@ -189,6 +189,36 @@ def test_an_agent_that_is_back_in_the_call_that_stops_the_job_is_told_to_end_its
     assert ledger.job(job).state == "FAILED"
 
 
+def test_a_job_that_somebody_called_off_is_cancelled_whatever_had_failed_by_then(ledger: Ledger) -> None:
+    job = ledger.submit(5)
+    agent = ledger.attach()
+    one, two, three = agent.take(3)
+    for key in (one, two, three):
+        agent.phase(key)
+    agent.final(one, "exit_code")
+    agent.final(two)
+    ledger.cancel(job)
+    assert ledger.job(job).state == "RUNNING", "its program has not ended yet"
+    agent.final(three, "cancelled")
+    check(ledger)
+    ended = ledger.job(job)
+    assert (ended.state, ended.reason) == ("CANCELLED", "cancelled")
+    assert ended.message == "Cancelled by anna: 1 of 5 tasks done, 1 failed, 3 cancelled"
+    assert [ledger.task(job, no).state for no in range(3)] == ["FAILED", "DONE", "CANCELLED"]
+
+
+def test_a_wish_that_comes_after_the_job_stopped_itself_does_not_make_it_cancelled(ledger: Ledger) -> None:
+    job = ledger.submit(3, on_failure="stop")
+    agent = ledger.attach()
+    one, two = agent.take(2)
+    agent.phase(two)
+    agent.final(one, "exit_code")
+    ledger.cancel(job)
+    agent.final(two, "cancelled")
+    check(ledger)
+    assert (ledger.job(job).state, ledger.job(job).reason) == ("FAILED", "tasks_failed")
+
+
 def test_a_fault_of_the_platform_while_it_is_cancelled_is_a_cancellation(ledger: Ledger) -> None:
     job = ledger.submit()
     agent = ledger.attach()

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from tests.store.ledger import START, Ledger
 
 from sirdar.domain.task_table import FIXED, Column, Kind, Sort
+from sirdar.services.pace import left_of_job
 from sirdar.store import job_views, task_table
 from sirdar.store import tables as t
 from sirdar.store.engine import Tx
@@ -212,3 +213,112 @@ def test_tasks_that_failed_as_one_did(ledger: Ledger, job: str, like: int, same:
         return task_table.failed_like(conn, found, like)
 
     assert ledger.read(read) == same
+
+
+def test_messages_that_differ_in_numbers_alone_are_one_failure_with_its_words(ledger: Ledger) -> None:
+    job = ledger.submit(9)
+    agent = ledger.attach()
+    keys = agent.take(9)
+    for no, key in enumerate(keys[:5]):
+        agent.final(key, "exit_code", message=f"the program ended with exit code 1: ValueError: no point {no + 10}")
+    agent.final(keys[5], "exit_code", message="the program ended with exit code 1: KeyError: 'x'")
+    agent.final(keys[6], "exit_code", message="the program ended with exit code 1: KeyError: 'y'")
+    agent.final(keys[7], "signal", message="the program ended with exit code 1: KeyError: 'y'")
+    agent.final(keys[8])
+
+    def read(conn: sa.Connection) -> Any:
+        found = job_views.find_job(conn, job)
+        assert found is not None
+        return (
+            [(group.count, group.example, group.message[36:]) for group in task_table.failures(conn, found, 10)],
+            [task_table.failed_like(conn, found, no) for no in (3, 6, 7, 8)],
+            task_table.find_numbers(conn, found, TaskFilter(like=4, text="point 12"), COLUMNS),
+            task_table.count_tasks(conn, found, TaskFilter(like=4), COLUMNS),
+        )
+
+    groups, alike, narrowed, counted = ledger.read(read)
+    assert groups == [
+        (5, 0, "ValueError: no point 10"),
+        (2, 5, "KeyError: 'x'"),
+        (1, 7, "KeyError: 'y'"),
+    ]
+    assert alike == [[0, 1, 2, 3, 4], [5, 6], [7], []]
+    assert (narrowed, counted) == ([2], 5)
+
+
+def test_what_was_called_off_can_be_told_from_what_failed(ledger: Ledger) -> None:
+    job = ledger.submit(6)
+    agent = ledger.attach()
+    one, two, three = agent.take(3)
+    agent.final(one, "exit_code")
+    agent.final(two)
+    ledger.cancel(job)
+    agent.final(three, "cancelled")
+
+    def read(conn: sa.Connection) -> Any:
+        found = job_views.find_job(conn, job)
+        assert found is not None
+        return task_table.failed_numbers(conn, found), task_table.cancelled_numbers(conn, found)
+
+    assert ledger.read(read) == ([0], [2, 3, 4, 5])
+
+
+def test_tasks_that_never_got_a_row_failed_alike(ledger: Ledger) -> None:
+    """Their job could not be prepared: all of them are found, sorted and searched too."""
+    job = ledger.submit(4)
+    ledger.store.write_now(
+        lambda tx: tx.conn.execute(
+            sa.update(t.jobs).values(
+                state="FAILED", waiting=0, failed=4, ended_at=tx.now, reason="stage_in", message="a file is gone"
+            )
+        )
+    )
+    for sort in ("", "-no"):
+        found = numbers(ledger, job, sort, like=2)
+        assert sorted(found) == [0, 1, 2, 3], sort
+
+
+def test_an_estimate_stays_while_the_next_task_is_on_its_way(ledger: Ledger) -> None:
+    """Between the end of one task and the start of the next nothing runs; that is no reason to know nothing."""
+    job = ledger.submit(30)
+    agent = ledger.attach()
+    for _ in range(4):
+        (key,) = agent.take()
+        agent.phase(key)
+        ledger.clock.now += 10.0
+        agent.final(key)
+
+    def left() -> float | None:
+        def read(conn: sa.Connection) -> float | None:
+            found = job_views.find_job(conn, job)
+            assert found is not None
+            return left_of_job(conn, found, ledger.clock())
+
+        return ledger.read(read)
+
+    assert left() is None, "nobody works on it"
+    (key,) = agent.take()
+    assert left() == pytest.approx(260.0, rel=0.1)
+    agent.phase(key)
+    assert left() == pytest.approx(260.0, rel=0.1)
+    ledger.cancel(job)
+    assert left() is None
+
+
+def test_when_a_program_said_how_far_it_is_is_kept(ledger: Ledger) -> None:
+    job = ledger.submit()
+    agent = ledger.attach()
+    (key,) = agent.take()
+    agent.phase(key)
+
+    def said(seq: int, **words: Any) -> Any:
+        ledger.clock.now += 30.0
+        agent.sync(messages=[{"key": key, "seq": seq, "at": 1.0, **words}])
+        task = ledger.task(job)
+        return task.progress, task.progressed_at - START if task.progressed_at else None
+
+    begun = ledger.clock.now - START
+    assert said(1, text="reading") == (None, None)
+    assert said(2, text="half", progress=0.5) == (0.5, begun + 60)
+    assert said(3, text="still half") == (0.5, begun + 60)
+    assert said(4, text="more", progress=0.75) == (0.75, begun + 120)

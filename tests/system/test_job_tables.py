@@ -71,9 +71,10 @@ def test_the_table_as_json_and_as_csv(sirdar: Product, fit: dict[str, Any]) -> N
     reply = sirdar.admin.get(f"/api/jobs/{fit['id']}/table").json()
     names = [column["name"] for column in reply["columns"]]
     assert names == [
-        "no", "state", "resource", "waitS", "runS", "inputs.n", "inputs.kind", "outputs.error", "outputs.even", "outputs.label"
+        "no", "state", "resource", "waitS", "runS", "inputs.n", "inputs.kind", "outputs.error", "outputs.even", "outputs.label",
+        "totalS", "stagedInBytes", "stagedOutBytes", "attempts"
     ]  # fmt: skip
-    assert reply["columns"][7] == {"name": "outputs.error", "kind": "number", "title": "Error"}
+    assert reply["columns"][7] == {"name": "outputs.error", "kind": "number", "title": "Error", "unit": ""}
     rows = [dict(zip(names, row, strict=True)) for row in reply["rows"]]
     assert [row["no"] for row in rows] == list(range(N))
     assert {name: rows[5][name] for name in names if name.startswith(("inputs", "outputs"))} == {
@@ -83,6 +84,8 @@ def test_the_table_as_json_and_as_csv(sirdar: Product, fit: dict[str, Any]) -> N
     assert rows[3]["outputs.error"] is None
     task = sirdar.admin.get(f"/api/jobs/{fit['id']}/tasks/5").json()
     assert (rows[5]["waitS"], rows[5]["runS"]) == (task["waitS"], task["runS"])
+    facts = ("totalS", "stagedInBytes", "stagedOutBytes", "attempts")
+    assert [rows[5][name] for name in facts] == [task[name] for name in facts]
     text = sirdar.admin.get(f"/api/jobs/{fit['id']}/table?format=csv&state=DONE")
     assert text.headers["content-type"] == "text/csv; charset=utf-8"
     lines = list(csv.DictReader(io.StringIO(text.text)))

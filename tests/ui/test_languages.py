@@ -113,7 +113,7 @@ def test_pages_of_jobs_and_applications_are_in_it(site: Any) -> None:
         failed = page(f"/jobs/{site.jobs['failed']}")
         assert "Ошибка" in failed and "Причина в самой программе: посмотрите её вывод." in failed
         assert "Выполняется" in page(f"/jobs/{site.jobs['running']}") and "fold 3 of 7, CV error" in page("/jobs")
-        many = page(f"/jobs/{site.jobs['many']}/table")
+        many = page(f"/jobs/{site.jobs['many']}")
         assert "2 задачи с ошибкой" in many and "Код завершения 1." in many
         for tab in ("log", "tasks", "timeline", "machine", "children", "code"):
             assert not ENGLISH_LEFT.search(page(f"/jobs/{site.jobs['done']}?tab={tab}")), tab

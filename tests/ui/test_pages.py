@@ -273,7 +273,7 @@ def test_what_to_do_next_when_empty(empty_site: Any) -> None:
         ("unreachable", ["Unreachable", "laptop"]),
         ("waiting", ["Waiting"]),
         ("cancelled", ["Cancelled", "by you"]),
-        ("many", ["20 of 120 done, 2 failed, 8 running", "task 39", "More tasks"]),
+        ("many", ["22 of 120 ended", "20 done", "2 failed", "8 running", "90 waiting", "task 39", "More tasks"]),
     ],
 )
 def test_a_jobs_page(site: Any, kind: str, expected: list[str]) -> None:

@@ -5,7 +5,7 @@
  */
 
 import { Chart, palette, mixed, shape, type Look } from "./plot_canvas";
-import { type Answer, digits, labelOf, nameOf, plotted, type Plotted, type Point } from "./plot_points";
+import { amount, type Answer, digits, labelOf, nameOf, plotted, type Plotted, type Point, wordOf } from "./plot_points";
 import { say } from "./words";
 
 const AGAIN_MS = 5_000;
@@ -88,8 +88,19 @@ class Plot extends HTMLElement {
       return;
     }
     this.#text = text;
-    this.#answer = JSON.parse(text) as Answer;
+    this.#answer = this.#named(JSON.parse(text) as Answer);
     this.#draw();
+  }
+
+  /** The columns as the page calls them, and units in its language. */
+  #named(answer: Answer): Answer {
+    for (const column of [answer.x, answer.y, answer.color]) {
+      if (!column) continue;
+      const told = this.#form.querySelector<HTMLOptionElement>(`option[value="${CSS.escape(column.name)}"]`)?.dataset;
+      column.word = told?.["word"];
+      column.unit = told?.["unit"] ?? column.unit;
+    }
+    return answer;
   }
 
   #draw(): void {
@@ -100,7 +111,7 @@ class Plot extends HTMLElement {
     this.#chart = undefined;
     this.#canvas.replaceChildren();
     this.#canvas.classList.toggle("nothing", shown.points.length === 0);
-    if (shown.points.length === 0) this.#canvas.append(cell("p", say("No task has both values yet.")));
+    if (shown.points.length === 0) this.#canvas.append(cell("p", this.#answer.ended ? say("No task gave both values.") : say("No task has both values yet.")));
     else this.#chart = new Chart(this.#canvas, shown, look, { onPoint: (point) => this.#tell(point), onOpen: (point) => this.#open(point) });
     this.#canvas.setAttribute("aria-label", this.#summary(shown));
     this.#tell(null);
@@ -122,7 +133,7 @@ class Plot extends HTMLElement {
     if (!shown) return;
     const { answer, left } = shown;
     if (point) {
-      const named = [answer.x, answer.y, answer.color].map((column, i) => (column ? `${labelOf(column)} ${digits(point.given[i] ?? null)}` : ""));
+      const named = [answer.x, answer.y, answer.color].map((column, i) => (column ? `${wordOf(column)} ${amount(point.given[i] ?? null, column)}` : ""));
       return this.#note([say("Task {no}", { no: point.no }), ...named.filter(Boolean)].join(" · "));
     }
     const notes: string[] = [];

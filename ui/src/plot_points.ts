@@ -6,6 +6,9 @@ export interface Column {
   name: string;
   kind: "number" | "text" | "boolean";
   title: string;
+  unit: string;
+  /** What the page calls it. */
+  word?: string | undefined;
 }
 
 /** As `GET /api/jobs/{id}/points` answers: rows of (number, x, y, color). */
@@ -16,6 +19,7 @@ export interface Answer {
   points: [number, Value, Value, Value][];
   sampled: boolean;
   of: number;
+  ended: boolean; // the job has, so that no more come
 }
 
 export interface Point {
@@ -59,7 +63,13 @@ export function plotted(answer: Answer, logX: boolean, logY: boolean, others: st
   return { answer, points, names, groups, range, left: all.length - points.length };
 }
 
-export const labelOf = (column: Column): string => column.name.replace(/^(inputs|outputs)\./, "");
+export const wordOf = (column: Column): string => column.word ?? column.name.replace(/^(inputs|outputs)\./, "");
+
+/** As it stands at an axis. */
+export const labelOf = (column: Column): string => (column.unit ? `${wordOf(column)}, ${column.unit}` : wordOf(column));
+
+/** A value with its unit. */
+export const amount = (value: Value, { unit }: Column): string => (unit && typeof value === "number" ? `${digits(value)}\u202f${unit}` : digits(value));
 
 export const nameOf = (value: Value): string => (value === null ? "–" : String(value));
 

@@ -43,14 +43,14 @@ function send(event: Event, afterMs: number): void {
   timer = window.setTimeout(() => void load(addressOf(form), form.dataset.into ?? "", afterMs > 0), afterMs);
 }
 
-/** What is empty, and a choice of all there is, says nothing and is left out. */
+/** What is empty, and a choice of just the usual ones (`data-usual`), says nothing and is left out. */
 function addressOf(form: HTMLFormElement): URL {
-  const whole = [...form.querySelectorAll<HTMLElement>("[data-all-means-none]")]
-    .filter((group) => !group.querySelector("input:not(:checked)"))
-    .map((group) => group.dataset.allMeansNone);
+  const usual = [...form.querySelectorAll<HTMLElement>("[data-usual-means-none]")]
+    .filter((group) => !group.querySelector("input[data-usual]:not(:checked), input:not([data-usual]):checked"))
+    .map((group) => group.dataset.usualMeansNone);
   const address = new URL(form.action);
   for (const [name, text] of new FormData(form)) {
-    if (typeof text === "string" && text.trim() && !whole.includes(name)) address.searchParams.append(name, text.trim());
+    if (typeof text === "string" && text.trim() && !usual.includes(name)) address.searchParams.append(name, text.trim());
   }
   return address;
 }

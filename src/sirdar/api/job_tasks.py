@@ -33,6 +33,7 @@ States = Annotated[list[str] | None, Query(description="One or several, also joi
 Resource = Annotated[str | None, Query(max_length=200, description="Name or id of the machine that has it")]
 ReasonWord = Annotated[str | None, Query(max_length=40, description="How it ended: exit_code, out_of_memory, ...")]
 Text = Annotated[str | None, Query(max_length=200, description="Stands in its message or in a value of the table")]
+Like = Annotated[int | None, Query(ge=0, lt=2**31, description="Number of a task: those that failed as that one did")]
 Name = Annotated[str, Query(max_length=200)]
 
 
@@ -46,6 +47,7 @@ async def tasks(
     resource: Resource = None,
     reason: ReasonWord = None,
     text: Text = None,
+    like: Like = None,
     sort: Annotated[
         str, Query(max_length=200, description="A column of the table; with a minus before it the largest first")
     ] = "",
@@ -56,7 +58,7 @@ async def tasks(
     """The tasks of a job, also those that have no row of their own yet; in order, unless they shall be sorted."""
     last = read_cursor(after)
     passed = (last or 0) if sort else 0
-    wanted = _filter(state, resource, reason, text)
+    wanted = _filter(state, resource, reason, text, like)
     query = TaskQuery(wanted, sort, after=-1 if last is None else last, offset=passed, limit=limit + 1)
     found = await task_table.list_tasks(services, caller, job_id, query, link=share)
     job = found.job
@@ -105,10 +107,12 @@ async def table(
     resource: Resource = None,
     reason: ReasonWord = None,
     text: Text = None,
+    like: Like = None,
     share: Share = None,
 ) -> Response:
-    """All tasks in order: number, state, resource, seconds of waiting and running, inputs that differ, outputs that are values."""
-    wanted = _filter(state, resource, reason, text)
+    """All tasks in order: number, state, resource, seconds of waiting and running, inputs that differ, outputs that are
+    values; then seconds from submission to end, bytes staged, attempts."""
+    wanted = _filter(state, resource, reason, text, like)
     found = await task_table.table(services, caller, job_id, wanted, link=share)
     if format == "csv":
         name = f'attachment; filename="{found.job.id}.csv"'
@@ -152,7 +156,7 @@ async def _json(found: task_table.Table) -> AsyncIterator[bytes]:
 
 
 def _column(column: Column) -> dict[str, str]:
-    return {"name": column.name, "kind": column.kind.value, "title": column.title}
+    return {"name": column.name, "kind": column.kind.value, "title": column.title, "unit": column.unit}
 
 
 # ---------------------------------------------------------------- failures, points
@@ -160,7 +164,8 @@ def _column(column: Column) -> dict[str, str]:
 
 @router.get("/api/jobs/{job_id}/failures", responses={200: {"model": list[shapes.Failure]}})
 async def failures(services: ServicesDep, caller: ViewerDep, job_id: str, share: Share = None) -> Response:
-    """Why tasks failed: by reason and message, how many and the first of them; the most frequent first, a hundred at most."""
+    """Why tasks failed: by reason, exit code and message, how many and the first of them; the most frequent first,
+    a hundred at most. Messages that differ only in numbers, paths and quoted words count as one; that of the first is told."""
     found = await task_table.failures(services, caller, job_id, link=share)
     listed = [
         {
@@ -195,15 +200,18 @@ async def points(
         "points": found.rows,
         "sampled": found.sampled,
         "of": found.of,
+        "ended": found.ended,
     }
     return Response(to_json(body), media_type="application/json")
 
 
-def _filter(state: list[str] | None, resource: str | None, reason: str | None, text: str | None) -> TaskFilter:
+def _filter(
+    state: list[str] | None, resource: str | None, reason: str | None, text: str | None, like: int | None
+) -> TaskFilter:
     for field, words in {"resource": resource, "text": text}.items():
         if words and "\0" in words:
             raise Problem("invalid_field", "A zero byte stands in no name.", field=field, hint="Leave the %00 out.")
     reasons = tuple(one.value for one in Reason)
     if reason and reason not in reasons:
         raise Problem("invalid_field", f"{reason!r} is no reason.", field="reason", expected=", ".join(reasons))
-    return TaskFilter(tuple(read_states(state or ())), resource or None, reason or None, text or None)
+    return TaskFilter(tuple(read_states(state or ())), resource or None, reason or None, text or None, like)

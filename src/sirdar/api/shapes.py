@@ -200,9 +200,12 @@ class Usage(Shape):
 class Column(Shape):
     """Of the table of a job's tasks."""
 
-    name: str = Field(description="no, state, resource, waitS, runS, inputs.NAME or outputs.NAME")
+    name: str = Field(
+        description="no, state, resource, waitS, runS, inputs.NAME, outputs.NAME, totalS, stagedInBytes, ..."
+    )
     kind: str = Field(description="number, text or boolean")
     title: str
+    unit: str = Field(description="of its values; empty where there is none")
 
 
 class TaskTable(Shape):
@@ -232,6 +235,7 @@ class Points(Shape):
     points: list[list[Any]]
     sampled: bool
     of: int
+    ended: bool = Field(description="the job has, so that no more come")
 
 
 class Why(Shape):

@@ -213,6 +213,9 @@ def resubmit(
     name: Annotated[str | None, Parameter(help="of the new job")] = None,
     latest: Annotated[bool, Parameter(help="of the newest version of the application", negative="")] = False,
     failed: Annotated[bool, Parameter(help="of many tasks those alone that failed", negative="")] = False,
+    not_done: Annotated[
+        bool, Parameter(help="of many tasks those that failed and those that were cancelled", negative="")
+    ] = False,
     task: Annotated[
         list[int] | None,
         Parameter(help="of many tasks this one alone; may be repeated", consume_multiple=False, negative=""),
@@ -224,7 +227,7 @@ def resubmit(
     old = _job(job)
     declared = session.client.app(_app_of(old, latest)).inputs if input else {}
     version = "latest" if latest else None
-    only = "failed" if failed else None
+    only = "not_done" if not_done else "failed" if failed else None
     new = old.resubmit(_name=name, _version=version, _only=only, _tasks=task, **read_inputs(input or [], declared))
     session.keep_last(new.id)
     return finish(new, session, wait=wait)

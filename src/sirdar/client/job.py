@@ -148,7 +148,8 @@ class Job(JobView, Future[Any]):
     ) -> "Job":
         """A new job with these inputs changed, of the same version or (``_version="latest"``) the newest one.
 
-        Of a job of many tasks ``_only="failed"`` takes those that failed, ``_tasks`` those of these numbers.
+        Of a job of many tasks ``_only="failed"`` takes those that failed, ``_only="not_done"`` those that were cancelled too,
+        ``_tasks`` those of these numbers.
         """
         driver = self._client.driver
         inputs = driver.run(ValueUploads(self._client.limits).resolve(changed))

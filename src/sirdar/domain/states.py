@@ -11,7 +11,7 @@ class State(StrEnum):
     RUNNING: its program has started (a job of many tasks: from the first start to the last end). The agent acts.
     DONE: ended well; its outputs are on the server.
     FAILED: ended badly; the outcome says whose fault it was.
-    CANCELLED: ended because somebody asked for it.
+    CANCELLED: somebody called it off before all of it had ended, whatever had failed by then.
     """
 
     SUBMITTED = "SUBMITTED"

@@ -25,15 +25,18 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """``name`` as in addresses: ``no``, ``state``, ``resource``, ``waitS``, ``runS``, ``inputs.NAME`` or ``outputs.NAME``.
+    """``name`` as in addresses: ``no``, ``state``, ``resource``, ``waitS``, ``runS``, ``inputs.NAME``, ``outputs.NAME``,
+    ``totalS``, ``stagedInBytes``, ``stagedOutBytes`` or ``attempts``.
 
-    ``path``: where in a stored input set or result the value stands; empty for what the platform knows itself.
+    ``path``: where in a stored input set or result the value stands; empty for what the platform knows itself. ``unit``: of the
+    values, as people write it.
     """
 
     name: str
     kind: Kind
     title: str = ""
     path: tuple[str, ...] = ()
+    unit: str = ""
 
     @property
     def of_input(self) -> bool:
@@ -45,8 +48,11 @@ class Column:
 
 
 NO, STATE, RESOURCE = Column("no", Kind.NUMBER), Column("state", Kind.TEXT), Column("resource", Kind.TEXT)
-WAIT, RUN = Column("waitS", Kind.NUMBER), Column("runS", Kind.NUMBER)
+WAIT, RUN = Column("waitS", Kind.NUMBER, unit="s"), Column("runS", Kind.NUMBER, unit="s")
 FIXED = (NO, STATE, RESOURCE, WAIT, RUN)
+TOTAL, ATTEMPTS = Column("totalS", Kind.NUMBER, unit="s"), Column("attempts", Kind.NUMBER)
+BYTES_IN, BYTES_OUT = Column("stagedInBytes", Kind.NUMBER, unit="B"), Column("stagedOutBytes", Kind.NUMBER, unit="B")
+SELDOM = (TOTAL, BYTES_IN, BYTES_OUT, ATTEMPTS)  # there for whoever asks for them
 _INPUTS = {
     InputType.NUMBER: Kind.NUMBER,
     InputType.INTEGER: Kind.NUMBER,
@@ -97,11 +103,11 @@ def columns_of(app: App, differing: Collection[str]) -> tuple[Column, ...]:
     """All columns of the table, in the order of the application's description."""
     inputs = [_input(spec) for spec in app.inputs if spec.name in differing and spec.type in _INPUTS]
     outputs = [
-        Column(f"outputs.{spec.name}", _OUTPUTS[spec.type], spec.title, (spec.name,))
+        Column(f"outputs.{spec.name}", _OUTPUTS[spec.type], spec.title, (spec.name,), spec.unit or "")
         for spec in app.outputs
         if spec.type in _OUTPUTS
     ]
-    return (*FIXED, *inputs, *outputs)
+    return (*FIXED, *inputs, *outputs, *SELDOM)
 
 
 def _input(spec: InputSpec) -> Column:
@@ -109,7 +115,9 @@ def _input(spec: InputSpec) -> Column:
         isinstance(value, int | float) and not isinstance(value, bool) for value in spec.values
     )
     path = (spec.name, "$file", "name") if spec.type in _FILES else (spec.name,)
-    return Column(f"inputs.{spec.name}", Kind.NUMBER if numbers else _INPUTS[spec.type], spec.title, path)
+    return Column(
+        f"inputs.{spec.name}", Kind.NUMBER if numbers else _INPUTS[spec.type], spec.title, path, spec.unit or ""
+    )
 
 
 def value_at(document: Mapping[str, Any], column: Column) -> Any:

@@ -1,7 +1,7 @@
 """How long a job of many tasks will still take, from what the ledger knows of it."""
 
 from sirdar.domain.pace import Pace, left_s
-from sirdar.store import task_table
+from sirdar.store import task_pace
 from sirdar.store.job_views import JobView
 from sirdar.store.people import Conn
 
@@ -13,5 +13,7 @@ def left_of_job(conn: Conn, job: JobView, now: float) -> float | None:
     """Seconds from ``now``, or None where nobody can know; also of a job of one task, and of one that does not run."""
     if not job.many or job.state != "RUNNING" or job.cancel_requested_at is not None:
         return None
-    running = task_table.running_since(conn, job.id, RUNNING)
-    return left_s(Pace(job.waiting + job.leased - job.running, running, task_table.last_ends(conn, job.id, ENDS), now))
+    running, waiting = task_pace.running_since(conn, job.id, RUNNING), job.waiting + job.leased - job.running
+    if not running and job.leased:  # between two of them: the next one is with its agent, and begins now
+        running, waiting = [now], waiting - 1
+    return left_s(Pace(waiting, running, task_pace.last_ends(conn, job.id, ENDS), now))

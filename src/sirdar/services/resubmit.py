@@ -1,4 +1,4 @@
-"""Submitting a job again, with some inputs changed; of many tasks all, those that failed, or some."""
+"""Submitting a job again, with some inputs changed; of many tasks all, those that failed, those that are not done, or some."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from sirdar.services.submit import submit_again
 from sirdar.store import jobs as job_store
 from sirdar.store.job_views import JobView
 from sirdar.store.people import Conn
-from sirdar.store.task_table import failed_numbers
+from sirdar.store.task_table import cancelled_numbers, failed_numbers
 from sirdar.wire.submit import ResubmitRequest
 
 
@@ -80,13 +80,16 @@ def _chosen(conn: Conn, job: JobView, request: ResubmitRequest) -> Sequence[int]
                 field="tasks",
                 expected=f"numbers from 0 to {job.total - 1}",
             )
-    if request.only == "failed":
-        failed = failed_numbers(conn, job)
-        numbers = failed if request.tasks is None else sorted(set(failed).intersection(numbers))
+    if request.only is not None:
+        found = failed_numbers(conn, job)
+        if request.only == "not_done":
+            found = sorted({*found, *cancelled_numbers(conn, job)})
+        numbers = found if request.tasks is None else sorted(set(found).intersection(numbers))
         if not numbers:
+            told = "has failed" if request.only == "failed" else "has failed or was cancelled"
             raise Problem(
                 "conflict",
-                f"No task of job {job.id} has failed{'' if request.tasks is None else ' among these'}.",
+                f"No task of job {job.id} {told}{'' if request.tasks is None else ' among these'}.",
                 field="only",
                 hint="Leave 'only' out to submit all of it again." if job.ended_at else "The job has not ended yet.",
             )

@@ -62,6 +62,7 @@ class Points:
     rows: list[tuple[int, Any, Any, Any]]
     sampled: bool
     of: int
+    ended: bool  # the job has, so that no more come
 
 
 async def columns_of_job(services: Services, job: JobView) -> tuple[Column, ...]:
@@ -164,18 +165,25 @@ def cell(job: JobView, row: TaskRow, item: dict[str, Any], column: Column) -> An
     if column.of_output:
         return value_at(row.outputs, column)
     if column.name == "waitS":
-        staged_s = spans.staged_in(row.staged_in_s, row.staging_at, row.started_at)
+        staged_s = spans.staged_in(row.staged.get("staged_in_s"), row.staging_at, row.started_at)
         return spans.waited(row.ready_at if row.ready_at is not None else job.ready_at, row.started_at, staged_s)
     if column.name == "runS":
         return spans.span(row.started_at, row.ended_at)
+    if column.name == "totalS":
+        return spans.span(job.created_at, row.reported_at if row.reported_at is not None else row.ended_at)
+    if column.name in _STAGED:
+        return row.staged.get(_STAGED[column.name])
     return getattr(row, column.name)
+
+
+_STAGED = {"stagedInBytes": "staged_in_bytes", "stagedOutBytes": "staged_out_bytes"}
 
 
 def value_of(job: JobView, task: TaskView, item: dict[str, Any], column: Column) -> Any:
     """As ``cell``, of a task that was read for a page."""
-    told = task.stats.get("staged_in_s")
-    times = (task.ready_at, task.staging_at, task.started_at, task.ended_at, told)
-    return cell(job, TaskRow(task.no, task.state, task.resource, *times, outputs=task.result), item, column)
+    times = (task.ready_at, task.staging_at, task.started_at, task.ended_at, task.reported_at)
+    row = TaskRow(task.no, task.state, task.resource, *times, task.last_attempt, task.stats, task.result)
+    return cell(job, row, item, column)
 
 
 # ---------------------------------------------------------------- failures, points
@@ -197,7 +205,7 @@ async def failed_like(services: Services, caller: Caller | None, job_id: str, no
 
     def read(conn: Conn) -> list[int]:
         job = find_seen(conn, caller, job_id)
-        if not (numbers := task_table.failed_like(conn, job, no)):
+        if not 0 <= no < job.total or not (numbers := task_table.failed_like(conn, job, no)):
             raise Problem("conflict", f"Task {no} of job {job.id} has not failed.")
         return numbers
 
@@ -238,7 +246,7 @@ async def points(
         found = [(no, *values) for no, values in zip(numbers, _values(conn, job, chosen, numbers), strict=True)]
         rows = [(row[0], row[1], row[2], row[3] if len(row) > 3 else None) for row in found]
         whole = [row for row in rows if row[1] is not None and row[2] is not None]
-        return Points(*axes, whole, count > len(numbers), count)
+        return Points(*axes, whole, count > len(numbers), count, job.ended_at is not None)
 
     return await services.store.read(read)
 

@@ -25,20 +25,24 @@ _REFUSED = r"\\u(0000|d[89ab][0-9a-f]{2}(?!\\ud[c-f])|(?<!\\ud[89ab][0-9a-f]{2})
 
 @dataclass(frozen=True, slots=True)
 class TaskFilter:
-    """``resource``: name or id. ``text`` stands in a message, or in a value of the table; ASCII letters match in either case."""
+    """``resource``: name or id. ``text`` stands in a message, or in a value of the table; ASCII letters match in either case.
+
+    ``like``: number of a task; those that failed as that one did.
+    """
 
     state: Sequence[str] = ()
     resource: str | None = None
     reason: str | None = None
     text: str | None = None
+    like: int | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.state or self.resource or self.reason or self.text)
+        return bool(self.state or self.resource or self.reason or self.text or self.like is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class TaskRow:
-    """What the table needs of a task. Times are seconds since 1970; ``staged_in_s`` by the agent's own word."""
+    """What the table needs of a task. Times are seconds since 1970; what is staged by the agent's own word."""
 
     no: int
     state: str
@@ -47,7 +51,9 @@ class TaskRow:
     staging_at: float | None = None
     started_at: float | None = None
     ended_at: float | None = None
-    staged_in_s: float | None = None
+    reported_at: float | None = None
+    attempts: int = 0
+    staged: Mapping[str, Any] = field(default_factory=dict)  # staged_in_s, staged_in_bytes, staged_out_bytes
     outputs: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -86,6 +92,8 @@ def _without_row(job: JobView, wanted: TaskFilter, first: int, limit: int) -> ra
     """Numbers of tasks that were not given out yet and fit. No resource has them, and nobody said anything of them."""
     fits = not wanted.state or implied_state(job) in wanted.state
     if not fits or wanted.resource or wanted.reason or wanted.text or limit <= 0:
+        return range(0)
+    if wanted.like is not None and not (wanted.like >= job.expanded and implied_state(job) == "FAILED"):
         return range(0)
     return range(first, max(first, min(job.total, first + limit)))
 
@@ -126,6 +134,7 @@ class _Query:
 
     def _run(self, statement: str, **more: Any) -> sa.CursorResult[Any]:
         params = {**self._params, **more, "implied": implied_state(self._job), "ready": self._job.ready_at}
+        params["created"] = self._job.created_at
         text = sa.text(statement)
         return self._conn.execute(text, {name: value for name, value in params.items() if f":{name}" in statement})
 
@@ -152,7 +161,23 @@ class _Query:
             where.append(f"t.reason = {self._bind(wanted.reason)}")
         if wanted.text:
             where.append(self._with_text(wanted.text, columns))
+        if wanted.like is not None:
+            where.append(self._alike(wanted.like))
         return where
+
+    def _alike(self, no: int) -> str:
+        """Failed as that task did: where that one never got a row, those without one; none where it has not failed."""
+        example = self._conn.execute(_FAILED_AS.where(tasks.c.job_id == self._job.id, tasks.c.no == no)).first()
+        if example is None:
+            never_begun = no >= self._job.expanded and implied_state(self._job) == "FAILED"
+            return "t.no IS NULL" if never_begun else "1 = 0"
+        same = " AND ".join(
+            f"{column} = {self._bind(value)}" if value is not None else f"{column} IS NULL"
+            for column, value in zip(
+                ("t.reason", "t.exit_code", "coalesce(t.failure, t.message)"), example, strict=True
+            )
+        )
+        return f"t.state = 'FAILED' AND {same}"
 
     def _with_text(self, text: str, columns: Sequence[Column]) -> str:
         pattern = self._bind("%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%")
@@ -166,8 +191,7 @@ class _Query:
         """What is sorted by, numbers as numbers."""
         if column.path:
             return self._json(column)
-        told = "CAST(t.stats_json AS jsonb) ->> 'staged_in_s'"
-        told = "json_extract(t.stats_json, '$.staged_in_s')" if self._sqlite else f"CAST({told} AS double precision)"
+        told = self._told("staged_in_s")
         waited = f"(t.started_at - coalesce(t.ready_at, :ready) - coalesce({told}, t.started_at - t.staging_at, 0))"
         return {
             "no": self._no,
@@ -175,7 +199,17 @@ class _Query:
             "resource": "r.name",
             "waitS": f"CASE WHEN {waited} < 0 THEN 0 ELSE {waited} END",
             "runS": "t.ended_at - t.started_at",
+            "totalS": "coalesce(t.reported_at, t.ended_at) - :created",
+            "stagedInBytes": self._told("staged_in_bytes"),
+            "stagedOutBytes": self._told("staged_out_bytes"),
+            "attempts": "coalesce(t.last_attempt, 0)",
         }[column.name]
+
+    def _told(self, name: str) -> str:
+        """A number of the agent's own report."""
+        if self._sqlite:
+            return f"json_extract(t.stats_json, '$.{name}')"
+        return f"CAST(CAST(t.stats_json AS jsonb) ->> '{name}' AS double precision)"
 
     def _json(self, column: Column, *, words: bool = False) -> str:
         """A value of an input set (else of what all tasks have in common) or of a result; as a text where ``words`` are wanted."""
@@ -227,6 +261,8 @@ _ROW = sa.select(
     tasks.c.staging_at,
     tasks.c.started_at,
     tasks.c.ended_at,
+    tasks.c.reported_at,
+    tasks.c.last_attempt,
     tasks.c.stats_json,
     tasks.c.result_json,
     resources.c.name.label("resource"),
@@ -253,7 +289,9 @@ def _row(row: Any) -> TaskRow:
         staging_at=row.staging_at,
         started_at=row.started_at,
         ended_at=row.ended_at,
-        staged_in_s=decoded(row.stats_json).get("staged_in_s"),
+        reported_at=row.reported_at,
+        attempts=row.last_attempt,
+        staged=decoded(row.stats_json),
         outputs=decoded(row.result_json),
     )
 
@@ -268,52 +306,45 @@ def input_sets(conn: Connection, job_id: str) -> Iterator[dict[str, Any]]:
         yield from json.loads(row.items_json)
 
 
-# ---------------------------------------------------------------- pace, failures, samples
+# ---------------------------------------------------------------- failures, samples
 
 
-def running_since(conn: Connection, job_id: str, most: int) -> list[float]:
-    """Starts of the tasks whose programs run."""
-    running = sa.and_(tasks.c.job_id == job_id, sa.text("tasks.state = 'RUNNING'"), tasks.c.started_at.is_not(None))
-    return list(conn.execute(sa.select(tasks.c.started_at).where(running).limit(most)).scalars())
-
-
-def last_ends(conn: Connection, job_id: str, most: int) -> list[tuple[float, float]]:
-    """(start, end) of ended tasks with the highest numbers: tasks are given out in order, so that these ended lately."""
-    query = (
-        sa.select(tasks.c.started_at, tasks.c.ended_at)
-        .where(tasks.c.job_id == job_id, tasks.c.ended_at.is_not(None), tasks.c.started_at.is_not(None))
-        .order_by(tasks.c.no.desc())
-        .limit(most)
-    )
-    return [(row.started_at, row.ended_at) for row in conn.execute(query)]
+# How a task failed: those that are the same in this are shown, and run again, together.
+_ALIKE = (tasks.c.reason, tasks.c.exit_code, sa.func.coalesce(tasks.c.failure, tasks.c.message))
+_FAILED = sa.text("tasks.state = 'FAILED'")
+_FAILED_AS = sa.select(*_ALIKE).where(_FAILED)
 
 
 @dataclass(frozen=True, slots=True)
 class FailureGroup:
-    """Tasks that failed alike. ``example``: the first of them."""
+    """Tasks that failed alike: messages that differ in numbers, paths and quoted words only. ``example``: the first of them."""
 
     reason: str
-    message: str
+    message: str  # of the example
     exit_code: int | None
     count: int
     example: int
 
 
 def failures(conn: Connection, job: JobView, most: int) -> list[FailureGroup]:
-    """Failed tasks by reason and message, the most frequent first, ``most`` groups at most."""
-    count = sa.func.count()
-    query = (
-        sa.select(tasks.c.reason, tasks.c.message, tasks.c.exit_code, count, sa.func.min(tasks.c.no))
-        .where(tasks.c.job_id == job.id, sa.text("tasks.state = 'FAILED'"))
-        .group_by(tasks.c.reason, tasks.c.message, tasks.c.exit_code)
-        .order_by(count.desc(), sa.func.min(tasks.c.no))
+    """Failed tasks by reason, exit code and kind of message, the most frequent first, ``most`` groups at most."""
+    count, first = sa.func.count().label("count"), sa.func.min(tasks.c.no).label("example")
+    groups = (
+        sa.select(count, first)
+        .where(tasks.c.job_id == job.id, _FAILED)
+        .group_by(*_ALIKE)
+        .order_by(count.desc(), first)
         .limit(most)
+        .subquery()
+    )
+    query = sa.select(tasks.c.reason, tasks.c.message, tasks.c.exit_code, groups.c.count, groups.c.example).join(
+        groups, sa.and_(tasks.c.job_id == job.id, tasks.c.no == groups.c.example)
     )
     found = [FailureGroup(row[0], row[1] or "", *row[2:]) for row in conn.execute(query)]
     never_begun = job.total - job.expanded
     if never_begun and implied_state(job) == "FAILED":
         found.append(FailureGroup(job.reason or "", job.message or "", job.exit_code, never_begun, job.expanded))
-        found.sort(key=lambda group: (-group.count, group.example))
+    found.sort(key=lambda group: (-group.count, group.example))
     return found[:most]
 
 
@@ -326,16 +357,16 @@ def failed_numbers(conn: Connection, job: JobView) -> list[int]:
     return with_rows + (list(range(job.expanded, job.total)) if implied_state(job) == "FAILED" else [])
 
 
+def cancelled_numbers(conn: Connection, job: JobView) -> list[int]:
+    """Numbers of all tasks that were called off: those that never ran, and those that were ended on the way."""
+    query = sa.select(tasks.c.no).where(tasks.c.job_id == job.id, tasks.c.state == "CANCELLED").order_by(tasks.c.no)
+    with_rows = list(conn.execute(query).scalars())
+    return with_rows + (list(range(job.expanded, job.total)) if implied_state(job) == "CANCELLED" else [])
+
+
 def failed_like(conn: Connection, job: JobView, no: int) -> list[int]:
-    """Numbers of all tasks that failed as that one did: by reason, message and exit code. Empty where it has not failed."""
-    kinds = (tasks.c.reason, tasks.c.message, tasks.c.exit_code)
-    failed = (tasks.c.job_id == job.id, sa.text("tasks.state = 'FAILED'"))
-    example = conn.execute(sa.select(*kinds).where(*failed, tasks.c.no == no)).first()
-    if example is None:
-        never_begun = job.expanded <= no < job.total and implied_state(job) == "FAILED"
-        return list(range(job.expanded, job.total)) if never_begun else []
-    same = [kind.is_not_distinct_from(value) for kind, value in zip(kinds, example, strict=True)]
-    return list(conn.execute(sa.select(tasks.c.no).where(*failed, *same).order_by(tasks.c.no)).scalars())
+    """Numbers of all tasks that failed as that one did (see ``FailureGroup``). Empty where it has not failed."""
+    return find_numbers(conn, job, TaskFilter(like=no), (), limit=job.total)
 
 
 def sample(conn: Connection, job: JobView, columns: Sequence[Column], most: int) -> tuple[list[int], int]:
@@ -343,7 +374,7 @@ def sample(conn: Connection, job: JobView, columns: Sequence[Column], most: int)
     needs = [tasks.c.job_id == job.id]
     if any(column.of_output for column in columns):
         needs.append(tasks.c.result_json.is_not(None))
-    if any(column.name == "runS" for column in columns):
+    if any(column.name in {"runS", "totalS"} for column in columns):
         needs.append(tasks.c.ended_at.is_not(None))
     if any(column.name == "waitS" for column in columns):
         needs.append(tasks.c.started_at.is_not(None))

@@ -43,6 +43,7 @@ class TaskView:
     debug: dict[str, Any] | None
     status_message: str | None
     progress: float | None
+    progressed_at: float | None  # when it said so
     metrics: dict[str, float]
     phase: str | None  # of the newest attempt
 
@@ -146,6 +147,7 @@ def _task(m: Mapping[Any, Any]) -> TaskView:
         debug=json.loads(m["debug_json"]) if m["debug_json"] else None,
         status_message=m["status_message"],
         progress=m["progress"],
+        progressed_at=m["progressed_at"],
         metrics=decoded(m["metrics_json"]),
         phase=m["phase"],
     )
@@ -191,6 +193,7 @@ def _unexpanded(job: JobView, no: int) -> TaskView:
         debug=None,
         status_message=None,
         progress=None,
+        progressed_at=None,
         metrics={},
         phase=None,
     )

@@ -8,9 +8,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from sirdar.domain.failures import kind_of
 from sirdar.domain.ids import AttemptKey, JobId
 from sirdar.domain.outcome import REASONS, Outcome, Reason
-from sirdar.domain.states import ATTEMPT_STATES, STATES, AttemptState
+from sirdar.domain.states import ATTEMPT_STATES, STATES, AttemptState, State
 from sirdar.domain.task import Task
 from sirdar.store.engine import Tx
 from sirdar.store.hot import Hot
@@ -122,6 +123,7 @@ _ENDED = (
     "reason",
     "message",
     "exit_code",
+    "failure",
     "result_json",
     "stats_json",
     "stdout_json",
@@ -160,8 +162,9 @@ def _update_attempts(*columns: str) -> sa.Update:
 
 
 _ATTEMPT_TIMES = ("accepted_at", "staging_at", "staged_at", "started_at", "ended_at", "reported_at")
-_WORDS = ("status_message", "progress", "metrics_json")
+_WORDS = ("status_message", "progress", "progressed_at", "metrics_json")
 _KEPT = (*_WORDS, "resource_id", "ready_at")
+_NO_PROGRESS = {"b_progressed_at": None}
 _MOVE_TASK = Hot(_update_tasks(_MOVED))
 _END_TASK = Hot(_update_tasks(_ENDED))
 _SAY = Hot(_update_tasks(_WORDS))
@@ -327,6 +330,7 @@ def _ended_values(job: str, task: Task, columns: Mapping[str, Any]) -> dict[str,
         b_reason=outcome.reason.value,
         b_message=outcome.message,
         b_exit_code=outcome.exit_code,
+        b_failure=kind_of(outcome.message) if task.state is State.FAILED else None,
     )
     return values
 
@@ -334,7 +338,8 @@ def _ended_values(job: str, task: Task, columns: Mapping[str, Any]) -> dict[str,
 def say(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
     """Save the latest words of running programs: dicts of b_job, b_no, b_status_message, b_progress, b_metrics_json."""
     if rows:
-        _SAY.run(tx.conn, rows)
+        at = {"b_progressed_at": tx.now}
+        _SAY.run(tx.conn, [{**row, **(at if row["b_progress"] is not None else _NO_PROGRESS)} for row in rows])
 
 
 def accept_attempts(tx: Tx, keys: Sequence[AttemptKey]) -> None:

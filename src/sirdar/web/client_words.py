@@ -58,6 +58,7 @@ SENTENCES = (
     N_("{count} chosen"),
     N_("{count} of {of} tasks, taken evenly."),
     N_("{y} over {x}, {count} points. Arrow keys go from point to point, Enter opens the task."),
+    N_("No task gave both values."),
     N_("No task has both values yet."),
     N_("Not above zero, and so not on a logarithmic axis: {count}."),
     N_("Task"),

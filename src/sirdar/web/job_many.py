@@ -1,33 +1,32 @@
 """A job of many tasks: how far it is, its table, its plot, and what failed and why."""
 
+import re
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from sirdar.domain.task_table import FIXED, NO, Column, Kind, read_axes
+from sirdar.domain.task_table import BYTES_IN, BYTES_OUT, FIXED, NO, RUN, SELDOM, TOTAL, WAIT, Column, Kind, read_axes
 from sirdar.services import task_table
-from sirdar.services.explain import explain_now
+from sirdar.services.job_files import inputs_with_uris, job_prefix
 from sirdar.services.jobs import Shown, show_job
-from sirdar.services.pace import left_of_job
 from sirdar.services.resubmit import resubmit
 from sirdar.services.task_table import TaskPage
+from sirdar.store import job_shares
 from sirdar.store.job_views import JobView
 from sirdar.store.task_table import FailureGroup
 from sirdar.store.task_views import TaskView
-from sirdar.web import job_words, session, words
+from sirdar.web import formats, job_many_head, job_parts, job_words, session, words
+from sirdar.web.job_words import Named
 from sirdar.web.pages import Page, PageRoute, go_to, open_page, show, show_part
 from sirdar.web.table_query import ROWS, TableQuery, TableQueryDep
 from sirdar.wire.submit import ResubmitRequest
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 PageDep = Annotated[Page, Depends(open_page)]
+_WITH_CODE = re.compile("the program ended with exit code -?\\d+")
 FAILURES_OPEN = 6  # groups that are seen at once; the others are folded
-REASONS = 3
-PLAIN = frozenset({"running", "ok"})  # reasons that only say what the state says
-BAR_WIDTH = 1000
-LONGEST_FILTER = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +39,16 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A task as the table shows it. ``running_since``: where it runs, so that its duration grows."""
+    """A task as the table shows it. ``briefly``: its outcome where there is little room; ``running_since``: where it runs, so that
+    its duration grows."""
 
     task: TaskView
     shape: str
     word: str
     outcome: str
+    briefly: str
     running_since: float | None
     cells: tuple[Cell, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A part of the bar: tasks of one kind. ``filter``: the word for them in the address; ``x`` and ``width`` of ``BAR_WIDTH``."""
-
-    shape: str
-    word: str
-    filter: str
-    count: int
-    x: float
-    width: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +60,14 @@ class Failure:
 
 
 @router.get("/jobs/{job_id}/table")
-async def table_page(page: PageDep, asked: TableQueryDep) -> Response:
-    """For whoever may see the job, and for whoever has its link."""
+async def earlier_address(page: PageDep, asked: TableQueryDep) -> Response:
+    """Where the table stood once; who keeps that address comes to the job's page, with the same rows."""
+    return go_to(asked.address(after=asked.after))
+
+
+async def show_page(page: Page, asked: TableQuery, shown: Shown) -> Response:
+    """The page of a job of many tasks, for whoever may see it: ``/jobs/ID`` itself."""
     caller = _caller(page, asked)
-    shown = await show_job(page.services, caller, asked.job_id, link=asked.share or None)
     asked = replace(asked, job_id=shown.job.id)
     columns = await task_table.columns_of_job(page.services, shown.job)
     query = asked.task_query()
@@ -90,6 +83,7 @@ async def table_page(page: PageDep, asked: TableQueryDep) -> Response:
         page,
         "job_many.html",
         all_columns=columns,
+        seldom=SELDOM,
         filters=job_words.FILTERS,
         fitting=found.fitting,
         first=query.offset + 1 if asked.sort else None,
@@ -98,6 +92,7 @@ async def table_page(page: PageDep, asked: TableQueryDep) -> Response:
         drawn=_drawn(columns, asked),
         events=_events(asked, shown.job),
         part=_part_address(asked, tasks),
+        refresh_s=job_words.refresh_s(shown.job, values["looked_at"]),
         **values,
     )
 
@@ -118,17 +113,21 @@ async def table_part(
 
 @router.post("/jobs/{job_id}/rerun")
 async def rerun(job_id: str, page: PageDep) -> Response:
-    """Failed tasks as a new job: all, or (``like``) those that failed as that one did; with the same version or the latest."""
+    """Failed tasks as a new job: all, or (``like``) those that failed as that one did, or (``only=not_done``) cancelled ones too;
+    with the same version or the latest."""
     caller = page.user
     fields = await session.read_form(page.request, page.services)
     like = fields.get("like", "")
     numbers = None
     if like.isascii() and like.isdecimal() and len(like) < 10:
         numbers = await task_table.failed_like(page.services, caller, job_id, int(like))
-    version = "latest" if fields.get("version") == "latest" else "same"
-    request = ResubmitRequest(only="failed", tasks=numbers, version=version)
+    request = ResubmitRequest(
+        only="not_done" if fields.get("only") == "not_done" and numbers is None else "failed",
+        tasks=numbers,
+        version="latest" if fields.get("version") == "latest" else "same",
+    )
     new_id = await resubmit(page.services, caller, job_id, request)
-    return go_to(f"/jobs/{new_id}/table")
+    return go_to(f"/jobs/{new_id}")
 
 
 def _caller(page: Page, asked: TableQuery) -> Any:
@@ -146,14 +145,15 @@ def _events(asked: TableQuery, job: JobView) -> str | None:
 def _part_address(asked: TableQuery, tasks: list[TaskView]) -> str:
     shown = ",".join(str(task.no) for task in tasks)
     path, _, query = asked.address(after=asked.after).partition("?")
-    return f"{path}/part?{query}{'&' if query else ''}no={shown}"
+    return f"{path}/table/part?{query}{'&' if query else ''}no={shown}"
 
 
 async def _live_values(
     page: Page, asked: TableQuery, shown: Shown, columns: tuple[Column, ...], found: TaskPage
 ) -> dict[str, Any]:
     job, now = shown.job, page.services.store.clock()
-    chosen = tuple(column for column in columns if not asked.cols or column.name in asked.cols or column is NO)
+    chosen = tuple(column for column in columns if _is_chosen(column, asked))
+    head = await job_many_head.load(page, _caller(page, asked), job, now, share=asked.share)
     groups = []
     if job.failed or job.state == "FAILED":
         groups = await task_table.failures(page.services, _caller(page, asked), job.id, link=asked.share or None)
@@ -162,58 +162,68 @@ async def _live_values(
         "job": job,
         "may_act": shown.may_act,
         "share": asked.share,
-        "state_now": job_words.state_words(job, now),
-        "segments": _segments(job),
-        "ended": job.done + job.failed + job.cancelled,
-        "left_s": await page.services.store.read(lambda conn: left_of_job(conn, job, now)),
-        "reasons_to_wait": await _reasons_to_wait(page, asked, job, now),
+        "head": head,
+        "shares": await _shares(page, shown),
+        "inputs": _common_inputs(job, columns, asked.share),
+        "link": f"?{urlencode({'share': asked.share})}" if asked.share else "",
+        "children": await _count_children(page, _caller(page, asked), job),
         "failures": [Failure(group, _address_of(asked, group)) for group in groups],
         "failures_open": FAILURES_OPEN,
         "reasons": sorted({group.reason for group in groups if group.reason} | ({asked.reason} - {""})),
         "columns": chosen,
         "labels": _labels(columns),
+        "units": _units(),
         "rows": [_row(job, task, found.items.get(task.no, {}), chosen, now) for task in found.tasks],
         "looked_at": now,
     }
 
 
-async def _reasons_to_wait(page: Page, asked: TableQuery, job: JobView, now: float) -> list[str]:
-    """Why nothing runs now, where nothing does."""
-    if job.ended_at is not None or job.running:
+def _is_chosen(column: Column, asked: TableQuery) -> bool:
+    """The number always; the others as the address says, which says nothing of the usual ones."""
+    return column is NO or (column.name in asked.cols if asked.cols else column not in SELDOM)
+
+
+async def _shares(page: Page, shown: Shown) -> list[str]:
+    if not shown.may_act:
         return []
-    link, caller = asked.share or None, _caller(page, asked)
-    explained = await page.services.store.read(lambda conn: explain_now(conn, caller, job.id, now=now, link=link))
-    texts = [why.text for why in explained.why if why.code not in PLAIN and why.text]
-    return list(dict.fromkeys(texts))[:REASONS]
+    return await page.services.store.read(lambda conn: job_shares.shares_of_job(conn, shown.job.id))
+
+
+async def _count_children(page: Page, caller: Any, job: JobView) -> int:
+    return await page.services.store.read(lambda conn: job_parts.count_children(conn, caller, job))
+
+
+def _common_inputs(job: JobView, columns: tuple[Column, ...], share: str) -> list[Named]:
+    """What all tasks were given alike; the others stand in the table."""
+    differ = {column.path[0] for column in columns if column.of_input}
+    given = {name: value for name, value in job.inputs.items() if name not in differ}
+    uris = inputs_with_uris(given, job_prefix(job.id, None))
+    link = f"?{urlencode({'share': share})}" if share else ""
+    return [Named(name, "", job_words.items_of(value, uris[name], link)) for name, value in given.items()]
 
 
 def _address_of(asked: TableQuery, group: FailureGroup) -> str:
-    return asked.address(state=("failed",), reason=group.reason, text=group.message[:LONGEST_FILTER].strip())
-
-
-def _segments(job: JobView) -> list[Segment]:
-    """The bar's parts, what has ended first. None is too narrow to be seen."""
-    kinds = (
-        ("done", words.gettext("done"), job.done),
-        ("failed", words.gettext("failed"), job.failed),
-        ("cancelled", words.gettext("cancelled"), job.cancelled),
-        ("running", words.gettext("running"), job.running),
-        ("waiting", words.gettext("waiting"), max(0, job.total - job.done - job.failed - job.cancelled - job.running)),
-    )
-    present = [kind for kind in kinds if kind[2]]
-    widths = [max(6.0, BAR_WIDTH * count / job.total) for _, _, count in present]
-    scale, x, segments = BAR_WIDTH / sum(widths) if widths else 1.0, 0.0, []
-    for (shape, word, count), width in zip(present, widths, strict=True):
-        segments.append(Segment(shape, word, shape, count, round(x, 1), round(width * scale, 1)))
-        x += width * scale
-    return segments
+    return asked.address(state=(), reason="", text="", like=str(group.example))
 
 
 def _row(job: JobView, task: TaskView, item: dict[str, Any], columns: tuple[Column, ...], now: float) -> Row:
     shown = job_words.task_row(job, task, now)
     cells = tuple(Cell(column, task_table.value_of(job, task, item, column)) for column in columns)
     runs = task.started_at if task.started_at is not None and task.ended_at is None else None
-    return Row(task, shown.shape, shown.word, shown.outcome, runs if task.reason is None else None, cells)
+    since = runs if task.reason is None else None
+    return Row(task, shown.shape, shown.word, shown.outcome, _briefly(task, shown.outcome), since, cells)
+
+
+def _briefly(task: TaskView, outcome: str) -> str:
+    """The program's own last words, where it said any: that it ended with a code says less."""
+    code, _, said = (task.message or "").partition(": ")
+    return (
+        formats.value(said, 60)
+        if said and _WITH_CODE.fullmatch(code)
+        else formats.value(outcome, 60)
+        if outcome
+        else ""
+    )
 
 
 def _labels(columns: tuple[Column, ...]) -> dict[str, str]:
@@ -224,8 +234,18 @@ def _labels(columns: tuple[Column, ...]) -> dict[str, str]:
         "resource": words.gettext("Resource"),
         "waitS": words.gettext("Wait"),
         "runS": words.gettext("Run time"),
+        "totalS": words.gettext("Total"),
+        "stagedInBytes": words.gettext("Bytes in"),
+        "stagedOutBytes": words.gettext("Bytes out"),
+        "attempts": words.gettext("Attempts"),
     }
     return {column.name: fixed.get(column.name) or column.name.partition(".")[2] for column in columns}
+
+
+def _units() -> dict[str, str]:
+    """Of what the platform knows itself, in the page's language."""
+    seconds, octets = words.gettext("s"), words.gettext("B")
+    return {WAIT.name: seconds, RUN.name: seconds, TOTAL.name: seconds, BYTES_IN.name: octets, BYTES_OUT.name: octets}
 
 
 def _axes(columns: tuple[Column, ...]) -> dict[str, list[Column]]:

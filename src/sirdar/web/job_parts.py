@@ -9,7 +9,7 @@ from sirdar.domain.app import App, InputSpec, OutputSpec
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
 from sirdar.domain.timeline import Span
-from sirdar.services import apps, jobs, pace, task_usage
+from sirdar.services import apps, jobs, task_usage
 from sirdar.services.explain import Explanation, explain_now
 from sirdar.services.job_files import inputs_with_uris, job_prefix, result_with_uris
 from sirdar.services.jobs import Shown
@@ -21,7 +21,8 @@ from sirdar.store.job_places import Place
 from sirdar.store.job_views import JobView
 from sirdar.store.people import Conn
 from sirdar.store.task_views import TaskView
-from sirdar.web import job_charts, job_code, job_log, job_words, service_words, words
+from sirdar.web import job_charts, job_code, job_log, job_many_head, job_words, service_words, words
+from sirdar.web.job_many_head import Head
 from sirdar.web.job_words import Named
 from sirdar.web.pages import Page
 
@@ -32,6 +33,7 @@ REASONS = 5
 EVERY_S = 3  # how often a tab is looked at whose changes no event tells
 PLAIN = frozenset({"running", "ok"})  # reasons that only say what the state says
 TABS = ("log", "tasks", "timeline", "machine", "children", "code")
+OTHER_TABS = frozenset(TABS) - {"tasks"}
 OF_ONE_TASK = frozenset({"log", "timeline", "machine"})
 
 
@@ -74,7 +76,7 @@ class Facts:
     children: int  # up to CHILDREN_COUNTED
     tasks: list[TaskView] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
-    left_s: float | None = None  # of a job of many tasks
+    head: Head | None = None  # of a job of many tasks
     usage: UsageView | None = None
     child_jobs: list[JobView] = field(default_factory=list)
     item: dict[str, Any] = field(default_factory=dict)  # the inputs that the task has of its own
@@ -98,6 +100,8 @@ async def load(page: Page, asked: Asked) -> dict[str, Any]:
         "job": facts.shown.job,
         "may_act": facts.shown.may_act,
         "share": asked.share,
+        "head": facts.head,
+        "shares": facts.shares,
         **_answer(facts, now),
         **_files(facts, _Words.of(version.app)),
         **_tab(facts, now, page.services.settings.url),
@@ -124,8 +128,8 @@ def _look(conn: Conn, *, caller: Caller | None, asked: Asked, now: float) -> Fac
         shares=job_shares.shares_of_job(conn, job.id) if shown.may_act else [],
         explained=explain_now(conn, caller, job.id, now=now, link=asked.share or None),
         caller=caller,
-        children=_count_children(conn, caller, job),
-        left_s=pace.left_of_job(conn, job, now) if job.many and job.ended_at is None else None,
+        children=count_children(conn, caller, job),
+        head=job_many_head.load_now(conn, caller, job, now, share=asked.share) if job.many else None,
     )
     if facts.explained.hint is not None:
         facts = replace(
@@ -147,7 +151,7 @@ def _failed_first(conn: Conn, job: JobView) -> TaskView | None:
     return next(iter(task_views.list_tasks(conn, job, state="FAILED", limit=1)), None)
 
 
-def _count_children(conn: Conn, caller: Caller | None, job: JobView) -> int:
+def count_children(conn: Conn, caller: Caller | None, job: JobView) -> int:
     return job_lists.count_jobs(conn, jobs.children_filter(caller, job), CHILDREN_COUNTED) if caller is not None else 0
 
 
@@ -176,7 +180,7 @@ def _answer(facts: Facts, now: float) -> dict[str, Any]:
         "state": job_words.state_words(job, now, facts.place),
         "counts": job_words.counts_words(job),
         "done": done,
-        "left_s": facts.left_s if job.many else job_words.left_s(job, done, now),
+        "left_s": job_words.left_s(job, only, done, now),
         "refresh_s": job_words.refresh_s(job, now),
         "status_message": (only.status_message if only else None) or job.status_message,
         "metrics": (only.metrics if only else None) or job.metrics,
@@ -291,6 +295,7 @@ def _tab(facts: Facts, now: float, url: str) -> dict[str, Any]:
     job = facts.shown.job
     children = facts.child_jobs
     return {
+        "row": job_words.task_row(job, facts.task, now) if job.many and facts.task is not None else None,
         "task_rows": [job_words.task_row(job, row, now) for row in facts.tasks[:ROWS]],
         "following": facts.tasks[ROWS - 1].no if len(facts.tasks) > ROWS else None,
         "bars": job_charts.bars(facts.spans, now),

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sirdar.domain.app import FileRef
+from sirdar.domain.pace import left_of_program
 from sirdar.domain.states import State
 from sirdar.store.job_places import Place
 from sirdar.store.job_views import JobView
@@ -109,11 +110,13 @@ def share_done(job: JobView, task: TaskView | None) -> float | None:
     return None
 
 
-def left_s(job: JobView, done: float | None, now: float) -> float | None:
-    """About how long it will still take, once enough of it is done to say."""
-    if job.started_at is None or done is None or not 0.02 <= done < 1 or job.state != State.RUNNING:
+def left_s(job: JobView, task: TaskView | None, done: float | None, now: float) -> float | None:
+    """About how long a job of one task will still take, once enough of it is done to say."""
+    if job.started_at is None or done is None or job.state != State.RUNNING or job.cancel_requested_at is not None:
         return None
-    return (now - job.started_at) * (1 - done) / done
+    began = task.started_at if task is not None and task.started_at is not None else job.started_at
+    said_at = task.progressed_at if task is not None and task.progressed_at is not None else now
+    return left_of_program(done, started_at=began, said_at=said_at, now=now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Depends, Query, Response
 from sirdar.services import jobs
 from sirdar.services.jobs import show_job
 from sirdar.services.resubmit import resubmit
-from sirdar.web import job_parts, session
+from sirdar.web import job_many, job_parts, session
 from sirdar.web.job_parts import Asked
 from sirdar.web.pages import Page, PageRoute, go_to, open_page, show, show_part
+from sirdar.web.table_query import TableQueryDep
 from sirdar.wire.submit import ResubmitRequest
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -35,8 +36,13 @@ AskedDep = Annotated[Asked, Depends(asked_of)]
 
 
 @router.get("/jobs/{job_id}")
-async def job_page(page: PageDep, asked: AskedDep) -> Response:
-    """For whoever may see it, and for whoever has its link."""
+async def job_page(page: PageDep, asked: AskedDep, table: TableQueryDep) -> Response:
+    """For whoever may see it, and for whoever has its link. Of a job of many tasks its first tab is all that is said of them."""
+    if asked.tab == "tasks" or (asked.tab not in job_parts.OTHER_TABS and asked.task is None):
+        caller = page.caller if asked.share else page.user
+        shown = await show_job(page.services, caller, asked.job_id, link=asked.share or None)
+        if shown.job.many:
+            return await job_many.show_page(page, table, shown)
     return show(page, "job.html", **await job_parts.load(page, asked))
 
 
@@ -71,10 +77,11 @@ async def cancel(job_id: str, page: PageDep) -> Response:
 
 @router.post("/jobs/{job_id}/resubmit")
 async def submit_again(job_id: str, page: PageDep) -> Response:
-    """The same inputs and version, as a new job; of a job of many tasks perhaps those alone that failed."""
+    """The same inputs and version, as a new job; of a job of many tasks perhaps those alone that failed, or are not done."""
     caller = page.user
     fields = await session.read_form(page.request, page.services)
-    wanted = ResubmitRequest(only="failed" if fields.get("only") == "failed" else None)
+    only = fields.get("only")
+    wanted = ResubmitRequest(only="failed" if only == "failed" else "not_done" if only == "not_done" else None)
     new_id = await resubmit(page.services, caller, job_id, wanted)
     return go_to(f"/jobs/{new_id}")
 

@@ -95,6 +95,8 @@ PROBLEMS = (
     N_("Job %(id)s has no task %(count)s."),
     N_("No task of job %(id)s has failed."),
     N_("No task of job %(id)s has failed among these."),
+    N_("No task of job %(id)s has failed or was cancelled."),
+    N_("No task of job %(id)s has failed or was cancelled among these."),
     N_("Leave 'only' out to submit all of it again."),
     N_("The job has not ended yet."),
     N_("its bytes are not here: add it again"),

@@ -125,6 +125,9 @@ SENTENCES = (
     N_("%(count)s of %(count_total)s tasks failed"),
     N_("Cancelled by on_failure: stop: %(count)s of %(count_total)s tasks done, %(count_cancelled)s cancelled"),
     N_("Cancelled by %(who)s: %(count)s of %(count_total)s tasks done, %(count_cancelled)s cancelled"),
+    N_(
+        "Cancelled by %(who)s: %(count)s of %(count_total)s tasks done, %(count_failed)s failed, %(count_cancelled)s cancelled"
+    ),
     N_("Cancelled: %(count)s of %(count_total)s tasks done, %(count_cancelled)s cancelled"),
     N_("Cancelled by %(who)s before it started"),
     N_("Cancelled by %(who)s before it was ready"),

@@ -22,13 +22,15 @@ _REASONS = frozenset(reason.value for reason in Reason)
 
 @dataclass(frozen=True, slots=True)
 class TableQuery:
-    """``cols``: names of the columns that are shown, empty for all. ``after``: where the page begins: past that number of a task,
+    """``like``: number of a failed task, for those that failed as it did. ``cols``: names of the columns that are shown, empty for
+    the usual ones. ``after``: where the page begins: past that number of a task,
     or, sorted, past so many. ``x``, ``y``, ``color``, ``logx``, ``logy``, ``lines``: what the plot shows."""
 
     job_id: str
     state: tuple[str, ...] = ()
     reason: str = ""
     text: str = ""
+    like: str = ""
     sort: str = ""
     cols: tuple[str, ...] = ()
     after: str = ""
@@ -42,22 +44,22 @@ class TableQuery:
 
     @property
     def filtered(self) -> bool:
-        return bool(self.state or self.reason or self.text)
+        return bool(self.state or self.reason or self.text or self.like)
 
     @property
     def filter_pairs(self) -> list[tuple[str, str]]:
         """What narrows the rows, as in addresses of the API too; with the link's secret."""
         pairs = [("state", state) for state in self.state]
-        pairs += [("reason", self.reason), ("text", self.text), ("share", self.share)]
+        pairs += [("reason", self.reason), ("text", self.text), ("like", self.like), ("share", self.share)]
         return [(name, text) for name, text in pairs if text]
 
     def address(self, **changes: Any) -> str:
         """Of the same page with something else; it begins anew unless it says where."""
         other = replace(self, **{"after": "", **changes})
-        names = ("reason", "text", "sort", "after", "x", "y", "color", "logx", "logy", "lines", "share")
+        names = ("reason", "text", "like", "sort", "after", "x", "y", "color", "logx", "logy", "lines", "share")
         pairs = [("state", state) for state in other.state] + [("cols", name) for name in other.cols]
         pairs += [(name, text) for name in names if (text := getattr(other, name))]
-        return f"/jobs/{self.job_id}/table" + (f"?{urlencode(pairs)}" if pairs else "")
+        return f"/jobs/{self.job_id}" + (f"?{urlencode(pairs)}" if pairs else "")
 
     def api(self, what: str, **more: str) -> str:
         """The same rows from the API."""
@@ -75,8 +77,9 @@ class TableQuery:
             raise Problem("invalid_field", wrong, field="reason", expected=", ".join(sorted(_REASONS)))
         if "\0" in self.text:
             raise Problem("invalid_field", words.gettext("A zero byte stands in no name."), field="text")
-        wanted = TaskFilter(tuple(read_states(self.state)), None, self.reason or None, self.text or None)
-        passed = _read_after(self.after)
+        like = _read_number(self.like, "like") if self.like else None
+        wanted = TaskFilter(tuple(read_states(self.state)), None, self.reason or None, self.text or None, like)
+        passed = _read_number(self.after, "after") if self.after else 0
         if self.sort:
             return TaskQuery(wanted, self.sort, offset=passed, limit=ROWS + 1)
         return TaskQuery(wanted, after=passed if self.after else -1, limit=ROWS + 1)
@@ -93,11 +96,9 @@ class TableQuery:
         return self.address(sort="" if turned == "no" else turned)
 
 
-def _read_after(text: str) -> int:
-    if not text:
-        return 0
+def _read_number(text: str, field: str) -> int:
     if not text.isascii() or not text.isdecimal() or len(text) > 9:
-        raise Problem("invalid_field", words.gettext("The table has no such page."), field="after")
+        raise Problem("invalid_field", words.gettext("The table has no such page."), field=field)
     return int(text)
 
 
@@ -107,6 +108,7 @@ def _read(
     state: Annotated[list[str] | None, Query()] = None,
     reason: Word = "",
     text: Text = "",
+    like: Word = "",
     sort: Text = "",
     cols: Annotated[list[str] | None, Query()] = None,
     after: Word = "",
@@ -123,7 +125,9 @@ def _read(
     states = dict.fromkeys(word for given in state or () for word in given.split(",") if word)
     names = dict.fromkeys(name for given in cols or () for name in given.split(",") if name)
     choices = {"x": x, "y": y, "color": color, "logx": logx, "logy": logy, "lines": lines}
-    return TableQuery(job_id, tuple(states), reason, text.strip(), sort, tuple(names), after, share=share, **choices)
+    return TableQuery(
+        job_id, tuple(states), reason, text.strip(), like, sort, tuple(names), after, share=share, **choices
+    )
 
 
 TableQueryDep = Annotated[TableQuery, Depends(_read)]

@@ -72,11 +72,12 @@ class SubmitRequest(Body):
 class ResubmitRequest(Body):
     """``POST /api/jobs/{id}/resubmit``: the inputs to change, over those of the job.
 
-    ``only`` and ``tasks`` take some tasks of a job of many: those that failed, or those of these numbers.
+    ``only`` and ``tasks`` take some tasks of a job of many: those that failed (``not_done``: and those that were cancelled, most of
+    which never ran), or those of these numbers.
     """
 
     inputs: dict[str, Any] = Field(default_factory=dict)
-    only: Literal["failed"] | None = None
+    only: Literal["failed", "not_done"] | None = None
     tasks: list[Annotated[int, Field(ge=0, lt=2**31)]] | None = Field(None, min_length=1)
     name: str | None = Field(None, max_length=500)
     version: Literal["same", "latest"] = "same"

@@ -118,6 +118,33 @@ def test_how_many_tasks_ended_says_how_the_job_ends(
     assert after.outcome is not None
 
 
+@pytest.mark.parametrize("on_failure", list(OnFailure))
+@pytest.mark.parametrize("by", ["anna", "job 7f3k2a"])
+def test_what_somebody_called_off_is_cancelled_whatever_had_failed_by_then(on_failure: OnFailure, by: str) -> None:
+    before = job(State.RUNNING, 6, waiting=0, leased=4, done=1, failed=1, on_failure=on_failure)
+    wished, _ = step(before, CancelRequested(by), NOW)
+    after, effects = step(wished, Counted(Delta(leased=-4, failed=1, cancelled=3), outcome=BAD), NOW)
+    assert (after.state, effects) == (State.CANCELLED, (Effect.TELL_END,))
+    said = f"Cancelled by {by}: 1 of 6 tasks done, 2 failed, 3 cancelled"
+    assert after.outcome == Outcome(Reason.CANCELLED, said)
+
+
+def test_a_wish_that_came_too_late_for_every_task_changes_no_end() -> None:
+    """All had ended by themselves before an agent heard of it: nothing was called off."""
+    for counts, state in (({"done": 3}, State.DONE), ({"done": 2, "failed": 1}, State.FAILED)):
+        wished, _ = step(job(State.RUNNING, waiting=0, leased=3), CancelRequested("anna"), NOW)
+        after, _ = step(wished, Counted(Delta(leased=-3, **counts), outcome=BAD), NOW)
+        assert after.state is state
+
+
+def test_what_its_own_rule_stopped_has_failed() -> None:
+    before = job(State.RUNNING, waiting=1, leased=2, on_failure=OnFailure.STOP)
+    stopped, _ = step(before, Counted(Delta(leased=-1, failed=1), outcome=BAD), NOW)
+    after, _ = step(stopped, Counted(Delta(waiting=-1, leased=-1, cancelled=2), outcome=BAD), NOW)
+    assert after.state is State.FAILED
+    assert after.outcome == Outcome(Reason.TASKS_FAILED, "1 of 3 tasks failed, 2 not run; It ended with 3")
+
+
 def test_a_job_of_one_task_ends_as_its_task_did() -> None:
     before = job(State.RUNNING, 1, waiting=0, leased=1, on_failure=OnFailure.IGNORE)
     after, _ = step(before, Counted(Delta(leased=-1, failed=1), outcome=BAD), NOW)

@@ -44,8 +44,25 @@ def test_columns_are_scalars_in_the_order_of_the_description_and_never_secrets()
         ("inputs.kind", Kind.TEXT),
         ("outputs.label", Kind.TEXT),
         ("outputs.error", Kind.NUMBER),
+        ("totalS", Kind.NUMBER),
+        ("stagedInBytes", Kind.NUMBER),
+        ("stagedOutBytes", Kind.NUMBER),
+        ("attempts", Kind.NUMBER),
     ]
     assert columns[1].title == "Beta"
+
+
+def test_columns_have_the_units_that_the_description_gives() -> None:
+    app = App(
+        "rod",
+        inputs=(InputSpec("length", InputType.NUMBER, unit="mm"), InputSpec("n", InputType.INTEGER)),
+        outputs=(OutputSpec("heat", OutputType.NUMBER, "out.json", unit="K"), OutputSpec("n", OutputType.NUMBER, "n")),
+    )
+    units = {column.name: column.unit for column in columns_of(app, {"length", "n"})}
+    assert units == {
+        "no": "", "state": "", "resource": "", "waitS": "s", "runS": "s", "inputs.length": "mm", "inputs.n": "",
+        "outputs.heat": "K", "outputs.n": "", "totalS": "s", "stagedInBytes": "B", "stagedOutBytes": "B", "attempts": "",
+    }  # fmt: skip
 
 
 def test_a_files_value_is_its_name_and_what_is_no_scalar_is_none() -> None:

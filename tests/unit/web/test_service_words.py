@@ -26,6 +26,7 @@ COMPOSED = (
     "The database does not answer within %(count)s s.",
     "The blob store takes no write within %(count)s s.",
     "No task of job %(id)s has failed among these.",
+    "No task of job %(id)s has failed or was cancelled among these.",
     "a number of at least %(count)s",
     "a number of at most %(count)s",
     "an integer of at least %(count)s",

@@ -125,7 +125,7 @@ def resubmit(
 ) -> Request:
     """A new job with the old one's inputs, those of ``inputs`` changed. ``version``: same or latest.
 
-    ``only="failed"`` and ``tasks`` take some tasks of a job of many.
+    ``only`` (``failed``, or ``not_done``: those that were cancelled too) and ``tasks`` take some tasks of a job of many.
 
     It is not sent twice: servers need not honour the key here.
     """

@@ -26,6 +26,7 @@ tasks = Table(
     Column("reason", Text),
     Column("message", Text),
     Column("exit_code", Integer),
+    Column("failure", Text),  # of a failed one: the same for messages that are alike (domain.failures.kind_of)
     Column("result_json", Text),
     Column("stats_json", Text),
     Column("stdout_json", Text),
@@ -33,6 +34,7 @@ tasks = Table(
     Column("debug_json", Text),
     Column("status_message", Text),
     Column("progress", Float),
+    Column("progressed_at", Float),  # when the program said so
     Column("metrics_json", Text),
     PrimaryKeyConstraint("job_id", "no"),
     CheckConstraint("state IN ('READY', 'RUNNING', 'DONE', 'FAILED', 'CANCELLED')", name="state"),
