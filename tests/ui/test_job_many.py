@@ -241,7 +241,7 @@ def test_units_stand_where_the_description_gives_them(busy: Site) -> None:
         assert "in beta, 1/K" in heads and "out cv_error, mm" in heads, heads
         assert ">beta, 1/K</option>" in page.text
         points = anna.get(f"/api/jobs/{job}/points").json()
-        assert (points["x"]["unit"], points["y"]["unit"], points["ended"]) == ("1/mm", "K", False)
+        assert (points["x"]["unit"], points["y"]["unit"], points["ended"]) == ("1/K", "mm", False)
         assert "that all tasks have in common" in plain(page) and "data.csv" in plain(page)
 
 
