@@ -79,7 +79,7 @@ class Reader:
         self.page.get_by_label("Name").fill(who)
         self.page.get_by_label("Password").fill(password or (ADMIN_PASSWORD if who == "admin" else PASSWORD))
         self.page.get_by_role("button", name="Sign in").click()
-        self.page.get_by_role("button", name="Sign out").wait_for()
+        self.page.get_by_role("navigation", name="Main").wait_for()
 
     def carry(self, token: str) -> None:
         """The browser has that session already."""
@@ -111,7 +111,7 @@ class Reader:
     def fits(self) -> None:
         """Nothing makes the page itself wider than the window; tables scroll by themselves."""
         self.page.wait_for_load_state("load")
-        wide, window = self.page.evaluate("() => [document.documentElement.scrollWidth, window.innerWidth]")
+        wide, window = self.page.evaluate("() => [document.scrollingElement.scrollWidth, window.innerWidth]")
         assert wide <= window, f"{self.page.url}: {wide} pixels in {window}"
 
 

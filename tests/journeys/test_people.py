@@ -39,6 +39,7 @@ def test_a_colleague_comes_in(product: Product, reader: Callable[..., Reader]) -
     maria.shot("token")
     told = httpx.get(f"{product.url}/api/me", headers={"authorization": f"Bearer {token}"}, trust_env=False)
     assert told.json()["name"] == "maria"
+    maria.page.get_by_label("Menu").click()
     maria.page.get_by_role("button", name="Sign out").click()
     maria.sign_in("maria", "tea in the mess tent")
 

@@ -42,7 +42,7 @@ def test_attach_a_machine(product: Product, reader: Callable[..., Reader], machi
     anna.page.get_by_label("Share with").select_option("user")
     anna.page.locator('form[action$="/share"]').get_by_label("Name").fill("boris")
     anna.page.get_by_role("button", name="Share", exact=True).click()
-    expect(anna.page.get_by_text("user:boris")).to_be_visible()
+    expect(anna.page.get_by_role("cell", name="boris user")).to_be_visible()
     boris = reader(width=360, height=740)
     boris.carry(product.token("boris", "base camp tent"))
     boris.go("/resources")

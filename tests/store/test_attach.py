@@ -48,6 +48,33 @@ def test_a_name_is_free_again_when_its_resource_is_deleted(ledger: Ledger) -> No
         ledger.read(lambda conn: resources.named(conn, ADMIN, first.id))
 
 
+def test_a_resource_says_since_when_it_is_what_it_is(ledger: Ledger) -> None:
+    """Online without a break, not heard of last; a break begins it anew; drained since the first time it was told."""
+    agent = ledger.attach("lab")
+
+    def stands() -> tuple[str, float | None]:
+        view = ledger.run(resources.show(ledger.services, ADMIN, "lab"))
+        return view.state, view.since
+
+    began = ledger.clock.now
+    ledger.clock.now += 10
+    agent.heartbeat()
+    assert stands() == ("online", began)
+    for mode, later in (("drain", 5), ("drain", 5)):
+        ledger.clock.now += later
+        ledger.run(resources.change(ledger.services, ADMIN, "lab", {"mode": mode}))
+    assert stands() == ("draining", began + 15)
+    ledger.run(resources.change(ledger.services, ADMIN, "lab", {"mode": "active"}))
+    assert stands() == ("online", began)
+    heard = ledger.clock.now = ledger.clock.now + 10
+    agent.heartbeat()
+    ledger.clock.now += 1000
+    ledger.write(lambda tx: resource_store.mark_unreachable(tx, ledger.services.settings.lease_s))
+    assert stands() == ("unreachable", heard)
+    agent.heartbeat()
+    assert stands() == ("online", ledger.clock.now)
+
+
 def test_what_a_revoked_resource_had_goes_back_to_the_queue(ledger: Ledger) -> None:
     job = ledger.submit(3)
     agent = ledger.attach("bad")

@@ -154,7 +154,9 @@ def _state(row: ResourceRow) -> tuple[str, float | None]:
         return "offline", row.seen_at
     if row.unreachable_since is not None:
         return "unreachable", row.unreachable_since
-    return ("draining" if row.mode == "drain" else "online"), row.seen_at
+    if row.mode == "drain":
+        return "draining", row.drained_at
+    return "online", row.online_since or row.seen_at
 
 
 # ---------------------------------------------------------------- keeping

@@ -35,6 +35,8 @@ class ResourceRow:
     revoked_at: float | None
     created_at: float
     deleted_at: float | None
+    online_since: float | None
+    drained_at: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ _COLUMNS = (
     resources.c.revoked_at,
     resources.c.created_at,
     resources.c.deleted_at,
+    resources.c.online_since,
+    resources.c.drained_at,
 )
 
 
@@ -181,15 +185,26 @@ def begin_session(
             seen_at=tx.now,
             lease_until=tx.now + lease_s,
             unreachable_since=None,
+            online_since=_online_since(tx, resources.c.session != session),
         )
     )
 
 
 def renew_lease(tx: Tx, resource_id: str, *, lease_s: float, load: dict[str, float] | None = None) -> None:
     values: dict[str, Any] = {"seen_at": tx.now, "lease_until": tx.now + lease_s, "unreachable_since": None}
+    values["online_since"] = _online_since(tx, sa.false())
     if load is not None:
         values |= {"load_json": json.dumps(load), "load_at": tx.now}
     tx.conn.execute(sa.update(resources).where(resources.c.id == resource_id).values(**values))
+
+
+def _online_since(tx: Tx, anew: sa.ColumnElement[bool]) -> sa.ColumnElement[float]:
+    """What it was, unless the agent is there ``anew`` or was given up for silent before this."""
+    columns = resources.c
+    broken = sa.or_(
+        anew, columns.session.is_(None), columns.unreachable_since.is_not(None), columns.online_since.is_(None)
+    )
+    return sa.case((broken, tx.now), else_=columns.online_since)
 
 
 def extend_lease(tx: Tx, resource_id: str, *, lease_s: float) -> None:
@@ -283,7 +298,13 @@ def lost_resources(conn: Connection, now: float, *, lock: bool = False) -> list[
 
 def set_mode(tx: Tx, resource_id: str, mode: str) -> None:
     tx.hints.changed.add(resource_id)
-    tx.conn.execute(sa.update(resources).where(resources.c.id == resource_id).values(mode=mode))
+    tx.conn.execute(sa.update(resources).where(resources.c.id == resource_id).values(**_mode_values(tx, mode)))
+
+
+def _mode_values(tx: Tx, mode: str) -> dict[str, Any]:
+    if mode != "drain":
+        return {"mode": mode, "drained_at": None}
+    return {"mode": mode, "drained_at": sa.func.coalesce(resources.c.drained_at, tx.now)}
 
 
 def end_session(tx: Tx, resource_id: str) -> None:
@@ -297,6 +318,8 @@ def change(tx: Tx, resource_id: str, values: dict[str, Any]) -> None:
     """Set ``name``, ``mode``, ``lost_after_s`` or ``revoked_at``."""
     if values:
         tx.hints.changed.add(resource_id)
+        if "mode" in values:
+            values = values | _mode_values(tx, values["mode"])
         tx.conn.execute(sa.update(resources).where(resources.c.id == resource_id).values(**values))
 
 

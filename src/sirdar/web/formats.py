@@ -117,6 +117,16 @@ def growing(span_s: float | None) -> str:
     return " ".join(words[:2]) or f"0{THIN}{_(_SPANS[-1][1])}"
 
 
+def seconds(span_s: float) -> str:
+    """All of it, for hover and copy, to the millisecond: ``304.906 s``."""
+    return f"{_trimmed(f'{span_s:.3f}')} {_(_SPANS[-1][1])}"
+
+
+def whole_bytes(size_bytes: int) -> str:
+    """All of it, for hover and copy: ``48123 B``."""
+    return f"{size_bytes} {_(_SIZES[0])}"
+
+
 def rough(span_s: float) -> str:
     """How long something may still take, as far as one can know: ``5 min``."""
     for seconds, unit in _SPANS:
@@ -143,6 +153,14 @@ def utc(at: float) -> str:
 
 def percent(share: float) -> str:
     return f"{math.floor(min(1.0, max(0.0, share)) * 100)}{THIN}%"
+
+
+def subject(whom: str) -> str:
+    """Whom a share names: ``user:boris``, ``group:svf`` or ``everyone``."""
+    kind, _colon, name = whom.partition(":")
+    if kind == "group":
+        return _("group %(name)s", name=name)
+    return name or _("everyone")
 
 
 def value(given: Any, longest: int = 200) -> str:

@@ -46,7 +46,8 @@ class Head:
 
 async def load(page: Page, caller: Caller | None, job: JobView, now: float, *, share: str = "") -> Head:
     """``share``: the link's secret, by which the caller may see it; addresses go on with it."""
-    return await page.services.store.read(lambda conn: load_now(conn, caller, job, now, share=share))
+    look = words.elsewhere(lambda conn: load_now(conn, caller, job, now, share=share))
+    return await page.services.store.read(look)
 
 
 def load_now(conn: Conn, caller: Caller | None, job: JobView, now: float, *, share: str = "") -> Head:

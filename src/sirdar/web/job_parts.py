@@ -5,6 +5,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from markupsafe import Markup
+
 from sirdar.domain.app import App, InputSpec, OutputSpec
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
@@ -89,7 +91,7 @@ async def load(page: Page, asked: Asked) -> dict[str, Any]:
     if not asked.job_id.isalnum() or not asked.job_id.isascii():
         raise Problem("not_found", f"There is no job {asked.job_id[:80]}.")
     now = page.services.store.clock()
-    facts = await page.services.store.read(partial(_look, caller=caller, asked=asked, now=now))
+    facts = await page.services.store.read(words.elsewhere(partial(_look, caller=caller, asked=asked, now=now)))
     version = await apps.load_version(page.services, facts.shown.job.version_id)
     logs = {}
     if facts.asked.tab == "log" and facts.task is not None:
@@ -215,17 +217,17 @@ def _said_why(facts: Facts) -> str | None:
     return asked.address(tab="log", stream=stream, task=no, after=-1, before=None) + "#log" if stream else None
 
 
-def _reasons(explained: Explanation, job: JobView) -> list[str]:
+def _reasons(explained: Explanation, job: JobView) -> list[Markup]:
     """What is worth reading above the fold: nothing of a job that runs or is done as it should, but what was left out."""
     if job.state == "DONE":
-        return [service_words.say(job.message)] if job.message and job.total == 1 else []
+        return [service_words.advise(job.message)] if job.message and job.total == 1 else []
     if job.state == "CANCELLED":  # who did it stands beside the state
         message, who = job.message or "", job.cancel_requested_by or "?"
         told = message.rstrip(".").lower() in {"", "cancelled"} or who in message
-        return [] if told else [service_words.say(message)]
+        return [] if told else [service_words.advise(message)]
     texts = [explained.summary] if job.ended_at is not None else []
     texts += [why.text for why in explained.why if why.code not in PLAIN and why.text]
-    return [service_words.say(text) for text in list(dict.fromkeys(texts))[:REASONS]]
+    return [service_words.advise(text) for text in list(dict.fromkeys(texts))[:REASONS]]
 
 
 # ---------------------------------------------------------------- inputs and outputs

@@ -21,7 +21,7 @@ from sirdar.api.errors import headers_of, problem_of
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import CODES, Problem
 from sirdar.services.context import Services
-from sirdar.web import assets, client_words, formats, markdown, service_words, session, words
+from sirdar.web import assets, client_words, formats, markdown, reason_words, service_words, session, words
 
 SECURITY_HEADERS = {
     "content-security-policy": (
@@ -157,7 +157,10 @@ def _build_environment() -> jinja2.Environment:
         "utc",
     ):
         environment.filters[name] = getattr(formats, name)
+    environment.filters |= {"subject": formats.subject, "seconds": formats.seconds, "bytes": formats.whole_bytes}
     environment.filters["said"] = service_words.say
+    environment.filters["advised"] = service_words.advise
+    environment.filters["reason"] = reason_words.reason_word
     environment.filters["markdown"] = markdown.render
     environment.filters["quoted"] = lambda text: quote(str(text), safe="")
     environment.globals |= {

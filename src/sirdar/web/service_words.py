@@ -12,8 +12,12 @@ between commas; any other, whatever stands there.
 import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from urllib.parse import quote
+
+from markupsafe import Markup, escape
 
 from sirdar.web import formats, words
+from sirdar.web.advice import ADVICE, Advice
 from sirdar.web.problem_sentences import PROBLEMS
 from sirdar.web.service_sentences import SENTENCES
 
@@ -24,18 +28,39 @@ _PATTERNS = {"count": r"-?\d(?:[\d.,]*\d)?(?:e[+-]?\d+)?", "field": r"[\w.\[\]$-
 
 
 def say(text: str | None) -> str:
-    """In the page's language as far as it is known: sentence by sentence, else what stands between semicolons."""
-    if not text or words.language() == "en" or len(text) > LONGEST:
+    """In the page's language as far as it is known: sentence by sentence, else what stands between semicolons; what names
+    commands or calls, as pages say it (``advice.py``)."""
+    if not text or len(text) > LONGEST:
         return text or ""
     return _said(text, words.language())
+
+
+def advise(text: str | None) -> Markup:
+    """As ``say``; what a page advises leads to the page that does it."""
+    if not text or len(text) > LONGEST:
+        return escape(text or "")
+    parts = _BETWEEN_SENTENCES.split(text)
+    if len(parts) > 1 and _advised(text) is None:
+        return Markup(" ").join(advise(part) for part in parts)
+    found = _advised(text)
+    if found is None:
+        return escape(say(text))
+    advice, given = found
+    address = advice.address.format(**{name: quote(value) for name, value in given.items()})
+    link = Markup('<a href="{}">').format(address) if address else Markup()
+    return Markup(words.raw_gettext(advice.shown)) % {"link": link, "end": Markup("</a>" if address else "")}  # noqa: S704
 
 
 @lru_cache(maxsize=4096)
 def _said(text: str, language: str) -> str:
     """``language`` is the page's, for the cache."""
+    if (found := _advised(text)) is not None:
+        return words.gettext(found[0].shown, link="", end="")
     parts = _BETWEEN_SENTENCES.split(text)
     if len(parts) > 1:
         return " ".join(_said(part, language) for part in parts)
+    if language == "en":
+        return text
     if (whole := _known(text)) is not None:
         return whole
     return "; ".join(_known(part) or part for part in text.split("; "))
@@ -107,6 +132,18 @@ def sentences() -> tuple[_Sentence, ...]:
     """Those with the most words of their own first: they are the surest."""
     every = dict.fromkeys((*SENTENCES, *PROBLEMS))
     return tuple(_Sentence.of(text) for text in sorted(every, key=lambda text: -len(_PLACE.sub("", text))))
+
+
+@cache
+def _advices() -> tuple[tuple[re.Pattern[str], Advice], ...]:
+    return tuple((_Sentence.of(advice.said).pattern, advice) for advice in ADVICE)
+
+
+def _advised(text: str) -> tuple[Advice, dict[str, str]] | None:
+    for pattern, advice in _advices():
+        if match := pattern.fullmatch(text):
+            return advice, {name: value for name, value in match.groupdict().items() if name != "_stop"}
+    return None
 
 
 def _known(text: str) -> str | None:

@@ -5,11 +5,12 @@ reader's time zone stand in context variables, so that formats and words need no
 """
 
 import gettext as catalogues
-from collections.abc import Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar, copy_context
 from datetime import UTC, tzinfo
 from functools import cache
 from importlib.resources import as_file, files
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from fastapi import Request
@@ -19,6 +20,9 @@ ZONE_COOKIE = "sirdar_zone"
 LANGUAGES: Mapping[str, str] = {"en": "English", "ru": "Русский"}
 LONGEST_ZONE = 64
 
+Given = TypeVar("Given")
+Told = TypeVar("Told")
+
 _language: ContextVar[str] = ContextVar("language", default="en")
 _zone: ContextVar[tzinfo | None] = ContextVar("zone", default=None)
 
@@ -27,6 +31,12 @@ def begin(request: Request) -> None:
     """From now on this request's language and zone hold."""
     _language.set(language_of(request))
     _zone.set(_zone_named(request.cookies.get(ZONE_COOKIE, "").replace("%2F", "/")))
+
+
+def elsewhere(run: Callable[[Given], Told]) -> Callable[[Given], Told]:
+    """To be called in a thread of another's, such as one that reads the ledger: with the language and the zone of this page."""
+    context = copy_context()
+    return lambda given: context.run(run, given)
 
 
 def language() -> str:

@@ -29,7 +29,9 @@ resources = Table(
     Column("session", Text),
     Column("agent_version", Text, nullable=False, server_default=""),
     Column("mode", Text, nullable=False, server_default="active"),
+    Column("drained_at", Float),  # since when the mode is drain
     Column("seen_at", Float),
+    Column("online_since", Float),  # since when its agent answers without a break
     Column("lease_until", Float),
     Column("unreachable_since", Float),
     Column("lost_after_s", Float, nullable=False),
