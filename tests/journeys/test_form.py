@@ -85,6 +85,8 @@ def test_fill_in_the_form(form: str, product: Product, reader: Callable[..., Rea
     page.get_by_role("link", name="With other inputs").click()
     expect(page.get_by_label("Folds")).to_have_value("9")
     expect(page.get_by_role("link", name="data.csv")).to_be_visible()
+    _in_another_dress(form, product, reader, {"width": 360, "height": 740, "color_scheme": "dark"})
+    _in_another_dress(form, product, reader, {"java_script_enabled": False})
 
 
 def test_an_upload_survives_a_cut_line_and_a_reload(
@@ -149,12 +151,7 @@ def test_many_tasks_from_a_table_and_an_example(form: str, product: Product, rea
     assert job["tasks"]["total"] == 2
 
 
-@pytest.mark.parametrize(
-    "dress", [{"width": 360, "height": 740, "color_scheme": "dark"}, {"java_script_enabled": False}]
-)
-def test_the_form_in_other_dresses(
-    form: str, product: Product, reader: Callable[..., Reader], dress: dict[str, object]
-) -> None:
+def _in_another_dress(form: str, product: Product, reader: Callable[..., Reader], dress: dict[str, object]) -> None:
     boris = reader(**dress)
     boris.carry(product.token())
     boris.go(form)

@@ -84,9 +84,11 @@ def test_watch_a_job(product: Product, reader: Callable[..., Reader], words: Pat
     for tab in ("Tasks 1", "Timeline", "Machine", "As code"):
         anna.page.get_by_role("link", name=tab).click()
         anna.shot(tab.split()[0].lower())
+    (words / "other").mkdir()
+    _call_a_job_off(product, reader, words / "other")
 
 
-def test_call_a_job_off(product: Product, reader: Callable[..., Reader], words: Path) -> None:
+def _call_a_job_off(product: Product, reader: Callable[..., Reader], words: Path) -> None:
     """With the keyboard alone, on a telephone, in the dark."""
     job = submit(product, words)
     boris = reader(width=360, color_scheme="dark")

@@ -68,7 +68,14 @@ def rows(page: Page, stream: str = "") -> object:
     return page.locator(f"sirdar-log[stream={stream}] .log-row" if stream else "sirdar-log .log-row")
 
 
-def test_a_job_that_fails_shows_why(product: Product, reader: Callable[..., Reader], tmp_path: Path) -> None:
+def test_read_what_a_job_said(product: Product, reader: Callable[..., Reader], tmp_path: Path) -> None:
+    for scene in (_why_it_failed, _two_streams_and_their_times):
+        place = tmp_path / scene.__name__
+        place.mkdir()
+        scene(product, reader, place)
+
+
+def _why_it_failed(product: Product, reader: Callable[..., Reader], tmp_path: Path) -> None:
     """Who only looks on is shown the error; who reads on in stdout is told where it stands, and keeps what they chose."""
     job = submit(product, tmp_path, "fails", FAILS)
     anna, boris = reader(), reader(width=360, color_scheme="dark")
@@ -124,7 +131,7 @@ def test_a_log_of_a_million_lines(product: Product, reader: Callable[..., Reader
     assert content == b"".join(b"step %d of a long run\n" % at for at in range(LINES)) + b"all is well\n"
 
 
-def test_two_streams_and_their_times(product: Product, reader: Callable[..., Reader], tmp_path: Path) -> None:
+def _two_streams_and_their_times(product: Product, reader: Callable[..., Reader], tmp_path: Path) -> None:
     """No time is invented: what is shown while it runs is what is shown after its end."""
     job = submit(product, tmp_path, "both", BOTH)
     anna = reader()

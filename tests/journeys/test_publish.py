@@ -75,6 +75,7 @@ def test_write_an_application_and_change_it(product: Product, reader: Callable[.
     expect(page.locator(".came").filter(has_text="default: 3")).to_be_visible()
     expect(page.locator("details.file .came").filter(has_text="# the end")).to_be_visible()
     anna.shot("difference")
+    _others_find_it_by_telephone_in_the_dark(product, reader)
 
 
 def holding(*parts: str) -> re.Pattern[str]:
@@ -82,7 +83,7 @@ def holding(*parts: str) -> re.Pattern[str]:
     return re.compile(".*".join(re.escape(part) for part in parts), re.DOTALL)
 
 
-def test_others_find_it_by_telephone_in_the_dark(product: Product, reader: Callable[..., Reader]) -> None:
+def _others_find_it_by_telephone_in_the_dark(product: Product, reader: Callable[..., Reader]) -> None:
     head = "sirdar: 1\nalias: wells\nname: Wells and curves\nkeywords: [biology]\n"
     text = head + "inputs: {x: {type: integer, default: 1}}\ncommand: echo ${x}\n"
     product.admin.post("/api/apps/publish", json={"description": text, "files": []}).raise_for_status()
