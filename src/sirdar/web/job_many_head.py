@@ -1,6 +1,7 @@
 """What stands above every tab of a job of many tasks: its state, how far it is, how long it may still take."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from sirdar.domain.job import STOPPED_BY_FAILURE
 from sirdar.domain.people import Caller
@@ -46,7 +47,7 @@ class Head:
 
 async def load(page: Page, caller: Caller | None, job: JobView, now: float, *, share: str = "") -> Head:
     """``share``: the link's secret, by which the caller may see it; addresses go on with it."""
-    look = words.elsewhere(lambda conn: load_now(conn, caller, job, now, share=share))
+    look = words.elsewhere(partial(load_now, caller=caller, job=job, now=now, share=share))
     return await page.services.store.read(look)
 
 
