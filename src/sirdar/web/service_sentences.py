@@ -154,6 +154,7 @@ SENTENCES = (
     N_("the program had ended: %(said)s"),
     N_("the program ended with exit code %(count)s"),
     N_("the program ended with exit code %(count)s: %(words)s"),
+    N_("task %(count)s: %(said)s"),
     N_("Exit code %(count)s"),
     N_("the program was ended by %(signal)s"),
     N_("the program ran longer than %(span)s and was ended"),

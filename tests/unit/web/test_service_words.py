@@ -56,6 +56,10 @@ def test_in_english_all_stands_as_it_was_said() -> None:
         ("the program ended with exit code -11.", "программа завершилась с кодом -11."),
         ("the program ended with exit code 1: KeyError: 'a'", "программа завершилась с кодом 1: KeyError: 'a'"),
         (
+            "1 of 9 tasks failed; task 7: the program ended with exit code 1: x is seven",
+            "С ошибкой завершено задач: 1 из 9; задача 7: программа завершилась с кодом 1: x is seven",
+        ),
+        (
             "2 of 7 tasks failed; the program ran longer than 10 min and was ended",
             "С ошибкой завершено задач: 2 из 7; программа выполнялась дольше 10 мин и была остановлена",
         ),
