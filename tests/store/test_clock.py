@@ -170,6 +170,31 @@ def test_a_clock_that_is_set_twice_between_two_rounds_gives_nobody_up(
     assert "returned" not in ledger.kinds(job)
 
 
+def test_a_clock_that_is_set_back_while_nothing_can_be_written(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = ledger.attach()
+    failed = ledger.submit(1)
+    (key,) = agent.take(1)
+    agent.final(key, "stage_in")
+    watched = WatchedClock(ledger.clock, lambda: 0.0)
+    monkeypatch.setattr(ledger.store, "watched", watched)
+    monkeypatch.setattr(ledger.store, "clock", watched)
+    write, refused = ledger.store.write, [0]
+
+    async def full(run: Any) -> Any:
+        refused[0] += 1
+        raise OSError("no room")
+
+    async def scene() -> None:
+        await until(lambda: lease(ledger, agent).lease_until == ledger.clock() + ledger.settings.lease_s)
+        monkeypatch.setattr(ledger.store, "write", full)
+        ledger.clock.now -= HOUR_S
+        await until(lambda: refused[0] > 3)
+        monkeypatch.setattr(ledger.store, "write", write)
+        await until(lambda: ledger.task(failed).not_before <= ledger.clock() + ledger.settings.retry_max_s)
+
+    play(ledger, scene)
+
+
 def test_what_a_watched_clock_has_seen() -> None:
     wall, steady = [1000.0], [5.0]
     clock = WatchedClock(lambda: wall[0], lambda: steady[0])

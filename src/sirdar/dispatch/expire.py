@@ -28,16 +28,17 @@ async def run(store: Store, settings: Settings) -> None:
     does one that comes too early, since the clock was set back, or in time, since it was set twice.
     """
     due: float | None = None  # when this round was to begin; None: nobody knows
+    set_back = False  # and what was noted by the clock before is not brought back yet
     while True:
         began = store.clock()
         slip_s = 0.0 if due is None else began - due
         swung = store.watched.swing_s > settings.lease_s / 4
+        set_back = set_back or swung or slip_s < -settings.lease_s / 4
         try:
             if due is None or swung or abs(slip_s) > settings.lease_s / 4:
                 store.watched.settle()
-                await store.write(
-                    partial(_begin_anew, name=store.name, settings=settings, set_back=swung or slip_s < 0)
-                )
+                await store.write(partial(_begin_anew, name=store.name, settings=settings, set_back=set_back))
+                set_back = False
             elif await store.read(partial(_is_needed, settings=settings, now=began)):
                 await store.write(partial(_expire_in_time, clock=store.watched, settings=settings, began=began))
             due = began + settings.expire_every_s  # stays in the past while rounds fail

@@ -18,7 +18,7 @@ _VARIES = (
     (re.compile(r"#(?:(?:\s*[,;x×:]\s*|\s+)#)+"), "#"),
     (re.compile(r"\s+"), " "),
 )
-_LONGEST = 4000  # of words that are looked at; those of a program are much shorter
+_LONGEST = 500  # letters that are looked at; agents send half as many of what a program said last
 
 
 def common_words(message: str) -> str:
