@@ -3,12 +3,14 @@
 Who may use one, its owner says (``resource_shares``); others do not learn that it is there.
 """
 
+import ipaddress
 import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from sirdar.domain.outcome import Outcome, Reason
 from sirdar.domain.people import Caller, Scope
@@ -199,6 +201,15 @@ def _joining(tx: Tx, settings: Settings, resource_id: str, token: str) -> NewJoi
 def join_command(made: NewJoin, settings: Settings) -> str:
     """What is to be run on the machine."""
     return f"sirdar agent join {shlex.quote(settings.url)} --token {made.token}"
+
+
+def is_known_here_only(settings: Settings) -> bool:
+    """Whether the server's address, as users and agents are told it, is this machine's own: no other machine finds it there."""
+    host = urlsplit(settings.url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 async def change(services: Services, caller: Caller, ref: str, values: Mapping[str, Any]) -> ResourceRow:

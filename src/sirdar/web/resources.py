@@ -10,7 +10,7 @@ from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
 from sirdar.services import resource_shares, resource_tasks, resources
 from sirdar.services.access import may_attach
-from sirdar.services.resources import NewJoin, ResourceView, join_command
+from sirdar.services.resources import NewJoin, ResourceView, is_known_here_only, join_command
 from sirdar.store.resource_tokens import ResourceToken
 from sirdar.web import form_values, session, words
 from sirdar.web.pages import Page, PageRoute, go_to, open_page, show, show_part
@@ -148,6 +148,7 @@ async def _one(
         "shares": await resource_shares.list_shares(page.services, caller, view.row.id) if mine else [],
         "tokens": await _tokens(page, caller, view) if mine else [],
         "joining": joining,
+        "here_only": is_known_here_only(page.services.settings),
         "command": join_command(joining, page.services.settings) if joining else "",
         "token": token,
         "phases": phase_words(),
