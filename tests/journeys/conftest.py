@@ -34,11 +34,12 @@ expect.set_options(timeout=WITHIN_MS)
 
 
 @pytest.fixture(scope="module")
-def browser(session_temp: Path) -> Iterator[Browser]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Chromium, without a window. Closed with the module: while it lives, no other test of the process has an event loop."""
     place = require("chromium")
     with sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=place, args=list(ARGUMENTS))
+        own: dict[str, str | float | bool] = {**os.environ, "TMPDIR": str(tmp_path_factory.mktemp("chromium"))}
+        running = driver.chromium.launch(executable_path=place, args=list(ARGUMENTS), env=own)
         yield running
         running.close()
 

@@ -27,7 +27,9 @@ def test_attach_a_machine(product: Product, reader: Callable[..., Reader], machi
     anna.page.get_by_label("Name").fill("workstation")
     anna.page.get_by_role("button", name="Make the command").click()
     command = anna.page.locator("#join").inner_text()
-    expect(anna.page.get_by_text("every machine's name for itself")).to_be_visible()  # the tests' server listens on loopback
+    expect(
+        anna.page.get_by_text("every machine's name for itself")
+    ).to_be_visible()  # the tests' server listens on loopback
     anna.shot("command")
     join = re.match(r"sirdar agent join (\S+) --token (\S+)", command)
     assert join, command

@@ -17,6 +17,9 @@ from own_server import BIN, surroundings
 from tests.system.attached import Ran
 from tests.system.product import Product, await_that
 
+from sirdar.blobs.logs import LogStore
+from sirdar.domain.ids import AttemptKey, JobId
+
 FILE = os.urandom(300_000)
 GATED = """
 cat given > taken; cat given | wc -c
@@ -101,6 +104,8 @@ def test_a_backup_while_jobs_run(product: Callable[..., Product], tmp_path: Path
     old, new = product("old"), product("new")
     old.start()
     kept = Kept(old, tmp_path / "gate")
+    key = AttemptKey(JobId(kept.running), 0, 1)
+    LogStore(old.home / "logs").append_newest(key, "stderr", 10_000_000, 1000, b"late\n")  # as of a long stream
     saved = sirdar(tmp_path, "backup", "copy.tar", "--home", old.home, "--json")
     assert saved.code == 0, saved.err
     said = json.loads(saved.out)
@@ -109,6 +114,8 @@ def test_a_backup_while_jobs_run(product: Callable[..., Product], tmp_path: Path
     restored = sirdar(tmp_path, "restore", "copy.tar", "--home", new.home)
     assert restored.code == 0, restored.err
     assert "next: sirdar up --home" in restored.err
+    stderr = LogStore(new.home / "logs").live(key, "stderr")
+    assert (stderr.omitted, stderr.read(stderr.size - 5, 5)) == (10_000_000, b"late\n")
     new.start()
     kept.check(new)
     kept.check(old)

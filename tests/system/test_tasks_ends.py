@@ -174,11 +174,11 @@ def test_long_streams_are_whole_and_longer_ones_have_a_visible_gap(sirdar: Produ
     job = sirdar.run(app, {"n": 50_000})
     assert sirdar.admin.get(job["stdout"]).text == "a" * 50_000 + "z" * 50_000
     assert sirdar.admin.get(job["stderr"]).text == "e" * 20_000
-    job = sirdar.run(app, {"n": 10 << 20})
+    job = sirdar.run(app, {"n": 34 << 20})
     raw = b""
     while piece := sirdar.admin.get(job["stdout"], params={"offset": len(raw)}).content:
         raw += piece
-    assert raw[: 8 << 20] == b"a" * (8 << 20) and raw[-(8 << 20) :] == b"z" * (8 << 20)
+    assert raw[: 32 << 20] == b"a" * (32 << 20) and raw[-(32 << 20) :] == b"z" * (32 << 20)
     gap = re.search(rb"\[\.\.\. (\d+) bytes left out here \.\.\.\]", raw)
     assert gap is not None and int(gap[1]) == 4 << 20
 

@@ -22,7 +22,7 @@ import sirdar
 from sirdar.blobs.base import BlobStore
 from sirdar.domain.problems import Problem
 from sirdar.services.keep.archive import Sink, created
-from sirdar.services.keep.manifest import HEADER, KEY_MEMBER, MANIFEST, Header, Manifest
+from sirdar.services.keep.manifest import HEADER, KEY_MEMBER, MANIFEST, Header, Manifest, is_member
 from sirdar.services.keep.places import KEY, LOGS
 from sirdar.services.keep.reading import group_of, verify
 from sirdar.services.settings import Settings
@@ -146,10 +146,13 @@ def _packed(value: Any) -> Any:
 
 def _copy_files(home: Path, writing: _Writing) -> None:
     """Streams of running attempts, as far as they have come; the key."""
-    for path in sorted((home / LOGS).glob("??/*-*-*.std*")):
-        with suppress(FileNotFoundError):  # the job has ended meanwhile
-            writing.put(f"logs/{path.parent.name}/{path.name}", path.read_bytes())
-            writing.manifest.logs += 1
+    logs = home / LOGS
+    for path in sorted([*logs.glob("??/*-*-*.std*"), *logs.glob("??/*-*-*.std*.newest/*")]):
+        name = f"logs/{path.relative_to(logs).as_posix()}"
+        if path.is_file() and is_member(name):  # else a folder, or half of what is being written
+            with suppress(FileNotFoundError):  # the job has ended meanwhile
+                writing.put(name, path.read_bytes())
+                writing.manifest.logs += 1
     if (home / KEY).exists():
         writing.put(KEY_MEMBER, (home / KEY).read_bytes())
         writing.manifest.key = True

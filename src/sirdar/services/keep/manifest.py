@@ -17,7 +17,7 @@ MANIFEST = "manifest.json"
 KEY_MEMBER = "keys/server.key"
 _NAMES = re.compile(
     r"backup\.json|manifest\.json|keys/server\.key|rows/\d{3}-\w+/\d{6}\.jsonl\.gz"
-    r"|logs/[0-9A-Za-z]{2}/[0-9A-Za-z-]+\.(stdout|stderr)|blobs/[0-9a-f]{2}/[0-9a-f]{64}"
+    r"|logs/[0-9A-Za-z]{2}/[0-9A-Za-z-]+\.(stdout|stderr)(\.seen|\.newest/\d+-\d+)?|blobs/[0-9a-f]{2}/[0-9a-f]{64}"
 )
 
 
@@ -87,9 +87,14 @@ class Manifest:
         return {**rows, **digests, **alone}
 
 
+def is_member(name: str) -> bool:
+    """Whether a backup may hold a member of that name."""
+    return _NAMES.fullmatch(name) is not None
+
+
 def check_name(name: str) -> str:
     """A member's name. Raises Problem ``invalid_archive`` where it is none of a backup's."""
-    if not _NAMES.fullmatch(name):
+    if not is_member(name):
         raise bad(f"it holds {name[:200]!r}, which is no part of one")
     return name
 
