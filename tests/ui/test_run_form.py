@@ -454,6 +454,14 @@ def test_a_fault_of_a_table_is_told_in_the_pages_language(browser: httpx.Client,
     assert re.fullmatch("Строка 2: integer: .*[а-я].*", told), told
 
 
+def test_a_file_of_more_sets_than_a_form_takes_is_told_where_to_go(browser: httpx.Client, kinds: str) -> None:
+    sent = parts(browser.get(kinds).text, GOOD, [("data", "a.csv", FILE)])
+    sent.append(("foreach_file", ("sets.csv", b"integer\n" + b"3\n" * 100_001)))
+    told = browser.post(kinds, files=sent)
+    assert told.status_code == 422
+    assert error_of(told.text, "opt-foreach").startswith("A form takes at most 100000 sets")
+
+
 def test_more_sets_than_a_text_holds_are_taken_from_their_job(browser: httpx.Client, kinds: str, site: Any) -> None:
     uri = browser.post("/api/files/temp", files={"file": ("a.csv", FILE)}).json()["uri"]
     body = {

@@ -1,16 +1,18 @@
 """What changed between two versions of an application. Pure; compares canonical documents, in the language's own keys."""
 
 import difflib
+from bisect import bisect
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 
 from sirdar.domain.app import FileEntry
 
 CONTEXT = 3
-MOST_PAIRS = 50_000  # of equal lines, one here and one there, among which difflib chooses
+MOST_WORK = 2_000_000  # looks at lines by difflib for one pair of texts
 _NAMED = {"inputs": "input", "outputs": "output"}  # lists whose members have names
 _KEYED = {"env": "env", "templates": "template", "resources": "resource", "environment": "environment", "code": "code"}
 
@@ -123,19 +125,60 @@ def _all_lines(a: Sequence[str], b: Sequence[str]) -> Iterator[Line]:
 
 
 def _steps(a: Sequence[str], b: Sequence[str]) -> Iterator[tuple[str, int, int, int, int]]:
-    """difflib's steps, without what both begin and end with. Where the rest would take too long, all of it stands as replaced."""
+    """difflib's steps between lines that stand once in each text. What would take it too long stands as replaced."""
+    left = MOST_WORK
+    for (i1, j1), (i2, j2) in pairwise([(0, 0), *_anchors(a, b), (len(a), len(b))]):
+        head, tail = _same_ends(a[i1:i2], b[j1:j2])
+        yield "equal", i1, i1 + head, j1, j1 + head
+        old, new = a[i1 + head : i2 - tail], b[j1 + head : j2 - tail]
+        work = _most_work(old, new)
+        if work is None or work > left:
+            yield "replace", i1 + head, i2 - tail, j1 + head, j2 - tail
+        else:
+            left -= work
+            for tag, o1, o2, n1, n2 in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+                yield tag, i1 + head + o1, i1 + head + o2, j1 + head + n1, j1 + head + n2
+        yield "equal", i2 - tail, i2, j2 - tail, j2
+
+
+def _same_ends(a: Sequence[str], b: Sequence[str]) -> tuple[int, int]:
+    """How many lines both begin with, and of the rest, end with."""
     shorter = min(len(a), len(b))
     head = next((n for n in range(shorter) if a[n] != b[n]), shorter)
-    tail = next((n for n in range(shorter - head) if a[-1 - n] != b[-1 - n]), shorter - head)
-    old, new = a[head : len(a) - tail], b[head : len(b) - tail]
+    return head, next((n for n in range(shorter - head) if a[-1 - n] != b[-1 - n]), shorter - head)
+
+
+def _most_work(old: Sequence[str], new: Sequence[str]) -> int | None:
+    """Looks at lines, at most, of difflib: it goes through all of them for each run of equal ones. None: there are none."""
     counts = Counter(new)
-    yield "equal", 0, head, 0, head
-    if sum(counts[line] for line in old) > MOST_PAIRS:
-        yield "replace", head, head + len(old), head, head + len(new)
-    else:
-        for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-            yield tag, head + i1, head + i2, head + j1, head + j2
-    yield "equal", len(a) - tail, len(a), len(b) - tail, len(b)
+    pairs = sum(counts[line] for line in old)
+    return (min(len(old), len(new), pairs) + 1) * (len(old) + pairs) if pairs else None
+
+
+def _anchors(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int]]:
+    """Where lines are that stand once in each text between its equal ends: the most of them that keep their order."""
+    head, tail = _same_ends(a, b)
+    old, new = _once(a, head, len(a) - tail), _once(b, head, len(b) - tail)
+    last: list[int] = []  # the least place in b at which a chain of each length ends
+    ends: list[int] = []  # and that in a
+    before: dict[int, int | None] = {}
+    for line, i in old.items():
+        if (j := new.get(line)) is not None:
+            at = bisect(last, j)
+            last[at : at + 1], ends[at : at + 1] = [j], [i]
+            before[i] = ends[at - 1] if at else None
+    chain: list[tuple[int, int]] = []
+    place = ends[-1] if ends else None
+    while place is not None:
+        chain.append((place, new[a[place]]))
+        place = before[place]
+    return chain[::-1]
+
+
+def _once(text: Sequence[str], start: int, end: int) -> dict[str, int]:
+    """The lines that stand there once, in order, and where."""
+    counts = Counter(text[start:end])
+    return {text[place]: place for place in range(start, end) if counts[text[place]] == 1}
 
 
 # ---------------------------------------------------------------- parts

@@ -67,5 +67,9 @@ async def _compared(page: Page, old: LoadedVersion, new: LoadedVersion) -> dict[
         "more_files": max(0, len(files) - FILES),
         "code": (old.version.code_version, new.version.code_version),
         "texts": await version_texts.text_changes(page.services, old, new, files),
-        "lines": app_diff.lines(author_yaml(old.version.document), author_yaml(new.version.document)),
+        "lines": await page.services.blobs.in_thread(_description_lines, old, new),
     }
+
+
+def _description_lines(old: LoadedVersion, new: LoadedVersion) -> list[app_diff.Line]:
+    return app_diff.lines(author_yaml(old.version.document), author_yaml(new.version.document))

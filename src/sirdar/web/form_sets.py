@@ -4,8 +4,8 @@ What is wrong is said with the line on which it stands.
 """
 
 import csv
-import io
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,13 +18,16 @@ from sirdar.domain.value_words import Invalid
 from sirdar.domain.values import check
 from sirdar.web import service_words
 from sirdar.web.code_examples import example_value
-from sirdar.web.words import gettext
+from sirdar.web.words import gettext, ngettext
 
 MAX_ERRORS = 20
+MOST_SETS = 100_000  # of a form's text or file
 DELIMITERS = (",", ";", "\t")
 PLAIN = frozenset({InputType.STRING, InputType.NUMBER, InputType.INTEGER, InputType.BOOLEAN, InputType.ENUM})
 NUMBERS = frozenset({InputType.NUMBER, InputType.INTEGER})
 _BLANK = " \t\r\n"
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+_ROW = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")  # as programs of all systems end them
 
 
 @dataclass(slots=True)
@@ -50,14 +53,19 @@ class _Wrong(ValueError):
         self.line, self.what = line, what
 
 
-def read_sets(specs: Sequence[InputSpec], text: str) -> Sets:
-    """The sets of a text. Its shape is seen from its first letter: ``[`` a JSON list, ``{`` JSON lines, else a table."""
+def read_sets(specs: Sequence[InputSpec], text: str, most: int = MOST_SETS) -> Sets:
+    """The sets of a text. Its shape is seen from its first letter: ``[`` a JSON list, ``{`` JSON lines, else a table.
+
+    Where there are more than ``most``, or than a form takes, the rest is not read, and none is given.
+    """
     text = text.removeprefix("\ufeff")
     first = text.lstrip(_BLANK)[:1]
     sets = Sets()
     found = _list(text) if first == "[" else _json_lines(text) if first == "{" else _table(specs, text, sets)
     try:
         for line, item in found:
+            if len(sets.items) >= min(most, MOST_SETS):
+                return Sets(errors=[_too_many(most)])
             sets.items.append(item)
             sets.lines.append(line)
     except _Wrong as wrong:
@@ -70,6 +78,29 @@ def read_sets(specs: Sequence[InputSpec], text: str) -> Sets:
 
 def _error(line: int, what: str) -> FieldError:
     return FieldError("foreach", gettext("Line %(line)s: %(what)s", line=line, what=what))
+
+
+def _too_many(most: int) -> FieldError:
+    if most < MOST_SETS:
+        told = ngettext(
+            "This server takes at most %(num)s set of one job.",
+            "This server takes at most %(num)s sets of one job.",
+            most,
+        )
+        return FieldError("foreach", told)
+    told = gettext(
+        "A form takes at most %(count)s sets: put them into a file of JSON lines, and send that with %(cli)s, or upload it and "
+        "name it in a call of the API: %(call)s.",
+        count=MOST_SETS,
+        cli="sirdar run --foreach",
+        call='"foreach": {"uri": …}',
+    )
+    return FieldError("foreach", told)
+
+
+def _lines(text: str, pattern: re.Pattern[str]) -> Iterator[str]:
+    """One after another: a text may be of many."""
+    return (found[0] for found in pattern.finditer(text))
 
 
 # ---------------------------------------------------------------- JSON
@@ -114,7 +145,7 @@ def _decoded(decode: Any, text: str, at: int) -> tuple[Any, int]:
 
 
 def _json_lines(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(_lines(text, _LINE), 1):
         if not line.strip():
             continue
         try:
@@ -134,7 +165,7 @@ def _json_lines(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
 def _table(specs: Sequence[InputSpec], text: str, sets: Sets) -> Iterator[tuple[int, dict[str, Any]]]:
     """A column for each input that differs; an empty cell gives nothing."""
     known = {spec.name: spec for spec in specs}
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(known, text), skipinitialspace=True)
+    rows = csv.reader(_lines(text, _ROW), delimiter=_delimiter(known, text), skipinitialspace=True)
     header: list[str] | None = None
     begin = 1
     try:
@@ -157,7 +188,7 @@ def _table(specs: Sequence[InputSpec], text: str, sets: Sets) -> Iterator[tuple[
 
 def _delimiter(known: Mapping[str, InputSpec], text: str) -> str:
     """The one by which the header falls into the most names of inputs."""
-    header = next((line for line in text.split("\n") if line.strip()), "")
+    header = next((line for line in _lines(text, _LINE) if line.strip()), "")
 
     def names(delimiter: str) -> int:
         return sum(cell.strip().strip('"') in known for cell in header.split(delimiter))

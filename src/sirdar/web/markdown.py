@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from markupsafe import Markup, escape
 
 LONGEST = 100_000
+MOST_COLUMNS = 50  # of a table; what has more stays a paragraph
+MOST_CELLS = 5_000  # of all tables of one text, with the empty ones that fill short rows
 _HEADING = re.compile(r"(#{1,6})\s+(.*)")
 _ITEM = re.compile(r"\s{0,3}(?:[-*+]|\d{1,3}[.)])\s+(.*)")
 _RULE = re.compile(r":?-+:?")  # below a column
@@ -26,7 +28,7 @@ def render(text: str, *, top: int = 2) -> Markup:
 
 
 def _blocks(lines: list[str], top: int) -> Iterator[Markup]:
-    place = 0
+    place, cells_left = 0, MOST_CELLS
     while place < len(lines):
         line = lines[place]
         if not line.strip():
@@ -42,8 +44,10 @@ def _blocks(lines: list[str], top: int) -> Iterator[Markup]:
             place, block = _list(lines, place)
             yield block
         elif _begins_table(lines, place):
-            place, block = _table(lines, place)
-            yield block
+            start, place = place, _table_end(lines, place)
+            cells = len(_cells(line)) * (place - start - 1)
+            yield _table(lines[start:place]) if cells <= cells_left else _verbatim(lines[start:place])
+            cells_left -= cells if cells <= cells_left else 0
         else:
             place, block = _paragraph(lines, place)
             yield block
@@ -53,7 +57,11 @@ def _fenced(lines: list[str], place: int) -> tuple[int, Markup]:
     start = place
     while place < len(lines) and not lines[place].lstrip().startswith("```"):
         place += 1
-    return place + 1, Markup("<pre><code>{}</code></pre>").format("\n".join(lines[start:place]))
+    return place + 1, _verbatim(lines[start:place])
+
+
+def _verbatim(lines: list[str]) -> Markup:
+    return Markup("<pre><code>{}</code></pre>").format("\n".join(lines))
 
 
 def _list(lines: list[str], place: int) -> tuple[int, Markup]:
@@ -75,21 +83,25 @@ def _begins_table(lines: list[str], place: int) -> bool:
     if place + 1 >= len(lines) or "|" not in lines[place] or not set(lines[place + 1]) <= set("|:- \t"):
         return False
     rules = _cells(lines[place + 1])
-    return len(_cells(lines[place])) == len(rules) and all(_RULE.fullmatch(rule) for rule in rules)
+    fits = len(_cells(lines[place])) == len(rules) <= MOST_COLUMNS
+    return fits and all(_RULE.fullmatch(rule) for rule in rules)
 
 
-def _table(lines: list[str], place: int) -> tuple[int, Markup]:
-    """Rows go on to the first line without a cell; what is missing in one is empty, what is too much is left out."""
-    header, kinds = _cells(lines[place]), [_alignment(cell) for cell in _cells(lines[place + 1])]
+def _table_end(lines: list[str], place: int) -> int:
+    """Rows go on to the first empty line, or the next block."""
     place += 2
-    rows = []
     while place < len(lines) and lines[place].strip() and not _begins_block(lines[place], inside=True):
-        cells = _cells(lines[place])
-        rows.append((cells + [""] * len(header))[: len(header)])
         place += 1
+    return place
+
+
+def _table(lines: list[str]) -> Markup:
+    """What is missing in a row is empty, what is too much is left out."""
+    header, kinds = _cells(lines[0]), [_alignment(cell) for cell in _cells(lines[1])]
+    rows = ((_cells(line) + [""] * len(header))[: len(header)] for line in lines[2:])
     head, body = _row("th", header, kinds), Markup("").join(_row("td", row, kinds) for row in rows)
     table = Markup('<table class="written"><thead>{}</thead><tbody>{}</tbody></table>').format(head, body)
-    return place, Markup('<div class="scroll" tabindex="0">{}</div>').format(table)
+    return Markup('<div class="scroll" tabindex="0">{}</div>').format(table)
 
 
 def _cells(line: str) -> list[str]:

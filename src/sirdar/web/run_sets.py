@@ -38,11 +38,16 @@ async def read(services: Services, caller: Caller, loaded: LoadedVersion, given:
         told = gettext("The sets stand here more than once: as text, in a file, or in a job. Keep one of them.")
         given.sets = Sets(errors=[FieldError("foreach", told)])
     elif text.strip():
-        given.sets = await run_sync(read_sets, loaded.app.inputs, text)  # which keeps the page's language
+        given.sets = await _read(services, loaded.app, text)
     elif given.sets_file is not None and given.sets is None:
         given.sets = await _of_file(services, caller, loaded.app, given.sets_file, quick=quick)
     elif job_id:
         given.sets = await _of_job(services, caller, loaded, job_id, quick=quick)
+
+
+async def _read(services: Services, app: App, text: str) -> Sets:
+    """In a thread that keeps the page's language."""
+    return await run_sync(read_sets, app.inputs, text, services.settings.foreach_items)
 
 
 async def _name(services: Services, caller: Caller, given: Given) -> None:
@@ -70,7 +75,7 @@ async def _of_file(services: Services, caller: Caller, app: App, file: Kept, *, 
         line = content.count(b"\n", 0, error.start) + 1
         told = gettext("Line %(line)s: %(what)s", line=line, what=gettext("not UTF-8 text"))
         return Sets(errors=[FieldError("foreach", told)])
-    sets = await run_sync(read_sets, app.inputs, text)
+    sets = await _read(services, app, text)
     sets.name = ref.name
     return sets
 

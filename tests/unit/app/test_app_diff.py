@@ -1,12 +1,14 @@
 """What changed between two versions, as facts and as lines."""
 
+import difflib
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sirdar.domain.app import FileEntry
-from sirdar.domain.app_diff import Change, Field, FileChange, Kind, Line, changes, file_changes, lines
+from sirdar.domain.app_diff import MOST_WORK, Change, Field, FileChange, Kind, Line, changes, file_changes, lines
 from sirdar.wire.description import parse_yaml, to_document
 
 OLD = """\
@@ -117,3 +119,45 @@ def test_the_lines_make_the_new_text_of_the_old_one(old: list[str], new: list[st
     else:
         assert [line.text for line in found if line.mark in " -"] == old
         assert [line.text for line in found if line.mark in " +"] == new
+
+
+class _Looks:
+    """Counts the lines that difflib goes through."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        find = difflib.SequenceMatcher.find_longest_match
+
+        def counted(matcher: Any, alo: int = 0, ahi: int | None = None, blo: int = 0, bhi: int | None = None) -> Any:
+            span = range(alo, len(matcher.a) if ahi is None else ahi)
+            self.count += sum(1 + len(matcher.b2j.get(matcher.a[number], ())) for number in span)
+            return find(matcher, alo, ahi, blo, bhi)
+
+        monkeypatch.setattr(difflib.SequenceMatcher, "find_longest_match", counted)
+
+
+def test_texts_of_which_every_second_line_is_equal_are_compared_in_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """difflib went through all the rest for each of them: 72 KB took 22 seconds."""
+    looks = _Looks(monkeypatch)
+    old = "".join(f"same {number}\nold {number}\n" for number in range(1_000))
+    found = lines(old, old.replace("old", "new"))
+    assert looks.count < 10_000
+    assert [line.mark for line in found] == [" ", "-", "+"] * 1_000
+
+
+def test_where_no_line_stands_alone_the_work_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = _Looks(monkeypatch)
+    twice = "".join(f"same {number}\nold {number}\n" for number in range(600)) * 2
+    changed = twice.replace("old", "new")
+    found = lines(twice, changed)
+    assert looks.count <= MOST_WORK
+    assert [line.text for line in found if line.mark in "+ "] == changed.splitlines()
+
+
+def test_small_changes_of_a_long_file_stand_alone() -> None:
+    """Also where lines are moved, and many are equal."""
+    old = [f"    value[{number}] = {number}" if number % 3 else "" for number in range(2_000)]
+    new = [*old[:100], "one more", *old[100:900], *old[903:1_500], "other", *old[1_501:1_990], "", "last"]
+    found = lines("\n".join(old), "\n".join(new), context=0)
+    assert sum(line.mark == "+" for line in found) <= 5
+    assert sum(line.mark == "-" for line in found) <= 15

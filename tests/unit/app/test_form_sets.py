@@ -1,5 +1,6 @@
 """Input sets of many tasks as a form takes them: JSON, JSON lines, tables; what is wrong stands with its line."""
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -101,3 +102,29 @@ def test_the_sample_is_of_the_application_itself(inputs: str, shown: str) -> Non
     sets = read_sets(specs, shown)
     assert not sets.errors
     assert not check_sets(specs, {}, sets)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "folds\n2\n3\n4\nnot read\n",
+        '{"folds": 2}\n{"folds": 3}\n{"folds": 4}\nnot read',
+        '[{"folds": 2}, {"folds": 3}, {"folds": 4}, not read',
+    ],
+)
+def test_reading_ends_at_the_set_that_is_too_much(text: str) -> None:
+    said = "This server takes at most 2 sets of one job."
+    assert read_sets(APP, text, most=2) == Sets(errors=[FieldError("foreach", said)])
+
+
+@pytest.mark.parametrize("text", ["folds\n" + "2\n" * 1_000_000, "{}\n" * 700_000, "{" + "\n" * 2_000_000])
+def test_a_file_of_many_sets_takes_no_more_memory_than_a_form_has_sets(text: str) -> None:
+    """A million sets of 2 MB took 270 MB; 64 MiB are taken."""
+    tracemalloc.start()
+    try:
+        sets = read_sets(APP, text)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 50e6 if sets.errors[0].detail.startswith("A form takes") else peak < 5e6
+    assert not sets.items

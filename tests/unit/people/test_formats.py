@@ -154,6 +154,24 @@ def test_a_long_description_is_quick() -> None:
         assert markdown.render(text)
 
 
+def test_a_table_does_not_multiply_what_was_written() -> None:
+    """3 KB made 5 MB: each short row was filled up to a header of 500 columns."""
+    wide = "|a" * 500 + "\n" + "|-" * 500 + "\n" + "a\n" * 500
+    assert "<table" not in markdown.render(wide)
+    assert len(markdown.render(wide)) < 2 * len(wide)
+    assert "<table" in markdown.render("|a" * 50 + "\n" + "|-" * 50 + "\na")
+    high = "|a" * 50 + "\n" + "|-" * 50 + "\n" + "<\n" * 30_000
+    assert markdown.render(high).count("<td") == 0
+    assert markdown.render(high).count("&lt;") == 30_000  # all of it stands there, as it was typed
+
+
+def test_the_tables_of_a_text_share_a_number_of_cells() -> None:
+    one = "|a|b|\n|-|-|\n" + "|1|2|\n" * 999 + "\n"  # 2,000 cells
+    found = markdown.render(one * 3 + "|c|\n|-|\n|3|\n")
+    assert (found.count("<table"), found.count("<pre>")) == (3, 1)
+    assert found.count("<td") == 2 * 2 * 999 + 1
+
+
 def test_a_heading_of_many_spaces_is_read_at_once() -> None:
     """It took minutes, on the server's event loop."""
     assert "<h2>a" in markdown.render("# a" + " " * 90_000 + "x")
