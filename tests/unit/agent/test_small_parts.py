@@ -128,7 +128,7 @@ def test_a_long_stream_s_secrets_are_hidden_at_the_borders_of_pieces(tmp_path: P
     secret, stored = b"one\ntwo\nfour", []
 
     async def store(path: Path, *, final: bool) -> tuple[str, int]:
-        stored.append(path.read_bytes())
+        stored.append(await asyncio.to_thread(path.read_bytes))
         return "sha256", len(stored[-1])
 
     filling = b"line of it\n" * (COPY_BYTES // 11 + 1)

@@ -35,8 +35,8 @@ BODY_TOO_LARGE = 413
 class Progress:
     """How far one stream of one attempt has been sent. ``over``: nothing more of it is sent live.
 
-    ``sent_bytes``: of its head; ``newest``: of what comes after the head, once that is full. ``most_bytes``, ``most_marks``: so much
-    is sent in one call.
+    ``sent_bytes``: of its head; ``newest``: of what comes after the head, once that is full. ``most_bytes``, ``most_marks``: of
+    what one call carries.
     """
 
     sent_bytes: int = 0
