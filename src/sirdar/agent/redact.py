@@ -11,17 +11,31 @@ def secrets_of(values: Iterable[str]) -> list[bytes]:
 
 
 def redact(raw: bytes, secrets: Iterable[bytes]) -> bytes:
+    """Hides each occurrence, also where they overlap: what is hidden at a place does not depend on where the bytes were cut."""
+    hidden = bytearray()
     for secret in secrets:
-        if secret in raw:
-            raw = raw.replace(secret, b"*" * len(secret))
-    return raw
+        begin = raw.find(secret)
+        while begin >= 0:
+            hidden = hidden or bytearray(raw)
+            end = begin + len(secret)
+            hidden[begin:end] = b"*" * len(secret)
+            begin = raw.rfind(secret, begin + 1, end + len(secret))  # the last one that overlaps or touches it
+            if begin < 0:
+                begin = raw.find(secret, end)
+    return bytes(hidden) if hidden else raw
 
 
-def safe_length(raw: bytes, secrets: list[bytes]) -> int:
-    """How much of a growing stream may be sent now: a secret may have begun at its end."""
-    if not secrets or not raw:
-        return len(raw)
-    held = len(secrets[0]) - 1
-    begin = max(0, len(raw) - held)
-    line_end = raw.rfind(b"\n", begin)
-    return line_end + 1 if line_end >= 0 else begin
+def safe_length(raw: bytes, secrets: Iterable[bytes]) -> int:
+    """How much of a growing stream, not yet redacted, may be sent now: at its end a secret may have begun.
+
+    What is sent must be redacted together with the bytes before it, as many as the longest secret has.
+    """
+    safe, view = len(raw), memoryview(raw)
+    for secret in secrets:
+        begin = raw.find(secret[0], max(0, len(raw) - len(secret) + 1))
+        while 0 <= begin < safe:
+            if secret.startswith(view[begin:]):
+                safe = begin
+            else:
+                begin = raw.find(secret[0], begin + 1)
+    return safe

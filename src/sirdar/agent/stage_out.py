@@ -337,16 +337,17 @@ def _ends_line(file: BinaryIO, place: int) -> bool:
 def _copy_redacted(
     file: BinaryIO, out: BinaryIO, count_bytes: int, secrets: list[bytes], *, skip_bytes: int = 0
 ) -> None:
-    """Copies piece by piece, but for the first bytes; a secret that lies across two pieces is found too."""
-    kept, left, skip = b"", count_bytes, skip_bytes
+    """Copies piece by piece, but for the first bytes; a secret that lies across pieces is found too."""
+    held = len(secrets[0]) if secrets else 0
+    raw, left, done = b"", count_bytes, skip_bytes  # done: of raw
     while left and (piece := file.read(min(left, COPY_BYTES))):
         left -= len(piece)
-        kept = redact(kept + piece, secrets)
-        ready = safe_length(kept, secrets)
-        out.write(kept[skip:ready])
-        skip = max(0, skip - ready)
-        kept = kept[ready:]
-    out.write(kept[skip:])
+        raw += piece
+        ready = max(done, safe_length(raw, secrets))
+        out.write(redact(raw, secrets)[done:ready])
+        gone = max(0, min(ready, len(raw)) - held)
+        raw, done = raw[gone:], ready - gone
+    out.write(redact(raw, secrets)[done:])
 
 
 def directory_bytes(folder: Path) -> int:

@@ -30,6 +30,10 @@ class Segment:
     path: Path
     size_bytes: int
 
+    @property
+    def stop(self) -> int:
+        return self.offset + self.size_bytes
+
 
 @dataclass(frozen=True, slots=True)
 class LiveText:
@@ -105,25 +109,31 @@ class LogStore:
 
     def append_newest(self, key: AttemptKey, stream: str, offset: int, line: int, chunk: bytes) -> int:
         """Take what may stand apart from what is here, ``line`` newlines before it; returns the size of the stream so far."""
-        kept = self._segments(key, stream)
+        kept = self._newest_run(key, stream)
         last = kept[-1] if kept else None
-        end = last.offset + last.size_bytes if last is not None else -1
-        joined = offset == end
-        if last is not None and (last.offset <= offset < end or (joined and last.size_bytes < SEGMENT_BYTES)):
-            _write(last.path, offset - last.offset, chunk)
-            return max(end, offset + len(chunk))
+        joined = last is not None and kept[0].offset <= offset <= last.stop
+        if last is not None and joined:  # a resend: only what it has beyond the end is new
+            known = min(last.stop - offset, len(chunk))
+            offset, line, chunk = offset + known, line + chunk.count(b"\n", 0, known), chunk[known:]
+            if not chunk:
+                return last.stop
+            if last.size_bytes < SEGMENT_BYTES:
+                _write(last.path, last.size_bytes, chunk)
+                return offset + len(chunk)
         place = self._newest(key, stream)
         place.mkdir(parents=True, exist_ok=True)
-        _write(place / f"{offset}-{line}", 0, chunk)
-        for old in kept[:-1] if joined else kept:
-            old.path.unlink(missing_ok=True)
+        path = place / f"{offset}-{line}"
+        _write(path, 0, chunk)
+        for old in self._segments(key, stream):
+            if old.path != path and not (joined and old == last):
+                old.path.unlink(missing_ok=True)
         return offset + len(chunk)
 
     def live(self, key: AttemptKey, stream: str) -> LiveText:
         """The stream as it stands now."""
         path = self.path(key, stream)
         head = _size(path)
-        kept = self._segments(key, stream)
+        kept = self._newest_run(key, stream)
         if not kept:
             return LiveText(((path, head),), head)
         omitted = kept[0].offset - head
@@ -149,6 +159,14 @@ class LogStore:
     def _newest(self, key: AttemptKey, stream: str) -> Path:
         path = self.path(key, stream)
         return path.with_name(path.name + ".newest")
+
+    def _newest_run(self, key: AttemptKey, stream: str) -> list[Segment]:
+        """The segments at the end between which nothing is missing; others are about to be removed."""
+        found = self._segments(key, stream)
+        begin = len(found) - 1
+        while begin > 0 and found[begin - 1].stop == found[begin].offset:
+            begin -= 1
+        return found[max(0, begin) :]
 
     def _segments(self, key: AttemptKey, stream: str) -> list[Segment]:
         found = []

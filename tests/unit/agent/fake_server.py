@@ -61,6 +61,9 @@ class FakeServer:
         self.blobs: dict[str, bytes] = {}
         self.logs: dict[tuple[str, str], bytes] = {}
         self.newest: dict[tuple[str, str], list[tuple[int, int, bytes]]] = {}  # offset, line, bytes
+        self.seen: list[str] = []  # marks of streams, as they came
+        self.most_address_chars = 8000  # of a stream's piece; beyond that 414, as from a proxy on the way
+        self.most_piece_bytes = 1 << 30  # beyond that 413
         self.vars: dict[tuple[str, str], str] = {}
         self.versions: dict[tuple[str, str], int] = {}
         self.pushed: list[tuple[str, str, str]] = []
@@ -335,6 +338,11 @@ class FakeServer:
     async def _log(self, request: web.Request) -> web.Response:
         key = (request.match_info["key"], request.match_info["stream"])
         offset = int(request.query["offset"])
+        if len(request.path_qs) > self.most_address_chars:
+            return web.Response(status=414, text="<h1>414 Request-URI Too Large</h1>")
+        if (request.content_length or 0) > self.most_piece_bytes:
+            return web.Response(status=413, text="<h1>413 Request Entity Too Large</h1>")
+        self.seen += filter(None, request.query.get("seen", "").split(","))
         kept = self.logs.get(key, b"")
         raw = await request.read()
         if "line" in request.query:

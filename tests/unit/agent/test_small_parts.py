@@ -3,6 +3,8 @@
 import asyncio
 import errno
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -18,7 +20,7 @@ from sirdar.agent.outcomes import Limits, judge
 from sirdar.agent.redact import redact, safe_length, secrets_of
 from sirdar.agent.settings import Settings
 from sirdar.agent.stage_in import changed, place
-from sirdar.agent.stage_out import tail_of
+from sirdar.agent.stage_out import COPY_BYTES, Cap, store_stream, tail_of
 from sirdar.agent.stage_plan import Plan, Planned
 from sirdar.wire.agent import Final, Message, Started, SyncReply
 
@@ -99,6 +101,53 @@ def test_secrets_are_replaced_length_for_length_also_across_pieces() -> None:
     raw = b"some text and then hunt"
     assert safe_length(raw, secrets) <= len(raw) - 4
     assert safe_length(b"whole line\n", secrets) == 11
+
+
+@pytest.mark.parametrize(
+    ("values", "raw", "hidden"),
+    [
+        (["password", "password123"], b"a password123 password12", b"a *********** ********12"),
+        (["xyzxy"], b"xyzxyzxyz", b"********z"),  # one begins within another
+        (["0000"], b"00000 000", b"***** 000"),
+        (["abcd", "cdefg"], b"abcdefg", b"*******"),
+        (["one\ntwo\n"], b"one\n one\ntwo\n", b"one\n ********"),
+    ],
+)
+def test_what_is_sent_piece_by_piece_is_hidden_as_the_whole_is(values: list[str], raw: bytes, hidden: bytes) -> None:
+    secrets = secrets_of(values)
+    assert redact(raw, secrets) == hidden
+    for stop in range(len(raw) + 1):
+        safe = safe_length(raw[:stop], secrets)
+        assert redact(raw[:stop], secrets)[:safe] == hidden[:safe]
+    assert safe_length(raw + b"\nno more", secrets) == len(raw) + 8
+
+
+@pytest.mark.parametrize("before", [1, 3, 5, 11])
+def test_a_long_stream_s_secrets_are_hidden_at_the_borders_of_pieces(tmp_path: Path, before: int) -> None:
+    """Also where head and tail begin and end amid one."""
+    secret, stored = b"one\ntwo\nfour", []
+
+    async def store(path: Path, *, final: bool) -> tuple[str, int]:
+        stored.append(await asyncio.to_thread(path.read_bytes))
+        return "sha256", len(stored[-1])
+
+    filling = b"line of it\n" * (COPY_BYTES // 11 + 1)
+    whole = (filling[: COPY_BYTES - before] + secret) * 3 + b"one\ntwo\n"
+    hidden = whole.replace(secret, b"*" * len(secret))
+    path = tmp_path / "stdout"
+    path.write_bytes(whole)
+    blobs = cast(Any, SimpleNamespace(store=store))
+    for cap in (len(whole), COPY_BYTES, len(whole) - COPY_BYTES):
+        asyncio.run(store_stream(path, Cap(cap, COPY_BYTES + 9, secrets_of([secret.decode()])), blobs))
+        assert stored[-1].startswith(hidden[:cap]) and stored[-1].endswith(hidden[-COPY_BYTES - 9 :])
+    assert stored[0] == hidden
+
+
+def test_only_what_may_become_a_secret_is_held_back() -> None:
+    secrets = secrets_of(["-----BEGIN\nkey\n-----END", "-begin"])
+    for raw, held in [(b"text", 0), (b"text\n", 0), (b"x-----BEGIN\nke", 13), (b"-----BEGINNING", 0), (b"a------", 5)]:
+        assert safe_length(raw, secrets) == len(raw) - held
+    assert safe_length(b"-----BEGIN\n", []) == 11
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,38 @@ def test_a_jump_forgets_what_was_newest(store: LogStore) -> None:
     assert len(list((store.root / "aa").glob("*.newest/*"))) == 1
 
 
+@pytest.mark.parametrize("resent", [(1000, 3000), (1000, 1500), (2500, 4500)])
+def test_a_resend_of_an_older_part_loses_nothing(store: LogStore, resent: tuple[int, int]) -> None:
+    store.append(KEY, "stdout", 0, WHOLE[:1000], 1000)
+    for start in range(1000, 5000, 2000):
+        send(store, start, start + 2000)
+    assert send(store, *resent) == 5000
+    assert text_of(store) == WHOLE[:5000] and store.live(KEY, "stdout").omitted == 0
+
+
+def test_going_on_from_where_an_older_part_began_keeps_what_was_written(store: LogStore) -> None:
+    """Such as an agent that was restarted, and reads a stream anew from where its head ends."""
+    store.append(KEY, "stdout", 0, WHOLE[:1000], 1000)
+    send(store, 1000, 1200)
+    directory = next((store.root / "aa").glob("*.newest"))
+    (directory / f"9000-{WHOLE.count(10, 0, 9000)}").write_bytes(WHOLE[9000:9100])
+    assert send(store, 1000, 1300) == 1300
+    assert text_of(store) == WHOLE[:1300] and len(list(directory.iterdir())) == 1
+
+
+def test_a_hole_before_the_newest_part_is_told(store: LogStore) -> None:
+    """Between writing what stands apart and removing what was newest, somebody reads."""
+    store.append(KEY, "stdout", 0, WHOLE[:1000], 1000)
+    send(store, 1000, 3000)
+    directory = next((store.root / "aa").glob("*.newest"))
+    (directory / f"9000-{WHOLE.count(10, 0, 9000)}").write_bytes(WHOLE[9000:9100])
+    text = store.live(KEY, "stdout")
+    assert text.omitted == 8000 and text.tail_line == WHOLE.count(b"\n", 0, 9000)
+    assert text_of(store).endswith(b" bytes left out here ...]\n" + WHOLE[9000:9100])
+    send(store, 9100, 9200)
+    assert text_of(store).endswith(b" bytes left out here ...]\n" + WHOLE[9000:9200])
+
+
 def test_times_are_written_down_and_thinned(store: LogStore, monkeypatch: pytest.MonkeyPatch) -> None:
     assert store.notes(KEY, "stdout") == []
     store.append(KEY, "stdout", 0, b"x", 100)

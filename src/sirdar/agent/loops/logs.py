@@ -25,19 +25,36 @@ from sirdar.agent.settings import Settings
 log = get_logger(__name__)
 
 TICK_S = 0.1
+MARKS_PER_CALL = 100  # they stand in the address, of which proxies take some kilobytes
+LEAST_BYTES = 1 << 10  # of a piece; where even that is too large, nothing is sent
+ADDRESS_TOO_LONG = 414
+BODY_TOO_LARGE = 413
 
 
 @dataclass(slots=True)
 class Progress:
     """How far one stream of one attempt has been sent. ``over``: nothing more of it is sent live.
 
-    ``sent_bytes``: of its head; ``newest``: of what comes after the head, once that is full.
+    ``sent_bytes``: of its head; ``newest``: of what comes after the head, once that is full. ``most_bytes``, ``most_marks``: of
+    what one call carries.
     """
 
     sent_bytes: int = 0
     newest: Newest | None = None
     flushed_at: float = 0.0
     over: bool = False
+    most_bytes: int = PIECE_BYTES
+    most_marks: int = MARKS_PER_CALL
+
+    def shrink(self, status: int) -> bool:
+        """Whether less may be taken by the proxy that answered so."""
+        if status == ADDRESS_TOO_LONG and self.most_marks:
+            self.most_marks //= 2
+            return True
+        if status == BODY_TOO_LARGE and self.most_bytes > LEAST_BYTES:
+            self.most_bytes //= 2
+            return True
+        return False
 
     @property
     def reached_bytes(self) -> int:
@@ -114,10 +131,13 @@ class LogLoop:
 
     async def _send(self, attempt: Attempt, name: str, progress: Progress, piece: Piece) -> None:
         seen = attempt.seen.get(name)
-        marks = list(seen.untold) if seen is not None else []
+        marks = seen.untold[: progress.most_marks] if seen is not None else []
+        raw = piece.raw[: progress.most_bytes]
         try:
-            size = await self._link.put_log(attempt.key, name, piece.offset, piece.raw, line=piece.line, seen=marks)
+            size = await self._link.put_log(attempt.key, name, piece.offset, raw, line=piece.line, seen=marks)
         except Refused as error:
+            if progress.shrink(error.status):
+                return
             log.warning("log_refused", attempt=attempt.key, error=str(error))
             progress.over = True
             return
@@ -126,8 +146,7 @@ class LogLoop:
         if seen is not None:
             seen.untold = [mark for mark in seen.untold if mark not in marks]
         if piece.line is not None:
-            end = piece.offset + len(piece.raw)
-            progress.newest = Newest(end, piece.line + piece.raw.count(b"\n"))
+            progress.newest = Newest(piece.offset + len(raw), piece.line + raw.count(b"\n"))
             return
         full = size == piece.offset or size >= self._settings.log_head_bytes
         progress.sent_bytes = size
@@ -140,12 +159,14 @@ class LogLoop:
         held = len(secrets[0]) if secrets else 0  # a secret may lie across a border
         if newest is None:
             most = self._settings.log_head_bytes - progress.sent_bytes
-            raw = redact(read_piece(path, progress.sent_bytes, most + held), secrets)
-            return Piece(progress.sent_bytes, raw[: min(most, safe_length(raw, secrets))])
+            before = min(progress.sent_bytes, held)
+            raw = read_piece(path, progress.sent_bytes - before, before + most + held)
+            stop = min(before + most, safe_length(raw, secrets))
+            return Piece(progress.sent_bytes, redact(raw, secrets)[before:stop])
         if newest.sent_bytes < progress.sent_bytes:
             lines = count_lines(path, newest.sent_bytes, progress.sent_bytes)
             newest = Newest(progress.sent_bytes, newest.line + lines)
         newest = progress.newest = jump_ahead(path, newest)
         before = min(newest.sent_bytes, held)
-        raw = redact(read_piece(path, newest.sent_bytes - before, PIECE_BYTES), secrets)
-        return Piece(newest.sent_bytes, raw[before : safe_length(raw, secrets)], newest.line)
+        raw = read_piece(path, newest.sent_bytes - before, PIECE_BYTES)
+        return Piece(newest.sent_bytes, redact(raw, secrets)[before : safe_length(raw, secrets)], newest.line)
