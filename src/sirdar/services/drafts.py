@@ -1,6 +1,6 @@
 """A publication in the making: what is wrong with it, and what publishing it would change. Nothing is written but files' bytes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, replace
 
 from sirdar.domain.app import App, FileEntry
@@ -36,8 +36,8 @@ class Checked:
     files: tuple[FileChange, ...] = ()
 
 
-async def check(services: Services, caller: Caller, publication: Publication) -> Checked:
-    """A dry run of ``publish``. Raises Problem ``forbidden`` only."""
+async def check(services: Services, caller: Caller, publication: Publication, coming: Collection[str] = ()) -> Checked:
+    """A dry run of ``publish``. ``coming``: digests that publishing brings. Raises Problem ``forbidden`` only."""
     access.require_publish(caller)
     try:
         plan = await publish.plan(services, caller, publication)
@@ -45,8 +45,8 @@ async def check(services: Services, caller: Caller, publication: Publication) ->
         if problem.code not in FAULTS:
             raise
         return Checked(errors=errors_of(problem))
-    if plan.missing:
-        lost = [file for file in publication.files if file.sha256 in plan.missing]
+    if missing := {*plan.missing} - {*coming}:
+        lost = [file for file in publication.files if file.sha256 in missing]
         return Checked(
             errors=tuple(FieldError(f"files.{file.path}", "its bytes are not here: add it again") for file in lost)
         )
