@@ -215,6 +215,25 @@ def test_the_text_of_the_open_file_is_checked_and_published_though_nobody_kept_i
     assert [row[2] for row in json.loads(fields_of(page)["files"])] == [9, 5] and "opened_text" not in fields_of(page)
 
 
+def test_an_option_that_would_lose_its_value_is_a_doubt(anna: httpx.Client, post: Post) -> None:
+    def told(command: str, spec: str = "type: file") -> str:
+        text = f"sirdar: 1\nalias: lost\ninputs: {{data: {{{spec}}}}}\ncommand: {command}\n"
+        return words(post(anna.get("/apps/new"), description=text))
+
+    doubt = "would get no value where data is not given"
+    assert f"--data {doubt}: make it required, give it a default, or write --data=${{data}}" in told(
+        "fit --data ${data}"
+    )
+    assert f"-d {doubt}" in told("fit -d ${data}", "type: text")
+    for command, spec in [
+        ("fit --data=${data}", "type: file"),
+        ("fit -- ${data}", "type: file"),
+        ("fit --data ${data}", "type: file, required: true"),
+        ("fit --data ${data}", "type: string, default: a"),
+    ]:
+        assert "would be published" in told(command, spec) and doubt not in told(command, spec), command
+
+
 def test_a_file_that_is_only_looked_at_keeps_its_ends_of_lines(anna: httpx.Client, post: Post) -> None:
     page = post(
         anna.get("/apps/new"), description=TEXT.format(alias="ends"), files=[("upload", ("a.txt", b"1\r\n2\r\n"))]

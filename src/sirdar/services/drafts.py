@@ -13,7 +13,7 @@ from sirdar.services.context import Services
 from sirdar.services.publish import Plan, Publication
 from sirdar.store import publishing
 from sirdar.wire.description import parse_yaml, to_document
-from sirdar.wire.description_checks import file_doubts
+from sirdar.wire.description_checks import file_doubts, option_doubts
 
 TEXT_BYTES = 256 * 1024  # of a file that is edited as text
 FAULTS = frozenset({"invalid_description", "invalid_field", "conflict", "too_large"})
@@ -52,7 +52,7 @@ async def check(services: Services, caller: Caller, publication: Publication, co
         )
     checked = await _compared(services, caller, publication, plan)
     doubts = file_doubts(checked.app, {file.path for file in publication.files}) if checked.app else ()
-    return replace(checked, doubts=tuple(doubts))
+    return replace(checked, doubts=(*doubts, *(option_doubts(checked.app) if checked.app else ())))
 
 
 def errors_of(problem: Problem) -> tuple[FieldError, ...]:
