@@ -190,6 +190,58 @@ def test_files_are_added_edited_and_removed(anna: httpx.Client, post: Post) -> N
     assert [(one["path"], one["size"], one["mode"]) for one in files] == [("fit.py", 9, 0o755)]
 
 
+def test_the_text_of_the_open_file_is_checked_and_published_though_nobody_kept_it(
+    anna: httpx.Client, post: Post
+) -> None:
+    text = TEXT.format(alias="typed").replace("echo ${count}", "python3 sim.py ${count}")
+    page = post(post(anna.get("/apps/new"), description=text), "open:")
+    unnamed = post(page, opened_text="print(1)\n")
+    assert "the application has no file sim.py" in words(unnamed) and "path is empty" in words(unnamed)
+    assert fields_of(post(unnamed, "open:"))["opened_text"] == "print(1)\n"  # not lost for want of a path
+    page = post(page, opened="sim.py", opened_text="print(1)\n")
+    assert "A new application, anna/typed, would be published." in words(page)
+    assert fields_of(page)["files"] == "[]" and fields_of(page)["opened_text"] == "print(1)\n"
+    refused = post(page, "publish", description=text + "wrong: 1\n")
+    assert refused.status_code == 422 and fields_of(refused)["opened_text"] == "print(1)\n"
+    again = post(refused, "publish", description=text, opened_text="print(10)\n")
+    assert again.status_code == 303, words(again)
+    files = anna.get("/api/apps/anna/typed").json()["files"]
+    assert [(one["path"], one["size"]) for one in files] == [("sim.py", 10)]
+    page = post(anna.get("/apps/anna/typed/edit"), "open:sim.py")
+    assert "publishing changes nothing" in words(page) and "publishing changes nothing" in words(post(page))
+    page = post(post(page, opened_text="print(2)\n"), "open:")
+    assert json.loads(fields_of(page)["files"])[0][2] == 9  # another one was opened
+    page = post(page, opened="b.py", opened_text="old", files=[("upload", ("b.py", b"newer"))])
+    assert [row[2] for row in json.loads(fields_of(page)["files"])] == [9, 5] and "opened_text" not in fields_of(page)
+
+
+def test_an_option_that_would_lose_its_value_is_a_doubt(anna: httpx.Client, post: Post) -> None:
+    def told(command: str, spec: str = "type: file") -> str:
+        text = f"sirdar: 1\nalias: lost\ninputs: {{data: {{{spec}}}}}\ncommand: {command}\n"
+        return words(post(anna.get("/apps/new"), description=text))
+
+    doubt = "would get no value where data is not given"
+    assert f"--data {doubt}: make it required, give it a default, or write --data=${{data}}" in told(
+        "fit --data ${data}"
+    )
+    assert f"-d {doubt}" in told("fit -d ${data}", "type: text")
+    for command, spec in [
+        ("fit --data=${data}", "type: file"),
+        ("fit -- ${data}", "type: file"),
+        ("fit --data ${data}", "type: file, required: true"),
+        ("fit --data ${data}", "type: string, default: a"),
+    ]:
+        assert "would be published" in told(command, spec) and doubt not in told(command, spec), command
+
+
+def test_a_file_that_is_only_looked_at_keeps_its_ends_of_lines(anna: httpx.Client, post: Post) -> None:
+    page = post(
+        anna.get("/apps/new"), description=TEXT.format(alias="ends"), files=[("upload", ("a.txt", b"1\r\n2\r\n"))]
+    )
+    assert post(post(page, "open:a.txt"), "publish").status_code == 303
+    assert anna.get("/api/apps/anna/ends").json()["files"][0]["size"] == 6
+
+
 def test_a_description_among_the_files_takes_the_place_of_the_text(anna: httpx.Client, post: Post) -> None:
     given = TEXT.format(alias="brought").encode()
     page = post(anna.get("/apps/new"), files=[("folder", ("mine/sirdar.yaml", given)), ("folder", ("mine/a.py", b"1"))])

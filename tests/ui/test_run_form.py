@@ -1,5 +1,6 @@
 """The form that runs an application, without JavaScript: every kind of input, files, errors at their fields, one job for a form."""
 
+import html
 import json
 import re
 from collections.abc import Iterator
@@ -225,6 +226,12 @@ def test_what_is_wrong_is_said_at_its_field(browser: httpx.Client, kinds: str, n
         ("foreach", "{", "Line 1: not JSON"),
         ("foreach", '[{"nothing": 1}]', "no such input"),
         ("foreach", "integer\n3\n99\n", "Line 3: integer: 99 is more than 9"),
+        ("foreach", "integer\n3\n99\nmany\n4,5\n0\n", "Line 3: integer: 99 is more than 9.\nLine 4: integer: "),
+        (
+            "foreach",
+            "integer\nmany\n4,5\n10\n",
+            "\nLine 3: 2 cells, and the header has 1.\nLine 4: integer: 10 is more",
+        ),
         ("foreach", "data\n/api/files/temp/0000000000000000/a.csv\n", "Line 2: data: There is no file"),
         ("resource", "nowhere", "There is no resource"),
     ],
@@ -251,6 +258,13 @@ def test_a_hostile_name_of_a_file_is_refused_at_its_field(browser: httpx.Client,
     assert reply.status_code in {400, 422}
     if "\n" not in name:
         assert "The file name" in error_of(reply.text, "in-data")
+
+
+def test_a_field_of_files_says_what_it_takes(browser: httpx.Client, kinds: str) -> None:
+    page = html.unescape(browser.get(kinds).text)
+    help_of = dict(re.findall(r'id="in-(\w+)-help">([^<]*)<', page))
+    assert help_of["data"] == "Takes a .csv file of at most 1 MiB."
+    assert "parts" not in help_of
 
 
 def test_names_are_written_so_that_no_page_is_broken(browser: httpx.Client, kinds: str) -> None:

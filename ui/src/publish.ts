@@ -43,7 +43,7 @@ class Publish extends HTMLElement {
 
   #changed(event: Event): void {
     const field = event.target as HTMLElement;
-    if (field.closest("fieldset.opened") || field.id === "note" || (field as HTMLInputElement).type === "file") return;
+    if (field.id === "note" || (field as HTMLInputElement).type === "file") return;
     this.#typed += 1;
     window.clearTimeout(this.#timer);
     this.#timer = window.setTimeout(() => void this.#send("check"), PAUSE_MS);
@@ -87,7 +87,7 @@ class Publish extends HTMLElement {
   async #ask(wish: string): Promise<void> {
     const typed = this.#typed;
     const body = new FormData(this.#form);
-    for (const name of ["upload", "folder", "opened", "opened_text"]) body.delete(name);
+    for (const name of ["upload", "folder"]) body.delete(name);
     body.set("do", wish);
     const sent = this.#text.value;
     const reply = await fetch(this.#form.action, { method: "POST", body }).catch(() => undefined);

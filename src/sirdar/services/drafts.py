@@ -1,6 +1,6 @@
 """A publication in the making: what is wrong with it, and what publishing it would change. Nothing is written but files' bytes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, replace
 
 from sirdar.domain.app import App, FileEntry
@@ -13,7 +13,7 @@ from sirdar.services.context import Services
 from sirdar.services.publish import Plan, Publication
 from sirdar.store import publishing
 from sirdar.wire.description import parse_yaml, to_document
-from sirdar.wire.description_checks import file_doubts
+from sirdar.wire.description_checks import file_doubts, option_doubts
 
 TEXT_BYTES = 256 * 1024  # of a file that is edited as text
 FAULTS = frozenset({"invalid_description", "invalid_field", "conflict", "too_large"})
@@ -36,8 +36,8 @@ class Checked:
     files: tuple[FileChange, ...] = ()
 
 
-async def check(services: Services, caller: Caller, publication: Publication) -> Checked:
-    """A dry run of ``publish``. Raises Problem ``forbidden`` only."""
+async def check(services: Services, caller: Caller, publication: Publication, coming: Collection[str] = ()) -> Checked:
+    """A dry run of ``publish``. ``coming``: digests that publishing brings. Raises Problem ``forbidden`` only."""
     access.require_publish(caller)
     try:
         plan = await publish.plan(services, caller, publication)
@@ -45,14 +45,14 @@ async def check(services: Services, caller: Caller, publication: Publication) ->
         if problem.code not in FAULTS:
             raise
         return Checked(errors=errors_of(problem))
-    if plan.missing:
-        lost = [file for file in publication.files if file.sha256 in plan.missing]
+    if missing := {*plan.missing} - {*coming}:
+        lost = [file for file in publication.files if file.sha256 in missing]
         return Checked(
             errors=tuple(FieldError(f"files.{file.path}", "its bytes are not here: add it again") for file in lost)
         )
     checked = await _compared(services, caller, publication, plan)
     doubts = file_doubts(checked.app, {file.path for file in publication.files}) if checked.app else ()
-    return replace(checked, doubts=tuple(doubts))
+    return replace(checked, doubts=(*doubts, *(option_doubts(checked.app) if checked.app else ())))
 
 
 def errors_of(problem: Problem) -> tuple[FieldError, ...]:

@@ -12,11 +12,12 @@ from typing import Any
 
 from sirdar.domain.app import FILE_INPUTS, FileRef, InputSpec, InputType
 from sirdar.domain.problems import FieldError
+from sirdar.domain.units import format_size
 from sirdar.domain.value_files import file_fault
 from sirdar.domain.value_texts import from_text
 from sirdar.domain.value_words import FILE_EXPECTED, Invalid, describe
 from sirdar.domain.values import check
-from sirdar.web import service_words, words
+from sirdar.web import formats, service_words, words
 from sirdar.web.form_sets import Sets
 
 IN, FILE, KEPT, REFUSED = "in.", "file.", "kept.", "refused."
@@ -121,11 +122,39 @@ def takes(spec: InputSpec) -> str:
     if spec.type in {InputType.BOOLEAN, InputType.ENUM, InputType.SECRET}:
         return ""
     if spec.type in FILE_INPUTS:
-        return ""
+        return _takes_files(spec)
     said = describe(spec)
     if spec.type is InputType.LIST:
         return words.gettext("%(list)s; one on each line, or between commas", list=service_words.say(said))
     return "" if said in {"a string of one line", "a text", "a number"} else said
+
+
+def _takes_files(spec: InputSpec) -> str:
+    """Their suffixes and the largest size of one."""
+    suffixes = spec.suffixes[:12]
+    ending = words.gettext("%(some)s or %(last)s", some=", ".join(suffixes[:-1]), last=suffixes[-1]) if suffixes else ""
+    ending = suffixes[0] if len(suffixes) == 1 else ending
+    size = formats.in_page_units(format_size(spec.max_size_bytes)) if spec.max_size_bytes is not None else ""
+    many = spec.type is InputType.FILES
+    if ending and size:
+        return (
+            words.gettext("%(suffixes)s files, each of at most %(size)s", suffixes=ending, size=size)
+            if many
+            else words.gettext("a %(suffixes)s file of at most %(size)s", suffixes=ending, size=size)
+        )
+    if ending:
+        return (
+            words.gettext("%(suffixes)s files", suffixes=ending)
+            if many
+            else words.gettext("a %(suffixes)s file", suffixes=ending)
+        )
+    if size:
+        return (
+            words.gettext("files, each of at most %(size)s", size=size)
+            if many
+            else words.gettext("a file of at most %(size)s", size=size)
+        )
+    return ""
 
 
 # ---------------------------------------------------------------- from values to texts

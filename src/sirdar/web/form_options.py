@@ -12,6 +12,7 @@ from sirdar.web.form_fields import Given, in_words
 
 OVER = "over."
 NOBODY, ACCOUNT, ADDRESS = "nobody", "account", "address"
+MOST_OF_SETS = 10  # things that are wrong with them, told at once
 COUNTS = frozenset({"cpus", "gpus", "nodes"})
 OVERRIDE_ORDER = ("cpus", "memory", "time", "gpus", "nodes", "disk")
 # The parts as they stand on the page, from above.
@@ -95,7 +96,6 @@ def read_options(given: Given) -> tuple[dict[str, Any], list[FieldError]]:
     if given.option("debug") == "true":
         body["debug"] = True
     if given.sets is not None:
-        errors += given.sets.errors[:1]
         body["foreach"] = given.sets.items
         body["onFailure"] = given.option("on_failure") or "continue"
     notify = _notify(given)
@@ -122,15 +122,19 @@ def _notify(given: Given) -> list[dict[str, str]] | None:
 
 
 def places_of(errors: Sequence[FieldError]) -> dict[str, str]:
-    """Errors of what is no input, by the name of the form's part."""
+    """Errors of what is no input, by the name of the form's part; of the input sets the first ten, a line for each."""
     said: dict[str, str] = {}
+    sets: list[str] = []
     for error in errors:
         root = error.field.partition("[")[0]
         part = {"resources": "resource", "notify": "notify_to"}.get(root, root)
         if part.startswith("overrides."):
             part = OVER + part.removeprefix("overrides.")
-        said.setdefault(part, in_words(error))
-    return in_order(said)
+        if part != "foreach":
+            said.setdefault(part, in_words(error))
+        elif (text := in_words(error)) not in sets and len(sets) < MOST_OF_SETS:
+            sets.append(text)
+    return in_order(said | ({"foreach": "\n".join(sets)} if sets else {}))
 
 
 def in_order(said: Mapping[str, str]) -> dict[str, str]:

@@ -178,8 +178,9 @@ def _table(specs: Sequence[InputSpec], text: str, sets: Sets) -> Iterator[tuple[
                 continue
             if len(row) != len(header):
                 what = gettext("%(found)s cells, and the header has %(wanted)s", found=len(row), wanted=len(header))
-                raise _Wrong(line, what)
-            yield line, _row(known, header, row, line, sets)
+                sets.errors.append(_error(line, what))
+            else:
+                yield line, _row(known, header, row, line, sets)
             if len(sets.errors) >= MAX_ERRORS:
                 return
     except csv.Error as error:
@@ -247,6 +248,16 @@ def check_sets(
         if len(found) >= MAX_ERRORS:
             break
     return list(found)
+
+
+def in_lines(errors: Sequence[FieldError]) -> list[FieldError]:
+    """As their lines stand in the text: each begins with the number of its own."""
+
+    def line(error: FieldError) -> int:
+        number = re.search(r"\d+", error.detail)
+        return int(number[0]) if number else 0
+
+    return sorted(errors, key=line)
 
 
 def placed(error: FieldError, sets: Sets | None) -> FieldError:

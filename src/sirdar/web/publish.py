@@ -11,7 +11,6 @@ from fastapi import APIRouter, Depends, Response
 
 from sirdar.domain.app import InputType, OutputType
 from sirdar.domain.command import render
-from sirdar.domain.names import path_fault
 from sirdar.domain.problems import FieldError, Problem
 from sirdar.services import access, drafts, publish
 from sirdar.services.drafts import Checked
@@ -85,8 +84,15 @@ async def _post(page: Page, opened: AppPage | None) -> Response:
     access.require_publish(page.user)
     draft, wish = await publish_post.read(page.request, page.services, page.user)
     verb, _, rest = wish.partition(":")
+    if verb not in {"save", "close"} and (verb != "remove" or rest != draft.opened.strip()):
+        named = await publish_post.take_typed(page.services, page.user, draft)
+        if verb in {"open", "remove", "mode"}:  # which close the open file
+            if not named:
+                return await _show(page, opened, draft)
+            await publish_post.keep_typed(page.services, page.user, draft)
     if verb == "publish" and not draft.faults:
         try:
+            await publish_post.keep_typed(page.services, page.user, draft)
             done = await publish.publish(page.services, page.user, draft.publication)
         except Problem as problem:
             if problem.code not in drafts.FAULTS:
@@ -108,9 +114,8 @@ async def _change_files(page: Page, draft: Draft, verb: str, path: str) -> None:
     """The buttons of a file, and of the one that is open."""
     file = draft.files.get(path)
     if verb == "save" and draft.opened_text is not None:
-        target = draft.opened.strip()
-        if fault := path_fault(target) if target else gettext("is empty"):
-            draft.faults.append(FieldError("files", gettext("The file's path %(what)s", what=fault)))
+        target = publish_post.opened_path(draft)
+        if target is None:
             return
         draft.add(await drafts.put_text(page.services, page.user, target, draft.opened_text))
     elif verb == "open" and file is not None:
@@ -134,7 +139,10 @@ async def _change_files(page: Page, draft: Draft, verb: str, path: str) -> None:
 async def _show(
     page: Page, opened: AppPage | None, draft: Draft, errors: tuple[FieldError, ...] = (), status: int = 200
 ) -> Response:
-    checked = Checked(errors=errors) if errors else await drafts.check(page.services, page.user, draft.publication)
+    coming = [draft.typed.sha256] if draft.typed else []
+    checked = (
+        Checked(errors=errors) if errors else await drafts.check(page.services, page.user, draft.publication, coming)
+    )
     return show(
         page,
         "publish.html",

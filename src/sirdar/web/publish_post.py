@@ -1,5 +1,6 @@
 """Reads the posted editor: the text, the fields beside it, the files and what is added to them."""
 
+import hashlib
 import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from fastapi import Request
 
 from sirdar.api.form_parts import At, Event, FormParts, Limits, text_of
 from sirdar.domain.app import FileEntry
+from sirdar.domain.names import path_fault
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import FieldError, Problem
 from sirdar.services import drafts
@@ -28,18 +30,23 @@ LIMITS = Limits(20_000, TEXT_BYTES, 2 * TEXT_BYTES)
 
 @dataclass(slots=True)
 class Draft:
-    """The editor's state; the server keeps none of it. ``opened``: the path of the file that is edited, with its text."""
+    """The editor's state; the server keeps none of it. ``opened``: the path of the file that is edited, with its text.
+
+    ``typed``: that text as a file of the publication, where it differs from what is kept; its bytes are not on the server.
+    """
 
     text: str
     files: dict[str, FileEntry] = field(default_factory=dict)
     note: str = ""
     opened: str = ""
     opened_text: str | None = None
+    typed: FileEntry | None = None
     faults: list[FieldError] = field(default_factory=list)
 
     @property
     def publication(self) -> Publication:
-        return Publication(self.text, tuple(self.files.values()), self.note)
+        files = self.files if self.typed is None else {**self.files, self.typed.path: self.typed}
+        return Publication(self.text, tuple(files.values()), self.note)
 
     @property
     def files_json(self) -> str:
@@ -72,7 +79,8 @@ async def read(request: Request, services: Services, caller: Caller) -> tuple[Dr
     draft = Draft(texts.get("description", ""), _files(texts.get("files", "")), texts.get("note", ""), faults=faults)
     await _take_description(services, caller, draft, added)
     _merge(draft, texts)
-    draft.opened, draft.opened_text = texts.get("opened", ""), texts.get("opened_text")
+    if not any(file.path == texts.get("opened", "").strip() for file in added):  # else the file that was chosen stands
+        draft.opened, draft.opened_text = texts.get("opened", ""), texts.get("opened_text")
     return draft, texts.get("do", "check")
 
 
@@ -117,6 +125,51 @@ async def _take_description(services: Services, caller: Caller, draft: Draft, ad
             draft.add(file)
         else:
             draft.text = text
+
+
+# ---------------------------------------------------------------- the open file
+
+
+async def take_typed(services: Services, caller: Caller, draft: Draft) -> bool:
+    """What is typed counts as ``draft.typed``, though nobody kept it; False where its path is wrong, which is a fault.
+
+    A file that was only looked at stays as it is, whatever its ends of lines are.
+    """
+    if draft.opened_text is None or not (draft.opened.strip() or draft.opened_text):
+        return True
+    path = opened_path(draft)
+    if path is None:
+        return False
+    before = draft.files.get(path)
+    if before is None or not await _is_text(services, caller, before, draft.opened_text):
+        content = draft.opened_text.encode()
+        mode = before.mode if before else 0o644
+        draft.typed = FileEntry(path, hashlib.sha256(content).hexdigest(), len(content), mode)
+    return True
+
+
+async def keep_typed(services: Services, caller: Caller, draft: Draft) -> None:
+    """Its bytes are stored, and it is one of the files. Raises Problem ``too_large``, ``quota_exceeded``."""
+    if draft.typed is not None and draft.opened_text is not None:
+        draft.add(await drafts.put_text(services, caller, draft.typed.path, draft.opened_text))
+        draft.typed = None
+
+
+def opened_path(draft: Draft) -> str | None:
+    """The path of the open file; None, and a fault of the draft, where it cannot be one."""
+    path = draft.opened.strip()
+    if fault := path_fault(path) if path else gettext("is empty"):
+        draft.faults.append(FieldError("files", gettext("The file's path %(what)s", what=fault)))
+        return None
+    return path
+
+
+async def _is_text(services: Services, caller: Caller, file: FileEntry, typed: str) -> bool:
+    try:
+        text = await drafts.text_of(services, caller, file)
+    except Problem:
+        return False  # its bytes are gone
+    return text is not None and text.replace("\r\n", "\n").replace("\r", "\n") == typed
 
 
 def _files(text: str) -> dict[str, FileEntry]:

@@ -149,10 +149,11 @@ def _request_of(app: App, given: Given, most_sets: int | None = None) -> tuple[S
         errors = all_errors(app.inputs, given)
     else:
         errors += refused_errors(app.inputs, given)
-    if given.sets and not given.sets.errors:
+    if given.sets:
         found = form_sets.check_sets(app.inputs, values, given.sets, most_sets)
-        errors += [error for error in found if name_of(error.field)]
-        wrong += [error for error in found if not name_of(error.field)][:1]
+        if not given.sets.errors:  # a cell that cannot be read is not one that was left out
+            errors += [error for error in found if name_of(error.field)]
+        wrong += form_sets.in_lines([*given.sets.errors, *(error for error in found if not name_of(error.field))])
     faults = Faults(by_name(app.inputs, errors), form_options.places_of(wrong))
     try:
         request = api_submit.parse(to_json({**body, "inputs": values}))

@@ -7,6 +7,14 @@ SENTENCES = (
     N_("the application has no file %(path)s"),
     N_("its files: %(what)s"),
     N_("it has no files"),
+    N_(
+        "%(option)s would get no value where %(name)s is not given: make it required, give it a default, or "
+        "write %(word)s, whose value is then empty"
+    ),
+    N_(
+        "%(option)s would get no value where %(name)s is not given: make it required, give it a default, or "
+        "write a shell script"
+    ),
     # who acts on it (services/explain.py)
     N_("Nobody has to act."),
     N_("It is the program's own doing: look at its output."),

@@ -29,6 +29,7 @@ PLACE_EXPECTED = "${name} of an input; $${ stands for ${ itself"
 _ANY_PLACE = re.compile(r"\$\$\{|\$\{([^}]{0,80})(\}?)")
 MOST_NAMED = 8
 _INTERPRETER = re.compile(r"python[23]?(\.\d+)?|bash|sh|Rscript|perl|julia|node|ruby|octave|lua")
+_OPTION = re.compile(r"--?[A-Za-z][\w-]*")
 _PLAIN_OPTIONS = frozenset({"-u", "-B", "-O", "-OO", "-I", "--vanilla"})  # that take no word after them
 
 
@@ -117,6 +118,26 @@ def _there(paths: Collection[str]) -> str:
         return "; it has no files"
     more = f", … ({len(paths)} in all)" if len(paths) > MOST_NAMED else ""
     return f"; its files: {', '.join(sorted(paths)[:MOST_NAMED])}{more}"
+
+
+def option_doubts(app: App) -> list[FieldError]:
+    """Options of the command that would be left without their value: an input that is not given is no word at all."""
+    found = []
+    for option, word in zip(app.command[1:], app.command[2:], strict=False):
+        name = word[2:-1]
+        spec = app.input(name) if word == f"${{{name}}}" else None
+        if (
+            spec is None
+            or spec.required
+            or spec.has_default
+            or option in _PLAIN_OPTIONS
+            or not _OPTION.fullmatch(option)
+        ):
+            continue
+        way = f"write {option}={word}, whose value is then empty" if option.startswith("--") else "write a shell script"
+        detail = f"{option} would get no value where {name} is not given: make it required, give it a default, or {way}"
+        found.append(FieldError("command", detail))
+    return found
 
 
 def _near(path: str, paths: Collection[str]) -> str:
