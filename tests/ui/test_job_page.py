@@ -86,6 +86,7 @@ def job_with_files(site: Any) -> Iterator[str]:
         task = dict(tx.conn.execute(sa.select(t.tasks).where(t.tasks.c.job_id == done)).mappings().one())
         more = {"job_id": job_id, "result_json": json.dumps(result)}
         more["stdout_json"] = json.dumps({"size": len(LOG), "sha256": log.sha256})
+        more["stderr_json"] = json.dumps({"size": 15, "text": "warning: slow\n"})
         tx.conn.execute(sa.insert(t.tasks).values(**task | more))
 
     site.write(insert)
@@ -295,6 +296,15 @@ def test_a_log_is_found_one_s_way_in(site: Any, job_with_files: str) -> None:
             "/jobs/none/log/stdout/file",
         ):
             assert other.get(address).status_code == 404, address
+
+
+def test_what_did_not_fail_opens_on_its_stdout(site: Any, job_with_files: str) -> None:
+    with site.browser("anna") as browser:
+        page = browser.get(f"/jobs/{job_with_files}")
+        shown = elements(page, "sirdar-streams")[0]
+        assert (shown["shown"], shown.get("telling")) == ("stdout", None) and "warning: slow" not in words(page)
+        only = browser.get(f"/jobs/{site.jobs['waiting']}")
+        assert elements(only, "sirdar-streams")[0]["shown"] == "stdout"
 
 
 def test_a_line_is_told_of_when_it_is_written(site: Any) -> None:

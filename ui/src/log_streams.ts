@@ -3,8 +3,8 @@
  * chose it), and while the task lives `events` and `src`, where this part of the page comes from.
  *
  * What another stream has written is seen in its tab at once. When the task has ended the part is asked for again. Where the reader has
- * touched nothing, and the task failed or what is shown is empty, it takes the place of this; else only its tabs do, which say where the
- * cause may stand.
+ * touched nothing, and the task failed, or what is shown is empty, or is stderr though there is something in stdout, it takes the place of
+ * this; else only its tabs do, which say where the cause may stand.
  */
 
 import { listen, type Sizes } from "./log_feed";
@@ -15,7 +15,7 @@ const TOUCHES = ["pointerdown", "wheel", "keydown", "input"] as const;
 class Streams extends HTMLElement {
   #stop: (() => void) | undefined;
   #touched = false;
-  #empty = false; // another stream has something to show, and this one not
+  #lesser = false; // the other stream is the one to show
   readonly #onTouch = (): void => void (this.#touched = true);
 
   connectedCallback(): void {
@@ -36,8 +36,8 @@ class Streams extends HTMLElement {
       if (tab) tab.textContent = size(sizes[name] + (sizes.omitted?.[name] ?? 0));
     }
     const shown = this.getAttribute("shown");
-    this.#empty = shown === "both" ? false : sizes[shown as "stdout" | "stderr"] === 0 && sizes.stdout + sizes.stderr > 0;
-    if (ended || (this.#empty && !this.#isChosen)) void this.#lookAgain();
+    this.#lesser = shown === "stdout" ? sizes.stdout === 0 && sizes.stderr > 0 : shown === "stderr" && sizes.stdout > 0;
+    if (ended || (this.#lesser && !this.#isChosen)) void this.#lookAgain();
   }
 
   get #isChosen(): boolean {
@@ -53,7 +53,7 @@ class Streams extends HTMLElement {
     const tabs = found?.querySelector(".streams");
     if (!found || !tabs || !here) return;
     const better = found.getAttribute("shown");
-    const wanted = this.#empty || better === found.getAttribute("telling");
+    const wanted = this.#lesser || better === found.getAttribute("telling");
     if (!this.#isChosen && wanted && better !== this.getAttribute("shown")) {
       this.replaceWith(document.adoptNode(found));
       return;
