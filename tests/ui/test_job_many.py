@@ -118,6 +118,12 @@ def test_that_it_was_called_off_is_said_once_and_by_whom(busy: Site, sweep: str)
             assert told["tasks"]["total"] == count, only
 
 
+def test_cancelling_says_whose_outputs_stay(busy: Site, sweep: str) -> None:
+    with busy.browser("anna") as anna:
+        asked = plain(anna.get(f"/jobs/{sweep}/cancel"))
+        assert "20 done tasks keep their outputs." in asked and "have ended" not in asked
+
+
 def test_progress_is_a_bar_and_words(busy: Site, sweep: str) -> None:
     with busy.browser("anna") as anna:
         page = anna.get(f"/jobs/{sweep}")
