@@ -18,6 +18,7 @@ from sirdar.domain.ids import AttemptKey, JobId
 from sirdar.domain.outcome import MEANING
 from sirdar.store import tables as t
 from sirdar.store.engine import Tx
+from sirdar.web.job_words import SMALL_BYTES
 
 TABS = ("log", "tasks", "timeline", "machine", "children", "code")
 TEXT = re.compile(r"<[^>]*>")
@@ -62,6 +63,7 @@ FILES: dict[str, bytes] = {
     "notes.txt": b"plain\x1b[31m words\n",
     "model.bin": b"\0\1\2" * 1000,
     "broken.json": b'{"cv": ',
+    "curve.csv": b"beta,error\n" + b"".join(b"%d,%d\n" % (no, no * no) for no in range(50)),
 }
 
 
@@ -400,6 +402,8 @@ def test_what_is_in_a_small_file_is_shown_at_once(site: Any, job_with_files: str
         found = elements(browser.get(f"/jobs/{job_with_files}"), "details")
         previews = {one["hx-get"].rpartition("/")[2]: one for one in found if "hx-get" in one}
         assert "open" in previews["result.json"] and previews["result.json"]["hx-trigger"] == "load"
+        assert {"open", "class"} <= previews["wells.csv"].keys() and "brief" in previews["wells.csv"]["class"]
+        assert len(FILES["curve.csv"]) <= SMALL_BYTES and "open" not in previews["curve.csv"]  # fifty rows
         assert "open" not in previews["bundle.zip"] and previews["bundle.zip"]["hx-trigger"] == "toggle once"
 
 
