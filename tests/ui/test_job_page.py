@@ -222,6 +222,28 @@ def test_each_phase_has_a_name_of_its_own(site: Any) -> None:
             assert page.count(phase) == 1, (phase, page)
 
 
+def test_a_timeline_begins_with_the_submission_and_ends_with_the_end(site: Any) -> None:
+    """By the ledger's times; of a task of many, with that task's end."""
+    with site.browser("anna") as browser:
+
+        def rows(address: str) -> list[str]:
+            page = browser.get(f"/jobs/{address}").text.partition('class="attempt"')[2]
+            found = re.findall(r'<tr><th scope="row">.*?</tr>', page, re.DOTALL)
+            return [" ".join(TEXT.sub(" ", row).split()) for row in found]
+
+        for address, word in (
+            (f"{site.jobs['done']}?tab=timeline", "Done"),
+            (f"{site.jobs['failed']}?tab=timeline", "Failed"),
+            (f"{site.jobs['cancelled']}?tab=timeline", "Cancelled"),
+            (f"{site.jobs['many']}?tab=timeline&task=3", "Done"),
+        ):
+            told = rows(address)
+            assert re.fullmatch(r"submitted .+", told[0]), told
+            assert re.fullmatch(rf"ended .+ {word}", told[-1]) and len(told) > 3, told
+        running = rows(f"{site.jobs['running']}?tab=timeline")
+        assert running[0].startswith("submitted") and "until now" in running[-1], running
+
+
 # ---------------------------------------------------------------- asking first
 
 
