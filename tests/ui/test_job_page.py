@@ -327,6 +327,7 @@ def test_what_did_not_fail_opens_on_its_stdout(site: Any, job_with_files: str) -
         page = browser.get(f"/jobs/{job_with_files}")
         shown = elements(page, "sirdar-streams")[0]
         assert (shown["shown"], shown.get("telling")) == ("stdout", None) and "warning: slow" not in words(page)
+        assert browser.get(shown["find"]).json()["lines"] == []  # what its tab tells of errors in stderr
         only = browser.get(f"/jobs/{site.jobs['waiting']}")
         assert elements(only, "sirdar-streams")[0]["shown"] == "stdout"
 
