@@ -344,7 +344,10 @@ def failures(conn: Connection, job: JobView, most: int) -> list[FailureGroup]:
     query = sa.select(tasks.c.reason, tasks.c.message, tasks.c.exit_code, *groups.c).join(
         groups, sa.and_(tasks.c.job_id == job.id, tasks.c.no == groups.c.example)
     )
-    found = [FailureGroup(row[0], row[1] or "", *row[2:5], bool(row[5])) for row in conn.execute(query)]
+    found = [
+        FailureGroup(reason, message or "", exit_code, count, example, bool(differ))
+        for reason, message, exit_code, count, example, differ in conn.execute(query)
+    ]
     never_begun = job.total - job.expanded
     if never_begun and implied_state(job) == "FAILED":
         found.append(FailureGroup(job.reason or "", job.message or "", job.exit_code, never_begun, job.expanded))
