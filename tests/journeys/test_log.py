@@ -21,6 +21,8 @@ FAILS = (
     AWAIT
     + """\
 print("reading wells.csv, 1600 rows")
+await_word("warn")
+print("error: well W7 has no depth", file=sys.stderr)
 await_word("fail")
 print("fold 1 of 7")
 raise ValueError("the matrix is nearly singular")
@@ -83,12 +85,16 @@ def _why_it_failed(product: Product, reader: Callable[..., Reader], tmp_path: Pa
         one.carry(product.token())
         one.go(address)
         expect(one.page.locator(".log-row", has_text="reading wells.csv")).to_be_visible()
+    stderr = boris.page.locator(".streams a", has_text="stderr")
+    assert "Errors" not in stderr.inner_text()
+    (tmp_path / "warn").touch()
+    expect(stderr).to_contain_text("Errors: 1")  # while they look at stdout
+    boris.shot("error-elsewhere")
     (tmp_path / "fail").touch()
     expect(anna.page.locator(".answer .state")).to_have_text("Failed")
     expect(anna.page.locator("sirdar-log[stream=stderr] .log-row", has_text="ValueError: the matrix")).to_be_visible()
     expect(anna.page.locator(".streams a[aria-current]")).to_contain_text("stderr")
     anna.shot("why")
-    stderr = boris.page.locator(".streams a", has_text="stderr")
     expect(stderr).to_contain_text("may say why it failed")
     expect(boris.page.locator(".log-row", has_text="fold 1 of 7")).to_be_visible()
     boris.fits()

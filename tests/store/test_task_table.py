@@ -201,6 +201,7 @@ def test_failures_by_why_and_a_sample(ledger: Ledger, job: str) -> None:
         ("exit code 3", 3, 2, 2),
         ("out of 100% memory", 3, 1, 4),
     ]
+    assert not any(group.differ for group in groups)
     assert failed == [2, 3, 4]
     assert samples == [([0, 5], 3), ([0, 3], 6), ([0, 5], 3)]
 
@@ -230,7 +231,10 @@ def test_messages_that_differ_in_numbers_alone_are_one_failure_with_its_words(le
         found = job_views.find_job(conn, job)
         assert found is not None
         return (
-            [(group.count, group.example, group.message[36:]) for group in task_table.failures(conn, found, 10)],
+            [
+                (group.count, group.example, group.message[36:], group.differ)
+                for group in task_table.failures(conn, found, 10)
+            ],
             [task_table.failed_like(conn, found, no) for no in (3, 6, 7, 8)],
             task_table.find_numbers(conn, found, TaskFilter(like=4, text="point 12"), COLUMNS),
             task_table.count_tasks(conn, found, TaskFilter(like=4), COLUMNS),
@@ -238,9 +242,9 @@ def test_messages_that_differ_in_numbers_alone_are_one_failure_with_its_words(le
 
     groups, alike, narrowed, counted = ledger.read(read)
     assert groups == [
-        (5, 0, "ValueError: no point 10"),
-        (2, 5, "KeyError: 'x'"),
-        (1, 7, "KeyError: 'y'"),
+        (5, 0, "ValueError: no point 10", True),
+        (2, 5, "KeyError: 'x'", True),
+        (1, 7, "KeyError: 'y'", False),
     ]
     assert alike == [[0, 1, 2, 3, 4], [5, 6], [7], []]
     assert (narrowed, counted) == ([2], 5)

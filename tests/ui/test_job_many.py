@@ -118,6 +118,12 @@ def test_that_it_was_called_off_is_said_once_and_by_whom(busy: Site, sweep: str)
             assert told["tasks"]["total"] == count, only
 
 
+def test_cancelling_says_whose_outputs_stay(busy: Site, sweep: str) -> None:
+    with busy.browser("anna") as anna:
+        asked = plain(anna.get(f"/jobs/{sweep}/cancel"))
+        assert "20 done tasks keep their outputs." in asked and "have ended" not in asked
+
+
 def test_progress_is_a_bar_and_words(busy: Site, sweep: str) -> None:
     with busy.browser("anna") as anna:
         page = anna.get(f"/jobs/{sweep}")
@@ -205,7 +211,7 @@ def test_a_hundred_failures_that_are_alike_are_one(busy: Site, sweep: str) -> No
     with busy.browser("anna") as anna:
         page = anna.get(f"/jobs/{sweep}")
         failures = plain(page).split("10 tasks failed")[1].split("Plot")[0]
-        assert "7 the program ended with exit code 1: ValueError: no point 23" in failures
+        assert "7 such as: the program ended with exit code 1: ValueError: no point 23" in failures
         assert "for example task 23" in failures and "no point 24" not in failures
         assert "2 Exit code 1." in failures  # the same code, another error
         assert numbers(anna.get(f"/jobs/{sweep}?like=26")) == list(range(23, 30))

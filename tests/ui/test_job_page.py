@@ -18,6 +18,7 @@ from sirdar.domain.ids import AttemptKey, JobId
 from sirdar.domain.outcome import MEANING
 from sirdar.store import tables as t
 from sirdar.store.engine import Tx
+from sirdar.web.job_words import SMALL_BYTES
 
 TABS = ("log", "tasks", "timeline", "machine", "children", "code")
 TEXT = re.compile(r"<[^>]*>")
@@ -62,6 +63,7 @@ FILES: dict[str, bytes] = {
     "notes.txt": b"plain\x1b[31m words\n",
     "model.bin": b"\0\1\2" * 1000,
     "broken.json": b'{"cv": ',
+    "curve.csv": b"beta,error\n" + b"".join(b"%d,%d\n" % (no, no * no) for no in range(50)),
 }
 
 
@@ -86,6 +88,7 @@ def job_with_files(site: Any) -> Iterator[str]:
         task = dict(tx.conn.execute(sa.select(t.tasks).where(t.tasks.c.job_id == done)).mappings().one())
         more = {"job_id": job_id, "result_json": json.dumps(result)}
         more["stdout_json"] = json.dumps({"size": len(LOG), "sha256": log.sha256})
+        more["stderr_json"] = json.dumps({"size": 15, "text": "warning: slow\n"})
         tx.conn.execute(sa.insert(t.tasks).values(**task | more))
 
     site.write(insert)
@@ -219,6 +222,28 @@ def test_each_phase_has_a_name_of_its_own(site: Any) -> None:
             assert page.count(phase) == 1, (phase, page)
 
 
+def test_a_timeline_begins_with_the_submission_and_ends_with_the_end(site: Any) -> None:
+    """By the ledger's times; of a task of many, with that task's end."""
+    with site.browser("anna") as browser:
+
+        def rows(address: str) -> list[str]:
+            page = browser.get(f"/jobs/{address}").text.partition('class="attempt"')[2]
+            found = re.findall(r'<tr><th scope="row">.*?</tr>', page, re.DOTALL)
+            return [" ".join(TEXT.sub(" ", row).split()) for row in found]
+
+        for address, word in (
+            (f"{site.jobs['done']}?tab=timeline", "Done"),
+            (f"{site.jobs['failed']}?tab=timeline", "Failed"),
+            (f"{site.jobs['cancelled']}?tab=timeline", "Cancelled"),
+            (f"{site.jobs['many']}?tab=timeline&task=3", "Done"),
+        ):
+            told = rows(address)
+            assert re.fullmatch(r"submitted .+", told[0]), told
+            assert re.fullmatch(rf"ended .+ {word}", told[-1]) and len(told) > 3, told
+        running = rows(f"{site.jobs['running']}?tab=timeline")
+        assert running[0].startswith("submitted") and "until now" in running[-1], running
+
+
 # ---------------------------------------------------------------- asking first
 
 
@@ -295,6 +320,16 @@ def test_a_log_is_found_one_s_way_in(site: Any, job_with_files: str) -> None:
             "/jobs/none/log/stdout/file",
         ):
             assert other.get(address).status_code == 404, address
+
+
+def test_what_did_not_fail_opens_on_its_stdout(site: Any, job_with_files: str) -> None:
+    with site.browser("anna") as browser:
+        page = browser.get(f"/jobs/{job_with_files}")
+        shown = elements(page, "sirdar-streams")[0]
+        assert (shown["shown"], shown.get("telling")) == ("stdout", None) and "warning: slow" not in words(page)
+        assert browser.get(shown["find"]).json()["lines"] == []  # what its tab tells of errors in stderr
+        only = browser.get(f"/jobs/{site.jobs['waiting']}")
+        assert elements(only, "sirdar-streams")[0]["shown"] == "stdout"
 
 
 def test_a_line_is_told_of_when_it_is_written(site: Any) -> None:
@@ -390,6 +425,8 @@ def test_what_is_in_a_small_file_is_shown_at_once(site: Any, job_with_files: str
         found = elements(browser.get(f"/jobs/{job_with_files}"), "details")
         previews = {one["hx-get"].rpartition("/")[2]: one for one in found if "hx-get" in one}
         assert "open" in previews["result.json"] and previews["result.json"]["hx-trigger"] == "load"
+        assert {"open", "class"} <= previews["wells.csv"].keys() and "brief" in previews["wells.csv"]["class"]
+        assert len(FILES["curve.csv"]) <= SMALL_BYTES and "open" not in previews["curve.csv"]  # fifty rows
         assert "open" not in previews["bundle.zip"] and previews["bundle.zip"]["hx-trigger"] == "toggle once"
 
 

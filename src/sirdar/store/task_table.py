@@ -317,30 +317,37 @@ _FAILED_AS = sa.select(*_ALIKE).where(_FAILED)
 
 @dataclass(frozen=True, slots=True)
 class FailureGroup:
-    """Tasks that failed alike: messages that differ in numbers, paths and quoted words only. ``example``: the first of them."""
+    """Tasks that failed alike: messages that differ in numbers, paths and quoted words only, and whether they do (``differ``).
+
+    ``example``: the first of them.
+    """
 
     reason: str
     message: str  # of the example
     exit_code: int | None
     count: int
     example: int
+    differ: bool = False
 
 
 def failures(conn: Connection, job: JobView, most: int) -> list[FailureGroup]:
     """Failed tasks by reason, exit code and kind of message, the most frequent first, ``most`` groups at most."""
     count, first = sa.func.count().label("count"), sa.func.min(tasks.c.no).label("example")
     groups = (
-        sa.select(count, first)
+        sa.select(count, first, (sa.func.min(tasks.c.message) != sa.func.max(tasks.c.message)).label("differ"))
         .where(tasks.c.job_id == job.id, _FAILED)
         .group_by(*_ALIKE)
         .order_by(count.desc(), first)
         .limit(most)
         .subquery()
     )
-    query = sa.select(tasks.c.reason, tasks.c.message, tasks.c.exit_code, groups.c.count, groups.c.example).join(
+    query = sa.select(tasks.c.reason, tasks.c.message, tasks.c.exit_code, *groups.c).join(
         groups, sa.and_(tasks.c.job_id == job.id, tasks.c.no == groups.c.example)
     )
-    found = [FailureGroup(row[0], row[1] or "", *row[2:]) for row in conn.execute(query)]
+    found = [
+        FailureGroup(reason, message or "", exit_code, count, example, bool(differ))
+        for reason, message, exit_code, count, example, differ in conn.execute(query)
+    ]
     never_begun = job.total - job.expanded
     if never_begun and implied_state(job) == "FAILED":
         found.append(FailureGroup(job.reason or "", job.message or "", job.exit_code, never_begun, job.expanded))

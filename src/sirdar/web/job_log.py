@@ -49,13 +49,12 @@ class Tail:
 
 
 def chosen_stream(wanted: str, tails: Mapping[str, Tail], task: TaskView | None = None) -> str:
-    """stdout, stderr or both: what was asked for, else what says why the task failed, else whatever has something to show."""
+    """What was asked for, else stderr where it says why the task failed, else stdout, or stderr while it alone holds anything."""
     if wanted in CHOICES:
         return wanted
     if tells_why(tails, task):
         return "stderr"
-    written = [name for name, tail in tails.items() if tail.size_bytes]
-    return "both" if len(written) > 1 else written[0] if written else "stdout"
+    return next((name for name in STREAMS if name in tails and tails[name].size_bytes), "stdout")
 
 
 def tells_why(tails: Mapping[str, Tail], task: TaskView | None) -> bool:

@@ -293,6 +293,15 @@ def _named(stored: dict[str, Any], shown: dict[str, Any], known: "_Words", link:
 # ---------------------------------------------------------------- the tab
 
 
+def _task_end(job: JobView, task: TaskView | None) -> tuple[float, str] | None:
+    """When the task came to its end, and the word of its state; None while it has not. The end of the only one is its job's."""
+    if task is None or task.reason is None:
+        return None
+    at = task.reported_at if task.reported_at is not None else task.ended_at
+    at = at if job.many or job.ended_at is None else job.ended_at
+    return None if at is None else (at, job_words.word_of(task.state))
+
+
 def _tab(facts: Facts, now: float, url: str) -> dict[str, Any]:
     job = facts.shown.job
     children = facts.child_jobs
@@ -301,6 +310,7 @@ def _tab(facts: Facts, now: float, url: str) -> dict[str, Any]:
         "task_rows": [job_words.task_row(job, row, now) for row in facts.tasks[:ROWS]],
         "following": facts.tasks[ROWS - 1].no if len(facts.tasks) > ROWS else None,
         "bars": job_charts.bars(facts.spans, now),
+        "task_end": _task_end(job, facts.task),
         "charts": job_charts.charts(facts.usage) if facts.usage is not None else None,
         "usage": facts.usage,
         "child_rows": [(child, job_words.state_words(child, now)) for child in children[:CHILDREN]],

@@ -16,6 +16,8 @@ PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 PICTURE_BYTES_MAX = 5 * 10**6
 SMALL = (".json", ".txt", ".csv", ".tsv", ".md")
 SMALL_BYTES = 600  # a few lines
+TABLES = (".csv", ".tsv")
+SMALL_TABLE_BYTES = 150  # of short rows even less would be dozens
 # What the filter of the list of jobs offers, and the states behind it.
 FILTERS: dict[str, tuple[str, ...]] = {
     "waiting": ("SUBMITTED", "READY"),
@@ -203,7 +205,8 @@ def items_of(stored: Any, shown: Any, link: str = "") -> tuple[Item, ...]:
     if (ref := FileRef.from_json(stored)) is not None:
         picture = ref.name.lower().endswith(PICTURES) and ref.size_bytes <= PICTURE_BYTES_MAX
         preview = preview_address(str(shown)) + link
-        small = ref.name.lower().endswith(SMALL) and 0 < ref.size_bytes <= SMALL_BYTES
+        most = SMALL_TABLE_BYTES if ref.name.lower().endswith(TABLES) else SMALL_BYTES
+        small = ref.name.lower().endswith(SMALL) and 0 < ref.size_bytes <= most
         return (Item(ref.name, ref.name, f"{shown}{link}", ref.size_bytes, picture, preview, small),)
     if isinstance(stored, dict) and "$secret" in stored:
         return (Item(words.gettext("(secret)"), words.gettext("(secret)")),)
