@@ -134,8 +134,12 @@ def option_doubts(app: App) -> list[FieldError]:
             or not _OPTION.fullmatch(option)
         ):
             continue
-        way = f"write {option}={word}, whose value is then empty" if option.startswith("--") else "write a shell script"
-        detail = f"{option} would get no value where {name} is not given: make it required, give it a default, or {way}"
+        way = (
+            f"or write {option}={word}, whose value is then empty"
+            if option.startswith("--")
+            else "or write a shell script"
+        )
+        detail = f"{option} would get no value where {name} is not given: make it required, give it a default, {way}"
         found.append(FieldError("command", detail))
     return found
 
