@@ -9,6 +9,7 @@ from sirdar.domain.people import Caller
 from sirdar.domain.problems import FieldError, Problem
 from sirdar.services import access, apps, publish
 from sirdar.services.app_cache import LoadedVersion
+from sirdar.services.blob_texts import read_text
 from sirdar.services.context import Services
 from sirdar.services.publish import Plan, Publication
 from sirdar.store import publishing
@@ -121,9 +122,4 @@ async def text_of(services: Services, caller: Caller, file: FileEntry) -> str | 
         raise Problem("not_found", f"The bytes of {file.path[:200]} are not here.", hint="Add the file again.")
     if here[file.sha256] > TEXT_BYTES:
         return None
-    content = b"".join([chunk async for chunk in services.blobs.read(file.sha256)])
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        return None
-    return None if "\0" in text else text
+    return await read_text(services, file.sha256)

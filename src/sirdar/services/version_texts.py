@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sirdar.domain.app import FileEntry
 from sirdar.domain.app_diff import FileChange, Kind, Line, lines
 from sirdar.services.app_cache import LoadedVersion
+from sirdar.services.blob_texts import read_text
 from sirdar.services.context import Services
 
 FILE_BYTES = 256 * 1024
@@ -51,11 +52,4 @@ async def text_changes(
 
 
 async def _text(services: Services, file: FileEntry) -> str | None:
-    if file.size_bytes > FILE_BYTES:
-        return None
-    content = b"".join([piece async for piece in services.blobs.read(file.sha256)])
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        return None
-    return None if "\0" in text else text
+    return await read_text(services, file.sha256) if file.size_bytes <= FILE_BYTES else None

@@ -180,7 +180,6 @@ def _answer(facts: Facts, now: float) -> dict[str, Any]:
     done = job_words.share_done(job, only)
     return {
         "state": job_words.state_words(job, now, facts.place),
-        "counts": job_words.counts_words(job),
         "done": done,
         "left_s": job_words.left_s(job, only, done, now),
         "refresh_s": job_words.refresh_s(job, now),

@@ -80,26 +80,6 @@ def state_words(job: JobView, now: float, place: Place | None = None) -> StateWo
     return StateWords("waiting", word_of(job.state), since, now - since)
 
 
-def counts_words(job: JobView) -> str:
-    """``3 of 7 done, 1 failed, 2 running``; empty for a job of one task."""
-    if job.total <= 1 and not job.many:
-        return ""
-
-    def counted(count: int) -> str:
-        return formats.integer(count)
-
-    told = [words.gettext("%(done)s of %(total)s done", done=counted(job.done), total=counted(job.total))]
-    if job.failed:
-        told.append(words.gettext("%(count)s failed", count=counted(job.failed)))
-    if job.cancelled:
-        told.append(words.gettext("%(count)s cancelled", count=counted(job.cancelled)))
-    if job.running:
-        told.append(words.gettext("%(count)s running", count=counted(job.running)))
-    if job.leased > job.running:
-        told.append(words.gettext("%(count)s queued", count=counted(job.leased - job.running)))
-    return ", ".join(told)
-
-
 def share_done(job: JobView, task: TaskView | None) -> float | None:
     """Progress from 0 to 1: what the program says, else the share of tasks that have ended; None where nobody knows."""
     if job.ended_at is not None:
