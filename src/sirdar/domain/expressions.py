@@ -1,0 +1,212 @@
+"""Expressions over the parameters of a sweep: arithmetic, comparisons and a few functions, and nothing else.
+
+An expression is written as in Python, with a parameter as ``$NAME``, ``${NAME}`` or its bare name; ``&&``, ``||`` and ``!`` are
+understood, too. It is checked once, down to the kinds of its values, and is a plain function then: a sweep asks it many times.
+"""
+
+import ast
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Number = int | float
+Value = Number | str
+Kind = Literal["number", "text", "truth"]
+
+LONGEST = 4000  # characters
+MOST_NODES = 500
+LARGEST_POWER = 1000  # of whole numbers, which would grow without bounds otherwise
+_PIECE = re.compile(
+    r"""(?P<text>"[^"\\]*"|'[^'\\]*')|\$\{(?P<braced>[^{}]*)\}|\$(?P<plain>\w+)|(?P<and>&&)|(?P<or>\|\|)|(?P<not>!(?!=))"""
+)
+
+
+class ExpressionError(ValueError):
+    """What is wrong with an expression, or why it has no value for these parameters."""
+
+
+def _power(base: Number, exponent: Number) -> Number:
+    if isinstance(base, int) and isinstance(exponent, int) and not (abs(base) < 2 or 0 <= exponent <= LARGEST_POWER):
+        return float(base) ** exponent
+    value = base**exponent
+    if isinstance(value, complex):
+        raise ExpressionError("a negative number has no real power like that")
+    return value
+
+
+FUNCTIONS: Mapping[str, tuple[Callable[..., Number], int, int]] = {  # what it is, and how many values it takes
+    "abs": (abs, 1, 1),
+    "min": (min, 1, 99),
+    "max": (max, 1, 99),
+    "round": (round, 1, 1),
+    "floor": (math.floor, 1, 1),
+    "ceil": (math.ceil, 1, 1),
+    "int": (int, 1, 1),
+    "sqrt": (math.sqrt, 1, 1),
+    "exp": (math.exp, 1, 1),
+    "log": (math.log, 1, 2),
+    "log10": (math.log10, 1, 1),
+    "log2": (math.log2, 1, 1),
+    "sin": (math.sin, 1, 1),
+    "cos": (math.cos, 1, 1),
+    "tan": (math.tan, 1, 1),
+    "pow": (_power, 2, 2),
+}
+CONSTANTS: Mapping[str, float] = {"pi": math.pi, "e": math.e}
+_ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow)
+_COMPARISONS = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
+_SIGNS = (ast.UAdd, ast.USub)
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """One that was checked: its text, its kind, and the parameters that it names."""
+
+    text: str
+    kind: Kind
+    names: tuple[str, ...]
+    _run: Callable[..., Value]
+
+    def __call__(self, values: Mapping[str, Value]) -> Value:
+        """Its value. Raises ExpressionError where it has none, such as a division by zero."""
+        return self.of(*(values[name] for name in self.names))
+
+    def of(self, *values: Value) -> Value:
+        """The same for the values of ``names``, in their order."""
+        try:
+            return self._run(*values)
+        except (ArithmeticError, ValueError) as error:
+            raise ExpressionError(f"{self.text}: {error}") from None
+
+
+def compile_expression(text: str, kinds: Mapping[str, Kind]) -> Expression:
+    """An expression over parameters of these kinds. Raises ExpressionError with what is wrong."""
+    if len(text) > LONGEST:
+        raise ExpressionError(f"an expression has at most {LONGEST} characters")
+    reader = _Reader(kinds)
+    tree = reader.parse(text)
+    kind = _Checker(reader.names, kinds).kind(tree.body)
+    named = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id in reader.names]
+    places = list(dict.fromkeys(named))
+    powered = _Powers().visit(tree)
+    arguments = ast.arguments(
+        posonlyargs=[], args=[ast.arg(place) for place in places], kwonlyargs=[], kw_defaults=[], defaults=[]
+    )
+    function = ast.fix_missing_locations(ast.Expression(ast.Lambda(arguments, powered.body)))
+    scope = {name: function for name, (function, _, _) in FUNCTIONS.items()}
+    # Only what _Checker knows is left in it: names of parameters, functions and constants, numbers, texts, operators.
+    run = eval(compile(function, "<expression>", "eval"), {"__builtins__": {}, **CONSTANTS, **scope})  # noqa: S307
+    return Expression(text.strip(), kind, tuple(reader.names[place] for place in places), run)
+
+
+class _Reader:
+    """Makes Python of the text: parameters become names that are surely none of Python's words."""
+
+    def __init__(self, kinds: Mapping[str, Kind]) -> None:
+        self._places = {name: f"_p{number}" for number, name in enumerate(kinds)}
+        self.names = {place: name for name, place in self._places.items()}
+
+    def parse(self, text: str) -> ast.Expression:
+        python = _PIECE.sub(self._piece, text).strip()
+        try:
+            tree = ast.parse(python, mode="eval")
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            raise ExpressionError(f"{text.strip()!r} is no expression") from None
+        if sum(1 for _ in ast.walk(tree)) > MOST_NODES:
+            raise ExpressionError("the expression is too long")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name):
+                node.id = self._places.get(node.id, node.id)
+        return tree
+
+    def _piece(self, found: re.Match[str]) -> str:
+        if found["text"]:
+            return found[0]
+        name = found["braced"] if found["braced"] is not None else found["plain"]
+        if name is None:
+            return {"and": " and ", "or": " or ", "not": " not "}[found.lastgroup or ""]
+        if name.strip() not in self._places:
+            raise ExpressionError(f"there is no parameter {name.strip()}")
+        return f" {self._places[name.strip()]} "
+
+
+class _Checker:
+    """The kind of each part. Raises ExpressionError for whatever is not arithmetic, comparison or a known function."""
+
+    def __init__(self, names: Mapping[str, str], kinds: Mapping[str, Kind]) -> None:
+        self._names, self._kinds = names, kinds
+
+    def kind(self, node: ast.expr) -> Kind:
+        match node:
+            case ast.Constant(value=bool()):
+                return "truth"
+            case ast.Constant(value=int() | float()):
+                return "number"
+            case ast.Constant(value=str()):
+                return "text"
+            case ast.Name(id=name):
+                return self._name(name)
+            case ast.BinOp(left=left, op=op, right=right) if isinstance(op, _ARITHMETIC):
+                self._numbers("arithmetic", left, right)
+                return "number"
+            case ast.UnaryOp(op=op, operand=operand) if isinstance(op, _SIGNS):
+                self._numbers("a sign", operand)
+                return "number"
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                self._truths(operand)
+                return "truth"
+            case ast.BoolOp(values=values):
+                self._truths(*values)
+                return "truth"
+            case ast.Compare():
+                return self._comparison(node)
+            case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS:
+                return self._call(name, args)
+            case ast.Call(func=ast.Name(id=name)):
+                raise ExpressionError(f"there is no function {name}; there are {', '.join(FUNCTIONS)}")
+        raise ExpressionError(
+            f"{ast.unparse(node)} is not allowed: an expression holds numbers, parameters and comparisons"
+        )
+
+    def _name(self, name: str) -> Kind:
+        if name in self._names:
+            return self._kinds[self._names[name]]
+        if name in CONSTANTS:
+            return "number"
+        raise ExpressionError(f"there is no parameter {name}")
+
+    def _comparison(self, node: ast.Compare) -> Kind:
+        parts = [node.left, *node.comparators]
+        if not all(isinstance(op, _COMPARISONS) for op in node.ops):
+            raise ExpressionError("of comparisons there are ==, !=, <, <=, > and >=")
+        kinds = [self.kind(part) for part in parts]
+        if len(set(kinds)) > 1 or "truth" in kinds:
+            raise ExpressionError("a number is compared with a number, and a text with a text")
+        return "truth"
+
+    def _call(self, name: str, args: list[ast.expr]) -> Kind:
+        _, least, most = FUNCTIONS[name]
+        if not least <= len(args) <= most:
+            raise ExpressionError(f"{name} takes {least if least == most else f'{least} or more'} value(s)")
+        self._numbers(name, *args)
+        return "number"
+
+    def _numbers(self, what: str, *nodes: ast.expr) -> None:
+        if any(self.kind(node) != "number" for node in nodes):
+            raise ExpressionError(f"{what} takes numbers")
+
+    def _truths(self, *nodes: ast.expr) -> None:
+        if any(self.kind(node) == "text" for node in nodes):
+            raise ExpressionError("and, or, not take comparisons")
+
+
+class _Powers(ast.NodeTransformer):
+    """``a ** b`` becomes ``pow(a, b)``, which knows a bound."""
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        self.generic_visit(node)
+        if isinstance(node.op, ast.Pow):
+            return ast.Call(ast.Name("pow", ast.Load()), [node.left, node.right], [])
+        return node

@@ -1,0 +1,242 @@
+"""Everest's plan file: a parameter sweep in lines of ``directive words``.
+
+::
+
+    # comment
+    parameter alpha from 0 to 1 step 0.1
+    parameter model "first one" second
+    constraint $alpha < 0.5
+    input_files run.sh @options.txt
+    command sh run.sh ${model}
+    output_files result.dat @values.txt stdout
+    criterion min $error
+
+A line is split as a shell splits it: quotes keep a space, a backslash keeps the next letter, ``#`` after a space begins a comment.
+A line that ends with a backslash goes on with the next.
+"""
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from sirdar.domain.expressions import Expression, ExpressionError, compile_expression
+from sirdar.domain.names import closest
+from sirdar.domain.problems import FieldError
+from sirdar.domain.sweep import Grid, Parameter, SweepError, number_of, steps
+
+DIRECTIVES = ("parameter", "constraint", "input_files", "command", "output_files", "criterion")
+STREAMS = ("stdout", "stderr")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_USE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_KEY = re.compile(r"\$\{?([^\s{}$]+)\}?")
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A file that the plan names. ``special``: with an ``@``; an input is a template, an output holds lines of ``KEY = VALUE``."""
+
+    path: str
+    special: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """Which task is best: the one with the least (``min``) or greatest (``max``) value of that output."""
+
+    sense: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    grid: Grid
+    constraints: tuple[Expression, ...]
+    inputs: tuple[Named, ...]
+    command: str  # a line for a shell, with ${NAME} in it
+    outputs: tuple[Named, ...]
+    criterion: Criterion | None
+
+
+@dataclass(slots=True)
+class _Draft:
+    parameters: dict[str, Parameter] = field(default_factory=dict)
+    constraints: list[tuple[int, str]] = field(default_factory=list)
+    inputs: list[Named] = field(default_factory=list)
+    command: str = ""
+    command_line: int = 0
+    outputs: list[Named] = field(default_factory=list)
+    criterion: Criterion | None = None
+
+
+def parse_plan(text: str) -> tuple[Plan | None, list[FieldError]]:
+    """The plan, or everything that is wrong with it; the field of an error is ``plan:LINE``, lines from 1."""
+    draft, errors = _Draft(), list[FieldError]()
+    for number, line in _lines(text):
+        try:
+            _read(draft, number, line)
+        except (SweepError, ExpressionError) as error:
+            errors.append(FieldError(f"plan:{number}", str(error)))
+    constraints = list(_constraints(draft, errors))
+    errors.extend(_missing(draft))
+    errors.extend(_unknown_names(draft))
+    if errors:
+        return None, sorted(errors, key=lambda error: int(error.field.partition(":")[2] or 0))
+    grid = Grid(tuple(draft.parameters.values()))
+    return Plan(grid, tuple(constraints), tuple(draft.inputs), draft.command, tuple(draft.outputs), draft.criterion), []
+
+
+def fill(text: str, values: dict[str, object]) -> str:
+    """``${NAME}`` of parameters replaced by their values; what else stands in braces is left as it is."""
+    return _USE.sub(lambda found: _shown(values[found[1]]) if found[1] in values else found[0], text)
+
+
+def _shown(value: object) -> str:
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+# ---------------------------------------------------------------- lines
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """Each line with its number; one that goes on after a backslash has the number of its first."""
+    began, kept = 0, ""
+    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
+        began = began or number
+        if line.endswith("\\") and not line.endswith("\\\\"):
+            kept += line[:-1] + " "
+            continue
+        whole, kept, first, began = kept + line, "", began, 0
+        if whole.strip() and not whole.lstrip().startswith("#"):
+            yield first, whole.strip()
+    if kept.strip():
+        yield began, kept.strip()
+
+
+def _words(text: str) -> list[str]:
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=False)
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    try:
+        words = list(lexer)
+    except ValueError:
+        raise SweepError("a quote is opened and not closed") from None
+    return words
+
+
+def _without_comment(text: str) -> str:
+    """What stands before a ``#`` that follows a space and is in no quotes."""
+    quote = ""
+    for place, letter in enumerate(text):
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "\"'":
+            quote = letter
+        elif letter == "#" and text[place - 1 : place].isspace():
+            return text[:place].rstrip()
+    return text
+
+
+def _read(draft: _Draft, number: int, line: str) -> None:
+    directive, _, rest = line.replace("\t", " ").partition(" ")
+    rest = rest.strip()
+    match directive.lower():
+        case "parameter":
+            _parameter(draft, _words(_without_comment(rest)))
+        case "constraint":
+            draft.constraints.append((number, _without_comment(rest)))
+        case "input_files":
+            draft.inputs.extend(_named(_words(_without_comment(rest)), "input_files"))
+        case "output_files":
+            draft.outputs.extend(_named(_words(_without_comment(rest)), "output_files"))
+        case "command":
+            _command(draft, number, rest)
+        case "criterion":
+            _criterion(draft, _without_comment(rest))
+        case _:
+            near = closest(directive, DIRECTIVES)
+            meant = f"; did you mean {near}?" if near else f"; there are {', '.join(DIRECTIVES)}"
+            raise SweepError(f"{directive[:80]} is no directive{meant}")
+
+
+def _parameter(draft: _Draft, words: list[str]) -> None:
+    if not words:
+        raise SweepError("parameter takes a name and values")
+    name, *values = words
+    if not _NAME.fullmatch(name):
+        raise SweepError(f"{name[:80]} cannot be a parameter's name: letters, digits and _ can")
+    if name in draft.parameters:
+        raise SweepError(f"the parameter {name} is there already")
+    match values:
+        case ["from", first, "to", last, "step", step]:
+            made = steps(first, last, step)
+        case ["from", first, "to", last]:
+            made = steps(first, last, "1")
+        case []:
+            raise SweepError(f"the parameter {name} has no values")
+        case _:
+            made = tuple(number_of(value) for value in values)
+    draft.parameters[name] = Parameter(name, made)
+
+
+def _named(words: list[str], directive: str) -> list[Named]:
+    if not words:
+        raise SweepError(f"{directive} takes names of files")
+    found = []
+    for word in words:
+        path = word.removeprefix("@")
+        parts = path.split("/")
+        if not path or path.startswith("/") or ".." in parts or "\x00" in path:
+            raise SweepError(f"{word[:200]} is no path below the task's directory")
+        if directive == "output_files" and path in STREAMS and word.startswith("@"):
+            raise SweepError(f"{path} is named without @")
+        found.append(Named(path, word.startswith("@")))
+    return found
+
+
+def _command(draft: _Draft, number: int, rest: str) -> None:
+    if not rest:
+        raise SweepError("command takes a command line")
+    if draft.command:
+        raise SweepError(f"the command stands in line {draft.command_line} already")
+    draft.command, draft.command_line = rest, number
+
+
+def _criterion(draft: _Draft, rest: str) -> None:
+    sense, _, key = rest.partition(" ")
+    named = _KEY.fullmatch(key.strip())
+    if sense.lower() not in ("min", "max") or named is None:
+        raise SweepError("criterion takes min or max and the key of an output, such as: criterion min $error")
+    if draft.criterion is not None:
+        raise SweepError("there is a criterion already")
+    draft.criterion = Criterion(sense.lower(), named[1])
+
+
+# ---------------------------------------------------------------- the whole
+
+
+def _constraints(draft: _Draft, errors: list[FieldError]) -> Iterator[Expression]:
+    kinds = Grid(tuple(draft.parameters.values())).kinds
+    for number, text in draft.constraints:
+        try:
+            made = compile_expression(text, kinds)
+            if made.kind == "text":
+                raise ExpressionError("a constraint is a comparison")
+            yield made
+        except ExpressionError as error:
+            errors.append(FieldError(f"plan:{number}", str(error)))
+
+
+def _missing(draft: _Draft) -> Iterator[FieldError]:
+    if not draft.parameters:
+        yield FieldError("plan", "there is no parameter", "a line such as: parameter x 1 2 3")
+    if not draft.command:
+        yield FieldError("plan", "there is no command", "a line such as: command sh run.sh ${x}")
+
+
+def _unknown_names(draft: _Draft) -> Iterator[FieldError]:
+    """In names of files only: a command's line may use the shell's own variables."""
+    for one in (*draft.inputs, *draft.outputs):
+        for name in _USE.findall(one.path):
+            if name not in draft.parameters:
+                yield FieldError("plan", f"{one.path}: there is no parameter {name}")
