@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from sirdar.cli import watch
 from sirdar.cli.job_page import output_lines, tail_of_stderr
 from sirdar.cli.reply import Reply
-from sirdar.cli.session import Session, UsageError, current
+from sirdar.cli.session import Session, current
+from sirdar.cli.submit_options import SubmitOptions
 from sirdar.cli.values import read_inputs, read_inputs_file, read_rows
 from sirdar.client.job import Job
 
@@ -29,36 +30,7 @@ def run(
     ] = None,
     inputs: Annotated[Path | None, Parameter(help="a JSON file of inputs; -i comes over them")] = None,
     foreach: Annotated[Path | None, Parameter(help="JSON lines: one task for each, merged over the inputs")] = None,
-    wait: Annotated[bool, Parameter(name="--wait", negative="--detach", help="follow the job to its end")] = False,
-    name: Annotated[str | None, Parameter(help="of the job")] = None,
-    resource: Annotated[
-        list[str] | None,
-        Parameter(help="run on this machine, by id or name; may be repeated", consume_multiple=False, negative=""),
-    ] = None,
-    debug: Annotated[bool, Parameter(help="keep the whole working directory as an archive", negative="")] = False,
-    after: Annotated[
-        list[str] | None,
-        Parameter(help="wait for the success of this job; may be repeated", consume_multiple=False, negative=""),
-    ] = None,
-    on_failure: Annotated[
-        Literal["continue", "stop", "ignore"] | None, Parameter(help="of one task among many")
-    ] = None,
-    cpus: Annotated[int | None, Parameter(help="where the application allows it")] = None,
-    memory: Annotated[str | None, Parameter(help="512 MiB; where the application allows it")] = None,
-    time: Annotated[str | None, Parameter(help="10 min; where the application allows it")] = None,
-    gpus: Annotated[int | None, Parameter(help="where the application allows it")] = None,
-    nodes: Annotated[int | None, Parameter(help="where the application allows it")] = None,
-    retries: Annotated[int | None, Parameter(help="of tasks that fail by the platform's fault")] = None,
-    priority: Annotated[int | None, Parameter(help="higher goes first among your own")] = None,
-    notify: Annotated[
-        list[str] | None,
-        Parameter(
-            help="an e-mail address, or the URL of a webhook; may be repeated", consume_multiple=False, negative=""
-        ),
-    ] = None,
-    download: Annotated[
-        Path | None, Parameter(help="a folder for the output files; follows the job to its end")
-    ] = None,
+    options: SubmitOptions | None = None,
 ) -> Reply:
     """Upload the files among the inputs and submit.
 
@@ -70,22 +42,14 @@ def run(
     session = current()
     declared = session.client.app(app).inputs
     values = {**(read_inputs_file(inputs, declared) if inputs else {}), **read_inputs(input or [], declared)}
-    overrides = {"cpus": cpus, "memory": memory, "time": time, "gpus": gpus, "nodes": nodes}
+    options = options or SubmitOptions()
     job = session.client.app(app).submit(
         values,
         foreach=read_rows(foreach, declared) if foreach else None,
-        name=name,
-        resources=resource,
-        debug=debug,
-        after=[session.job_id(one) for one in after] if after else None,
-        on_failure=on_failure,
-        overrides={key: value for key, value in overrides.items() if value is not None},
-        retries=retries,
-        priority=priority,
-        notify=[_notification(one) for one in notify] if notify else None,
+        **options.given(session),
     )
     session.keep_last(job.id)
-    return finish(job, session, wait=wait or download is not None, download=download)
+    return finish(job, session, wait=options.wait or options.download is not None, download=options.download)
 
 
 def finish(job: Job, session: Session, *, wait: bool, download: Path | None = None) -> Reply:
@@ -133,11 +97,3 @@ def _files(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for member in value:
             yield from _files(member)
-
-
-def _notification(text: str) -> dict[str, str]:
-    if text.startswith(("http://", "https://")):
-        return {"webhook": text}
-    if "@" in text:
-        return {"email": text}
-    raise UsageError(f"--notify {text!r} is neither an address of a webhook nor of e-mail")

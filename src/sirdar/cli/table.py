@@ -39,7 +39,7 @@ NOUNS: dict[str, str] = {
 SECTIONS: tuple[Section, ...] = (
     Section("Start", ("up", "serve", "login", "logout", "open", "doctor")),
     Section("Publish", ("init", "publish", "app")),
-    Section("Run", ("run", "job", "explain", "file", "status")),
+    Section("Run", ("run", "sweep", "job", "explain", "file", "status")),
     Section("People and machines", ("token", "user", "group", "resource", "agent")),
     Section("Keep", ("migrate", "backup", "restore", "promote", "version")),
 )
@@ -173,6 +173,14 @@ COMMANDS: tuple[Command, ...] = (
         "sirdar run me/sumsq -i data=@a.csv -i power=2 --wait",
         "sirdar run me/sumsq --inputs inputs.json --wait --download results/",
         "sirdar run me/sumsq -i data=@a.csv --foreach rows.jsonl",
+    ),
+    _c(
+        "sweep",
+        "sweep:sweep",
+        "Run an application for each combination of inputs' values",
+        "sirdar sweep me/sumsq -i data=@a.csv -i power=1..9 --wait",
+        "sirdar sweep me/fit -i alpha=0.001..10:*10 -i model=linear,spline --where 'alpha < 1'",
+        "sirdar sweep me/fit -i x=1,2,3 -i y=7,8,9 --zip",
     ),
     _c(
         "job list",

@@ -9,7 +9,7 @@ from uuid import uuid4
 import httpx
 
 from sirdar.client import profile, wiring
-from sirdar.client.app import read_options, split_options
+from sirdar.client.app import read_options, split_options, split_sweep
 from sirdar.client.driver_async import AsyncDriver
 from sirdar.client.errors import JobError
 from sirdar.client.exchange import Reply, Request
@@ -26,6 +26,7 @@ from sirdar.client.requests import apps, files, jobs, people
 from sirdar.client.requests.jobs import has_ended
 from sirdar.client.retry import RetryPolicy
 from sirdar.client.sse import Event
+from sirdar.client.table import Table, table_of
 from sirdar.client.views import Explanation, JobView, Published, Task, error_of, explanation_of, task_of
 
 
@@ -141,6 +142,10 @@ class AsyncJob(JobView):
         )
         return AsyncJob(await driver.run(document(request)), self._client)
 
+    async def table(self) -> Table:
+        """All tasks so far; see ``sirdar.client.job.Job.table``."""
+        return table_of(await self._client.driver.run(document(jobs.table(self.id, "json"))))
+
     async def share(self, subject: str) -> None:
         await self._client.send(jobs.share(self.id, subject))
 
@@ -172,6 +177,7 @@ class AsyncApp:
         inputs: Mapping[str, Any],
         *,
         foreach: Iterable[Mapping[str, Any]] | None = None,
+        sweep: Mapping[str, Any] | None = None,
         wait: float | None = None,
         key: str | None = None,
         **options: Any,
@@ -184,6 +190,7 @@ class AsyncApp:
             key=key or uuid4().hex,
             limits=self._client.limits,
             foreach=None if foreach is None else list(foreach),
+            sweep=sweep,
             wait_s=wait,
         )
         return AsyncJob(await self._client.driver.run(flow), self._client)
@@ -192,6 +199,20 @@ class AsyncApp:
         """One job with a task for each member of ``inputs``, merged over ``common``."""
         shared, options = split_options(common)
         return await self.submit(shared, foreach=inputs, **options)
+
+    async def sweep(
+        self,
+        /,
+        *,
+        _where: str | Sequence[str] = (),
+        _zip: bool = False,
+        _inputs: Mapping[str, Any] | None = None,
+        **inputs: Any,
+    ) -> AsyncJob:
+        """One job with a task for each combination; see ``sirdar.client.app.App.sweep``."""
+        given, options = split_options(inputs)
+        common, sweep = split_sweep(given, where=_where, paired=_zip)
+        return await self.submit({**common, **(_inputs or {})}, sweep=sweep, **options)
 
     def __repr__(self) -> str:
         return f"<AsyncApp {self.ref}>"

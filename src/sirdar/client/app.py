@@ -1,7 +1,7 @@
 """An application that can be run."""
 
 import html
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -58,11 +58,15 @@ class App:
         inputs: Mapping[str, Any],
         *,
         foreach: Iterable[Mapping[str, Any]] | None = None,
+        sweep: Mapping[str, Any] | None = None,
         wait: float | None = None,
         key: str | None = None,
         **options: Any,
     ) -> Job:
         """Submit a job.
+
+        ``foreach``: one task for each member, merged over ``inputs``. ``sweep``: one for each combination of
+        ``{"parameters": {name: values}, "where": [...], "mode": "product" or "zip"}``.
 
         ``wait``: seconds for which the answer may be held until the job has ended. ``key``: the same key submits
         once. ``options``: name, resources, on_failure, overrides, retries, debug, after, priority, notify,
@@ -75,6 +79,7 @@ class App:
             key=key or uuid4().hex,
             limits=self._client.limits,
             foreach=None if foreach is None else list(foreach),
+            sweep=sweep,
             wait_s=wait,
         )
         return Job(self._client.driver.run(flow), self._client)
@@ -87,6 +92,25 @@ class App:
         shared, options = split_options(common)
         return self.submit(shared, foreach=inputs, **options)
 
+    def sweep(
+        self,
+        /,
+        *,
+        _where: str | Sequence[str] = (),
+        _zip: bool = False,
+        _inputs: Mapping[str, Any] | None = None,
+        **inputs: Any,
+    ) -> Job:
+        """One job with a task for each combination: what is given as a list, a range or an array is a parameter of the sweep.
+
+        ``app.sweep(a=range(1, 11), b=["x", "y"], data=path, _where="a*2 < 15")``. ``_where``: conditions that a combination
+        has to meet. ``_zip``: the first values go together, then the second ones, and so on. ``_inputs``: inputs that all tasks
+        have and that are lists themselves. Other options begin with an underscore, as in ``run``. ``job.table()`` is its table.
+        """
+        given, options = split_options(inputs)
+        common, sweep = split_sweep(given, where=_where, paired=_zip)
+        return self.submit({**common, **(_inputs or {})}, sweep=sweep, **options)
+
     def _repr_html_(self) -> str:
         return app_html(self.description)
 
@@ -98,6 +122,25 @@ def split_options(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
     """Inputs, and the options that begin with an underscore, without it."""
     inputs = {name: value for name, value in arguments.items() if name[:1] != "_"}
     return inputs, {name[1:]: value for name, value in arguments.items() if name[:1] == "_"}
+
+
+def split_sweep(
+    given: Mapping[str, Any], *, where: str | Sequence[str], paired: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The inputs that all tasks have, and the sweep as it is submitted. Raises ValueError where no input has several values."""
+    axes = {name: listed for name, value in given.items() if (listed := _values(value)) is not None}
+    if not axes:
+        raise ValueError("a sweep needs an input with several values, such as a=[1, 2, 3]")
+    common = {name: value for name, value in given.items() if name not in axes}
+    conditions = [where] if isinstance(where, str) else list(where)
+    return common, {"parameters": axes, "where": conditions, "mode": "zip" if paired else "product"}
+
+
+def _values(value: Any) -> list[Any] | None:
+    """The values of a parameter: of a list, a range, a NumPy array or a pandas series; None for one value."""
+    if hasattr(value, "tolist") and getattr(value, "ndim", 0) == 1:
+        value = value.tolist()
+    return list(value) if isinstance(value, list | tuple | range) else None
 
 
 def read_options(options: Mapping[str, Any]) -> Options:

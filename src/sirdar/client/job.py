@@ -16,6 +16,7 @@ from sirdar.client.remote_file import RemoteFile
 from sirdar.client.requests import jobs as requests
 from sirdar.client.requests.jobs import has_ended
 from sirdar.client.sse import Event
+from sirdar.client.table import Table, table_of
 from sirdar.client.views import Explanation, JobView, Task, error_of, explanation_of, task_of
 
 if TYPE_CHECKING:
@@ -111,6 +112,10 @@ class Job(JobView, Future[Any]):
     def tasks(self, state: str | None = None) -> Iterator[Task]:
         """The job's tasks, page by page."""
         return map(task_of, self._client.iterate(requests.tasks(self.id, state=state)))
+
+    def table(self) -> Table:
+        """All tasks so far: state, times, inputs that differ, outputs that are values. ``pandas.DataFrame(job.table())``."""
+        return table_of(self._client.driver.run(document(requests.table(self.id, "json"))))
 
     def children(self) -> list["Job"]:
         """Jobs that this job's tasks submitted."""

@@ -2,14 +2,16 @@
 
 import itertools
 import math
+import re
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 from sirdar.domain.expressions import Expression, Kind, Value
 
 MOST_VALUES = 1_000_000  # of one parameter
+_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 MOST_COMBINATIONS = 100_000_000  # that conditions may be asked about
 
 
@@ -68,10 +70,114 @@ class Grid:
                 found.append(index)
         return found
 
-    def _combinations(self) -> Iterator[Mapping[str, Value]]:
+    def _combinations(self) -> Iterator[dict[str, Value]]:
         names = [one.name for one in self.parameters]
         for values in itertools.product(*(one.values for one in self.parameters)):
             yield dict(zip(names, values, strict=True))
+
+
+def chosen(axes: Sequence[int], conditions: Sequence["Condition"], most: int, *, paired: bool) -> list[tuple[int, ...]]:
+    """The combinations of a sweep, each as the places of its values on the axes; the last axis runs fastest.
+
+    ``axes``: how many values each parameter has. ``paired``: the first values go together, then the second ones, and so on; a
+    parameter of one value goes with all of them. Raises SweepError for more than ``most``, for none, or for axes that do not
+    pair; ExpressionError where a condition has no value.
+    """
+    total = paired_length(axes) if paired else math.prod(axes)
+    if total > (MOST_COMBINATIONS if conditions else most):
+        raise SweepError(f"{total} combinations are too many: {most} tasks are allowed")
+    made: Iterator[tuple[int, ...]]
+    if paired:
+        made = (tuple(place if count > 1 else 0 for count in axes) for place in range(total))
+    else:
+        made = itertools.product(*(range(count) for count in axes))
+    for condition in conditions:
+        made = filter(condition, made)
+    found = list(itertools.islice(made, most + 1))
+    if len(found) > most:
+        raise SweepError(f"more than {most} combinations are left, and so many tasks are allowed")
+    if not found:
+        raise SweepError(
+            f"the conditions leave none of the {total} combinations" if total else "there is no combination"
+        )
+    return found
+
+
+def paired_length(axes: Sequence[int]) -> int:
+    """How many pairs the axes make. Raises SweepError where their lengths differ."""
+    lengths = sorted({count for count in axes if count > 1})
+    if len(lengths) > 1:
+        raise SweepError(f"values that go together must be equally many; here are {' and '.join(map(str, lengths))}")
+    return lengths[0] if lengths else 1
+
+
+class Condition:
+    """An expression asked about places on the axes."""
+
+    def __init__(self, expression: Expression, names: Sequence[str], axes: Sequence[Sequence[Value]]) -> None:
+        at = [names.index(name) for name in expression.names]
+        self._columns = [(place, axes[place]) for place in at]
+        self._of = expression.of
+
+    def __call__(self, places: tuple[int, ...]) -> bool:
+        return bool(self._of(*[axis[places[place]] for place, axis in self._columns]))
+
+
+_RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(?::(\*?)({_NUMBER}))?")
+
+
+def read_texts(text: str) -> list[str]:
+    """The values that a person wrote for one parameter: ``x,y``, ``1..10``, ``0..1:0.1``, ``0.001..10:*10``, or several of these.
+
+    Commas separate; what stands in quotes, or after a backslash, is taken as it is. Raises SweepError.
+    """
+    found: list[str] = []
+    for piece, plain in _pieces(text):
+        given = _RANGE.fullmatch(piece) if plain else None
+        if given is None:
+            found.append(piece)
+        elif given[3]:
+            found.extend(str(value) for value in _factors(given[1], given[2], given[4]))
+        else:
+            found.extend(str(value) for value in steps(given[1], given[2], given[4] or "1"))
+        if len(found) > MOST_VALUES:
+            raise SweepError(f"more than {MOST_VALUES} values")
+    return found
+
+
+def _pieces(text: str) -> Iterator[tuple[str, bool]]:
+    """Each piece between commas, and whether it was written plainly."""
+    piece, plain, quote = "", True, ""
+    letters = iter(text)
+    for letter in letters:
+        if letter == "\\" and quote != "'":
+            piece, plain = piece + next(letters, "\\"), False
+        elif quote:
+            piece, quote = (piece, "") if letter == quote else (piece + letter, quote)
+        elif letter in "\"'" and not piece.strip():
+            piece, plain, quote = "", False, letter
+        elif letter == ",":
+            yield (piece.strip() if plain else piece), plain
+            piece, plain = "", True
+        else:
+            piece += letter
+    if quote:
+        raise SweepError("a quote is opened and not closed")
+    yield (piece.strip() if plain else piece), plain
+
+
+def _factors(first: str, last: str, by: str) -> Iterator[Value]:
+    """``first``, then each time ``by`` times as much, as far as ``last``. Raises SweepError."""
+    begin, end, factor = Decimal(first), Decimal(last), Decimal(by)
+    grows = factor > 1
+    if factor <= 0 or factor == 1 or begin == 0 or (begin > 0) != (end > 0) or (abs(end) < abs(begin)) == grows:
+        raise SweepError(f"{first}..{last}:*{by}: the factor leads nowhere")
+    for _ in range(MOST_VALUES):
+        yield int(begin) if begin == begin.to_integral_value() else float(begin)
+        begin *= factor
+        if (abs(begin) > abs(end)) if grows else (abs(begin) < abs(end)):
+            return
+    raise SweepError(f"{first}..{last}:*{by}: more than {MOST_VALUES} values")
 
 
 def number_of(text: str) -> Value:

@@ -47,17 +47,15 @@ async def prepare(
         common, errors = check(specs, given, partial=True, file_refs=trusted_files)
         checked = _check_items(specs, common, items, errors, trusted_files=trusted_files)
         common = {spec.name: spec.default for spec in specs if spec.has_default} | common
-    _raise(errors)
-    walk = _Walk(services, caller)
-    special = [
-        spec for spec in specs if spec.type in FILE_INPUTS or spec.type is InputType.SECRET or _holds_files(spec)
-    ]
+    refuse(errors)
+    walk = Walk(services, caller)
+    special = special_inputs(specs)
     prepared = Prepared(common, checked)
     if special:
         prepared.common = await walk.values(special, common, "inputs")
         if checked is not None:
             prepared.items = [await walk.values(special, item, f"foreach[{no}]") for no, item in enumerate(checked)]
-    _raise(walk.errors)
+    refuse(walk.errors)
     prepared.blobs, prepared.urls = walk.blobs, walk.urls
     return prepared
 
@@ -85,11 +83,16 @@ def _check_items(
     return checked
 
 
+def special_inputs(specs: Sequence[InputSpec]) -> list[InputSpec]:
+    """Those whose values are not stored as they were given: files and secrets."""
+    return [spec for spec in specs if spec.type in FILE_INPUTS or spec.type is InputType.SECRET or _holds_files(spec)]
+
+
 def _holds_files(spec: InputSpec) -> bool:
     return spec.type is InputType.LIST and spec.items is not None and spec.items.type in FILE_INPUTS
 
 
-class _Walk:
+class Walk:
     """Replaces files' URIs and secrets in values; each URI is resolved once."""
 
     def __init__(self, services: Services, caller: Caller) -> None:
@@ -100,23 +103,32 @@ class _Walk:
         self.urls: set[str] = set()
         self.errors: list[FieldError] = []
 
+    async def common(self, specs: Sequence[InputSpec], values: Mapping[str, Any]) -> dict[str, Any]:
+        """The inputs that all tasks have."""
+        return await self.values(special_inputs(specs), values, "inputs")
+
+    async def one(self, spec: InputSpec, value: Any, place: str) -> Any:
+        """One value of one input; ``place`` is where it stood, for errors."""
+        if not special_inputs([spec]):
+            return value
+        return await self._value(spec, value, place)
+
     async def values(self, special: Sequence[InputSpec], values: Mapping[str, Any], where: str) -> dict[str, Any]:
         replaced = dict(values)
         for spec in special:
             value = replaced.get(spec.name)
             if value is None:
                 continue
-            if spec.type is InputType.SECRET:
-                if isinstance(value, str):
-                    replaced[spec.name] = {"$secret": self._services.keys.seal(value)}
-                continue
-            one = spec.items if spec.items is not None else spec
-            place = f"{where}.{spec.name}"
-            if isinstance(value, list):
-                replaced[spec.name] = [await self._file(one, item, f"{place}[{i}]") for i, item in enumerate(value)]
-            else:
-                replaced[spec.name] = await self._file(one, value, place)
+            replaced[spec.name] = await self._value(spec, value, f"{where}.{spec.name}")
         return replaced
+
+    async def _value(self, spec: InputSpec, value: Any, place: str) -> Any:
+        if spec.type is InputType.SECRET:
+            return {"$secret": self._services.keys.seal(value)} if isinstance(value, str) else value
+        one = spec.items if spec.items is not None else spec
+        if isinstance(value, list):
+            return [await self._file(one, item, f"{place}[{i}]") for i, item in enumerate(value)]
+        return await self._file(one, value, place)
 
     async def _file(self, spec: InputSpec, value: Any, place: str) -> Any:
         ref = FileRef.from_json(value)
@@ -163,7 +175,8 @@ class _Walk:
         return self._known[uri]
 
 
-def _raise(errors: list[FieldError]) -> None:
+def refuse(errors: list[FieldError]) -> None:
+    """Raises Problem ``invalid_input`` with the first fifty errors, if there are any."""
     if errors:
         first = errors[0]
         raise Problem(

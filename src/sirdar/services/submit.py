@@ -24,6 +24,7 @@ from sirdar.services.foreach import read_items
 from sirdar.services.job_inputs import Prepared, prepare
 from sirdar.services.notify.targets import checked_targets
 from sirdar.services.once import Once
+from sirdar.services.sweeps import prepare_sweep
 from sirdar.store import jobs as job_store
 from sirdar.store.engine import Tx
 from sirdar.store.ids import new_id
@@ -55,8 +56,11 @@ async def submit(
     if once is not None and (known := await once.earlier()):
         return Submitted(_nothing(known, loaded), loaded, services.store.clock(), True, known)
     app = loaded.app
-    items = await read_items(services, caller, request.foreach)
-    prepared = await prepare(services, caller, app, request.inputs, items)
+    if request.sweep is not None:
+        prepared = await prepare_sweep(services, caller, app, request.inputs, request.sweep)
+    else:
+        items = await read_items(services, caller, request.foreach)
+        prepared = await prepare(services, caller, app, request.inputs, items)
     new = await _build(services, caller, loaded, request, prepared)
 
     if once is None and not (new.items or new.blobs or new.waits):
@@ -200,7 +204,7 @@ async def _build(
         memory_bytes=needs.memory_bytes or 0,
         gpus=needs.gpus,
         nodes=needs.nodes,
-        on_failure=OnFailure(request.on_failure),
+        on_failure=OnFailure(request.on_failure or ("ignore" if request.sweep is not None else "continue")),
         debug=request.debug,
         parent_job=caller.attempt.job if caller.attempt else None,
         parent_task=caller.attempt.task if caller.attempt else None,

@@ -1,8 +1,8 @@
 """The body of a submission: ``POST /api/apps/{app}``."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 LONGEST_S = 100 * 366 * 86400.0
@@ -35,6 +35,23 @@ class ForeachUri(Body):
     uri: str = Field(max_length=4000)
 
 
+class Sweep(Body):
+    """One task for each combination of the parameters' values.
+
+    ``parameters``: an input's values, as a list or as a text such as ``1..10:2``, ``0.001..10:*10`` or ``x,y``. ``where``:
+    conditions that a combination has to meet, such as ``a*2 < b``. ``mode``: ``product`` takes each value of one with each of the
+    others, ``zip`` the first ones together, then the second ones, and so on.
+    """
+
+    parameters: dict[str, list[Any] | str] = Field(min_length=1, max_length=100)
+    mode: Literal["product", "zip"] = "product"
+    where: str | list[str] = Field(default_factory=list)
+
+    @property
+    def conditions(self) -> list[str]:
+        return [self.where] if isinstance(self.where, str) else self.where
+
+
 class Overrides(Body):
     """What the submission changes of the app's resources, where the app allows it. Sizes as ``2 GiB``, times as ``10 min``."""
 
@@ -53,7 +70,10 @@ class SubmitRequest(Body):
     inputs: dict[str, Any] = Field(default_factory=dict)
     resources: list[str] = Field(default_factory=list, max_length=1000)
     foreach: list[dict[str, Any]] | ForeachUri | None = None
-    on_failure: Literal["continue", "stop", "ignore"] = "continue"
+    sweep: Sweep | None = None
+    on_failure: Literal["continue", "stop", "ignore"] | None = Field(
+        None, description="Of one task among many; a sweep's default is ignore, any other's continue"
+    )
     overrides: Overrides | None = None
     retries: int | None = Field(None, ge=0, le=100)
     debug: bool = False
@@ -63,6 +83,12 @@ class SubmitRequest(Body):
     retention_s: float | None = Field(None, gt=0, le=LONGEST_S)
 
     _printable = field_validator("name")(printable)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.sweep is not None and self.foreach is not None:
+            raise ValueError("sweep and foreach exclude one another")
+        return self
 
     @property
     def waits(self) -> list[str]:

@@ -34,16 +34,23 @@ def submit(
     key: str,
     limits: UploadLimits,
     foreach: Sequence[Mapping[str, Any]] | None = None,
+    sweep: Mapping[str, Any] | None = None,
     wait_s: float | None = None,
 ) -> Flow[dict[str, Any]]:
-    """Upload the files among the inputs and submit; the job's document. ``foreach`` makes one task for each member."""
+    """Upload the files among the inputs and submit; the job's document.
+
+    ``foreach`` makes one task for each member, ``sweep`` (as ``sirdar.wire.submit.Sweep``) one for each combination.
+    """
     uploads = ValueUploads(limits)
     common = yield from uploads.resolve(inputs)
     rows: Any = None
     if foreach is not None:
         rows = yield from uploads.resolve(list(foreach), "foreach")
         rows = yield from _rows_as_sent(rows, limits)
-    return (yield from document(requests.submit(app, common, options, key=key, foreach=rows, wait_s=wait_s)))
+    if sweep is not None:
+        sweep = {**sweep, "parameters": (yield from uploads.resolve(sweep["parameters"], "sweep.parameters"))}
+    request = requests.submit(app, common, options, key=key, foreach=rows, sweep=sweep, wait_s=wait_s)
+    return (yield from document(request))
 
 
 def _rows_as_sent(rows: list[Any], limits: UploadLimits) -> Flow[Any]:

@@ -41,6 +41,7 @@ def submit(
     *,
     key: str,
     foreach: Sequence[Mapping[str, Any]] | Mapping[str, str] | None = None,
+    sweep: Mapping[str, Any] | None = None,
     wait_s: float | None = None,
 ) -> Request:
     """Submit a job; ``key`` makes it safe to send again, ``wait_s`` asks for the finished job in the answer."""
@@ -49,6 +50,7 @@ def submit(
             "name": options.name,
             "inputs": dict(inputs),
             "foreach": foreach,
+            "sweep": sweep,
             "resources": _listed(options.resources),
             "onFailure": options.on_failure,
             "overrides": dict(options.overrides) if options.overrides else None,

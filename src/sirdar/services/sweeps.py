@@ -1,0 +1,134 @@
+"""A sweep of a submission: its parameters' values checked and resolved once each, and the combinations made of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sirdar.domain.app import FILE_INPUTS, App, FileRef, InputSpec, InputType
+from sirdar.domain.expressions import ExpressionError, Kind, compile_expression
+from sirdar.domain.names import closest
+from sirdar.domain.people import Caller
+from sirdar.domain.problems import FieldError, Problem
+from sirdar.domain.sweep import Condition, SweepError, chosen, read_texts
+from sirdar.domain.value_checks import CHECKS
+from sirdar.domain.value_texts import from_text
+from sirdar.domain.value_words import Invalid, describe
+from sirdar.domain.values import check
+from sirdar.services.context import Services
+from sirdar.services.job_inputs import Prepared, Walk, refuse
+from sirdar.wire.submit import Sweep
+
+WHERE = "sweep.parameters"
+
+
+@dataclass(slots=True)
+class _Axis:
+    spec: InputSpec
+    values: list[Any] = field(default_factory=list)
+
+    @property
+    def kind(self) -> Kind | None:
+        """What a condition may do with its values; None: nothing."""
+        if self.spec.type in FILE_INPUTS or self.spec.type is InputType.SECRET:
+            return None
+        if all(isinstance(value, bool) for value in self.values):
+            return "truth"
+        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in self.values):
+            return "number"
+        return "text" if all(isinstance(value, str) for value in self.values) else None
+
+
+async def prepare_sweep(
+    services: Services, caller: Caller, app: App, given: Mapping[str, Any], sweep: Sweep
+) -> Prepared:
+    """The common inputs and the input set of each combination. Raises Problem ``invalid_input`` with every error.
+
+    A value is checked once, however many combinations it stands in.
+    """
+    common, errors = check(app.inputs, given, partial=True, file_refs=False)
+    axes = list(_axes(app, sweep, errors))
+    refuse(errors)
+    places = await services.blobs.in_thread(_combinations, axes, sweep, services.settings.foreach_items)
+    _, missing = check(app.inputs, {**common, **{axis.spec.name: axis.values[0] for axis in axes}}, file_refs=False)
+    refuse(missing)
+    common = {spec.name: spec.default for spec in app.inputs if spec.has_default} | common
+    walk = Walk(services, caller)
+    common = await walk.common(app.inputs, common)
+    for axis in axes:
+        axis.values = [
+            await walk.one(axis.spec, value, f"{WHERE}.{axis.spec.name}[{i}]") for i, value in enumerate(axis.values)
+        ]
+    refuse(walk.errors)
+    items = await services.blobs.in_thread(_items, axes, places)
+    return Prepared(common, items, walk.blobs, walk.urls)
+
+
+def _axes(app: App, sweep: Sweep, errors: list[FieldError]) -> Iterator[_Axis]:
+    for name, given in sweep.parameters.items():
+        spec = app.input(name)
+        if spec is None:
+            names = [one.name for one in app.inputs]
+            near = closest(name, names)
+            meant = f"; did you mean {near}?" if near is not None else ""
+            errors.append(FieldError(f"{WHERE}.{name[:80]}", f"the application has no such input{meant}"))
+            continue
+        axis = _Axis(spec)
+        try:
+            read = [from_text(spec, text) for text in read_texts(given)] if isinstance(given, str) else given
+        except (SweepError, Invalid) as error:
+            errors.append(FieldError(f"{WHERE}.{name}", getattr(error, "detail", str(error)), describe(spec)))
+            continue
+        if not read:
+            errors.append(FieldError(f"{WHERE}.{name}", "has no values", "at least one"))
+        axis.values.extend(_checked(spec, read, errors))
+        if axis.values:
+            yield axis
+
+
+def _checked(spec: InputSpec, values: Sequence[Any], errors: list[FieldError]) -> Iterator[Any]:
+    for number, value in enumerate(values):
+        place = f"{WHERE}.{spec.name}[{number}]"
+        if value is None:
+            errors.append(FieldError(place, "is empty", describe(spec)))
+            continue
+        try:
+            if FileRef.from_json(value) is not None:
+                raise Invalid("is a file of the ledger; give its address", describe(spec))
+            yield CHECKS[spec.type](spec, value)
+        except Invalid as error:
+            errors.append(FieldError(place + error.place, error.detail, error.expected or describe(spec)))
+
+
+def _combinations(axes: Sequence[_Axis], sweep: Sweep, most: int) -> list[tuple[int, ...]]:
+    kinds = {axis.spec.name: axis.kind for axis in axes}
+    known = {name: kind for name, kind in kinds.items() if kind is not None}
+    names, columns = list(kinds), [axis.values for axis in axes]
+    conditions = []
+    for number, text in enumerate(sweep.conditions):
+        place = "sweep.where" if isinstance(sweep.where, str) else f"sweep.where[{number}]"
+        try:
+            made = compile_expression(text, known)
+            if made.kind == "text":
+                raise ExpressionError("a condition is a comparison, such as a*2 < 15")
+        except ExpressionError as error:
+            told = next(
+                (name for name, kind in kinds.items() if kind is None and f"no parameter {name}" in str(error)), None
+            )
+            detail = f"{told} has values that no condition can compare" if told else str(error)
+            raise Problem(
+                "invalid_input", detail, field=place, expected="numbers, texts and parameters compared"
+            ) from None
+        conditions.append(Condition(made, names, columns))
+    try:
+        return chosen([len(column) for column in columns], conditions, most, paired=sweep.mode == "zip")
+    except (SweepError, ExpressionError) as error:
+        raise Problem("invalid_input", str(error), field="sweep") from None
+
+
+def _items(axes: Sequence[_Axis], places: Sequence[tuple[int, ...]]) -> list[dict[str, Any]]:
+    names = [axis.spec.name for axis in axes]
+    columns = [axis.values for axis in axes]
+    return [
+        {name: column[place] for name, column, place in zip(names, columns, chosen_places, strict=True)}
+        for chosen_places in places
+    ]

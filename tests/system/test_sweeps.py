@@ -1,0 +1,157 @@
+# ruff: noqa: E501  (tables)
+"""Sweeps of an application, through the real product: REST, command line, Python."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from own_server import BIN, surroundings
+from tests.system.product import Product, problem
+
+import sirdar as sdk
+
+
+@pytest.fixture(scope="module")
+def loss(sirdar: Product) -> str:
+    return sirdar.publish(
+        "loss",
+        'case "$b" in broken) echo "no such b" >&2; exit 3;; esac\n'
+        '[ -z "$data" ] || more=$(cat "$data")\n'
+        'echo "{\\"loss\\": $((a * a + ${more:-0})), \\"said\\": \\"$b\\"}" > out.json',
+        shell=True,
+        inputs={
+            "a": {"type": "integer", "required": True, "minimum": 0, "maximum": 1000},
+            "b": {"type": "string", "default": "x"},
+            "rate": {"type": "number", "default": 1},
+            "on": {"type": "boolean", "default": False},
+            "data": {"type": "file"},
+            "key": {"type": "secret"},
+        },
+        outputs={
+            "loss": {"type": "number", "from": "out.json", "key": "loss", "unit": "m"},
+            "said": {"type": "string", "from": "out.json", "key": "said"},
+        },
+    )
+
+
+def rows(sirdar: Product, job: str, *names: str) -> list[tuple[Any, ...]]:
+    table = sirdar.admin.get(f"/api/jobs/{job}/table").json()
+    at = [[column["name"] for column in table["columns"]].index(name) for name in names]
+    return [tuple(row[place] for place in at) for row in table["rows"]]
+
+
+def test_each_combination_that_meets_the_conditions_is_a_task(sirdar: Product, loss: str) -> None:
+    sweep = {"parameters": {"a": "1..10:1", "b": ["x", "y"]}, "where": "a*2 < 15"}
+    job = sirdar.run(loss, {"rate": 0.5}, sweep=sweep)
+    assert job["tasks"]["total"] == 14
+    assert job["onFailure"] == "ignore"
+    assert rows(sirdar, job["id"], "inputs.a", "inputs.b", "outputs.loss") == [
+        (a, b, a * a) for a in range(1, 8) for b in "xy"
+    ]
+
+
+def test_values_go_together(sirdar: Product, loss: str) -> None:
+    sweep = {"parameters": {"a": [1, 2, 3], "b": "p,'q,r',s", "rate": [7]}, "mode": "zip", "where": ["a != 2"]}
+    job = sirdar.run(loss, sweep=sweep)
+    assert rows(sirdar, job["id"], "inputs.a", "inputs.b") == [(1, "p"), (3, "s")]
+
+
+def test_failed_tasks_are_counted_and_rerun_alone(sirdar: Product, loss: str) -> None:
+    job = sirdar.run(loss, sweep={"parameters": {"a": [1, 2], "b": "x,broken"}})
+    assert (job["tasks"]["done"], job["tasks"]["failed"]) == (2, 2)
+    reply = sirdar.admin.post(f"/api/jobs/{job['id']}/resubmit", json={"only": "failed"})
+    again = sirdar.ended(reply.json()["id"])
+    assert (again["tasks"]["total"], again["tasks"]["failed"]) == (2, 2)
+    stopped = sirdar.run(
+        loss, sweep={"parameters": {"b": ["broken", "x"]}}, inputs={"a": 1}, onFailure="continue", state="FAILED"
+    )
+    assert stopped["tasks"]["done"] == 1
+
+
+def test_files_and_secrets_are_parameters_too(sirdar: Product, loss: str) -> None:
+    files = [sirdar.upload(f"{number}.txt", str(number).encode()) for number in (100, 200)]
+    job = sirdar.run(loss, sweep={"parameters": {"a": [1, 2], "data": files, "key": ["open", "sesame"]}})
+    found = rows(sirdar, job["id"], "inputs.a", "inputs.data", "outputs.loss")
+    assert sorted(set(found)) == [(a, f"{n}.txt", a * a + n) for a in (1, 2) for n in (100, 200)]
+    assert not sirdar.files_with("sesame")
+
+
+WRONG: list[tuple[str, dict[str, Any], str, str]] = [
+    ("no such input", {"parameters": {"aa": [1]}}, "sweep.parameters.aa", "no such input"),
+    ("a wrong value", {"parameters": {"a": [1, 2000]}}, "sweep.parameters.a[1]", "1000"),
+    ("a wrong type", {"parameters": {"a": [1, "2"]}}, "sweep.parameters.a[1]", "2"),
+    ("no text of a number", {"parameters": {"a": "1..x"}}, "sweep.parameters.a", "1..x"),
+    ("no values", {"parameters": {"a": []}}, "sweep.parameters.a", "no values"),
+    ("a null", {"parameters": {"a": [None]}}, "sweep.parameters.a[0]", "empty"),
+    ("a file of somebody", {"parameters": {"a": [1], "data": [{"$file": {"name": "x", "sha256": "0" * 64, "size": 1}}]}}, "sweep.parameters.data[0]", "file"),
+    ("a step that leads away", {"parameters": {"a": "1..10:-1"}}, "sweep.parameters.a", "away"),
+    ("too many values", {"parameters": {"rate": "0..1:0.0000001"}}, "sweep.parameters.rate", "values"),
+    ("too many combinations", {"parameters": {"a": "0..999", "rate": "0..999"}}, "sweep", "too many"),
+    ("a condition of nothing", {"parameters": {"a": [1]}, "where": "c < 2"}, "sweep.where", "no parameter c"),
+    ("a condition on a file", {"parameters": {"a": [1], "key": ["k"]}, "where": ["a<2", "key < 2"]}, "sweep.where[1]", "no condition can compare"),
+    ("a condition that calls", {"parameters": {"a": [1]}, "where": "__import__('os')"}, "sweep.where", "no function"),
+    ("a condition without a value", {"parameters": {"a": [0]}, "where": "1/a < 2"}, "sweep", "division"),
+    ("nothing is left", {"parameters": {"a": [1, 2]}, "where": "a > 5"}, "sweep", "none of the 2"),
+    ("pairs that do not pair", {"parameters": {"a": [1, 2], "rate": [1, 2, 3]}, "mode": "zip"}, "sweep", "equally many"),
+    ("something required is missing", {"parameters": {"b": ["x", "y"]}}, "inputs.a", "required"),
+    ("a quote that stays open", {"parameters": {"a": [1], "b": "x,'y"}}, "sweep.parameters.b", "quote"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sweep", "field", "says"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])
+def test_what_is_wrong_is_told_at_its_place(
+    sirdar: Product, loss: str, sweep: dict[str, Any], field: str, says: str
+) -> None:
+    before = sirdar.counts()["jobs"]
+    found = problem(
+        sirdar.admin.post(f"/api/apps/{loss}", json={"inputs": {}, "sweep": sweep}), 422, "invalid_input", field
+    )
+    assert says in json.dumps(found)
+    assert sirdar.counts()["jobs"] == before
+
+
+def test_sweep_and_foreach_exclude_one_another(sirdar: Product, loss: str) -> None:
+    body = {"inputs": {}, "sweep": {"parameters": {"a": [1]}}, "foreach": [{"a": 1}]}
+    found = problem(sirdar.admin.post(f"/api/apps/{loss}", json=body), 400, "invalid_request")
+    assert "exclude" in found["detail"]
+
+
+def test_the_command_line_sweeps(sirdar: Product, loss: str, tmp_path: Path) -> None:
+    for number in (10, 20):
+        (tmp_path / f"{number}.txt").write_text(str(number))
+    words = ["-i", "a=1..4", "-i", "b=z", "-i", f"data=@{tmp_path}/10.txt,@{tmp_path}/20.txt", "--where", "a > 2"]
+    done = subprocess.run(
+        [BIN / "sirdar", "sweep", loss, *words, "--wait", "--json"],
+        check=False,
+        env={**surroundings(tmp_path), "SIRDAR_URL": sirdar.url, "SIRDAR_TOKEN": sirdar.token()},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    job = json.loads(done.stdout)
+    assert rows(sirdar, job["id"], "inputs.a", "inputs.data", "outputs.loss") == [
+        (a, f"{n}.txt", a * a + n) for a in (3, 4) for n in (10, 20)
+    ]
+
+
+def test_python_gets_a_table_for_pandas(sirdar: Product, loss: str) -> None:
+    with sdk.connect(sirdar.url, sirdar.token()) as client:
+        job = client.app(loss).sweep(a=range(1, 4), b=("x", "y"), rate=2, _where=["a != 2"], _name="from Python")
+        assert job.name == "from Python"
+        job.wait(60)
+        table = job.table()
+        assert table.units["loss"] == "m"
+        frame = pd.DataFrame(table)
+        assert list(frame["loss"]) == [1, 1, 9, 9]
+        assert list(table.to_pandas().index) == [0, 1, 2, 3]
+        assert table.column("b") == ["x", "y", "x", "y"]
+        assert "<th>loss</th>" in table._repr_html_()
+        pairs = client.app(loss).sweep(a=[5, 6], b=["x", "y"], _zip=True)
+        pairs.wait(60)
+        assert [(row["a"], row["said"]) for row in pairs.table()] == [(5, "x"), (6, "y")]
+        with pytest.raises(ValueError, match="several values"):
+            client.app(loss).sweep(a=1)
