@@ -102,7 +102,8 @@ class OutputSpec:
 class Resources:
     """What one task needs, and its limits. ``memory_bytes`` and ``time_s`` None: no limit of the app's own.
 
-    ``only``: names or ids of the resources that the app is bound to (empty: any); ``labels``: what they must say of themselves.
+    ``only``: names or ids of the resources that the app is bound to (empty: any); ``labels``: what they must say of themselves,
+    with ``${input}`` in keys and values, and ``*`` for any value.
     """
 
     cpus: int = 1

@@ -5,6 +5,10 @@ from enum import StrEnum
 
 from sirdar.domain.ids import AttemptKey, UserId
 
+# The owner of applications that come with Sirdar: a user who cannot sign in, stands in no list, and whose name nobody else may have.
+SYSTEM_USER = UserId("sirdar")
+SYSTEM_NAME = "sirdar"
+
 
 class Scope(StrEnum):
     """What a token may be used for.

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sirdar.domain.ids import JobId, ResourceId
+from sirdar.domain.labels import ANY_VALUE, has_label
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +153,10 @@ def _misfits(wanted: Wanted, place: Place, name: str) -> Iterator[str]:
     if wanted.resources and place.id not in wanted.resources:
         yield f"the job was not sent to {name}"
     for key, value in sorted(wanted.labels):
-        if place.labels.get(key) != value:
+        if not has_label(place.labels, key, value):
             has = f"{key}={place.labels[key]}" if key in place.labels else f"no label {key}"
-            yield f"{name} has {has}; the application asks for {key}={value}"
+            asked = "it" if value == ANY_VALUE else f"{key}={value}"
+            yield f"{name} has {has}; the application asks for {asked}"
     if wanted.nodes > 1:
         yield f"{name} runs tasks of one node; the task asks for {wanted.nodes}"
     if wanted.cpus > place.cpus:

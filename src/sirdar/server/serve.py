@@ -12,6 +12,7 @@ from sirdar.server.logs import configure_logs
 from sirdar.server.process import Server, in_words, listen, obey_signals, refuses_plain_http, run_loop, say
 from sirdar.server.ready import until_stopped
 from sirdar.server.up import prepare_admin
+from sirdar.services.builtin import publish_builtin
 from sirdar.services.settings import Settings, from_environment
 
 
@@ -42,6 +43,7 @@ def main(*, home: Path, database: str | None, host: str, port: int, insecure: bo
 async def _serve(settings: Settings, listener: socket.socket) -> int:
     services = build_services(settings)
     link = services.store.write_now(partial(prepare_admin, settings=settings))
+    await publish_builtin(services)
     stop = asyncio.Event()
     server = Server(build_asgi(services))
     obey_signals(lambda number: stop.set(), stop.set)

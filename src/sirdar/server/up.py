@@ -20,6 +20,7 @@ from sirdar.server.logs import configure_logs
 from sirdar.server.process import Server, in_words, listen, obey_signals, refuses_plain_http, run_loop, say
 from sirdar.server.ready import until_stopped
 from sirdar.services import attach, people, tokens
+from sirdar.services.builtin import publish_builtin
 from sirdar.services.context import Services
 from sirdar.services.settings import Settings, from_environment
 from sirdar.services.tokens import TokenRequest
@@ -86,6 +87,7 @@ class _Up:
         services = build_services(settings)
         services.hub.starts_agent = self._slots > 0
         prepared = services.store.write_now(partial(_prepare, services=services))
+        await publish_builtin(services)
         server = Server(build_asgi(services))
         obey_signals(self._on_signal, self._stop.set)
         serving = await server.begin(self._listener)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sirdar.domain.app import App, FileRef
+from sirdar.domain.command import places
+from sirdar.domain.labels import ANY_VALUE, has_label
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
 from sirdar.services.access import may_use_resource
@@ -31,20 +33,29 @@ class Bound:
 
 
 async def bind(
-    services: Services, caller: Caller, app: App, asked: Collection[str], *, kept: Collection[str] = ()
+    services: Services,
+    caller: Caller,
+    app: App,
+    asked: Collection[str],
+    *,
+    labels: Mapping[str, str],
+    kept: Collection[str] = (),
 ) -> Bound:
-    """Where a submission may run. ``asked``: names or ids; ``kept``: those of a job that is repeated, if they still do.
+    """Where a submission may run. ``asked``: names or ids; ``labels``: the application's, with the job's values put in; ``kept``:
+    those of a job that is repeated, if they still do.
 
     Raises Problem ``invalid_field`` where that is nowhere, and names what is allowed.
     """
     if not (asked or kept or app.resources.only):
-        return Bound(labels=app.resources.labels)
-    return await services.store.read(lambda conn: _bind(conn, caller, app, asked, kept))
+        return Bound(labels=labels)
+    return await services.store.read(lambda conn: _bind(conn, caller, app, asked, labels, kept))
 
 
-def _bind(conn: Conn, caller: Caller, app: App, asked: Collection[str], kept: Collection[str]) -> Bound:
+def _bind(
+    conn: Conn, caller: Caller, app: App, asked: Collection[str], labels: Mapping[str, str], kept: Collection[str]
+) -> Bound:
     usable = usable_by(conn, caller)
-    allowed = [row for row in usable if is_bound(app, row)]
+    allowed = [row for row in usable if is_bound(app, row, labels)]
     if app.resources.only and not any(row.id in app.resources.only or row.name in app.resources.only for row in usable):
         raise Problem(
             "invalid_field",
@@ -52,12 +63,12 @@ def _bind(conn: Conn, caller: Caller, app: App, asked: Collection[str], kept: Co
             field="resources",
             expected="an application that is bound to a resource which is shared with you",
         )
-    ids = tuple(_find(name, app, usable, allowed) for name in asked)
+    ids = tuple(_find(name, bindings_of(app, labels), usable, allowed) for name in asked)
     ids = ids or tuple(row.id for row in allowed if row.id in kept)
     if not ids and app.resources.only:
         names = set(app.resources.only)
         ids = tuple(row.id for row in usable if row.id in names or row.name in names)
-    return Bound(tuple(sorted(set(ids))), app.resources.labels)
+    return Bound(tuple(sorted(set(ids))), labels)
 
 
 def usable_by(conn: Conn, caller: Caller) -> list[ResourceRow]:
@@ -70,15 +81,17 @@ def usable_by(conn: Conn, caller: Caller) -> list[ResourceRow]:
     ]
 
 
-def is_bound(app: App, row: ResourceRow) -> bool:
-    """By the names; and by the labels, where it has told them already."""
+def is_bound(app: App, row: ResourceRow, labels: Mapping[str, str] | None = None) -> bool:
+    """By the names; and by the labels, where it has told them already. ``labels`` None: the application's, as far as they do not
+    depend on what a job is given."""
     named = not app.resources.only or row.id in app.resources.only or row.name in app.resources.only
     has = row.capabilities.get("labels") or {}
-    fits = not row.capabilities or all(has.get(key) == value for key, value in app.resources.labels.items())
+    asked = certain_labels(app) if labels is None else labels
+    fits = not row.capabilities or all(has_label(has, key, value) for key, value in asked.items())
     return named and fits
 
 
-def _find(name: str, app: App, usable: Iterable[ResourceRow], allowed: Collection[ResourceRow]) -> str:
+def _find(name: str, bound: str, usable: Iterable[ResourceRow], allowed: Collection[ResourceRow]) -> str:
     """The id of a resource that was asked for. What the caller may not use is as if it were not there."""
     expected = "one of " + _words([row.name for row in allowed]) if allowed else "nothing: no resource is there for you"
     for row in usable:
@@ -86,7 +99,6 @@ def _find(name: str, app: App, usable: Iterable[ResourceRow], allowed: Collectio
             continue
         if row in allowed:
             return row.id
-        bound = bindings_of(app)
         raise Problem(
             "invalid_field",
             f"The application runs {bound} only, not on {row.name}.",
@@ -96,15 +108,21 @@ def _find(name: str, app: App, usable: Iterable[ResourceRow], allowed: Collectio
     raise Problem("invalid_field", f"There is no resource {name[:80]!r}.", field="resources", expected=expected)
 
 
-def bindings_of(app: App) -> str:
+def bindings_of(app: App, labels: Mapping[str, str] | None = None) -> str:
     """Where the application is bound to run, in words."""
     parts = []
+    labels = certain_labels(app) if labels is None else labels
     if app.resources.only:
         parts.append(f"on {_words(app.resources.only)}")
-    if app.resources.labels:
-        labels = [f"{key}={value}" for key, value in app.resources.labels.items()]
-        parts.append(f"where a resource has the label {' and '.join(labels)}")
+    if labels:
+        shown = [key if value == ANY_VALUE else f"{key}={value}" for key, value in labels.items()]
+        parts.append(f"where a resource has the label {' and '.join(shown)}")
     return " and ".join(parts)
+
+
+def certain_labels(app: App) -> Mapping[str, str]:
+    """Labels that every job of the application asks for, whatever it is given."""
+    return {key: value for key, value in app.resources.labels.items() if not (places(key) or places(value))}
 
 
 def _words(names: Collection[str]) -> str:

@@ -8,7 +8,7 @@ from sirdar.domain.ids import JobId, ResourceId
 from sirdar.domain.people import Caller
 from sirdar.domain.placement import Place, Wanted, misfits, plan, shortage, welcome
 from sirdar.services.app_cache import LoadedVersion
-from sirdar.services.binding import bindings_of, is_bound, secrets_of, usable_by
+from sirdar.services.binding import bindings_of, certain_labels, is_bound, secrets_of, usable_by
 from sirdar.services.context import Services
 from sirdar.services.places import places_now
 from sirdar.store import queue as queue_store
@@ -65,7 +65,7 @@ def _outlook(conn: Conn, caller: Caller, loaded: LoadedVersion, needs: Resources
         memory_bytes=needs.memory_bytes or 0,
         gpus=needs.gpus,
         nodes=needs.nodes,
-        labels=frozenset(loaded.app.resources.labels.items()),
+        labels=frozenset(certain_labels(loaded.app).items()),
         secrets_of=secrets_of(caller, loaded) or "",
     )
     places = {place.id: place for place in places_now(conn)}

@@ -9,7 +9,7 @@ from typing import Any
 
 from sirdar.domain.ids import UserId
 from sirdar.domain.names import is_text
-from sirdar.domain.people import Caller
+from sirdar.domain.people import SYSTEM_USER, Caller
 from sirdar.domain.problems import Problem
 from sirdar.services import access, audit, passwords, quotas
 from sirdar.services.context import Services
@@ -175,7 +175,7 @@ def _remove(tx: Tx, *, caller: Caller, name: str) -> User:
 def named(conn: store.Conn, name: str) -> User:
     """The user of that name. Raises ``not_found``."""
     user = store.user_by_name(conn, name) if USER_NAME.fullmatch(name) else None
-    if user is None:
+    if user is None or user.id == SYSTEM_USER:
         raise Problem("not_found", f"There is no user {name[:80]}.", hint="sirdar user list shows who there is.")
     return user
 

@@ -10,6 +10,7 @@ import structlog
 from pydantic_core import to_json
 
 from sirdar.domain.app import App, CodeKind, Resources
+from sirdar.domain.labels import labels_for
 from sirdar.domain.people import Caller, Scope
 from sirdar.domain.problems import Problem
 from sirdar.domain.states import OnFailure, State
@@ -169,7 +170,9 @@ async def _build(
     needs, overrides = apply_overrides(app, request.overrides)
     if kept is not None:
         needs, overrides = _needs_again(app, kept), kept.overrides
-    bound = await bind(services, caller, app, request.resources, kept=kept.resources if kept is not None else ())
+    labels = labels_for(app.resources.labels, prepared.common, prepared.items)
+    kept_at = kept.resources if kept is not None else ()
+    bound = await bind(services, caller, app, request.resources, labels=labels, kept=kept_at)
     waits = await _checked_waits(services, caller, request.waits)
     at_submission = app.code.at_submission and app.code.kind in (CodeKind.GIT, CodeKind.GITLAB)
     pending = {

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from sirdar.domain.people import SYSTEM_USER
 from sirdar.store import tables as t
 from sirdar.store.apps import APP_COLUMNS, AppRecord, app_of
 
@@ -50,9 +51,26 @@ class Cursor:
 def list_apps(
     conn: Connection, viewer: Viewer, which: Filter, *, limit: int, after: Cursor | None = None
 ) -> list[AppRecord]:
-    """A page of the applications that the viewer may see."""
+    """A page of the applications that the viewer may see; those that come with Sirdar after all others."""
     a = t.apps.c
-    conditions = _conditions(conn, viewer, which)
+    theirs = a.owner_id == SYSTEM_USER
+    there = after is not None and conn.execute(sa.select(a.id).where(a.id == after.id, theirs)).first() is not None
+    found = [] if there else _page(conn, viewer, which, a.owner_id != SYSTEM_USER, limit, after)
+    if len(found) < limit:
+        found += _page(conn, viewer, which, theirs, limit - len(found), after if there else None)
+    return found
+
+
+def _page(
+    conn: Connection,
+    viewer: Viewer,
+    which: Filter,
+    of_whom: sa.ColumnElement[bool],
+    limit: int,
+    after: Cursor | None,
+) -> list[AppRecord]:
+    a = t.apps.c
+    conditions = [of_whom, *_conditions(conn, viewer, which)]
     few = _few(conn, _visible_ids(viewer, which))
     if few is None and (which.text or which.keyword):
         few = _few(conn, [sa.select(a.id).where(*conditions)])

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sirdar.domain.ids import UserId
+from sirdar.domain.people import SYSTEM_NAME, SYSTEM_USER
 from sirdar.store import tables as t
 from sirdar.store.engine import Tx
 
@@ -74,8 +75,9 @@ def list_users(conn: Conn, *, limit: int, after: str = "") -> list[User]:
 
 
 def users_where(conn: Conn, *wanted: sa.ColumnElement[bool], limit: int) -> list[User]:
-    """Users of whom all that is true, by name."""
-    query = sa.select(t.users).where(*wanted).order_by(t.users.c.name).limit(limit)
+    """Users of whom all that is true, by name; not the one who owns what comes with Sirdar."""
+    others = t.users.c.id != SYSTEM_USER
+    query = sa.select(t.users).where(others, *wanted).order_by(t.users.c.name).limit(limit)
     return [_user(row) for row in conn.execute(query)]
 
 
@@ -87,6 +89,13 @@ def count_admins(conn: Conn) -> int:
 
 def insert_user(tx: Tx, user: User) -> None:
     tx.conn.execute(sa.insert(t.users).values(**_columns(user)))
+
+
+def ensure_system_user(tx: Tx) -> None:
+    """Make the owner of what comes with Sirdar, where it is not there: disabled, and without a password."""
+    if user_by_id(tx.conn, SYSTEM_USER) is None:
+        row = {"id": SYSTEM_USER, "name": SYSTEM_NAME, "created_at": tx.now, "disabled_at": tx.now}
+        tx.conn.execute(sa.insert(t.users).values(**row))
 
 
 def update_user(tx: Tx, user_id: str, **changes: Any) -> None:

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import sqlalchemy as sa
 
+from sirdar.domain.people import SYSTEM_USER
 from sirdar.store import tables as t
 from sirdar.store.people import Conn, User, users_where
 
@@ -76,7 +77,8 @@ def count_users(conn: Conn) -> UserCounts:
     """Reads a row for each user."""
     c = t.users.c
     admins = sa.func.coalesce(sa.func.sum(c.is_admin), 0)
-    row = conn.execute(sa.select(sa.func.count(), admins, sa.func.count(c.disabled_at)).select_from(t.users)).one()
+    query = sa.select(sa.func.count(), admins, sa.func.count(c.disabled_at)).select_from(t.users).where(c.id != SYSTEM_USER)
+    row = conn.execute(query).one()
     return UserCounts(int(row[0]), int(row[1]), int(row[2]))
 
 

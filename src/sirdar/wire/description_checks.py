@@ -205,6 +205,7 @@ def _texts(app: App) -> Iterator[tuple[str, str]]:
         yield "stdin", app.stdin
     if app.code.ref is not None:
         yield "code.ref", app.code.ref
+    yield from (("resources.labels", text) for pair in app.resources.labels.items() for text in pair)
 
 
 def _place_faults(app: App) -> Iterator[FieldError]:
