@@ -27,6 +27,7 @@ from sirdar.agent.stage_out import (
     store_stream,
     tail_of,
     upload,
+    with_values,
 )
 from sirdar.domain.outcome import Reason
 from sirdar.wire.agent import Final, Stats, Stream
@@ -82,7 +83,8 @@ def examine(
     verdict = judge(end, limits, cancelled=wish, disk_exceeded=exceeded, stderr_tail=tail)
     ran = end.exit_code is not None
     shared = {file.path for file in attempt.shared}
-    found = collect(common.app, folder, shared, end.started_at) if ran and common.app.outputs else Collected()
+    app = with_values(common.app, {**common.job.inputs, **attempt.inputs})
+    found = collect(app, folder, shared, end.started_at) if ran and app.outputs else Collected()
     return Finishing(attempt, common, end, _weigh(verdict, found), found, stdout, stderr)
 
 

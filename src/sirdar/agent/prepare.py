@@ -14,7 +14,7 @@ from sirdar.agent.policy import NotAllowed
 from sirdar.agent.proxies import proxy_for, variables
 from sirdar.agent.settings import Settings
 from sirdar.agent.stage_in import Find, link_code, own_file, place, render_task, write_rendered
-from sirdar.agent.stage_out import mark_untouched
+from sirdar.agent.stage_out import mark_untouched, with_values
 from sirdar.agent.stage_plan import Plan, StageError
 from sirdar.domain.app import CodeKind
 from sirdar.domain.outcome import Reason
@@ -87,7 +87,7 @@ def prepare(
         named = f"{surroundings.resource}: {why}" if surroundings.resource else str(why)
         raise StageError(Reason.REFUSED, named) from None
     stdin = write_rendered(rendered, folder, partial(own_file, common, find))
-    mark_untouched(common.app, folder)
+    mark_untouched(with_values(common.app, made.values), folder)
     if common.app.code.kind is CodeKind.PATH:
         link_code(common.app, folder / "dir")
     limits = limits_of(common, address_space_only=False)

@@ -115,8 +115,11 @@ def _write(target: Path, path: str, text: str) -> None:
         raise StageError(Reason.STAGE_IN, f"{path!r} cannot be the name of a file")
     full = target / path
     full.parent.mkdir(parents=True, exist_ok=True)
+    mode = full.stat().st_mode & 0o777 if full.is_file() else None  # a template may be a program
     full.unlink(missing_ok=True)
     full.write_text(text, encoding="utf-8")
+    if mode is not None:
+        full.chmod(mode)
 
 
 def render_task(app: App, made: Plan) -> Rendered:

@@ -1,10 +1,11 @@
 """Reads what a program wrote: values, files, patterns, directories, its streams; and brings files to the server."""
 
 import asyncio
+import glob
 import os
 import stat
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,7 +15,8 @@ from sirdar.agent.live_streams import count_lines
 from sirdar.agent.outcomes import size
 from sirdar.agent.patience import TookTooLong, at_most
 from sirdar.agent.redact import redact, safe_length
-from sirdar.domain.app import App, FileRef, OutputSpec, OutputType
+from sirdar.domain.app import FILE_INPUTS, App, FileRef, OutputSpec, OutputType
+from sirdar.domain.command import as_text, fill_template
 from sirdar.domain.outcome import Reason
 from sirdar.domain.outputs import read_value
 from sirdar.wire.agent import Stream
@@ -53,6 +55,16 @@ class Collected:
     @property
     def needs_upload(self) -> bool:
         return bool(self.files or self.directories)
+
+
+def with_values(app: App, values: Mapping[str, Any]) -> App:
+    """The application with the values of a task's inputs in the names of its output files. A value is no pattern."""
+    if not any("${" in spec.source for spec in app.outputs):
+        return app
+    known = {spec.name: values.get(spec.name, spec.default) for spec in app.inputs if spec.type not in FILE_INPUTS}
+    words = {name: glob.escape(as_text(value)) for name, value in known.items()}
+    outputs = tuple(replace(spec, source=fill_template(spec.source, words)) for spec in app.outputs)
+    return replace(app, outputs=outputs)
 
 
 def mark_untouched(app: App, folder: Path) -> None:
@@ -132,7 +144,8 @@ def _collect_value(spec: OutputSpec, folder: Path, found: Collected) -> None:
             raw = file.read(VALUE_BYTES + 1)
         if len(raw) > VALUE_BYTES:
             raise ValueError(f"{spec.source} is larger than {size(VALUE_BYTES)}, too large to read a value from")
-        found.values[spec.name] = _read_value(spec, raw.decode("utf-8", errors="replace"))
+        value = _read_value(spec, raw.decode("utf-8", errors="replace"))
+        found.values.update(value if spec.type is OutputType.VALUES else {spec.name: value})
     except ValueError as error:
         if spec.required:
             found.faults.append(Fault(Reason.OUTPUT_INVALID, f"output {spec.name}: {error}"))

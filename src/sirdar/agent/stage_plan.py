@@ -70,6 +70,8 @@ def plan(attempt: Attempt, common: Common) -> Plan:
 
 
 def _holds_files(spec: InputSpec) -> bool:
+    if not spec.staged:
+        return False
     return spec.type in FILE_INPUTS or (
         spec.type is InputType.LIST and spec.items is not None and spec.items.type in FILE_INPUTS
     )

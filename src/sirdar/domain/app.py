@@ -34,7 +34,10 @@ class InputType(StrEnum):
 
 
 class OutputType(StrEnum):
-    """Kind of an output: FILE, FILES (by a shell pattern), DIRECTORY (archived as zip), or a value read from somewhere."""
+    """Kind of an output: FILE, FILES (by a shell pattern), DIRECTORY (archived as zip), or a value read from somewhere.
+
+    VALUES: a file of ``KEY = VALUE`` lines, or a JSON object; each of its keys is a value of its own.
+    """
 
     FILE = "file"
     FILES = "files"
@@ -44,6 +47,7 @@ class OutputType(StrEnum):
     STRING = "string"
     BOOLEAN = "boolean"
     JSON = "json"
+    VALUES = "values"
 
 
 FILE_OUTPUTS = frozenset({OutputType.FILE, OutputType.FILES, OutputType.DIRECTORY})
@@ -75,13 +79,15 @@ class InputSpec:
     env: str | None = None  # environment variable that carries the value
     unit: str | None = None  # of a number, as people write it: a form shows it beside the number
     advanced: bool = False  # a form folds it away
+    staged: bool = True  # a file is put into the task's directory; False: it was read when the job was made
 
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
     """One declared output.
 
-    ``source`` is a path or shell pattern relative to the task's directory, or ``stdout``/``stderr``. For values: ``key``
+    ``source`` is a path or shell pattern relative to the task's directory, or ``stdout``/``stderr``; ``${name}`` in it stands for
+    the value of an input. For values: ``key``
     names a key of a JSON or ``KEY = VALUE`` file (dots go deeper in JSON); ``regex`` finds the value in text, its first
     group if it has one, the last match if there are several.
     """

@@ -11,6 +11,7 @@ from sirdar.domain.names import closest
 
 MAX_VALUE_TEXT = 1_000_000  # characters that a value may have; more belongs into an output of type file
 MAX_DEPTH = 64
+MAX_VALUES, MAX_KEY = 1000, 200  # of one output of type values
 
 _INTEGER = re.compile(r"[+-]?\d{1,1200}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d{1,5})?", re.ASCII)
@@ -26,6 +27,8 @@ def read_value(spec: OutputSpec, text: str) -> Any:
     """
     if spec.type in FILE_OUTPUTS:
         raise ValueError("is a file, not a value")
+    if spec.type is OutputType.VALUES:
+        return read_values(text)
     if spec.regex is not None:
         return _convert(spec, _found(spec.regex, spec.source, text))
     if spec.key is None:
@@ -35,6 +38,37 @@ def read_value(spec: OutputSpec, text: str) -> Any:
         found = _walk(_json(stripped, spec.source), spec.key, spec.source)
         return _checked_json(found) if spec.type is OutputType.JSON else _convert(spec, found)
     return _convert(spec, _line_value(spec.key, spec.source, text))
+
+
+def read_values(text: str) -> dict[str, Any]:
+    """Every value of a file of ``KEY = VALUE`` lines, or of a JSON object: numbers, truths, and texts.
+
+    Raises ValueError for none, for too many, or for one that is too long.
+    """
+    stripped = text.lstrip("\ufeff \t\r\n")
+    if stripped.startswith("{"):
+        found = _json(stripped, "the file")
+        values = {str(key): value for key, value in found.items() if isinstance(value, str | int | float)}
+    else:
+        values = {key: _plain(value) for key, value in parse_key_values(text).items()}
+    if not values:
+        raise ValueError("has no line KEY = VALUE")
+    if len(values) > MAX_VALUES:
+        raise ValueError(f"has {len(values)} values; at most {MAX_VALUES} are kept")
+    for key, value in values.items():
+        if len(key) > MAX_KEY or (isinstance(value, str) and len(value) > MAX_VALUE_TEXT):
+            raise ValueError(f"{key[:80]} is too long")
+        if isinstance(value, float) and not math.isfinite(value):
+            values[key] = str(value)
+    return values
+
+
+def _plain(text: str) -> Any:
+    """A number where the text is one, else the text."""
+    try:
+        return _number(text)
+    except ValueError:
+        return text
 
 
 def _found(regex: str, source: str, text: str) -> str:

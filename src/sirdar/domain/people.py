@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from sirdar.domain.ids import AttemptKey, UserId
 
-# The owner of applications that come with Sirdar: a user who cannot sign in, stands in no list, and whose name nobody else may have.
+# The owner of applications that come with Sirdar: a user who cannot sign in, stands in no list, and has a name for himself.
 SYSTEM_USER = UserId("sirdar")
 SYSTEM_NAME = "sirdar"
 

@@ -17,13 +17,13 @@ A line that ends with a backslash goes on with the next.
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from sirdar.domain.expressions import Expression, ExpressionError, compile_expression
+from sirdar.domain.expressions import Expression, ExpressionError, Value, compile_expression
 from sirdar.domain.names import closest
 from sirdar.domain.problems import FieldError
-from sirdar.domain.sweep import Grid, Parameter, SweepError, number_of, steps
+from sirdar.domain.sweep import Condition, Parameter, SweepError, chosen, shown, steps, values_of
 
 DIRECTIVES = ("parameter", "constraint", "input_files", "command", "output_files", "criterion")
 STREAMS = ("stdout", "stderr")
@@ -50,12 +50,21 @@ class Criterion:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    grid: Grid
+    parameters: tuple[Parameter, ...]
     constraints: tuple[Expression, ...]
     inputs: tuple[Named, ...]
     command: str  # a line for a shell, with ${NAME} in it
     outputs: tuple[Named, ...]
     criterion: Criterion | None
+
+    def combinations(self, most: int) -> list[dict[str, Value]]:
+        """The parameters of each task. Raises SweepError, ExpressionError (see ``sweep.chosen``)."""
+        names = [one.name for one in self.parameters]
+        compared = [one.compared for one in self.parameters]
+        conditions = [Condition(one, names, compared) for one in self.constraints]
+        columns = [one.values for one in self.parameters]
+        places = chosen([len(column) for column in columns], conditions, most, paired=False)
+        return [{name: column[at] for name, column, at in zip(names, columns, one, strict=True)} for one in places]
 
 
 @dataclass(slots=True)
@@ -82,17 +91,18 @@ def parse_plan(text: str) -> tuple[Plan | None, list[FieldError]]:
     errors.extend(_unknown_names(draft))
     if errors:
         return None, sorted(errors, key=lambda error: int(error.field.partition(":")[2] or 0))
-    grid = Grid(tuple(draft.parameters.values()))
-    return Plan(grid, tuple(constraints), tuple(draft.inputs), draft.command, tuple(draft.outputs), draft.criterion), []
+    parameters, inputs, outputs = tuple(draft.parameters.values()), tuple(draft.inputs), tuple(draft.outputs)
+    return Plan(parameters, tuple(constraints), inputs, draft.command, outputs, draft.criterion), []
 
 
-def fill(text: str, values: dict[str, object]) -> str:
+def fill(text: str, values: Mapping[str, Value]) -> str:
     """``${NAME}`` of parameters replaced by their values; what else stands in braces is left as it is."""
-    return _USE.sub(lambda found: _shown(values[found[1]]) if found[1] in values else found[0], text)
+    return _USE.sub(lambda found: shown(values[found[1]]) if found[1] in values else found[0], text)
 
 
-def _shown(value: object) -> str:
-    return repr(value) if isinstance(value, float) else str(value)
+def used_in(text: str) -> list[str]:
+    """The names that stand as ``${NAME}`` in a text."""
+    return _USE.findall(text)
 
 
 # ---------------------------------------------------------------- lines
@@ -175,7 +185,7 @@ def _parameter(draft: _Draft, words: list[str]) -> None:
         case []:
             raise SweepError(f"the parameter {name} has no values")
         case _:
-            made = tuple(number_of(value) for value in values)
+            made = values_of(values)
     draft.parameters[name] = Parameter(name, made)
 
 
@@ -216,7 +226,7 @@ def _criterion(draft: _Draft, rest: str) -> None:
 
 
 def _constraints(draft: _Draft, errors: list[FieldError]) -> Iterator[Expression]:
-    kinds = Grid(tuple(draft.parameters.values())).kinds
+    kinds = {name: one.kind for name, one in draft.parameters.items()}
     for number, text in draft.constraints:
         try:
             made = compile_expression(text, kinds)

@@ -3,7 +3,6 @@
 import itertools
 import math
 import re
-from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -28,52 +27,13 @@ class Parameter:
 
     @property
     def kind(self) -> Kind:
-        return "text" if any(isinstance(value, str) for value in self.values) else "number"
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """All combinations of the parameters' values; the last parameter runs fastest."""
-
-    parameters: tuple[Parameter, ...]
+        """As conditions see its values: texts that all stand for numbers are compared as numbers."""
+        return "text" if any(isinstance(value, str) for value in self.compared) else "number"
 
     @property
-    def total(self) -> int:
-        return math.prod(len(one.values) for one in self.parameters)
-
-    @property
-    def kinds(self) -> dict[str, Kind]:
-        return {one.name: one.kind for one in self.parameters}
-
-    def at(self, index: int) -> dict[str, Value]:
-        """The combination of that number, from 0. Raises IndexError."""
-        if not 0 <= index < self.total:
-            raise IndexError(index)
-        found: dict[str, Value] = {}
-        for one in reversed(self.parameters):
-            index, place = divmod(index, len(one.values))
-            found[one.name] = one.values[place]
-        return {one.name: found[one.name] for one in self.parameters}
-
-    def kept(self, conditions: Sequence[Expression], most: int) -> "array[int]":
-        """Numbers of the combinations for which all conditions hold, in order.
-
-        Raises SweepError for more than ``most`` of them, or too many to ask about; ExpressionError where a condition has no value.
-        """
-        if self.total > (MOST_COMBINATIONS if conditions else most):
-            raise SweepError(f"{self.total} combinations are too many: {most} tasks are allowed")
-        found = array("L")
-        for index, values in enumerate(self._combinations()):
-            if all(condition(values) for condition in conditions):
-                if len(found) == most:
-                    raise SweepError(f"more than {most} combinations are left, and so many tasks are allowed")
-                found.append(index)
-        return found
-
-    def _combinations(self) -> Iterator[dict[str, Value]]:
-        names = [one.name for one in self.parameters]
-        for values in itertools.product(*(one.values for one in self.parameters)):
-            yield dict(zip(names, values, strict=True))
+    def compared(self) -> tuple[Value, ...]:
+        numbers = tuple(number_of(value) if isinstance(value, str) else value for value in self.values)
+        return self.values if any(isinstance(value, str) for value in numbers) else numbers
 
 
 def chosen(axes: Sequence[int], conditions: Sequence["Condition"], most: int, *, paired: bool) -> list[tuple[int, ...]]:
@@ -191,6 +151,21 @@ def number_of(text: str) -> Value:
     except ValueError:
         return text
     return value if math.isfinite(value) and "_" not in text else text
+
+
+def values_of(texts: Sequence[str]) -> tuple[Value, ...]:
+    """The values that words stand for: numbers, if all of them are written as Sirdar writes numbers, so that nothing is lost.
+
+    ``1 2 10`` are numbers; ``001 002`` stay texts, because a file's name may be made of them.
+    """
+    numbers = tuple(number_of(text) for text in texts)
+    plain = all(not isinstance(value, str) and shown(value) == text for value, text in zip(numbers, texts, strict=True))
+    return numbers if plain else tuple(texts)
+
+
+def shown(value: Value) -> str:
+    """A value as a program reads it."""
+    return repr(value) if isinstance(value, float) else str(value)
 
 
 def steps(first: str, last: str, step: str) -> tuple[Value, ...]:

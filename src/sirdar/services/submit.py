@@ -25,6 +25,7 @@ from sirdar.services.foreach import read_items
 from sirdar.services.job_inputs import Prepared, prepare
 from sirdar.services.notify.targets import checked_targets
 from sirdar.services.once import Once
+from sirdar.services.plans import expand, is_planned
 from sirdar.services.sweeps import prepare_sweep
 from sirdar.store import jobs as job_store
 from sirdar.store.engine import Tx
@@ -57,12 +58,15 @@ async def submit(
     if once is not None and (known := await once.earlier()):
         return Submitted(_nothing(known, loaded), loaded, services.store.clock(), True, known)
     app = loaded.app
-    if request.sweep is not None:
+    code_files: list[list[Any]] | None = None
+    if is_planned(loaded):
+        loaded, prepared, code_files = await _planned(services, caller, loaded, request)
+    elif request.sweep is not None:
         prepared = await prepare_sweep(services, caller, app, request.inputs, request.sweep)
     else:
         items = await read_items(services, caller, request.foreach)
         prepared = await prepare(services, caller, app, request.inputs, items)
-    new = await _build(services, caller, loaded, request, prepared)
+    new = await _build(services, caller, loaded, request, prepared, code_files=code_files)
 
     if once is None and not (new.items or new.blobs or new.waits):
         job_id, created_at = await services.store.write_merged(_insert_plain, (services, new))
@@ -76,6 +80,18 @@ async def submit(
 
     job_id, created_at = await services.store.write(write)
     return Submitted(new, loaded, created_at, job_id != new.id, job_id)
+
+
+async def _planned(
+    services: Services, caller: Caller, loaded: LoadedVersion, request: SubmitRequest
+) -> tuple[LoadedVersion, Prepared, list[list[Any]]]:
+    """A job whose tasks a plan describes."""
+    if request.sweep is not None or request.foreach is not None:
+        raise Problem(
+            "invalid_field", "The plan says what the tasks are.", field="sweep" if request.sweep else "foreach"
+        )
+    expanded = await expand(services, caller, loaded, request.inputs)
+    return expanded.loaded, expanded.prepared, expanded.code_files
 
 
 async def submit_again(
@@ -164,8 +180,9 @@ async def _build(
     prepared: Prepared,
     *,
     kept: JobView | None = None,
+    code_files: list[list[Any]] | None = None,
 ) -> NewJob:
-    """The row to write. ``kept``: the job that is repeated, whose overrides stay."""
+    """The row to write. ``kept``: the job that is repeated, whose overrides stay. ``code_files``: in place of the version's own."""
     app, version = loaded.app, loaded.version
     needs, overrides = apply_overrides(app, request.overrides)
     if kept is not None:
@@ -201,19 +218,22 @@ async def _build(
         resources_json=json.dumps(bound.resources) if bound.resources else "[]",
         labels_json=_json(bound.labels) if bound.labels else "{}",
         secrets_of=secrets_of(caller, loaded),
-        large_json=large_inputs(prepared.common, _own_files(loaded)),
+        large_json=large_inputs(prepared.common, _own_files(loaded) if code_files is None else _sizes(code_files)),
         priority=request.priority if caller.is_admin else min(0, request.priority),
         cpus=needs.cpus,
         memory_bytes=needs.memory_bytes or 0,
         gpus=needs.gpus,
         nodes=needs.nodes,
-        on_failure=OnFailure(request.on_failure or ("ignore" if request.sweep is not None else "continue")),
+        on_failure=OnFailure(
+            request.on_failure or ("ignore" if request.sweep is not None or is_planned(loaded) else "continue")
+        ),
         debug=request.debug,
         parent_job=caller.attempt.job if caller.attempt else None,
         parent_task=caller.attempt.task if caller.attempt else None,
         again_of=kept.id if kept is not None else None,
         notify_json=_notify(services, caller, request) if kept is None else _notify_again(caller, kept),
         code_version=version.code_version,
+        code_files_json=_json(code_files) if code_files is not None else None,
         pending_json=_json(pending) if pending else None,
         retention_s=request.retention_s or app.retention_s or caller.retention_s or settings.retention_s,
         blobs=sorted(prepared.blobs),
@@ -308,6 +328,10 @@ def _notify(services: Services, caller: Caller, request: SubmitRequest) -> str |
 
 def _own_files(loaded: LoadedVersion) -> Iterator[tuple[str, int]]:
     return ((file.sha256, file.size_bytes) for file in loaded.version.files)
+
+
+def _sizes(code_files: Sequence[Sequence[Any]]) -> Iterator[tuple[str, int]]:
+    return ((str(file[1]), int(file[2])) for file in code_files)
 
 
 def _nothing(job_id: str, loaded: LoadedVersion) -> NewJob:

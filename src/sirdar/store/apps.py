@@ -154,14 +154,18 @@ def find_digest(conn: Connection, app_id: str, digest: str) -> int | None:
 def list_versions(conn: Connection, app_id: str, *, limit: int, before: int | None = None) -> list[VersionRow]:
     """Versions, the newest first; those with numbers below ``before``."""
     v = t.versions.c
-    query = sa.select(v.number, v.digest, v.code_version, v.note, v.created_at, v.created_by).where(v.app_id == app_id)
+    query = sa.select(v.number, v.digest, v.code_version, v.note, v.created_at, v.created_by).where(
+        v.app_id == app_id, v.number > 0
+    )
     if before is not None:
         query = query.where(v.number < before)
     return [VersionRow(*row) for row in conn.execute(query.order_by(v.number.desc()).limit(limit))]
 
 
 def count_versions(conn: Connection, app_id: str) -> int:
-    query = sa.select(sa.func.count()).select_from(t.versions).where(t.versions.c.app_id == app_id)
+    query = (
+        sa.select(sa.func.count()).select_from(t.versions).where(t.versions.c.app_id == app_id, t.versions.c.number > 0)
+    )
     return int(conn.execute(query).scalar_one())
 
 
@@ -186,11 +190,48 @@ def insert_version(tx: Tx, draft: Draft) -> Inserted:
         _set_current(tx, app.id, known.number, draft)
         return Inserted(app, VersionId(known.id), known.number, created=False, returned=True)
     highest = sa.select(sa.func.max(t.versions.c.number)).where(t.versions.c.app_id == app.id)
-    number = int(tx.conn.execute(highest).scalar_one() or 0) + 1
+    number = max(0, int(tx.conn.execute(highest).scalar_one() or 0)) + 1
     version_id = _insert_row(tx, app.id, number, draft)
     blobs.refer(tx, f"version:{version_id}", {file.sha256 for file in draft.files})
     _set_current(tx, app.id, number, draft)
     return Inserted(app, version_id, number, created=True, first=first)
+
+
+def ensure_derived(tx: Tx, app_id: str, base: int, digest: str, document_json: str) -> VersionId:
+    """The hidden version of that digest, which jobs run in place of ``base``; it is made if it is not there."""
+    find = sa.select(t.versions.c.id).where(t.versions.c.app_id == app_id, t.versions.c.digest == digest)
+    if (known := tx.conn.execute(find).scalar_one_or_none()) is not None:
+        return VersionId(known)
+    tx.conn.execute(sa.select(t.apps.c.id).where(t.apps.c.id == app_id).with_for_update())
+    if (known := tx.conn.execute(find).scalar_one_or_none()) is not None:
+        return VersionId(known)
+    lowest = sa.select(sa.func.min(t.versions.c.number)).where(t.versions.c.app_id == app_id)
+    version_id = VersionId(new_id())
+    tx.conn.execute(
+        sa.insert(t.versions).values(
+            id=version_id,
+            app_id=app_id,
+            number=min(0, int(tx.conn.execute(lowest).scalar_one() or 0)) - 1,
+            base=base,
+            digest=digest,
+            document_json=document_json,
+            files_json="[]",
+            created_at=tx.now,
+            created_by="",
+        )
+    )
+    return version_id
+
+
+def drop_derived(tx: Tx, before: float, limit: int = 500) -> int:
+    """Remove hidden versions made before that time (seconds since 1970) that no job has; how many."""
+    unused = (
+        sa.select(t.versions.c.id)
+        .where(t.versions.c.number < 0, t.versions.c.created_at < before)
+        .where(t.versions.c.id.not_in(sa.select(t.jobs.c.version_id).distinct()))
+        .limit(limit)
+    )
+    return tx.conn.execute(sa.delete(t.versions).where(t.versions.c.id.in_(unused))).rowcount
 
 
 def set_archived(tx: Tx, app_id: str, archived: bool) -> None:

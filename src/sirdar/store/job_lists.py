@@ -152,5 +152,7 @@ def _of_app(conn: Connection, reference: str) -> list[Any]:
     of_app = jobs.c.app_id == found[0] if len(found) == 1 else jobs.c.app_id.in_(found)
     if not number:
         return [of_app]
-    published = sa.select(versions.c.id).where(versions.c.app_id.in_(found), versions.c.number == int(number))
+    published = sa.select(versions.c.id).where(
+        versions.c.app_id.in_(found), sa.func.coalesce(versions.c.base, versions.c.number) == int(number)
+    )
     return [of_app, jobs.c.version_id.in_(published)]

@@ -86,7 +86,7 @@ JOB = sa.select(
     apps.c.alias.label("app_alias"),
     apps.c.name.label("app_name"),
     _app_owner.c.name.label("app_owner"),
-    versions.c.number.label("version"),
+    sa.func.coalesce(versions.c.base, versions.c.number).label("version"),
 ).select_from(
     jobs.join(users, users.c.id == jobs.c.owner_id)
     .join(apps, apps.c.id == jobs.c.app_id)

@@ -77,6 +77,7 @@ class NewJob:
     again_of: str | None = None
     notify_json: str | None = None
     code_version: str = ""
+    code_files_json: str | None = None
     pending_json: str | None = None
     retention_s: float | None = None
     items: Sequence[Mapping[str, Any]] = field(default=())
@@ -155,7 +156,7 @@ _NEW_COLUMNS = (
     "id", "owner_id", "app_id", "version_id", "name", "state", "inputs_json", "overrides_json", "resources_json", "labels_json",
     "secrets_of", "large_json", "priority", "cpus", "memory_bytes", "gpus", "nodes", "retries", "on_failure", "debug", "many",
     "total", "waiting", "created_at", "ready_at", "parent_job", "parent_task", "again_of", "notify_json", "code_version",
-    "pending_json", "retention_s", "event_seq",
+    "code_files_json", "pending_json", "retention_s", "event_seq",
 )  # fmt: skip
 _INSERT_JOB = Hot(sa.insert(jobs), columns=_NEW_COLUMNS)
 _INSERT_EVENT = Hot(sa.insert(events), columns=("job_id", "seq", "at", "kind", "data_json"))
@@ -292,6 +293,7 @@ def _new_values(new: NewJob, now: float) -> dict[str, Any]:
         "again_of": new.again_of,
         "notify_json": new.notify_json,
         "code_version": new.code_version,
+        "code_files_json": new.code_files_json,
         "pending_json": new.pending_json,
         "retention_s": new.retention_s,
         "event_seq": 1,

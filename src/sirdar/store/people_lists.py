@@ -77,7 +77,9 @@ def count_users(conn: Conn) -> UserCounts:
     """Reads a row for each user."""
     c = t.users.c
     admins = sa.func.coalesce(sa.func.sum(c.is_admin), 0)
-    query = sa.select(sa.func.count(), admins, sa.func.count(c.disabled_at)).select_from(t.users).where(c.id != SYSTEM_USER)
+    query = (
+        sa.select(sa.func.count(), admins, sa.func.count(c.disabled_at)).select_from(t.users).where(c.id != SYSTEM_USER)
+    )
     row = conn.execute(query).one()
     return UserCounts(int(row[0]), int(row[1]), int(row[2]))
 

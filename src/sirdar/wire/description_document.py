@@ -149,6 +149,8 @@ def input_document(spec: InputSpec, *, named: bool = True) -> Document:
         document["default"] = spec.default
     if spec.values:
         document["values"] = list(spec.values)
+    if not spec.staged:
+        document["staged"] = False
     if spec.items is not None:
         document["items"] = input_document(spec.items, named=False)
     return document
@@ -213,6 +215,8 @@ def _input_spec(item: Mapping[str, Any], name: str) -> InputSpec:
     fields: dict[str, Any] = {attribute: item[key] for key, attribute in _INPUT_KEYS.items() if key in item}
     if "suffixes" in fields:
         fields["suffixes"] = tuple(fields["suffixes"])
+    if "staged" in item:
+        fields["staged"] = item["staged"]
     if "default" in item:
         fields["default"] = item["default"]
         fields["has_default"] = True

@@ -123,7 +123,7 @@ def output_faults(spec: OutputSpec, field: str) -> Iterator[FieldError]:
         yield FieldError(f"{field}.from", f"{spec.source[:80]!r} {fault}", expected)
     is_file = spec.type in FILE_OUTPUTS
     for key in ("key", "regex"):
-        if is_file and getattr(spec, key) is not None:
+        if (is_file or spec.type is OutputType.VALUES) and getattr(spec, key) is not None:
             yield FieldError(f"{field}.{key}", f"an output of type {spec.type} has no {key}", "a type such as number")
     if spec.unit is not None and spec.type not in {OutputType.NUMBER, OutputType.INTEGER}:
         yield FieldError(f"{field}.unit", f"an output of type {spec.type} has no unit", "type: number")

@@ -18,6 +18,7 @@ _OUTPUT_TYPES: dict[OutputType, Schema] = {
     OutputType.STRING: {"type": "string"},
     OutputType.BOOLEAN: {"type": "boolean"},
     OutputType.JSON: {},
+    OutputType.VALUES: {"type": "object"},
 }
 
 
@@ -41,10 +42,13 @@ def inputs_schema(app: App) -> Schema:
 
 def outputs_schema(app: App) -> Schema:
     """A JSON Schema of a finished job's result. A failed job's may lack outputs that a finished one has."""
-    properties = {spec.name: _strict({**_titled(spec), **_output_schema(spec)}) for spec in app.outputs}
+    declared = [
+        spec for spec in app.outputs if spec.type is not OutputType.VALUES
+    ]  # what they hold is known when it is read
+    properties = {spec.name: _strict({**_titled(spec), **_output_schema(spec)}) for spec in declared}
     schema: Schema = {"$schema": DIALECT, "title": f"Result of {app.name or app.alias}", "type": "object"}
     schema["properties"] = properties
-    if required := [spec.name for spec in app.outputs if spec.required]:
+    if required := [spec.name for spec in declared if spec.required]:
         schema["required"] = required
     return schema
 

@@ -4,7 +4,7 @@ import pytest
 
 from sirdar.domain.expressions import Expression, ExpressionError, Kind, compile_expression
 from sirdar.domain.plan import Criterion, Named, Plan, fill, parse_plan
-from sirdar.domain.sweep import Grid, Parameter, SweepError, number_of, steps
+from sirdar.domain.sweep import Condition, Parameter, SweepError, chosen, number_of, read_texts, steps, values_of
 
 KINDS: dict[str, Kind] = {"a": "number", "b": "number", "t": "text", "lambda": "number"}
 VALUES = {"a": 3, "b": 0.5, "t": "x", "lambda": 2}
@@ -92,18 +92,67 @@ def test_numbers_are_told_from_texts() -> None:
     ]
 
 
-def test_a_grid_makes_what_it_is_asked_for() -> None:
-    grid = Grid((Parameter("a", (1, 2, 3)), Parameter("b", ("x", "y"))))
-    assert (grid.total, grid.at(0), grid.at(5)) == (6, {"a": 1, "b": "x"}, {"a": 3, "b": "y"})
-    condition = compile_expression("$a != 2", grid.kinds)
-    assert list(grid.kept([condition], 100)) == [0, 1, 4, 5]
-    assert len(grid.kept([], 6)) == 6
-    with pytest.raises(IndexError):
-        grid.at(6)
-    with pytest.raises(SweepError, match="more than 3"):
-        grid.kept([condition], 3)
-    with pytest.raises(SweepError, match="too many"):
-        Grid((Parameter("a", tuple(range(1000))),) * 1).kept([], 999)
+def test_combinations_are_chosen_by_their_places() -> None:
+    condition = compile_expression("$a != 2", {"a": "number", "b": "text"})
+    left = Condition(condition, ["a", "b"], [(1, 2, 3), ("x", "y")])
+    assert chosen([3, 2], [left], 100, paired=False) == [(0, 0), (0, 1), (2, 0), (2, 1)]
+    assert chosen([3, 1, 3], [], 3, paired=True) == [(0, 0, 0), (1, 0, 1), (2, 0, 2)]
+    for axes, conditions, most, paired, says in (
+        ([3, 2], [left], 3, False, "more than 3"),
+        ([1000], [], 999, False, "1000 combinations are too many"),
+        ([2, 3], [], 10, True, "equally many; here are 2 and 3"),
+        ([10**9, 2], [left], 10, False, "too many"),
+        (
+            [3, 2],
+            [Condition(compile_expression("a > 9", {"a": "number"}), ["a"], [(1, 2, 3)])],
+            9,
+            False,
+            "none of the 6",
+        ),
+    ):
+        with pytest.raises(SweepError, match=says):
+            chosen(axes, conditions, most, paired=paired)
+
+
+def test_a_hundred_thousand_combinations_come_at_once() -> None:
+    condition = compile_expression("a*2 < 2000000 && b >= 0", {"a": "number", "b": "number"})
+    left = Condition(condition, ["a", "b"], [range(1000), range(100)])
+    assert len(chosen([1000, 100], [left], 100_000, paired=False)) == 100_000
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("1..4", ["1", "2", "3", "4"]),
+        ("0..1:0.25", ["0.0", "0.25", "0.5", "0.75", "1.0"]),
+        ("0.01..1:*10", ["0.01", "0.1", "1"]),
+        ("8..1:*0.5", ["8", "4", "2", "1"]),
+        ("3..1:-1, 9", ["3", "2", "1", "9"]),
+        ("x, y ,z", ["x", "y", "z"]),
+        ("'a,b',c", ["a,b", "c"]),
+        ('"1..3",2', ["1..3", "2"]),
+        (r"a\,b,c", ["a,b", "c"]),
+        ("it's", ["it's"]),
+        ("a..b", ["a..b"]),
+    ],
+)
+def test_values_are_written_shortly(text: str, values: list[str]) -> None:
+    assert read_texts(text) == values
+
+
+@pytest.mark.parametrize("text", ["1..10:-1", "1..10:0", "'open", "1..10:*1", "1..10:*0.5", "-1..1:*2", "0..1:1e-9"])
+def test_values_that_are_none(text: str) -> None:
+    with pytest.raises(SweepError):
+        read_texts(text)
+
+
+def test_words_become_numbers_where_nothing_is_lost() -> None:
+    assert values_of(["1", "2.5", "-3"]) == (1, 2.5, -3)
+    assert values_of(["001", "002"]) == ("001", "002")
+    assert Parameter("n", ("001", "010")).kind == "number"
+    assert Parameter("n", ("001", "010")).compared == (1, 10)
+    assert values_of(["1", "x"]) == ("1", "x")
+    assert Parameter("n", ("1", "x")).kind == "text"
 
 
 PLAN = """\
@@ -128,11 +177,11 @@ def parsed(text: str) -> Plan:
 
 def test_a_plan() -> None:
     plan = parsed(PLAN)
-    assert plan.grid.parameters == (
+    assert plan.parameters == (
         Parameter("alpha", (0.0, 0.1, 0.2)),
         Parameter("model", ("first one", "second", "third")),
     )
-    kept = [plan.grid.at(index) for index in plan.grid.kept(plan.constraints, 100)]
+    kept = plan.combinations(100)
     assert kept == [{"alpha": alpha, "model": model} for alpha in (0.1, 0.2) for model in ("first one", "third")]
     assert plan.inputs == (Named("run.sh"), Named("options-${model}.txt", special=True))
     assert plan.outputs == (Named("out"), Named("values.txt", special=True), Named("stdout"))

@@ -39,7 +39,8 @@ versions = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("app_id", Text, cascade("apps.id"), nullable=False),
-    Column("number", Integer, nullable=False),
+    Column("number", Integer, nullable=False),  # below zero: made for jobs out of the version ``base``, and in no list
+    Column("base", Integer),
     Column("digest", Text, nullable=False),  # of the canonical document and the files
     Column("document_json", Text, nullable=False),
     Column("files_json", Text, nullable=False),  # [[path, sha256, size, mode], ...]

@@ -402,6 +402,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("app_id", sa.Text(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("base", sa.Integer(), nullable=True),
         sa.Column("digest", sa.Text(), nullable=False),
         sa.Column("document_json", sa.Text(), nullable=False),
         sa.Column("files_json", sa.Text(), nullable=False),

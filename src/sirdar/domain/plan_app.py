@@ -1,0 +1,119 @@
+"""A plan as an application: what a job of ``sirdar/parameter-sweep`` runs, and which files each of its tasks gets."""
+
+import posixpath
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sirdar.domain.app import App, InputSpec, InputType, OutputSpec, OutputType
+from sirdar.domain.expressions import Value
+from sirdar.domain.plan import STREAMS, Named, Plan, fill, used_in
+from sirdar.domain.problems import FieldError
+
+_SHELLS_OWN = re.compile(r"\$\{")
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFiles:
+    """Which files of the archive a job needs. ``common``: every task has them. ``own``: those of one task, by their input."""
+
+    common: tuple[str, ...]
+    own: tuple[tuple[str, str], ...]  # (input, path with ${NAME} in it)
+
+    def of_task(self, values: Mapping[str, Value]) -> dict[str, str]:
+        """Path in the archive by input, for one combination."""
+        return {name: posixpath.normpath(fill(path, values)) for name, path in self.own}
+
+
+def app_of(plan: Plan, base: App) -> App:
+    """The application whose tasks the plan describes. ``base``: the built-in one that was run; its inputs are not staged."""
+    files = files_of(plan)
+    inputs = [
+        *(replace(spec, staged=False, required=False) for spec in base.inputs),
+        *(_parameter(one.name, one.values) for one in plan.parameters),
+        *(_file_input(name, path) for name, path in files.own),
+    ]
+    names = {name for one in plan.parameters for name in [one.name]}
+    return replace(
+        base,
+        inputs=tuple(inputs),
+        outputs=tuple(_outputs(plan.outputs, names)),
+        command=("/bin/sh", "-c", _line(plan.command, names)),
+        templates={one.path: one.path for one in plan.inputs if one.special},
+        examples=(),
+    )
+
+
+def files_of(plan: Plan) -> PlanFiles:
+    common = [posixpath.normpath(one.path) for one in plan.inputs if not used_in(one.path)]
+    own = [one.path for one in plan.inputs if used_in(one.path)]
+    return PlanFiles(tuple(dict.fromkeys(common)), tuple((f"input_files_{no}", path) for no, path in enumerate(own)))
+
+
+def faults_of(plan: Plan, base: App) -> list[FieldError]:
+    """What a plan may say and this way of running it cannot."""
+    taken = {spec.name for spec in base.inputs}
+    errors = [
+        FieldError("plan", f"a parameter cannot be called {one.name}: the application has an input of that name")
+        for one in plan.parameters
+        if one.name in taken or one.name.startswith("input_files_")
+    ]
+    for one in plan.inputs:
+        if used_in(posixpath.dirname(one.path)):
+            errors.append(
+                FieldError("plan", f"{one.path}: a parameter may stand in the name of a file, not of its folder")
+            )
+        if one.special and used_in(one.path):
+            errors.append(FieldError("plan", f"@{one.path}: the name of a template holds no parameter"))
+    return errors
+
+
+def result_path(spec: OutputSpec, values: Mapping[str, Value], name: str) -> str:
+    """Where a task's output file of that name stands below the task's folder in ``results``."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(fill(spec.source, values)), name))
+
+
+def _line(command: str, names: Collection[str]) -> str:
+    """The shell's own ``${HOME}`` is kept from being taken for a parameter."""
+
+    def keep(found: re.Match[str]) -> str:
+        name = command[found.end() :].partition("}")[0]
+        return found[0] if name in names else "$${"
+
+    return _SHELLS_OWN.sub(keep, command)
+
+
+def _parameter(name: str, values: Sequence[Value]) -> InputSpec:
+    if any(isinstance(value, str) for value in values):
+        return InputSpec(name, InputType.STRING)
+    whole = all(isinstance(value, int) for value in values)
+    return InputSpec(name, InputType.INTEGER if whole else InputType.NUMBER)
+
+
+def _file_input(name: str, path: str) -> InputSpec:
+    """A list of one file, which is put into a folder under its own name."""
+    folder = posixpath.dirname(path)
+    return InputSpec(name, InputType.FILES, path=folder or None, writable=True)
+
+
+def _outputs(named: Iterable[Named], names: Collection[str]) -> Iterable[OutputSpec]:
+    taken: set[str] = set()
+    for one in named:
+        if one.special:
+            yield OutputSpec(_free(f"{_key(one.path)} values", taken), OutputType.VALUES, one.path)
+        kind = OutputType.FILES if set("*?[") & set(one.path) else OutputType.FILE
+        required = one.path not in STREAMS
+        yield OutputSpec(_free(_key(one.path), taken), kind, one.path, required=required)
+
+
+def _key(path: str) -> str:
+    return path.replace("${", "").replace("}", "")
+
+
+def _free(name: str, taken: set[str]) -> str:
+    found, number = name, 1
+    while found in taken:
+        number += 1
+        found = f"{name} {number}"
+    taken.add(found)
+    return found

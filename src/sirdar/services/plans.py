@@ -1,0 +1,223 @@
+"""Jobs whose tasks a plan describes: Everest's parameter sweep, as ``sirdar/parameter-sweep``.
+
+The plan and its archive are read when the job is submitted. What its tasks run is written as a hidden version of the application,
+which stands for all plans that differ in nothing but values and contents; each task's parameters and files are its input set.
+"""
+
+import asyncio
+import json
+import posixpath
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from anyio.to_thread import run_sync
+
+from sirdar.domain.app import App, FileEntry, FileRef
+from sirdar.domain.expressions import ExpressionError, Value
+from sirdar.domain.names import closest
+from sirdar.domain.people import SYSTEM_NAME, Caller
+from sirdar.domain.plan import Criterion, Plan, parse_plan
+from sirdar.domain.plan_app import PlanFiles, app_of, faults_of, files_of
+from sirdar.domain.problems import FieldError, Problem
+from sirdar.domain.sweep import SweepError
+from sirdar.services.app_archives import workplace
+from sirdar.services.app_cache import LoadedVersion, cache_of
+from sirdar.services.context import Services
+from sirdar.services.job_inputs import Prepared, prepare, refuse
+from sirdar.services.outbound.addresses import AddressPolicy
+from sirdar.services.outbound.blob_sink import fetch_blob
+from sirdar.services.publish_code import register_blobs
+from sirdar.store import apps as app_store
+from sirdar.wire.archives import Limits, unpack
+from sirdar.wire.description import to_document, version_digest
+
+ALIAS = "parameter-sweep"
+PLAN_BYTES = 4 * 2**20
+SHOWN = 8  # members of the archive that an error names
+
+
+@dataclass(slots=True)
+class Expanded:
+    """What a plan makes of a submission: the version that its tasks run, their inputs, and the files that all of them have."""
+
+    loaded: LoadedVersion
+    prepared: Prepared
+    code_files: list[list[Any]] = field(default_factory=list)  # [path, sha256, bytes, mode]
+    criterion: Criterion | None = None
+
+
+def is_planned(loaded: LoadedVersion) -> bool:
+    """Whether jobs of this version are described by a plan."""
+    return loaded.version.owner_name == SYSTEM_NAME and loaded.version.alias == ALIAS
+
+
+async def expand(services: Services, caller: Caller, loaded: LoadedVersion, given: Mapping[str, Any]) -> Expanded:
+    """Read the plan and the archive among the inputs. Raises Problem ``invalid_input`` with the plan's lines, or the member."""
+    prepared = await prepare(services, caller, loaded.app, given, None)
+    await _fetch(services, prepared)
+    plan_file, archive = (FileRef.from_json(prepared.common.get(name)) for name in ("plan", "files"))
+    assert plan_file is not None
+    plan = await _read_plan(services, plan_file, loaded.app)
+    try:
+        combinations = await run_sync(plan.combinations, services.settings.foreach_items)
+    except (SweepError, ExpressionError) as error:
+        raise Problem("invalid_input", f"plan: {error}", field="inputs.plan") from None
+    return await expand_plan(services, loaded, prepared, plan, combinations, archive)
+
+
+async def expand_plan(
+    services: Services,
+    loaded: LoadedVersion,
+    prepared: Prepared,
+    plan: Plan,
+    combinations: Sequence[Mapping[str, Value]],
+    archive: FileRef | None,
+) -> Expanded:
+    """The job of a plan whose tasks are known. ``prepared`` holds the application's own inputs."""
+    files = files_of(plan)
+    of_tasks = await run_sync(partial(_own_files, files, combinations))
+    wanted = {*files.common, *(path for own in of_tasks for path in own.values())}
+    found = await _members(services, archive, wanted)
+    items = await run_sync(partial(_items, combinations, of_tasks, found))
+    prepared.items = items
+    prepared.blobs |= {ref.sha256 for ref, _ in found.values()}
+    code = [[path, ref.sha256, ref.size_bytes, mode] for path in files.common for ref, mode in [found[path]]]
+    derived = await _derived(services, loaded, app_of(plan, loaded.app))
+    return Expanded(derived, prepared, code, plan.criterion)
+
+
+async def _fetch(services: Services, prepared: Prepared) -> None:
+    """Inputs that are addresses elsewhere are fetched now: the plan is needed to make the job."""
+    settings = services.settings
+    policy = AddressPolicy.from_lines(settings.fetch_allow)
+    for name, value in prepared.common.items():
+        if isinstance(value, dict) and "$url" in value:
+            found, blob = await fetch_blob(
+                value["$url"],
+                blobs=services.blobs,
+                policy=policy,
+                max_bytes=settings.fetch_bytes,
+                timeout_s=settings.fetch_s,
+            )
+            await register_blobs(services, [FileEntry(found.name, blob.sha256, blob.size_bytes)])
+            prepared.common[name] = FileRef(found.name, blob.sha256, blob.size_bytes).to_json()
+            prepared.blobs.add(blob.sha256)
+    prepared.urls.clear()
+
+
+async def _read_plan(services: Services, file: FileRef, base: App) -> Plan:
+    if file.size_bytes > PLAN_BYTES:
+        raise Problem("too_large", f"{file.name} is over {PLAN_BYTES} bytes.", field="inputs.plan")
+    content = b"".join([piece async for piece in services.blobs.read(file.sha256)])
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise Problem("invalid_input", f"Line {line} of {file.name} is not UTF-8.", field=f"plan:{line}") from None
+    plan, errors = await run_sync(parse_plan, text)
+    if plan is not None:
+        errors = faults_of(plan, base)
+    refuse([_told(error) for error in errors])
+    assert plan is not None
+    return plan
+
+
+def _told(error: FieldError) -> FieldError:
+    """``plan:3`` as a sentence that names the line."""
+    _, _, line = error.field.partition(":")
+    return replace(error, detail=f"line {line}: {error.detail}" if line else error.detail)
+
+
+# ---------------------------------------------------------------- files
+
+
+def _own_files(files: PlanFiles, combinations: Sequence[Mapping[str, Value]]) -> list[dict[str, str]]:
+    """Paths in the archive of each task's own files, by their inputs; without those that the task has already."""
+    made = []
+    for values in combinations:
+        seen = set(files.common)
+        own = {}
+        for name, path in files.of_task(values).items():
+            if path not in seen:
+                own[name] = path
+                seen.add(path)
+        made.append(own)
+    return made
+
+
+async def _members(services: Services, archive: FileRef | None, wanted: set[str]) -> dict[str, tuple[FileRef, int]]:
+    """The files of the archive that tasks need: their blobs and permission bits, by path. Raises Problem for a missing one."""
+    if not wanted:
+        return {}
+    if archive is None:
+        raise Problem(
+            "invalid_input", f"The plan names {_some(wanted)}, and no files were given.", field="inputs.files"
+        )
+    limits = Limits(members=services.settings.foreach_items, total_bytes=services.settings.file_bytes)
+    with workplace(services) as place:
+        folder = Path(place) / "files"
+        async with services.blobs.file(archive.sha256) as path:
+            await run_sync(unpack, path, folder, limits)
+        missing = await run_sync(_missing, folder, wanted)
+        if missing:
+            raise Problem("invalid_input", await run_sync(_sentence, folder, archive, missing), field="inputs.files")
+        gate = asyncio.Semaphore(16)
+
+        async def take(name: str) -> tuple[str, tuple[FileRef, int]]:
+            async with gate:
+                path = folder / name
+                mode = path.stat().st_mode & 0o777
+                blob = await services.blobs.put_path(path, move=True)
+                return name, (FileRef(posixpath.basename(name), blob.sha256, blob.size_bytes), mode)
+
+        found = dict(await asyncio.gather(*map(take, sorted(wanted))))
+    await register_blobs(services, [FileEntry(ref.name, ref.sha256, ref.size_bytes) for ref, _ in found.values()])
+    return found
+
+
+def _missing(folder: Path, wanted: set[str]) -> list[str]:
+    return sorted(name for name in wanted if not (folder / name).is_file() or (folder / name).is_symlink())
+
+
+def _sentence(folder: Path, archive: FileRef, missing: Sequence[str]) -> str:
+    members = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    near = closest(missing[0], members)
+    meant = f"; did you mean {near}?" if near is not None else f". It holds {_some(members) or 'nothing'}."
+    return f"{archive.name} has no file {_some(missing)}{meant}"
+
+
+def _some(names: Sequence[str] | set[str]) -> str:
+    listed = sorted(names)
+    more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
+    return ", ".join(listed[:SHOWN]) + more
+
+
+def _items(
+    combinations: Sequence[Mapping[str, Value]],
+    of_tasks: Sequence[Mapping[str, str]],
+    found: Mapping[str, tuple[FileRef, int]],
+) -> list[dict[str, Any]]:
+    stored = {path: [ref.to_json()] for path, (ref, _) in found.items()}
+    return [
+        {**values, **{name: stored[path] for name, path in own.items()}}
+        for values, own in zip(combinations, of_tasks, strict=True)
+    ]
+
+
+# ---------------------------------------------------------------- the hidden version
+
+
+async def _derived(services: Services, loaded: LoadedVersion, app: App) -> LoadedVersion:
+    document = to_document(app)
+    digest = version_digest(document)
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    base = loaded.version
+    version_id = await services.store.write(
+        lambda tx: app_store.ensure_derived(tx, base.app_id, base.number, digest, text)
+    )
+    derived = await cache_of(services.store).version_by_id(version_id)
+    assert derived is not None
+    return derived
