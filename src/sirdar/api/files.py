@@ -7,18 +7,23 @@ from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field
 
 from sirdar.api.blob_response import blob_response, inline_response
 from sirdar.api.deps import CallerDep, ServicesDep, bearer
+from sirdar.api.job_tasks import csv_of
 from sirdar.api.multipart import FormFile
 from sirdar.blobs.base import check_sha256
 from sirdar.domain.app import FileRef
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
-from sirdar.services import files
+from sirdar.services import files, plan_results, task_table
+from sirdar.services.apps import load_version
 from sirdar.services.context import Services
+from sirdar.services.jobs import find_seen
+from sirdar.services.plans import is_planned
+from sirdar.store.task_table import TaskFilter
 from sirdar.wire.archives import list_archive
 
 router = APIRouter(tags=["files"])
@@ -210,10 +215,26 @@ async def download_of_job(
     listing: ListQuery = False,
     share: str | None = None,
 ) -> Response:
+    if path in plan_results.MADE and (made := await _made(services, caller, job_id, path, share)) is not None:
+        return made
     found = await files.find_job_file(services, caller, job_id, path, link=share)
     if not isinstance(found, FileRef):
         return inline_response(request, found.name, found.content)
     return await _listing(services, found) if listing else blob_response(request, services.blobs, found)
+
+
+async def _made(services: Services, caller: Caller | None, job_id: str, path: str, link: str | None) -> Response | None:
+    """The results or the table of a job that a plan describes; None for any other job."""
+    job = await services.store.read(lambda conn: find_seen(conn, caller, job_id, link=link))
+    loaded = await load_version(services, job.version_id)
+    if not is_planned(loaded):
+        return None
+    headers = {"content-disposition": f'attachment; filename="{path}"', "cache-control": "no-store"}
+    if path == plan_results.TABLE:
+        found = await task_table.table(services, caller, job_id, TaskFilter(), link=link)
+        return StreamingResponse(csv_of(found), headers=headers, media_type="text/csv; charset=utf-8")
+    pieces = plan_results.results_zip(services, job, loaded)
+    return StreamingResponse(pieces, headers=headers, media_type="application/zip")
 
 
 async def _listing(services: Services, ref: FileRef) -> Response:

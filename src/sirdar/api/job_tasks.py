@@ -117,11 +117,12 @@ async def table(
     if format == "csv":
         name = f'attachment; filename="{found.job.id}.csv"'
         headers = {"content-disposition": name, "cache-control": "no-store"}
-        return StreamingResponse(_csv(found), headers=headers, media_type="text/csv; charset=utf-8")
+        return StreamingResponse(csv_of(found), headers=headers, media_type="text/csv; charset=utf-8")
     return StreamingResponse(_json(found), media_type="application/json")
 
 
-async def _csv(found: task_table.Table) -> AsyncIterator[str]:
+async def csv_of(found: task_table.Table) -> AsyncIterator[str]:
+    """The table as CSV, some lines at a time."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([column.name for column in found.columns])

@@ -56,7 +56,7 @@ def render_submitted(submitted: Submitted, owner: str, base: str) -> dict[str, A
     }
 
 
-def render_job(shown: Shown, base: str, *, results: list[Any] | str | None = None) -> dict[str, Any]:
+def render_job(shown: Shown, base: str, *, results: list[Any] | dict[str, str] | str | None = None) -> dict[str, Any]:
     """The whole job. ``results``: of a job of many tasks that has ended, a list or the URI of one."""
     job, task = shown.job, shown.task
     body = render_summary(job, base)

@@ -3,17 +3,27 @@
 from typing import Any
 
 from sirdar.api.render import INLINE_RESULTS, render_results
+from sirdar.services.apps import load_version
 from sirdar.services.context import Services
+from sirdar.services.job_files import job_prefix
+from sirdar.services.plan_results import RESULTS, TABLE
+from sirdar.services.plans import is_planned
 from sirdar.store import task_views
 from sirdar.store.job_views import JobView
 
 PAGE = 2000
 
 
-async def results_of(services: Services, job: JobView) -> list[Any] | str | None:
-    """What stands as ``result`` of a job of many tasks: None until its end, a URI beyond ten thousand tasks."""
+async def results_of(services: Services, job: JobView) -> list[Any] | dict[str, str] | str | None:
+    """What stands as ``result`` of a job of many tasks: None until its end, a URI beyond ten thousand tasks.
+
+    Of one that a plan describes: its archive and its table, which are made when they are downloaded.
+    """
     if not job.many or job.ended_at is None:
         return None
+    if is_planned(await load_version(services, job.version_id)):
+        prefix = job_prefix(job.id)
+        return {"results": prefix + RESULTS, "table": prefix + TABLE}
     if job.total > INLINE_RESULTS:
         return f"/api/jobs/{job.id}/results"
     listed: list[Any] = []

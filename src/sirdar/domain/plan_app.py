@@ -70,7 +70,8 @@ def faults_of(plan: Plan, base: App) -> list[FieldError]:
 
 def result_path(spec: OutputSpec, values: Mapping[str, Value], name: str) -> str:
     """Where a task's output file of that name stands below the task's folder in ``results``."""
-    return posixpath.normpath(posixpath.join(posixpath.dirname(fill(spec.source, values)), name))
+    folder = posixpath.dirname(fill(spec.source, values))
+    return posixpath.normpath(posixpath.join("" if set("*?[") & set(folder) else folder, name))
 
 
 def _line(command: str, names: Collection[str]) -> str:

@@ -3,7 +3,7 @@
 What can stand in a column is a scalar: inputs that differ between the tasks (of a file its name), and outputs that are values.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -108,6 +108,27 @@ def columns_of(app: App, differing: Collection[str]) -> tuple[Column, ...]:
         if spec.type in _OUTPUTS
     ]
     return (*FIXED, *inputs, *outputs, *SELDOM)
+
+
+def found_columns(app: App, results: Iterable[Mapping[str, Any]], known: Iterable[Column]) -> Iterator[Column]:
+    """A column for each value of an output of type ``values`` that stands in these results, in the order in which they appear."""
+    if all(spec.type is not OutputType.VALUES for spec in app.outputs):
+        return
+    declared = {spec.name for spec in app.outputs} | {column.name.removeprefix("outputs.") for column in known}
+    kinds: dict[str, Kind] = {}
+    for result in results:
+        for name, value in result.items():
+            if name not in declared and isinstance(value, str | int | float):
+                kind = _kind_of(value)
+                kinds[name] = kind if kinds.get(name, kind) is kind else Kind.TEXT
+    for name, kind in kinds.items():
+        yield Column(f"outputs.{name}", kind, name, (name,))
+
+
+def _kind_of(value: str | float) -> Kind:
+    if isinstance(value, bool):
+        return Kind.BOOLEAN
+    return Kind.TEXT if isinstance(value, str) else Kind.NUMBER
 
 
 def _input(spec: InputSpec) -> Column:

@@ -8,14 +8,15 @@ from sirdar.domain.problems import Problem
 from sirdar.domain.values import check
 from sirdar.services.apps import load_version
 from sirdar.services.context import Services
+from sirdar.services.job_files import inputs_with_uris, job_prefix
 from sirdar.services.jobs import find_seen
 from sirdar.services.once import Once
-from sirdar.services.submit import submit_again
+from sirdar.services.submit import submit, submit_again
 from sirdar.store import jobs as job_store
 from sirdar.store.job_views import JobView
 from sirdar.store.people import Conn
 from sirdar.store.task_table import cancelled_numbers, failed_numbers
-from sirdar.wire.submit import ResubmitRequest
+from sirdar.wire.submit import ResubmitRequest, SubmitRequest
 
 
 async def resubmit(
@@ -41,7 +42,9 @@ async def resubmit(
         return known
     job, items = await services.store.read(read)
     loaded = await load_version(services, job.version_id)
-    number = f"@{loaded.version.number}" if request.version == "same" else ""
+    number = f"@{job.version}" if request.version == "same" else ""
+    if loaded.version.number < 0 and request.inputs:
+        return await _planned_anew(services, caller, f"{loaded.version.reference}{number}", job, request, key=key)
     unknown = [name for name in request.inputs if loaded.app.input(name) is None]
     if unknown:
         raise Problem(
@@ -66,6 +69,30 @@ async def resubmit(
         debug=request.debug,
         once=once,
     )
+
+
+async def _planned_anew(
+    services: Services, caller: Caller, reference: str, job: JobView, request: ResubmitRequest, *, key: str | None
+) -> str:
+    """A job of a plan with another plan, or other files: its tasks are made anew. Raises Problem where only some were wanted."""
+    if request.only is not None or request.tasks is not None:
+        raise Problem(
+            "invalid_field",
+            "Another plan or other files make other tasks: all of them are run.",
+            field="only" if request.only is not None else "tasks",
+            hint="Leave it out, or leave plan and files as they are.",
+        )
+    inputs = {**inputs_with_uris(job.inputs, job_prefix(job.id)), **request.inputs}
+    new = SubmitRequest(
+        name=job.name if request.name is None else request.name,
+        inputs={name: value for name, value in inputs.items() if value is not None},
+        resources=list(job.resources),
+        on_failure=job.on_failure,
+        retries=job.retries,
+        debug=job.debug if request.debug is None else request.debug,
+        priority=job.priority,
+    )
+    return (await submit(services, caller, reference, new, key=key, body=request.model_dump_json().encode())).job_id
 
 
 def _chosen(conn: Conn, job: JobView, request: ResubmitRequest) -> Sequence[int]:

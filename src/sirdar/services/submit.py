@@ -18,7 +18,7 @@ from sirdar.domain.units import parse_duration, parse_size
 from sirdar.services import meters, quotas
 from sirdar.services.access import require_scope, seen_job
 from sirdar.services.app_cache import LoadedVersion
-from sirdar.services.apps import resolve_app
+from sirdar.services.apps import load_version, resolve_app
 from sirdar.services.binding import bind, large_inputs, secrets_of
 from sirdar.services.context import Services
 from sirdar.services.foreach import read_items
@@ -28,6 +28,7 @@ from sirdar.services.once import Once
 from sirdar.services.plans import expand, is_planned
 from sirdar.services.sweeps import prepare_sweep
 from sirdar.store import jobs as job_store
+from sirdar.store import programs as program_store
 from sirdar.store.engine import Tx
 from sirdar.store.ids import new_id
 from sirdar.store.job_views import JobView
@@ -109,7 +110,12 @@ async def submit_again(
     """A job like an earlier one, whose stored inputs may name blobs directly. The new job's id."""
     require_scope(caller, Scope.RUN)
     loaded = await resolve_app(services, caller, reference)
+    code_files: list[list[Any]] | None = None
+    if is_planned(loaded):
+        loaded = await load_version(services, job.version_id)
+        code_files = await services.store.read(lambda conn: program_store.code_files(conn, job.id))
     prepared = await prepare(services, caller, loaded.app, inputs, items, trusted_files=True)
+    prepared.blobs |= {str(file[1]) for file in code_files or ()}
     request = SubmitRequest(
         name=job.name if name is None else name,
         on_failure=job.on_failure,
@@ -117,7 +123,7 @@ async def submit_again(
         debug=job.debug if debug is None else debug,
         priority=job.priority,
     )
-    new = await _build(services, caller, loaded, request, prepared, kept=job)
+    new = await _build(services, caller, loaded, request, prepared, kept=job, code_files=code_files)
 
     def write(tx: Tx) -> str:
         if once is not None and (earlier := once.take(tx, new.id)):

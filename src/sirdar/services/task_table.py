@@ -7,9 +7,20 @@ from functools import partial
 from typing import Any
 
 from sirdar.domain import spans
+from sirdar.domain.app import OutputType
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
-from sirdar.domain.task_table import FIXED, Column, columns_of, read_axes, read_sort, value_at, varying
+from sirdar.domain.task_table import (
+    FIXED,
+    SELDOM,
+    Column,
+    columns_of,
+    found_columns,
+    read_axes,
+    read_sort,
+    value_at,
+    varying,
+)
 from sirdar.services.apps import load_version
 from sirdar.services.context import Services
 from sirdar.services.jobs import find_seen
@@ -23,6 +34,7 @@ from sirdar.store.task_views import TaskView
 ROWS_AT_ONCE = 1000
 MOST_POINTS = 2000
 MOST_FAILURES = 100
+LOOKED_AT = 50  # results in which columns of outputs are looked for that name their values themselves
 REMEMBERED = 500  # jobs whose differing inputs are known
 _differing: OrderedDict[tuple[str, str], frozenset[str]] = OrderedDict()
 
@@ -68,14 +80,24 @@ class Points:
 async def columns_of_job(services: Services, job: JobView) -> tuple[Column, ...]:
     """The columns of a job's table. Input sets never change, so which inputs differ is remembered."""
     loaded = await load_version(services, job.version_id)
+    declared = columns_of(loaded.app, await _differing_inputs(services, job))
+    if all(spec.type is not OutputType.VALUES for spec in loaded.app.outputs):
+        return declared
+    found = await services.store.read(partial(task_views.results, job_id=job.id, after=-1, limit=LOOKED_AT))
+    more = tuple(found_columns(loaded.app, (result for _, result in found), declared))
+    return (*declared[: -len(SELDOM)], *more, *SELDOM)
+
+
+async def _differing_inputs(services: Services, job: JobView) -> frozenset[str]:
+    """Names of inputs that are not the same for all tasks."""
     if not job.many:
-        return columns_of(loaded.app, ())
+        return frozenset()
     key = (services.store.name, job.id)
     if key not in _differing:
         _differing[key] = await services.store.read(lambda conn: varying(task_table.input_sets(conn, job.id)))
         while len(_differing) > REMEMBERED:
             _differing.popitem(last=False)
-    return columns_of(loaded.app, _differing[key])
+    return _differing[key]
 
 
 async def list_tasks(

@@ -86,6 +86,12 @@ def offered_jobs(conn: Connection, ids: Sequence[str]) -> list[OfferedRow]:
     return found
 
 
+def code_files(conn: Connection, job_id: str) -> list[list[Any]] | None:
+    """The files that this job runs in place of its version's: [path, sha256, bytes, mode]."""
+    text = conn.execute(sa.select(jobs.c.code_files_json).where(jobs.c.id == job_id)).scalar_one()
+    return json.loads(text) if text else None
+
+
 def program(conn: Connection, version_id: str) -> dict[str, Any]:
     """A version as ``wire.agent.Program``."""
     row = conn.execute(_PROGRAM, {"id": version_id}).one()
