@@ -2,10 +2,11 @@
 
 import posixpath
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sirdar.domain.app import App, InputSpec, InputType, OutputSpec, OutputType
+from sirdar.domain.app import FILE_INPUTS, FILE_OUTPUTS, App, InputSpec, InputType, OutputSpec, OutputType
+from sirdar.domain.command import places
 from sirdar.domain.expressions import Value
 from sirdar.domain.plan import STREAMS, Named, Plan, fill, used_in
 from sirdar.domain.problems import FieldError
@@ -26,18 +27,26 @@ class PlanFiles:
 
 
 def app_of(plan: Plan, base: App) -> App:
-    """The application whose tasks the plan describes. ``base``: the built-in one that was run; its inputs are not staged."""
+    """The application whose tasks the plan describes.
+
+    ``base``: the built-in one that was run. Its inputs are not staged, a parameter takes the place of one of its name; its outputs
+    that are values are read from the plan's output file with the same ending.
+    """
     files = files_of(plan)
+    names = {one.name for one in plan.parameters}
     inputs = [
-        *(replace(spec, staged=False, required=False) for spec in base.inputs),
+        *(replace(spec, staged=False, required=False) for spec in base.inputs if spec.name not in names),
         *(_parameter(one.name, one.values) for one in plan.parameters),
         *(_file_input(name, path) for name, path in files.own),
     ]
-    names = {name for one in plan.parameters for name in [one.name]}
+    certain = all(
+        one.name not in places("".join(base.resources.labels)) or len(one.values) == 1 for one in plan.parameters
+    )
     return replace(
         base,
         inputs=tuple(inputs),
-        outputs=tuple(_outputs(plan.outputs, names)),
+        outputs=(*_outputs(plan.outputs), *_values(base.outputs, plan.outputs)),
+        resources=base.resources if certain else replace(base.resources, labels={}),
         command=("/bin/sh", "-c", _line(plan.command, names)),
         templates={one.path: one.path for one in plan.inputs if one.special},
         examples=(),
@@ -52,7 +61,7 @@ def files_of(plan: Plan) -> PlanFiles:
 
 def faults_of(plan: Plan, base: App) -> list[FieldError]:
     """What a plan may say and this way of running it cannot."""
-    taken = {spec.name for spec in base.inputs}
+    taken = {spec.name for spec in base.inputs if spec.type in FILE_INPUTS}
     errors = [
         FieldError("plan", f"a parameter cannot be called {one.name}: the application has an input of that name")
         for one in plan.parameters
@@ -97,7 +106,15 @@ def _file_input(name: str, path: str) -> InputSpec:
     return InputSpec(name, InputType.FILES, path=folder or None, writable=True)
 
 
-def _outputs(named: Iterable[Named], names: Collection[str]) -> Iterable[OutputSpec]:
+def _values(declared: Iterable[OutputSpec], named: Sequence[Named]) -> Iterator[OutputSpec]:
+    for spec in declared:
+        ending = spec.source[spec.source.find(".") :]
+        source = next((one.path for one in named if one.path.endswith(ending)), None)
+        if spec.type not in FILE_OUTPUTS and source is not None:
+            yield replace(spec, source=source)
+
+
+def _outputs(named: Iterable[Named]) -> Iterator[OutputSpec]:
     taken: set[str] = set()
     for one in named:
         if one.special:

@@ -30,7 +30,7 @@ ME = "me"
 MAX_NUMBER = 2**31 - 1  # of the column
 SEARCH_MAX = 200
 
-_ID = re.compile(r"[0-9a-hjkmnp-tv-z]{16}")
+_ID = re.compile(r"[0-9a-hjkmnp-tv-z]{16}|[0-9a-f]{24}")  # ours, or one of Everest's that stands for one of ours
 _OWNER = re.compile(r"[^\s/@\x00-\x1f]{1,64}")
 
 
@@ -98,13 +98,23 @@ def parse_reference(text: str) -> Reference:
 
 
 async def _visible_head(services: Services, caller: Caller, wanted: Reference, text: str) -> AppHead:
-    head = await cache_of(services.store).head(wanted.key(caller))
+    heads = cache_of(services.store)
+    head = await heads.head(wanted.key(caller))
+    if head is None and (meant := aliases(services.settings.app_aliases).get(text.partition("@")[0])) is not None:
+        head = await heads.head(parse_reference(meant).key(caller))
     if head is None or not access.may_view_app(caller, head.app.owner_id, head.shares, app_id=head.app.id):
         access.require_scope(caller, Scope.READ)
         raise Problem(
             "not_found", f"There is no application {_shown(text)}.", hint="GET /api/apps lists what you may see."
         )
     return head
+
+
+@lru_cache(maxsize=16)
+def aliases(lines: tuple[str, ...]) -> dict[str, str]:
+    """Other names of applications, out of lines ``OTHER = OWNER/ALIAS``; an application of that name here comes first."""
+    pairs = (line.partition("=") for line in lines)
+    return {other.strip(): meant.strip() for other, sign, meant in pairs if sign}
 
 
 def _check_runnable(caller: Caller, head: AppHead) -> None:

@@ -1,4 +1,4 @@
-"""Jobs whose tasks a plan describes: Everest's parameter sweep, as ``sirdar/parameter-sweep``.
+"""Jobs whose tasks a plan describes: Everest's parameter sweep, and sets of optimisation problems.
 
 The plan and its archive are read when the job is submitted. What its tasks run is written as a hidden version of the application,
 which stands for all plans that differ in nothing but values and contents; each task's parameters and files are its input set.
@@ -29,12 +29,13 @@ from sirdar.services.context import Services
 from sirdar.services.job_inputs import Prepared, prepare, refuse
 from sirdar.services.outbound.addresses import AddressPolicy
 from sirdar.services.outbound.blob_sink import fetch_blob
+from sirdar.services.problem_sets import find_problems, problem_plan
 from sirdar.services.publish_code import register_blobs
 from sirdar.store import apps as app_store
 from sirdar.wire.archives import Limits, unpack
 from sirdar.wire.description import to_document, version_digest
 
-ALIAS = "parameter-sweep"
+SWEEP, PROBLEMS = "parameter-sweep", "solve-set-opt-probs"
 PLAN_BYTES = 4 * 2**20
 SHOWN = 8  # members of the archive that an error names
 
@@ -51,7 +52,7 @@ class Expanded:
 
 def is_planned(loaded: LoadedVersion) -> bool:
     """Whether jobs of this version are described by a plan."""
-    return loaded.version.owner_name == SYSTEM_NAME and loaded.version.alias == ALIAS
+    return loaded.version.owner_name == SYSTEM_NAME and loaded.version.alias in (SWEEP, PROBLEMS)
 
 
 async def expand(services: Services, caller: Caller, loaded: LoadedVersion, given: Mapping[str, Any]) -> Expanded:
@@ -59,28 +60,24 @@ async def expand(services: Services, caller: Caller, loaded: LoadedVersion, give
     prepared = await prepare(services, caller, loaded.app, given, None)
     await _fetch(services, prepared)
     plan_file, archive = (FileRef.from_json(prepared.common.get(name)) for name in ("plan", "files"))
-    assert plan_file is not None
-    plan = await _read_plan(services, plan_file, loaded.app)
+    if plan_file is None:
+        problems = await find_problems(services, prepared.common, archive)
+        plan, here = problem_plan(prepared.common, problems), problems.files
+    else:
+        plan, here = await _read_plan(services, plan_file, loaded.app), {}
+    for one in plan.parameters:  # what is the same for all tasks may say where they run
+        prepared.common.pop(one.name, None)
+        if len(one.values) == 1:
+            prepared.common[one.name] = one.values[0]
     try:
         combinations = await run_sync(plan.combinations, services.settings.foreach_items)
     except (SweepError, ExpressionError) as error:
         raise Problem("invalid_input", f"plan: {error}", field="inputs.plan") from None
-    return await expand_plan(services, loaded, prepared, plan, combinations, archive)
-
-
-async def expand_plan(
-    services: Services,
-    loaded: LoadedVersion,
-    prepared: Prepared,
-    plan: Plan,
-    combinations: Sequence[Mapping[str, Value]],
-    archive: FileRef | None,
-) -> Expanded:
-    """The job of a plan whose tasks are known. ``prepared`` holds the application's own inputs."""
     files = files_of(plan)
     of_tasks = await run_sync(partial(_own_files, files, combinations))
     wanted = {*files.common, *(path for own in of_tasks for path in own.values())}
-    found = await _members(services, archive, wanted)
+    found = {name: (ref, 0o644) for name, ref in here.items() if name in wanted}
+    found |= await _members(services, archive, wanted - found.keys())
     items = await run_sync(partial(_items, combinations, of_tasks, found))
     prepared.items = items
     prepared.blobs |= {ref.sha256 for ref, _ in found.values()}
