@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (a script)
 """Everest's SSOP through the real product: a set of problems, as its clients send it and as a form does; the solver is a script."""
 
 import io

@@ -112,7 +112,7 @@ async def _visible_head(services: Services, caller: Caller, wanted: Reference, t
 
 @lru_cache(maxsize=16)
 def aliases(lines: tuple[str, ...]) -> dict[str, str]:
-    """Other names of applications, out of lines ``OTHER = OWNER/ALIAS``; an application of that name here comes first."""
+    """Other names of applications, out of lines ``OTHER=OWNER/ALIAS``; an application of that name here comes first."""
     pairs = (line.partition("=") for line in lines)
     return {other.strip(): meant.strip() for other, sign, meant in pairs if sign}
 

@@ -65,12 +65,11 @@ class Settings:
     publish_bytes: int = 2 * 2**30  # largest application, all files together
     publish_files: int = 20_000
     foreach_items: int = 1_000_000
-    app_aliases: tuple[
-        str, ...
-    ] = (  # other = owner/alias: names, or Everest's ids, by which programs know an application elsewhere
-        "vladimirv/SSOP = sirdar/solve-set-opt-probs",
-        "vladimirv/solve-set-opt-probs = sirdar/solve-set-opt-probs",
-        "530f36d73d00002d04548b0e = sirdar/parameter-sweep",
+    # OTHER=OWNER/ALIAS: names, or Everest's ids, by which programs know an application
+    app_aliases: tuple[str, ...] = (
+        "vladimirv/SSOP=sirdar/solve-set-opt-probs",
+        "vladimirv/solve-set-opt-probs=sirdar/solve-set-opt-probs",
+        "530f36d73d00002d04548b0e=sirdar/parameter-sweep",
     )
     log_bytes: int = 32 * 2**20  # of the beginning of one stream while it runs; besides, its newest 4 to 8 MiB
     quota_jobs: int = 10_000  # jobs in flight per user

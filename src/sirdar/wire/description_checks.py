@@ -206,6 +206,7 @@ def _texts(app: App) -> Iterator[tuple[str, str]]:
     if app.code.ref is not None:
         yield "code.ref", app.code.ref
     yield from (("resources.labels", text) for pair in app.resources.labels.items() for text in pair)
+    yield from ((f"outputs.{spec.name}.from", spec.source) for spec in app.outputs)
 
 
 def _place_faults(app: App) -> Iterator[FieldError]:
@@ -221,6 +222,10 @@ def _place_faults(app: App) -> Iterator[FieldError]:
             near = closest(name, names)
             meant = f"; did you mean ${{{near}}}?" if near is not None else ""
             yield FieldError(field, f"{match[0]} names no input{meant}", _one_of(names))
+    files = {spec.name for spec in app.inputs if spec.type in FILE_INPUTS}
+    for spec in app.outputs:
+        for name in sorted(files & set(places(spec.source))):
+            yield FieldError(f"outputs.{spec.name}.from", f"{name} is a file, not a value", "an input that is a value")
 
 
 def _one_of(names: Iterable[str]) -> str:

@@ -1,0 +1,71 @@
+"""Names of output files that hold values of inputs; outputs whose keys are values of their own."""
+
+from pathlib import Path
+
+import pytest
+
+from sirdar.agent.stage_out import collect, with_values
+from sirdar.domain.outputs import read_values
+from sirdar.domain.problems import Problem
+from sirdar.wire.description import check_files, parse_yaml
+
+HEAD = """sirdar: 1
+alias: named
+command: "true"
+inputs: {n: {type: integer, default: 3}, data: {type: file}, key: {type: secret, env: K}}
+"""
+
+
+def test_values_stand_in_names(tmp_path: Path) -> None:
+    app = parse_yaml(
+        HEAD + "outputs:\n  one: 'n-${n}.txt'\n  some: {type: files, from: '${n}/*.dat', required: false}\n"
+    )
+    work = tmp_path / "dir"
+    (work / "7").mkdir(parents=True)
+    (work / "n-7.txt").write_text("x")
+    (work / "7" / "a.dat").write_text("x")
+    found = collect(with_values(app, {"n": 7}), tmp_path)
+    assert {name: [path.name for path in paths] for name, paths in found.files.items()} == {
+        "one": ["n-7.txt"],
+        "some": ["a.dat"],
+    }
+    assert not found.faults
+    missing = collect(with_values(app, {}), tmp_path)
+    assert "n-3.txt" in missing.faults[0].message
+
+
+def test_a_value_is_no_pattern_and_leads_nowhere_else(tmp_path: Path) -> None:
+    app = parse_yaml("sirdar: 1\nalias: named\ncommand: 'true'\ninputs: {s: {type: string}}\noutputs: {one: '${s}'}\n")
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "dir" / "a.txt").write_text("x")
+    (tmp_path / "secret").write_text("x")
+    for value in ("*", "[a].txt", "../secret", "?.txt"):
+        assert not collect(with_values(app, {"s": value}), tmp_path).files, value
+    (tmp_path / "dir" / "[a].txt").write_text("y")
+    assert collect(with_values(app, {"s": "[a].txt"}), tmp_path).files["one"][0].name == "[a].txt"
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [("${m}.txt", "names no input"), ("${data}.txt", "is a file"), ("${key}.txt", "holds the secret")],
+)
+def test_what_may_not_stand_in_a_name(source: str, says: str) -> None:
+    with pytest.raises(Problem) as caught:
+        check_files(parse_yaml(HEAD + f"outputs: {{one: '{source}'}}\n"), [])
+    assert says in str(caught.value.detail) + str(caught.value.errors)
+
+
+def test_keys_are_values() -> None:
+    assert read_values("a = 1\n# no\nb: 2.5\nname = 'x y'\nbig = 1.0D+02\n") == {
+        "a": 1,
+        "b": 2.5,
+        "name": "x y",
+        "big": 100,
+    }
+    assert read_values('{"a": 1, "deep": {"b": 2}, "t": true}') == {"a": 1, "t": True}
+    assert read_values("a = nan")["a"] == "nan"
+    for text in ("", "no line", "{}", '{"deep": {}}'):
+        with pytest.raises(ValueError, match="no line KEY"):
+            read_values(text)
+    with pytest.raises(ValueError, match="at most"):
+        read_values("\n".join(f"k{n} = 1" for n in range(2000)))
