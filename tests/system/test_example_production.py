@@ -165,7 +165,7 @@ def test_text_that_is_no_json_is_refused_at_its_field(plant: Plant, given: str) 
     }
     words = ["run", "me/production", "-i", f"plant=@{plant.folder}/plant.zip", "-i", f"parameters={given}", "--wait"]
     ran = subprocess.run([BIN / "sirdar", *words], env=profile, capture_output=True, text=True, check=False)
-    assert ran.returncode == 1, ran.stdout
+    assert ran.returncode == 2, ran.stdout
     assert "parameters" in ran.stderr
     assert plant.product.counts()["jobs"] == before
 
