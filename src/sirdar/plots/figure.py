@@ -7,11 +7,12 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from sirdar.plots.heatmap import draw_heatmap
 from sirdar.plots.over import draw_over
 from sirdar.plots.parallel import draw_parallel
-from sirdar.plots.scales import CannotPlot
+from sirdar.plots.scales import CannotPlot, logarithmic
 from sirdar.plots.words import best_text, caption_of
 
 __all__ = ["CannotPlot", "draw", "save"]
@@ -49,23 +50,24 @@ def draw(
     log: Collection[str] = (),
     size: tuple[float, float] = (7.2, 4.6),
 ) -> Figure:
-    """The figure of what the server answered. ``log``: which of ``x`` and ``y`` (the value) have a logarithmic scale;
-    ``subject``: what the caption begins with; ``size`` in inches.
+    """The figure of what the server answered. ``log``: what has a logarithmic scale: ``x``, ``y`` (the value), or
+    parameters by their names; ``subject``: what the caption begins with; ``size`` in inches.
 
     Raises CannotPlot where there is nothing to show, or nothing positive for a logarithm.
     """
     if not document["shown"]:
         raise CannotPlot(f"there is nothing to show yet: {caption_of(document, subject)}")
+    scales = logarithmic(document, log)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         if document["kind"] == "parallel":
-            draw_parallel(axes, document, frozenset(log))
+            draw_parallel(axes, document, scales)
         elif document["kind"] == "heatmap":
-            draw_heatmap(axes, document, frozenset(log))
+            draw_heatmap(axes, document, scales)
         else:
-            draw_over(axes, document, frozenset(log))
+            draw_over(axes, document, scales)
         if title:
             axes.set_title(title, pad=14)
         lines = [best_text(document)] if document["best"] else []

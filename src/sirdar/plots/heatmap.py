@@ -18,7 +18,7 @@ def draw_heatmap(axes: Axes, document: Mapping[str, Any], log: Collection[str]) 
     grid, (x, by) = document["grid"], document["dimensions"]
     values = np.array([[np.nan if cell is None else cell for cell in row] for row in grid["values"]], dtype=float)
     known = values[~np.isnan(values)]
-    scale = colour_scale(known.tolist(), log="y" in log, name=name_of(document["y"]))
+    scale = colour_scale(known.tolist(), log=document["y"]["name"] in log, name=name_of(document["y"]))
     axes.set_facecolor(MISSING)
     image = axes.imshow(values, cmap=SEQUENCE, norm=scale, aspect="auto", origin="lower", interpolation="nearest")
     name_places(axes.xaxis, grid["x"], most=12)

@@ -45,9 +45,9 @@ def _label(series: Mapping[str, Any]) -> str:
 
 def _scale(axes: Axes, document: Mapping[str, Any], log: Collection[str]) -> None:
     x, y = document["dimensions"][0], document["y"]
-    if "x" in log and is_number(x):
+    if x["name"] in log and is_number(x):
         check_log((value for one in document["series"] for value in one["x"]), name_of(x))
         axes.set_xscale("log")
-    if "y" in log:
+    if y["name"] in log:
         check_log((value for one in document["series"] for value in one["y"]), name_of(y))
         axes.set_yscale("log")

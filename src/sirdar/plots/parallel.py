@@ -4,6 +4,7 @@ The best is on top. Each axis runs from its smallest to its largest value (A. In
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from sirdar.plots.scales import BEST, SEQUENCE, check_log, colour_scale, is_numb
 from sirdar.plots.words import label_of, name_of, value_text
 
 TICKS = 5
+FEW = 6  # values up to which each has its tick
+WIDE = 16  # letters of a name in one line
 GREY = "#5b6470"
 
 
@@ -24,12 +27,11 @@ def draw_parallel(axes: Axes, document: Mapping[str, Any], log: Collection[str])
     columns = [*document["dimensions"], y]
     rows = [[*line["values"], line["y"]] for line in document["lines"]]
     scales = [
-        _Scale(column, [row[place] for row in rows], log="y" in log and column is y)
-        for place, column in enumerate(columns)
+        _Scale(column, [row[place] for row in rows], log=column["name"] in log) for place, column in enumerate(columns)
     ]
     heights = np.array([[scale.height(value) for scale, value in zip(scales, row, strict=True)] for row in rows])
     values = np.array([row[-1] for row in rows], dtype=float)
-    colours = colour_scale(values.tolist(), log="y" in log, name=name_of(y))
+    colours = colour_scale(values.tolist(), log=y["name"] in log, name=name_of(y))
     # The better a line, the later it is drawn, so that the good ones are seen.
     order = np.argsort(values, kind="stable") if document["sense"] == "max" else np.argsort(-values, kind="stable")
     at = np.arange(len(columns))
@@ -51,10 +53,11 @@ class _Scale:
 
     def __init__(self, column: Mapping[str, str], values: Sequence[Any], *, log: bool) -> None:
         self._log = log
-        if log:
+        if log and is_number(column):
             check_log(values, name_of(column))
         self._places = None if is_number(column) else places_of(sorted(set(values), key=str))
         at = [self._at(value) for value in values]
+        self._few = sorted(set(values)) if self._places is None and len(set(values)) <= FEW else []
         self._low, self._high = min(at), max(at)
 
     def height(self, value: Any) -> float:
@@ -65,9 +68,9 @@ class _Scale:
         """Heights and what stands there."""
         if self._places is not None:
             return [(self.height(value), value_text(value)[:16]) for value in self._places]
+        if self._few:
+            return [(self.height(value), f"{value:.3g}") for value in self._few]
         spread = self._high - self._low
-        if not spread:
-            return [(0.5, self._text(self._low))]
         return [(place / (TICKS - 1), self._text(self._low + spread * place / (TICKS - 1))) for place in range(TICKS)]
 
     def _text(self, at: float) -> str:
@@ -91,6 +94,7 @@ def _axes(axes: Axes, columns: Sequence[Mapping[str, str]], scales: Sequence[_Sc
             axes.plot([place, place + 0.025], [height, height], color="#9aa3ad", linewidth=0.8, zorder=3)
             box = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6}
             axes.text(place + 0.04, height, text, va="center", fontsize=7.5, color=GREY, bbox=box, zorder=6)
-    axes.set_xticks(range(len(columns)), [label_of(column) for column in columns])
+    names = ["\n".join(wrap(label_of(column), WIDE, break_long_words=False)) for column in columns]
+    axes.set_xticks(range(len(columns)), names)
     if len(columns) > 6:
         axes.tick_params(axis="x", labelrotation=30)

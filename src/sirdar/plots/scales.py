@@ -29,13 +29,26 @@ def places_of(values: Iterable[Any]) -> dict[Any, int]:
 def name_places(axis: Axis, names: Sequence[Any], most: int = 24) -> None:
     """Texts as ticks; of very many only some."""
     step = -(-len(names) // most)
-    texts = [_word(name) for name in names]
+    texts = [_word(name, 3) for name in names]
+    if len(set(texts)) < len(texts):
+        texts = [_word(name, 6) for name in names]
     axis.set_ticks(range(0, len(names), step), texts[::step])
 
 
-def _word(value: Any) -> str:
-    text = str(value).lower() if isinstance(value, bool) else f"{value:.6g}" if isinstance(value, float) else str(value)
+def _word(value: Any, digits: int) -> str:
+    number = isinstance(value, float)
+    text = str(value).lower() if isinstance(value, bool) else f"{value:.{digits}g}" if number else str(value)
     return text if len(text) <= 24 else text[:23] + "…"
+
+
+def logarithmic(document: Mapping[str, Any], words: Collection[str]) -> frozenset[str]:
+    """Names of the columns that shall have a logarithmic scale. Raises CannotPlot for a word that names none."""
+    columns = [*document["dimensions"], document["y"]]
+    short = {column["name"].removeprefix("inputs.").removeprefix("outputs."): column["name"] for column in columns}
+    known = {**short, **{name: name for name in short.values()}, "x": columns[0]["name"], "y": columns[-1]["name"]}
+    if unknown := sorted(set(words) - set(known)):
+        raise CannotPlot(f"{unknown[0]} is not shown, so it has no scale; shown are {', '.join(short)}")
+    return frozenset(known[word] for word in words)
 
 
 def check_log(values: Iterable[float], name: str) -> None:
