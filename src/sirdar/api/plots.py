@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from sirdar.api import shapes
+from sirdar.api import plot_shapes
 from sirdar.api.deps import ServicesDep
 from sirdar.api.jobs import Share, ViewerDep
 from sirdar.domain.plot_data import PlotKind, Sense, Wish
@@ -21,7 +21,7 @@ def _name(what: str) -> Any:
     return Query(max_length=200, description=f"{what}: a column of the table, or the name of an input or output")
 
 
-@router.get("/api/jobs/{job_id}/plot", responses={200: {"model": shapes.Plot}})
+@router.get("/api/jobs/{job_id}/plot", responses={200: {"model": plot_shapes.Plot}})
 async def plot(
     services: ServicesDep,
     caller: ViewerDep,
