@@ -1,6 +1,6 @@
 """What a plot of a job's table shows: which columns, which kind of picture, which points. Pure.
 
-``choose`` finds the columns that were asked for, ``arrange`` puts the rows of these columns into series, a grid or lines.
+``choose`` finds the columns that were asked for, ``thin`` takes some of very many tasks, ``arrange`` puts the rows of these columns into series, a grid or lines.
 """
 
 from collections import defaultdict
@@ -18,6 +18,7 @@ MOST_DIMENSIONS = 12
 GRID_FROM = 5  # values on each axis, where nobody chose the kind
 FULL_ENOUGH = 0.5  # share of a grid's cells that have a value
 CELLS_PER_POINT = 4  # of a grid that was asked for
+GOLDEN = 2_654_435_769  # of 2**32
 
 
 class PlotKind(StrEnum):
@@ -184,6 +185,18 @@ def _names(columns: Iterable[Column]) -> str:
 
 
 # ---------------------------------------------------------------- points
+
+
+def thin(numbers: Sequence[int], most: int) -> list[int]:
+    """At most so many of these tasks, spread evenly, in their order. The same ones each time.
+
+    Not every n-th: tasks of a sweep repeat their values with a period, and a stride would leave some of them out altogether.
+    Multiples of the golden ratio fall evenly among any such classes.
+    """
+    if len(numbers) <= most:
+        return list(numbers)
+    spread = sorted(range(len(numbers)), key=lambda place: place * GOLDEN % 2**32)
+    return [numbers[place] for place in sorted(spread[:most])]
 
 
 def arrange(choice: Choice, rows: Iterable[Sequence[Any]]) -> Plot:

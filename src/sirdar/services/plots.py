@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sirdar.domain.people import Caller
-from sirdar.domain.plot_data import Plot, Wish, arrange, choose
+from sirdar.domain.plot_data import Plot, Wish, arrange, choose, thin
 from sirdar.domain.task_table import FIXED, Column
 from sirdar.services.context import Services
 from sirdar.services.jobs import find_seen
@@ -38,8 +38,7 @@ async def plot(
 
     def read(conn: Conn) -> tuple[list[list[Any]], int]:
         numbers = task_table.find_numbers(conn, job, TaskFilter(("DONE",)), FIXED, limit=job.total)
-        step = max(1, -(-len(numbers) // MOST_PLOTTED))
-        return _rows(conn, job, choice.columns, numbers[::step]), len(numbers)
+        return _rows(conn, job, choice.columns, thin(numbers, MOST_PLOTTED)), len(numbers)
 
     rows, done = await services.store.read(read)
     return PlotOfJob(job, arrange(choice, rows), done, len(rows) < done)

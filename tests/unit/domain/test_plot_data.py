@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sirdar.domain.plot_data import MOST_SERIES, Choice, Grid, Plot, PlotKind, Sense, Wish, arrange, choose
+from sirdar.domain.plot_data import MOST_SERIES, Choice, Grid, Plot, PlotKind, Sense, Wish, arrange, choose, thin
 from sirdar.domain.problems import Problem
 from sirdar.domain.task_table import FIXED, Column, Kind
 
@@ -152,3 +152,12 @@ def test_booleans_and_texts_stand_in_order() -> None:
     flag = Column("inputs.flag", Kind.BOOLEAN)
     plot = picture((*FIXED, flag, METHOD, LOSS), [(0, True, "b", 1.0), (1, False, "a", 2.0)], x="flag", by="method")
     assert [one.label for one in plot.series] == ["a", "b"]
+
+
+@pytest.mark.parametrize("period", [2, 3, 5, 10, 100])
+def test_of_very_many_tasks_some_of_each_value_are_taken(period: int) -> None:
+    taken = thin(range(40_000), 20_000)
+    assert (len(taken), len(set(taken)), taken == sorted(taken)) == (20_000, 20_000, True)
+    counts = [sum(no % period == rest for no in taken) for rest in range(period)]
+    assert min(counts) > 0.9 * max(counts)
+    assert thin([3, 5], 2) == [3, 5]
