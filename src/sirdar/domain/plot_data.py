@@ -1,6 +1,7 @@
 """What a plot of a job's table shows: which columns, which kind of picture, which points. Pure.
 
-``choose`` finds the columns that were asked for, ``thin`` takes some of very many tasks, ``arrange`` puts the rows of these columns into series, a grid or lines.
+``choose`` finds the columns that were asked for, ``thin`` takes some of very many tasks, ``arrange`` puts the
+rows of these columns into series, a grid or lines.
 """
 
 from collections import defaultdict
