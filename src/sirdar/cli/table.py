@@ -39,7 +39,7 @@ NOUNS: dict[str, str] = {
 SECTIONS: tuple[Section, ...] = (
     Section("Start", ("up", "serve", "login", "logout", "open", "doctor")),
     Section("Publish", ("init", "publish", "app")),
-    Section("Run", ("run", "sweep", "job", "explain", "file", "status")),
+    Section("Run", ("run", "sweep", "job", "plot", "explain", "file", "status")),
     Section("People and machines", ("token", "user", "group", "resource", "agent")),
     Section("Keep", ("migrate", "backup", "restore", "promote", "version")),
 )
@@ -266,6 +266,14 @@ COMMANDS: tuple[Command, ...] = (
         "sirdar job share last anna group:lab",
         "sirdar job share last --link",
         "sirdar job share last anna --revoke",
+    ),
+    _c(
+        "plot",
+        "plot:plot",
+        "Draw a job's values over its parameters: PNG, SVG or PDF",
+        "sirdar plot last",
+        "sirdar plot last --x beta --y loss --by order -o loss.svg",
+        "sirdar plot last --kind parallel --y loss --log y -o all.png",
     ),
     _c("explain", "jobs:explain", "Why a job waits, or why it ended so", "sirdar explain last"),
     _c("file upload", "files:upload", "Upload files for later use as inputs", "sirdar file upload a.csv b.csv"),

@@ -45,6 +45,8 @@ def test_the_program_knows_nothing_of_us(name: str) -> None:
         ({"about": 1.0, "within": 0.1}, [1.2], False),
         ({"mean": 2.0, "within": 0.1}, [1.0, 3.0], True),
         ({"below": 5}, [4.9], True),
+        ({"matches": "v[0-9]"}, ["v1"], True),
+        ({"matches": "v[0-9]"}, ["v10"], False),
         ({"file": "a.png"}, ["/api/files/jobs/x/a.png"], True),
         ({"file": "a.png"}, ["/api/files/jobs/x/b.png"], False),
         (3, [None], False),

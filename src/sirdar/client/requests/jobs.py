@@ -170,6 +170,19 @@ def table(job: str, form: str = "csv") -> Request:
     return Request("GET", job_path(job, "table"), {"format": form})
 
 
+def plot(
+    job: str,
+    *,
+    x: str | None = None,
+    y: str | None = None,
+    by: str | None = None,
+    kind: str | None = None,
+    best: str | None = None,
+) -> Request:
+    """Values over parameters, put together for a picture. ``kind``: line, scatter, heatmap, parallel; ``best``: min or max."""
+    return Request("GET", job_path(job, "plot"), params({"x": x, "y": y, "by": by, "kind": kind, "best": best}))
+
+
 def task(job: str, number: int) -> Request:
     return Request("GET", job_path(job, "tasks", str(number)))
 

@@ -1,0 +1,52 @@
+"""The plot of a job's tasks: done ones, as many as a picture can show."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sirdar.domain.people import Caller
+from sirdar.domain.plot_data import Plot, Wish, arrange, choose, thin
+from sirdar.domain.task_table import FIXED, Column
+from sirdar.services.context import Services
+from sirdar.services.jobs import find_seen
+from sirdar.services.task_table import cell, columns_of_job
+from sirdar.store import jobs as job_store
+from sirdar.store import task_table
+from sirdar.store.job_views import JobView
+from sirdar.store.people import Conn
+from sirdar.store.task_table import TaskFilter
+
+MOST_PLOTTED = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class PlotOfJob:
+    """``done``: tasks that could be shown. ``sampled``: some of them, evenly, were looked at."""
+
+    job: JobView
+    plot: Plot
+    done: int
+    sampled: bool
+
+
+async def plot(
+    services: Services, caller: Caller | None, job_id: str, wish: Wish, *, link: str | None = None
+) -> PlotOfJob:
+    """Done tasks as a picture, twenty thousand at most. Raises Problem ``not_found``, ``invalid_field``."""
+    job = await services.store.read(lambda conn: find_seen(conn, caller, job_id, link=link))
+    choice = choose(await columns_of_job(services, job), wish)
+
+    def read(conn: Conn) -> tuple[list[list[Any]], int]:
+        numbers = task_table.find_numbers(conn, job, TaskFilter(("DONE",)), FIXED, limit=job.total)
+        return _rows(conn, job, choice.columns, thin(numbers, MOST_PLOTTED)), len(numbers)
+
+    rows, done = await services.store.read(read)
+    return PlotOfJob(job, arrange(choice, rows), done, len(rows) < done)
+
+
+def _rows(conn: Conn, job: JobView, columns: Sequence[Column], numbers: Sequence[int]) -> list[list[Any]]:
+    """Number and values of each of these tasks."""
+    of_inputs = any(column.of_input for column in columns)
+    items = job_store.load_items(conn, job.id, numbers) if of_inputs and job.many and numbers else {}
+    rows = task_table.read_rows(conn, job, numbers)
+    return [[row.no, *(cell(job, row, items.get(row.no, {}), column) for column in columns)] for row in rows]
