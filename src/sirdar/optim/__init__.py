@@ -1,0 +1,1 @@
+"""Optimisation: solvers as commands, sets of problems, models. Importing the package brings nothing heavy."""
