@@ -30,7 +30,7 @@ class SolverFault(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """``problem``: the file; ``ampl``: called as AMPL does; ``options``: in the order in which they are set, the last one counts."""
+    """``problem``: the file; ``ampl``: called as AMPL does; ``options``: in the order of setting, so that the last one counts."""
 
     problem: Path
     ampl: bool
