@@ -64,9 +64,7 @@ def quadratic() -> Model:
     m = pe.ConcreteModel()
     m.x = pe.Var(range(3), bounds=(-1, 4))
     target = [1.0, -0.5, 2.0]
-    m.o = pe.Objective(
-        expr=sum((m.x[i] - target[i]) ** 2 for i in range(3)) + 0.5 * m.x[0] * m.x[1] - m.x[2] / 4 + 3
-    )
+    m.o = pe.Objective(expr=sum((m.x[i] - target[i]) ** 2 for i in range(3)) + 0.5 * m.x[0] * m.x[1] - m.x[2] / 4 + 3)
     m.c = pe.Constraint(expr=m.x[0] + m.x[1] + m.x[2] == 1)
     return m
 
@@ -189,7 +187,9 @@ def _with(expression: Callable[[Model], Any], where: str = "c") -> Model:
         ("o", lambda m: m.x**m.y, "the objective has a variable as an exponent"),
     ],
 )
-def test_what_is_not_linear_is_named(where: str, expression: Callable[[Model], Any], words: str, tmp_path: Path) -> None:
+def test_what_is_not_linear_is_named(
+    where: str, expression: Callable[[Model], Any], words: str, tmp_path: Path
+) -> None:
     path, _, _ = written(_with(expression, where), tmp_path)
     with pytest.raises(NotLinear) as caught:
         read_nl(path)
@@ -199,7 +199,13 @@ def test_what_is_not_linear_is_named(where: str, expression: Callable[[Model], A
 def test_broken_files_are_refused(tmp_path: Path) -> None:
     path, _, _ = written(constant_and_maximise(), tmp_path)
     whole = path.read_bytes()
-    for content in (b"", b"no problem\n" * 20, whole[: len(whole) // 2], whole + b"Q1 2\n", whole.replace(b"n17.5", b"nx")):
+    for content in (
+        b"",
+        b"no problem\n" * 20,
+        whole[: len(whole) // 2],
+        whole + b"Q1 2\n",
+        whole.replace(b"n17.5", b"nx"),
+    ):
         path.write_bytes(content)
         with pytest.raises(NlError):
             read_nl(path)
@@ -226,8 +232,10 @@ def as_bytes(path: Path, problem: Problem, order: str) -> bytes:
     terms = [(i, j, value) for (i, j), value in problem.quadratic.items()]
     body += b"o" + pack(order + "ii", 54, len(terms) + 1) + b"n" + pack(order + "d", problem.constant)
     for i, j, value in terms:  # value * (i * j)
-        body += b"o" + pack(order + "i", 2) + b"s" + pack(order + "h", int(value)) if value == int(value) else (
-            b"o" + pack(order + "i", 2) + b"n" + pack(order + "d", value)
+        body += (
+            b"o" + pack(order + "i", 2) + b"s" + pack(order + "h", int(value))
+            if value == int(value)
+            else (b"o" + pack(order + "i", 2) + b"n" + pack(order + "d", value))
         )
         body += b"o" + pack(order + "i", 2) + b"".join(b"v" + pack(order + "i", index) for index in (i, j))
     for letter, lows, highs in (
@@ -253,7 +261,9 @@ def _bounds(order: str, low: float, high: float) -> bytes:
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize("make", [bounds_of_all_kinds, quadratic, integers_and_binaries], ids=lambda make: make.__name__)
+@pytest.mark.parametrize(
+    "make", [bounds_of_all_kinds, quadratic, integers_and_binaries], ids=lambda make: make.__name__
+)
 def test_the_binary_form_is_the_same_problem(make: Callable[[], Model], order: str, tmp_path: Path) -> None:
     path, _, _ = written(make(), tmp_path)
     problem = read_nl(path)

@@ -37,6 +37,7 @@ ENDS = (
     ("Stopped", sol.LIMIT, "stopped"),
 )
 NO_POINT = "no integer solution"
+NODE_LIMIT = "Exiting on maximum nodes"
 
 
 def main(words: Sequence[str], program: str) -> int:
@@ -68,7 +69,7 @@ def solve(program: str, given: Given) -> Solved:
         with (folder / "problem.mps").open("w", encoding="ascii") as file:
             file.writelines(line + "\n" for line in mps_lines(problem))
         said = _run(program, folder, given, problem)
-        answer = _answer(folder, problem, _version_said(said) or version(program))
+        answer = _answer(folder, problem, said, _version_said(said) or version(program))
     return Solved(answer, problem.n_vars, problem.n_rows, problem.options)
 
 
@@ -111,13 +112,15 @@ def _write_start(path: Path, problem: Problem) -> None:
     path.write_text("start\n" + "".join(lines), encoding="ascii")
 
 
-def _answer(folder: Path, problem: Problem, name: str) -> Answer:
+def _answer(folder: Path, problem: Problem, said: str, name: str) -> Answer:
     told = folder / "solution.txt"
     first = told.read_text(encoding="utf-8", errors="replace").split("\n", 1)[0] if told.is_file() else ""
     ended = next(((code, words) for begin, code, words in ENDS if first.startswith(begin)), None)
     if ended is None:
         raise SolverFault(f"CBC ended without an answer{f' ({first})' if first else ''}; what it said stands above")
     code, words = ended
+    if code == sol.LIMIT_BY_ITERATIONS and NODE_LIMIT in said:  # its file does not tell the two limits apart
+        code, words = sol.LIMIT_BY_NODES, "stopped at the node limit"
     has_point = NO_POINT not in first and code // 100 in (0, 4)
     if not has_point:
         missing = ", without a solution" if code >= sol.LIMIT else ""

@@ -20,6 +20,8 @@ ALIAS = {
     "maxnodes": "limits/nodes",
     "outlev": "display/verblevel",
 }
+NEAR = 1e-6  # as SCIP takes two numbers for one
+NOTHING = 1e-9
 CHANGES_THE_PROBLEM = ("presolving/", "propagating/", "heuristics/")
 WORDS = {
     "infeasible": "infeasible problem",
@@ -51,8 +53,8 @@ def solve(package: Path, given: Given) -> Solved:
     answer = _run(package, given, whole=lp)
     if answer.code == sol.INFEASIBLE_OR_UNBOUNDED:  # presolve does not say which
         answer = _run(package, given, whole=True)
-    if lp and answer.duals and answer.code == sol.SOLVED:
-        answer.suffixes = {"rc": _reduced_costs(problem_of(given), answer.duals)}
+    if lp and answer.code == sol.SOLVED and len(answer.duals) == header.n_rows:
+        _complete_duals(answer, problem_of(given))
     return Solved(answer, header.n_vars, header.n_rows, header.options)
 
 
@@ -88,6 +90,26 @@ def _run(package: Path, given: Given, *, whole: bool) -> Answer:
     return answer
 
 
+def _complete_duals(answer: Answer, problem: Problem) -> None:
+    """Adds reduced costs. SCIP takes a row of one variable for a bound: what that holds back is given to the row again.
+
+    Where a variable between its bounds is left with a reduced cost, the duals are of another problem, and not told.
+    """
+    duals, reduced = list(answer.duals), _reduced_costs(problem, answer.duals)
+    free = [j for j, cost in enumerate(reduced) if abs(cost) > NOTHING and not _at_bound(problem, j, answer.x[j])]
+    rows = _rows_of_one(problem, set(free)) if free else {}
+    for j in free:
+        for row, value in rows.get(j, ()):
+            if _same(value * answer.x[j], problem.row_lower[row]) or _same(value * answer.x[j], problem.row_upper[row]):
+                duals[row] += reduced[j] / value
+                reduced[j] = 0.0
+                break
+        else:
+            answer.duals = ()
+            return
+    answer.duals, answer.suffixes = duals, {"rc": reduced}
+
+
 def _reduced_costs(problem: Problem, duals: Sequence[float]) -> list[float]:
     """What is left of the costs when the rows have had their share."""
     left = list(problem.cost)
@@ -96,3 +118,21 @@ def _reduced_costs(problem: Problem, duals: Sequence[float]) -> list[float]:
             for at in range(problem.starts[row], problem.starts[row + 1]):
                 left[problem.columns[at]] -= dual * problem.values[at]
     return left
+
+
+def _rows_of_one(problem: Problem, variables: set[int]) -> dict[int, list[tuple[int, float]]]:
+    """By variable, its rows in which it stands alone, each with its factor."""
+    found: dict[int, list[tuple[int, float]]] = {}
+    for row in range(problem.n_rows):
+        at = problem.starts[row]
+        if problem.starts[row + 1] == at + 1 and problem.columns[at] in variables and problem.values[at]:
+            found.setdefault(problem.columns[at], []).append((row, problem.values[at]))
+    return found
+
+
+def _at_bound(problem: Problem, j: int, value: float) -> bool:
+    return _same(value, problem.lower[j]) or _same(value, problem.upper[j])
+
+
+def _same(value: float, other: float) -> bool:
+    return abs(value - other) <= NEAR * max(1.0, abs(value))
