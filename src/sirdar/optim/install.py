@@ -1,5 +1,6 @@
 """Makes the directory of solvers: a command for each that this machine can have, and the list of them."""
 
+import importlib
 import importlib.util
 import os
 import shutil
@@ -154,9 +155,7 @@ def write_door(path: Path, module: str, behind: str) -> Path:
 def _make_ipopt(path: Path, own: str | None) -> Made:
     """The driver in C, or else CasADi's Ipopt behind Python."""
     try:
-        from sirdar.optim.build_ipopt import build_driver  # type: ignore[import-not-found,unused-ignore]
-
-        built = Path(build_driver(path.parent))
+        built = Path(importlib.import_module("sirdar.optim.build_ipopt").build_driver(path.parent))
         if built != path:
             write_script(path, f'exec {quote(str(built))} "$@"')
         return Made(path, f"driver in C at {built}")
