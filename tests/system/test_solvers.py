@@ -141,6 +141,19 @@ def test_jobs_run_solvers_by_their_names_and_go_where_they_are(
         assert task["resource"]["name"] == "solvers"
 
 
+def test_the_agent_of_sirdar_up_has_the_solvers_of_the_setting(tmp_path: Path) -> None:
+    place = tmp_path / "up"
+    place.mkdir()
+    product = Product(place, slots=1, environment={"SIRDAR_SOLVERS": str(tmp_path / "solvers")})
+    product.start()
+    try:
+        here = Machine(product, tmp_path / "shell", {"SIRDAR_SOLVERS": str(tmp_path / "solvers")})
+        assert here.run("optim", "install").code == 0
+        assert product.run(solving(product, "small", "scip"))["state"] == "DONE"
+    finally:
+        product.close()
+
+
 def test_solvers_installed_while_the_agent_runs_are_told_and_found(
     server: Product, machine: Callable[..., Machine]
 ) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from sirdar.wire.solvers import LABEL, LIST_NAME, load_solvers, solvers_directory
+from sirdar.wire.solvers import LABEL, LIST_NAME, load_solvers, search_path, solvers_directory
 
 AMPL_SOLVERS = ("ipopt", "scip", "bonmin", "couenne", "uno_ampl")
 VERSION = re.compile(r"\d+(?:\.\d+)+")
@@ -26,16 +26,18 @@ def solver_labels(environ: Mapping[str, str]) -> dict[str, str]:
         path = shutil.which(name, path=environ.get("PATH"))
         if path is not None:
             found[LABEL + name] = _version(path, Path(path).stat().st_mtime_ns)
-    return found | _listed(solvers_directory(environ))
+    return found | _listed(environ)
 
 
-def _listed(folder: Path) -> dict[str, str]:
-    """What stands in the list and is still there."""
+def _listed(environ: Mapping[str, str]) -> dict[str, str]:
+    """What stands in the list, as far as a program that says its name would start just that."""
+    folder = solvers_directory(environ)
     try:
         solvers = load_solvers((folder / LIST_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return {LABEL + one.name: one.version for one in solvers if os.access(one.path, os.X_OK)}
+    search = search_path(environ.get("PATH", os.defpath), folder)
+    return {LABEL + one.name: one.version for one in solvers if shutil.which(one.name, path=search) == one.path}
 
 
 @lru_cache(maxsize=64)

@@ -53,6 +53,8 @@ class Made:
 
 def install(environ: Mapping[str, str] | None = None) -> Report:
     """Make the directory, or bring it up to date: again and again with the same result. Raises OSError."""
+    if os.name == "nt":
+        raise OSError("commands of solvers are made on Linux and macOS; on Windows use them under WSL")
     given = os.environ if environ is None else environ
     report = Report(solvers_directory(given))
     (report.directory / BEFORE).mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ import structlog
 from sirdar.agent.control import Ending, request_end
 from sirdar.agent.home import holder
 from sirdar.services.settings import Settings
+from sirdar.wire.solvers import DIRECTORY_VARIABLE
 
 log = structlog.get_logger()
 LEAVE_S = 15.0
@@ -144,7 +145,9 @@ class AgentProcess:
         environment = {
             key: value
             for key, value in os.environ.items()
-            if key.startswith("SIRDAR_AGENT_") or not (key.startswith(("SIRDAR_", "AWS_")) or key == "EVEREST_TOKEN")
+            if key.startswith("SIRDAR_AGENT_")
+            or key == DIRECTORY_VARIABLE
+            or not (key.startswith(("SIRDAR_", "AWS_")) or key == "EVEREST_TOKEN")
         }
         if self._join:
             environment["SIRDAR_JOIN"] = self._join  # not on the command line, which others on the machine may read

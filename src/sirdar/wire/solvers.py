@@ -31,7 +31,7 @@ class Solver:
 def solvers_directory(environ: Mapping[str, str]) -> Path:
     """The setting ``SIRDAR_SOLVERS``, else ``$XDG_DATA_HOME/sirdar/solvers``, else ``~/.local/share/sirdar/solvers``."""
     if given := environ.get(DIRECTORY_VARIABLE):
-        return Path(given)
+        return Path(given).absolute()
     base = environ.get("XDG_DATA_HOME")
     home = Path(environ["HOME"]) if environ.get("HOME") else Path.home()
     return (Path(base) if base else home / ".local" / "share") / "sirdar" / "solvers"

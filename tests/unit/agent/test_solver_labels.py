@@ -33,14 +33,23 @@ def listed(folder: Path, *solvers: Solver) -> None:
 
 
 def test_the_list_is_believed_where_the_command_is_there(tmp_path: Path, program: Program) -> None:
-    here, gone = program("highs"), tmp_path / "gone"
+    here, gone, own = program("highs", folder="solvers"), tmp_path / "solvers/cbc", program("scip", "SCIP 9.1")
     listed(
         tmp_path / "solvers",
         Solver("highs", "1.15.1", str(here), "installed"),
         Solver("cbc", "2.10.8", str(gone), "installed"),
+        Solver("uno", "1.0", str(own), "path"),
     )
-    found = solver_labels({"PATH": "/nowhere", "SIRDAR_SOLVERS": str(tmp_path / "solvers")})
-    assert found == {"solver-highs": "1.15.1"}
+    around = {"PATH": "/nowhere", "SIRDAR_SOLVERS": str(tmp_path / "solvers")}
+    assert solver_labels(around) == {"solver-highs": "1.15.1"}
+    program("highs", "another, of the machine's")
+    assert solver_labels({**around, "PATH": str(tmp_path / "bin")}) == {"solver-scip": "9.1"}, (
+        "programs would start that"
+    )
+    (tmp_path / "bin/highs").unlink()
+    (tmp_path / "bin/scip").unlink()
+    (tmp_path / "runs").unlink()
+    assert solver_labels(around) == {"solver-highs": "1.15.1"}
     assert not (tmp_path / "runs").exists(), "nothing in the list is started"
 
 
@@ -76,7 +85,7 @@ def test_a_list_comes_back_as_it_was() -> None:
 
 
 def test_the_owners_own_label_comes_first(tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    listed(tmp_path / "solvers", Solver("highs", "1.15.1", str(program("highs")), "installed"))
+    listed(tmp_path / "solvers", Solver("highs", "1.15.1", str(program("highs", folder="solvers")), "installed"))
     monkeypatch.setenv("SIRDAR_SOLVERS", str(tmp_path / "solvers"))
     monkeypatch.setenv("PATH", "/nowhere")
     settings = Settings(home=tmp_path, labels={"solver-highs": "mine", "site": "lab"})
