@@ -7,13 +7,14 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from shlex import quote
 
 import sirdar
 from sirdar.optim.solvers import INSTALLED, KINDS, ON_PATH, SETTING, Kind, own_path, setting_of
 from sirdar.optim.trial import VERSION, attempt, version_of
-from sirdar.wire.solvers import BEFORE, LIST_NAME, Solver, dump_solvers, solvers_directory
+from sirdar.wire.solvers import BEFORE, LIST_NAME, Solver, dump_solvers, load_solvers, solvers_directory
 
 MARK = "# Written by `sirdar optim install`."
 CBC_PACKAGES = (("pulp", "solverdir/cbc/linux/i64/cbc"), ("pulp", "solverdir/cbc/linux/arm64/cbc"))
@@ -157,10 +158,10 @@ def write_door(path: Path, module: str, behind: str) -> Path:
 def _make_ipopt(path: Path, own: str | None) -> Made:
     """The driver in C, or else CasADi's Ipopt behind Python."""
     try:
-        built = Path(importlib.import_module("sirdar.optim.build_ipopt").build_driver(path.parent))
-        if built != path:
-            write_script(path, f'exec {quote(str(built))} "$@"')
-        return Made(path, f"driver in C at {built}")
+        what = _driver_words()
+        if not _is_there(path, what):
+            importlib.import_module("sirdar.optim.build_ipopt").build_driver(path.parent)
+        return Made(path, what)
     except (
         Exception
     ) as error:  # whatever a compiler and two libraries may lack: the next best is taken, and why is told
@@ -170,6 +171,22 @@ def _make_ipopt(path: Path, own: str | None) -> Made:
     body = f'exec {quote(sys.executable)} -m sirdar.optim.casadi_driver "$@"'
     note = f"ipopt runs on CasADi behind Python, which starts more slowly: the driver in C cannot be built here ({why})"
     return Made(write_script(path, body), "CasADi", note)
+
+
+def _driver_words() -> str:
+    """What the driver in C is made of: where that has not changed, it need not be built again."""
+    folder = _package("casadi")
+    if folder is None:
+        raise Unavailable("casadi, which carries Ipopt's library, is not installed")
+    return f"driver in C of sirdar {sirdar.__version__}, for Ipopt of casadi {metadata.version('casadi')} at {folder}"
+
+
+def _is_there(path: Path, what: str) -> bool:
+    try:
+        known = load_solvers((path.parent / LIST_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return any(one.what == what for one in known) and path.exists() and not attempt(path).why
 
 
 def _make_highs(path: Path, own: str | None) -> Made:

@@ -158,6 +158,7 @@ def test_ipopt_falls_back_to_casadi_and_says_why(
     monkeypatch.undo()
     monkeypatch.setattr(installing.importlib, "import_module", broken)
     monkeypatch.setattr(installing, "_package", lambda name: tmp_path)
+    monkeypatch.setattr(installing.metadata, "version", lambda name: "3.7")
     made = installing._make_ipopt(tmp_path / "ipopt", None)
     assert "sirdar.optim.casadi_driver" in made.path.read_text()
     assert "no cc here" in made.note and "CasADi" in made.note
