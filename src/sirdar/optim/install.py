@@ -157,8 +157,11 @@ def write_door(path: Path, module: str, behind: str) -> Path:
 
 def _make_ipopt(path: Path, own: str | None) -> Made:
     """The driver in C, or else CasADi's Ipopt behind Python."""
+    folder = _package("casadi")
+    if folder is None:
+        raise Unavailable("the Python package casadi, which carries Ipopt, is not installed beside sirdar")
     try:
-        what = _driver_words()
+        what = _driver_words(folder)
         if not _is_there(path, what):
             importlib.import_module("sirdar.optim.build_ipopt").build_driver(path.parent)
         return Made(path, what)
@@ -166,18 +169,13 @@ def _make_ipopt(path: Path, own: str | None) -> Made:
         Exception
     ) as error:  # whatever a compiler and two libraries may lack: the next best is taken, and why is told
         why = f"{error}".strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-    if _package("casadi") is None:
-        raise Unavailable(f"the driver in C cannot be built ({why}), and casadi is not installed")
     body = f'exec {quote(sys.executable)} -m sirdar.optim.casadi_driver "$@"'
     note = f"ipopt runs on CasADi behind Python, which starts more slowly: the driver in C cannot be built here ({why})"
     return Made(write_script(path, body), "CasADi", note)
 
 
-def _driver_words() -> str:
+def _driver_words(folder: Path) -> str:
     """What the driver in C is made of: where that has not changed, it need not be built again."""
-    folder = _package("casadi")
-    if folder is None:
-        raise Unavailable("casadi, which carries Ipopt's library, is not installed")
     return f"driver in C of sirdar {sirdar.__version__}, for Ipopt of casadi {metadata.version('casadi')} at {folder}"
 
 
