@@ -170,7 +170,7 @@ def _make_ipopt(path: Path, own: str | None) -> Made:
     ) as error:  # whatever a compiler and two libraries may lack: the next best is taken, and why is told
         why = f"{error}".strip().splitlines()[-1] if str(error).strip() else type(error).__name__
     body = f'exec {quote(sys.executable)} -m sirdar.optim.casadi_driver "$@"'
-    note = f"ipopt runs on CasADi behind Python, which starts more slowly: the driver in C cannot be built here ({why})"
+    note = f"ipopt runs on CasADi behind Python, which starts more slowly: {why}"
     return Made(write_script(path, body), "CasADi", note)
 
 
