@@ -92,6 +92,16 @@ def no_constraints() -> Model:
     return m
 
 
+def common_expressions() -> Model:
+    m = pe.ConcreteModel()
+    m.x = pe.Var(range(3), bounds=(-1, 4))
+    m.shift = pe.Expression(expr=m.x[0] - 2 * m.x[1] + 1.5)
+    m.square = pe.Expression(expr=m.shift**2 + m.x[2])
+    m.o = pe.Objective(expr=m.square + m.shift * m.x[2] + 3 * m.square)
+    m.c = pe.Constraint(expr=m.shift + m.x[2] <= 2)
+    return m
+
+
 def wide() -> Model:
     m = pe.ConcreteModel()
     m.x = pe.Var(range(300), bounds=(0, 1))
@@ -102,7 +112,7 @@ def wide() -> Model:
 
 MODELS = [
     bounds_of_all_kinds, constant_and_maximise, fixed_variables, integers_and_binaries, quadratic, quadratic_with_integers,
-    no_objective, no_constraints, wide,
+    no_objective, no_constraints, common_expressions, wide,
 ]  # fmt: skip
 
 
@@ -153,6 +163,59 @@ def _same_row(problem: Problem, row: int, x: list[float], constraint: Any) -> No
             assert math.isinf(side)
         else:
             assert ours - side == pytest.approx(theirs - pe.value(other), rel=1e-9, abs=1e-9)
+
+
+BY_HAND = """g3 1 1 0
+ 2 1 1 0 1
+ 1 1
+ 0 0
+ 2 2 2
+ 0 0 0 1
+ 0 0 0 0 0
+ 1 1
+ 0 0
+ 0 0 0 1 0
+V2 1 0
+1 0.5
+o0
+n3
+v0
+C0
+o54
+3
+n10
+o2
+n2
+v0
+o16
+v2
+O0 0
+o1
+v2
+n7
+r
+0 1 20
+b
+3
+1 5
+k1
+1
+J0 1
+0 4
+G0 1
+1 1
+"""
+
+
+def test_linear_terms_and_constants_within_expressions_count(tmp_path: Path) -> None:
+    """As AMPL may write them, and Pyomo does not. v2 = 3 + x0 + x1/2; 10 + 2 x0 - v2 + 4 x0; v2 - 7 + x1."""
+    path = tmp_path / "hand.nl"
+    path.write_text(BY_HAND)
+    problem = read_nl(path)
+    assert (problem.row_lower, problem.row_upper) == ([1.0 - 7.0], [20.0 - 7.0])
+    assert dict(zip(problem.columns, problem.values, strict=True)) == {0: 5.0, 1: -0.5}
+    assert (problem.constant, problem.cost) == (-4.0, [1.0, 1.5])
+    assert problem.objective([2.0, 4.0]) == 4.0
 
 
 def test_where_to_begin_is_read(tmp_path: Path) -> None:
