@@ -62,6 +62,10 @@ COMPONENTS = {
     "catatonit": "catatonit",
     "mmdebstrap": "mmdebstrap",
     "ip": "ip",
+    "cbc": "cbc",
+    "highspy": "python:highspy",
+    "pyscipopt": "python:pyscipopt",
+    "pyomo": "python:pyomo",
 }
 
 
@@ -118,6 +122,7 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]
     os.environ[MARKER] = SESSION_ID
     os.environ["SIRDAR_CONFIG_DIR"] = str(Path(own) / "no-profile")
+    os.environ["SIRDAR_SOLVERS"] = str(Path(own) / "no-solvers")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

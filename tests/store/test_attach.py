@@ -222,6 +222,33 @@ def test_a_heartbeat_that_comes_twice_or_late_takes_nothing_away(ledger: Ledger)
     assert ledger.attempt(job).reason == "agent_lost"
 
 
+def test_labels_that_a_heartbeat_tells_count_at_once_and_the_rest_stays(ledger: Ledger) -> None:
+    """As when a solver is installed while the agent runs: the job that waits for it goes there."""
+    job = ledger.submit(1, labels_json='{"solver-highs": "1.15.1"}')
+    agent = ledger.attach()
+    assert agent.claim() == []
+
+    def beat(labels: dict[str, str] | None) -> None:
+        request = HeartbeatRequest(session=agent.session, owned=[], labels=labels)
+        ledger.run(ledger.desk.heartbeat(agent.resource_id, request))
+
+    def has() -> dict[str, object]:
+        row = ledger.read(lambda conn: resource_store.find_resource(conn, agent.resource_id))
+        assert row is not None
+        return row.capabilities
+
+    before = has()
+    beat(None)
+    assert has() == before
+    assert agent.claim() == []
+    beat({"solver-highs": "1.15.1"})
+    assert has() == {**before, "labels": {"solver-highs": "1.15.1"}}
+    (key,) = agent.claim()
+    assert key.startswith(job)
+    beat({})
+    assert has() == before
+
+
 def test_an_offer_names_the_submitters_groups(ledger: Ledger) -> None:
     ledger.submit(owner="boris")
     agent = ledger.attach()

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from sirdar.store.resources import keep_capabilities
+from sirdar.wire.agent import Capabilities
+
 
 def post(browser: Any, secret_of: Callable[[str], str], page: str, path: str, **fields: str) -> Any:
     secret = secret_of(browser.get(page).text)
@@ -69,3 +72,17 @@ def test_the_list_and_its_live_part_are_the_same(site: Any) -> None:
         page, part = anna.get("/resources").text, anna.get("/resources?part=rows").text
         assert "<html" not in part and part.strip() in page
         assert "<html" not in anna.get("/resources/r1?part=now").text
+
+
+def test_solvers_stand_apart_from_the_owners_labels(empty_site: Any, secret_of: Callable[[str], str]) -> None:
+    with empty_site.browser("admin") as admin:
+        made = post(admin, secret_of, "/resources", "/resources", name="lab7")
+        path = "/resources/" + made.text.split('action="/resources/')[1].split("/")[0]
+        labels = {"site": "lab", "solver-highs": "1.15.1", "solver-ipopt": "3.14.19"}
+        says = Capabilities(cpus=2, memory_bytes=1 << 30, slots=2, labels=labels).model_dump()
+        empty_site.write(lambda tx: keep_capabilities(tx, path.rsplit("/", 1)[1], says))
+        page = admin.get(path).text
+        assert "<th>Solvers</th>" in page and "highs 1.15.1" in page and "ipopt 3.14.19" in page
+        assert "site=lab" in page and "solver-" not in page
+        listed = admin.get("/resources").text
+        assert "site=lab" in listed and "solver-" not in listed

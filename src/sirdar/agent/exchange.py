@@ -83,6 +83,7 @@ class Exchange:
         self._told_blobs = 0  # the version of the cache that the server was told last
         self.session = session_name(life)
         self.hello_reply: HelloReply | None = None
+        self.told_labels: dict[str, str] | None = None  # what the server knows of them
         self.mode = "active"
         self._cut_off = False  # an answer may have been lost, and with it the news of shared variables
         self.vars_sink: VarsSink | None = None
@@ -124,6 +125,7 @@ class Exchange:
                 self.on_trouble("")
                 self._said_hello += 1
                 self.hello_reply = reply
+                self.told_labels = capabilities.labels
                 self.mode = reply.mode
                 self._blobs.share(reply.blob_dir, reply.blob_marker)
                 await self.carry_out(reply.desired)

@@ -18,6 +18,7 @@ from sirdar.agent.stage_out import mark_untouched, with_values
 from sirdar.agent.stage_plan import Plan, StageError
 from sirdar.domain.app import CodeKind
 from sirdar.domain.outcome import Reason
+from sirdar.wire.solvers import search_path, solvers_directory
 
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -46,10 +47,14 @@ class Surroundings:
 
 
 def _path(given: str | None) -> str:
-    """Our own commands come last, so that ``sirdar status`` works in a task and no other program is hidden by ours."""
+    """Our own commands come last, so that ``sirdar status`` works in a task and no other program is hidden by ours.
+
+    Solvers that are installed while the agent runs are found at once: their directory is there from the beginning.
+    """
     folders = (given or DEFAULT_PATH).split(os.pathsep)
     own = str(Path(sys.executable).parent)
-    return os.pathsep.join(folders if own in folders else [*folders, own])
+    words = folders if own in folders else [*folders, own]
+    return search_path(os.pathsep.join(words), solvers_directory(os.environ))
 
 
 def limits_of(common: Common, *, address_space_only: bool) -> Limits:

@@ -12,6 +12,7 @@ from pathlib import Path
 from sirdar.agent.attempts import Attempts
 from sirdar.agent.gpus import VARIABLE
 from sirdar.agent.settings import Settings
+from sirdar.agent.solvers import solver_labels
 from sirdar.wire.agent import Capabilities
 
 if sys.platform != "linux":
@@ -42,10 +43,15 @@ def capabilities(settings: Settings) -> Capabilities:
         system=system_name(),
         hostname=socket.gethostname(),
         python=".".join(map(str, sys.version_info[:3])),
-        labels=dict(settings.labels),
+        labels=labels(settings),
         policy=settings.policy.sentences(),
         gives_back=True,
     )
+
+
+def labels(settings: Settings) -> dict[str, str]:
+    """The machine's solvers, and what its owner says of it, which comes first."""
+    return {**solver_labels(os.environ), **settings.labels}
 
 
 def load(settings: Settings, attempts: Attempts) -> dict[str, float]:

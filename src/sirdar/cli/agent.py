@@ -25,9 +25,9 @@ Labels = Annotated[
 ]
 PolicyFile = Annotated[Path | None, Parameter(help="what its owner allows; policy.yaml in the home without it")]
 FOLLOW_S = 0.2
-PROXIES = tuple(
+KEPT = tuple(
     name
-    for word in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
+    for word in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "SIRDAR_SOLVERS")
     for name in ((word,) if sys.platform == "win32" else (word, word.lower()))
 )
 
@@ -133,7 +133,7 @@ def _check_policy(path: Path) -> None:
 
 def _keep_proxies(unit: Path) -> None:
     """What stands in the environment now, for a service that gets none of it. It may hold a password."""
-    lines = [f"Environment={_as_systemd_reads(name, os.environ[name])}\n" for name in PROXIES if os.environ.get(name)]
+    lines = [f"Environment={_as_systemd_reads(name, os.environ[name])}\n" for name in KEPT if os.environ.get(name)]
     if lines:
         unit.chmod(0o600)
         unit.write_text(unit.read_text().replace("[Service]\n", "[Service]\n" + "".join(lines), 1))

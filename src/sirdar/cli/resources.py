@@ -9,6 +9,7 @@ from sirdar.cli.numbers import duration, memory, moment, parse_duration, size
 from sirdar.cli.reply import Reply
 from sirdar.cli.session import UsageError, current
 from sirdar.client.requests import people as requests
+from sirdar.wire.solvers import LABEL
 
 SHAPES = {"online": "●", "unreachable": "◌", "draining": "◐", "offline": "○", "revoked": "⊘"}
 LostAfter = Annotated[
@@ -257,6 +258,7 @@ def _state(resource: dict[str, Any]) -> str:
 def _pairs(one: dict[str, Any]) -> dict[str, Any]:
     reachable = one.get("state") in {"online", "draining"}  # else what it said last is of another time
     has, load = one.get("capabilities") or {}, (one.get("load") or {}) if reachable else {}
+    labels = has.get("labels") or {}
     since = moment(one.get("since")) if one.get("state") in {"unreachable", "revoked"} else None
     return {
         "resource": one["name"],
@@ -272,11 +274,16 @@ def _pairs(one: dict[str, Any]) -> dict[str, Any]:
         "disk": _free(load.get("disk_free_bytes"), None, size),
         "gpus": ", ".join(has.get("gpu_names") or ()) or has.get("gpus"),
         "executors": ", ".join(has.get("executors") or ()),
-        "labels": ", ".join(f"{key}={value}" for key, value in (has.get("labels") or {}).items()),
+        "solvers": ", ".join(f"{key.removeprefix(LABEL)} {value}" for key, value in labels.items() if _solver(key)),
+        "labels": ", ".join(f"{key}={value}" for key, value in labels.items() if not _solver(key)),
         "running": one.get("running"),
         "accepted": one.get("accepted") or None,
         "lost after": duration(one.get("lostAfterS")),
     }
+
+
+def _solver(label: str) -> bool:
+    return label.startswith(LABEL)
 
 
 def _free(free: Any, total: Any, write: Any) -> str | None:

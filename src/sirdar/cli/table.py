@@ -34,13 +34,14 @@ NOUNS: dict[str, str] = {
     "group": "Groups of users",
     "resource": "Machines that run jobs",
     "agent": "This machine, as one that runs jobs",
+    "optim": "Solvers of optimisation problems on this machine",
 }
 
 SECTIONS: tuple[Section, ...] = (
     Section("Start", ("up", "serve", "login", "logout", "open", "doctor")),
     Section("Publish", ("init", "publish", "app")),
     Section("Run", ("run", "sweep", "job", "plot", "explain", "file", "status")),
-    Section("People and machines", ("token", "user", "group", "resource", "agent")),
+    Section("People and machines", ("token", "user", "group", "resource", "agent", "optim")),
     Section("Keep", ("migrate", "backup", "restore", "promote", "version")),
 )
 
@@ -410,6 +411,20 @@ COMMANDS: tuple[Command, ...] = (
     ),
     _c(
         "agent leave", "agent:leave", "Detach this machine for good", "sirdar agent leave", "sirdar agent leave --force"
+    ),
+    _c(
+        "optim install",
+        "optim:install",
+        "Make commands for the solvers that this machine can have",
+        "sirdar optim install",
+        "SIRDAR_SOLVERS=/opt/solvers sirdar optim install",
+    ),
+    _c(
+        "optim solvers",
+        "optim:solvers",
+        "The solvers here, and a small problem solved with each",
+        "sirdar optim solvers",
+        "sirdar optim solvers --json",
     ),
     _c(
         "migrate",

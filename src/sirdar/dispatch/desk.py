@@ -176,8 +176,8 @@ class Desk:
             known.row = replace(known.row, load=request.load)
         if request.stops:
             self.forget(resource_id)
-        elif known.row.mode != beat.mode:
-            known.row = replace(known.row, mode=beat.mode)
+        elif (known.row.mode, known.row.capabilities) != (beat.mode, beat.capabilities):
+            known.row = replace(known.row, mode=beat.mode, capabilities=beat.capabilities)
             self._assigner.drop(resource_id)
         return {
             "lease_s": self._settings.lease_s,

@@ -17,6 +17,7 @@ import structlog
 from sirdar.agent.control import Ending, request_end
 from sirdar.agent.home import holder
 from sirdar.services.settings import Settings
+from sirdar.wire.solvers import DIRECTORY_VARIABLE
 
 log = structlog.get_logger()
 LEAVE_S = 15.0
@@ -141,11 +142,7 @@ class AgentProcess:
 
     def _environment(self) -> dict[str, str]:
         # What the server was told, passwords and tokens among it, is no business of the agent's, whose programs could read it.
-        environment = {
-            key: value
-            for key, value in os.environ.items()
-            if key.startswith("SIRDAR_AGENT_") or not (key.startswith(("SIRDAR_", "AWS_")) or key == "EVEREST_TOKEN")
-        }
+        environment = {key: value for key, value in os.environ.items() if _is_agents(key)}
         if self._join:
             environment["SIRDAR_JOIN"] = self._join  # not on the command line, which others on the machine may read
         return environment
@@ -187,6 +184,13 @@ class AgentProcess:
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 request_end(self._process.pid, ending)
+
+
+def _is_agents(variable: str) -> bool:
+    """Whether the agent may see it."""
+    if variable.startswith("SIRDAR_AGENT_") or variable == DIRECTORY_VARIABLE:
+        return True
+    return not variable.startswith(("SIRDAR_", "AWS_")) and variable != "EVEREST_TOKEN"
 
 
 def _is_agent(pid: int) -> bool:

@@ -6,7 +6,8 @@ import math
 import re
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -271,11 +272,12 @@ def _is_held(row: ResourceRow, now: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What a heartbeat decided. ``mode``: as the ledger has it now, whichever server was asked to change it."""
+    """What a heartbeat decided. ``mode`` and ``capabilities``: as the ledger has them now, whichever server changed them."""
 
     desired: dict[str, str]
     absent: set[AttemptKey]
     mode: str
+    capabilities: dict[str, Any]
 
 
 def heartbeat(tx: Tx, settings: Settings, row: ResourceRow, request: HeartbeatRequest, missed: set[AttemptKey]) -> Beat:
@@ -290,8 +292,12 @@ def heartbeat(tx: Tx, settings: Settings, row: ResourceRow, request: HeartbeatRe
         raise Problem("unknown_session", "Another session of this agent is known here.", hint="Say hello.")
     if request.stops:
         _note_stop(tx, settings, found)
-        return Beat({}, set(), found.mode)
+        return Beat({}, set(), found.mode, found.capabilities)
     resource_store.renew_lease(tx, row.id, lease_s=settings.lease_s, load=request.load)
+    if request.labels is not None and request.labels != found.capabilities.get("labels"):
+        found = replace(found, capabilities={**found.capabilities, "labels": request.labels})
+        resource_store.keep_capabilities(tx, row.id, found.capabilities)
+        tx.hints.queue = True
     live = task_store.live_attempts_of_resource(tx.conn, row.id)
     named = {owned.key for owned in request.owned}
     absent = {
@@ -300,7 +306,7 @@ def heartbeat(tx: Tx, settings: Settings, row: ResourceRow, request: HeartbeatRe
         if key.text not in named and loaded.attempt.state is not AttemptState.OFFERED
     }
     desired = _reconcile(tx, settings, row, request.owned, lost=lambda loaded: loaded.attempt.key in missed)
-    return Beat(desired, absent, found.mode)
+    return Beat(desired, absent, found.mode, found.capabilities)
 
 
 def _note_stop(tx: Tx, settings: Settings, row: ResourceRow) -> None:

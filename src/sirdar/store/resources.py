@@ -190,6 +190,13 @@ def begin_session(
     )
 
 
+def keep_capabilities(tx: Tx, resource_id: str, capabilities: dict[str, Any]) -> None:
+    """What the machine has, where that has changed within a session."""
+    tx.hints.changed.add(resource_id)
+    query = sa.update(resources).where(resources.c.id == resource_id)
+    tx.conn.execute(query.values(capabilities_json=json.dumps(capabilities)))
+
+
 def renew_lease(tx: Tx, resource_id: str, *, lease_s: float, load: dict[str, float] | None = None) -> None:
     values: dict[str, Any] = {"seen_at": tx.now, "lease_until": tx.now + lease_s, "unreachable_since": None}
     values["online_since"] = _online_since(tx, sa.false())

@@ -14,6 +14,7 @@ from sirdar.services.resources import NewJoin, ResourceView, is_known_here_only,
 from sirdar.store.resource_tokens import ResourceToken
 from sirdar.web import form_values, session, words
 from sirdar.web.pages import Page, PageRoute, go_to, open_page, show, show_part
+from sirdar.wire.solvers import LABEL
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 PageDep = Annotated[Page, Depends(open_page)]
@@ -83,6 +84,20 @@ class Line:
     has: dict[str, Any]
     load: dict[str, float]
     busy: float | None
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What its owner says of it."""
+        return {key: value for key, value in self._all_labels().items() if not key.startswith(LABEL)}
+
+    @property
+    def solvers(self) -> dict[str, str]:
+        """By name, the version."""
+        found = self._all_labels().items()
+        return {key.removeprefix(LABEL): value for key, value in found if key.startswith(LABEL)}
+
+    def _all_labels(self) -> dict[str, str]:
+        return dict(self.has.get("labels") or {})
 
 
 def _line(view: ResourceView) -> Line:

@@ -330,6 +330,9 @@ class HeartbeatRequest(Wire):
         description="load_1m, cpu_used (share of all processors since the last beat), cpus_free, memory_free_bytes,"
         " disk_free_bytes, disk_total_bytes, slots_free: those that the system tells",
     )
+    labels: dict[str, str] | None = Field(
+        None, description="the machine's labels, where they are not those of hello any more"
+    )
     stops: bool = Field(
         False,
         description="the agent ends now; its programs run on, and its return is waited for as if it had fallen silent",

@@ -7,7 +7,7 @@ from sirdar.agent.attempts import Attempts
 from sirdar.agent.events import get_logger
 from sirdar.agent.exchange import Exchange
 from sirdar.agent.link import Link, LinkError, UnknownSession
-from sirdar.agent.probe import load
+from sirdar.agent.probe import labels, load
 from sirdar.agent.settings import Settings
 from sirdar.agent.usage import CpuMeter
 from sirdar.wire.agent import HeartbeatRequest
@@ -49,7 +49,8 @@ class HeartbeatLoop:
         """Says that the agent ends now. Servers of earlier releases take it for one more beat. Raises LinkError."""
         await self._link.heartbeat(self._request(stops=True))
 
-    def _request(self, *, stops: bool = False) -> HeartbeatRequest:
+    def _request(self, *, stops: bool = False, news: dict[str, str] | None = None) -> HeartbeatRequest:
+        """``news``: the machine's labels, where they have changed, as when a solver was installed."""
         self._number += 1
         used = self._cpus.used()
         return HeartbeatRequest(
@@ -58,9 +59,14 @@ class HeartbeatLoop:
             owned=self._attempts.owned(),
             load=load(self._settings, self._attempts) | ({} if used is None else {"cpu_used": used}),
             stops=stops,
+            labels=news,
         )
 
     async def _beat(self) -> None:
-        reply = await self._link.heartbeat(self._request())
+        found = await asyncio.to_thread(labels, self._settings)
+        news = found if self._exchange.told_labels not in (None, found) else None
+        reply = await self._link.heartbeat(self._request(news=news))
+        if news is not None:
+            self._exchange.told_labels = news
         self._exchange.mode = reply.mode
         await self._exchange.carry_out(reply.desired)
