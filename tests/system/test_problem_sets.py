@@ -3,15 +3,16 @@
 
 import io
 import json
-import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.system.product import Product, problem
 from tests.system.test_parameter_sweep import unzipped
+
+from sirdar.wire.solvers import DIRECTORY_VARIABLE, LIST_NAME, Solver, dump_solvers
 
 SSOP = "sirdar/solve-set-opt-probs"
 SCRIPT = """#!/bin/sh
@@ -28,18 +29,21 @@ esac
 
 
 @pytest.fixture(scope="module")
-def ssop(module_sirdar: Callable[..., Product], tmp_path_factory: pytest.TempPathFactory) -> Product:
-    """A server whose own resource has the script, and says so by its label."""
+def ssop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    """A server whose own resource has two solvers: they and their scripts stand where `sirdar optim install` puts such things."""
     place = tmp_path_factory.mktemp("solvers")
-    for name in ("run-fake.sh", "run-ipopt.sh"):
-        (place / name).write_text(SCRIPT)
-        (place / name).chmod(0o755)
-    before = os.environ["PATH"]
-    os.environ["PATH"] = f"{place}{os.pathsep}{before}"
+    for name in ("fake", "ipopt"):
+        for path in (place / name, place / f"run-{name}.sh"):
+            path.write_text(SCRIPT)
+            path.chmod(0o755)
+    solvers = [Solver(name, "1.0", str(place / name), "installed") for name in ("fake", "ipopt")]
+    (place / LIST_NAME).write_text(dump_solvers(solvers))
+    product = Product(tmp_path_factory.mktemp("ssop"), environment={DIRECTORY_VARIABLE: str(place)})
+    product.start()
     try:
-        return module_sirdar(labels="solver-fake=1.0,solver-ipopt=3.14")
+        yield product
     finally:
-        os.environ["PATH"] = before
+        product.close()
 
 
 def archive_of(files: dict[str, str]) -> bytes:
@@ -89,13 +93,13 @@ def test_problems_as_files_with_options(ssop: Product) -> None:
     inputs = {
         "problems": [ssop.upload(f"p{number}.nl", str(number).encode()) for number in (5, 6)],
         "solver": "fake",
-        "options": ["max_iter=7", "print level=it's"],
+        "options": ["max_iter=7", "print_level=it's so"],
         "options_file": ssop.upload("my options.opt", b"tol 1"),
     }
     job = ssop.run(SSOP, inputs)
     assert table(ssop, job, "inputs.nlname", "outputs.objective") == [("p5", 5.0), ("p6", 6.0)]
     found = unzipped(ssop, job["result"]["results"])
-    assert found["1/p6.log.txt"].startswith("options: tol 1 max_iter=7 print level=it's\n")
+    assert found["1/p6.log.txt"].startswith("options: tol 1 max_iter=7 print_level=it's so\n")
     assert found["1/parameters.txt"] == "nlname = p6\n"
 
 

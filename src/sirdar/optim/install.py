@@ -17,6 +17,15 @@ from sirdar.optim.trial import VERSION, attempt, version_of
 from sirdar.wire.solvers import BEFORE, LIST_NAME, Solver, dump_solvers, load_solvers, solvers_directory
 
 MARK = "# Written by `sirdar optim install`."
+EVERESTS = """# {name} for the problem $1.nl, with options from the file $2: leaves $1.sol, $1.log.txt and $1.err.txt
+stub=${{1%.nl}} file=${{2:-}}
+shift
+[ $# -gt 0 ] && shift
+[ -n "$file" ] && set -- "option_file_name=$file" "$@"
+{name} "$stub" -AMPL "$@" > "$stub.log.txt" 2> "$stub.err.txt"
+code=$?
+[ "$code" -eq 0 ] || tail -n 20 "$stub.err.txt" >&2
+exit "$code\""""
 CBC_PACKAGES = (("pulp", "solverdir/cbc/linux/i64/cbc"), ("pulp", "solverdir/cbc/linux/arm64/cbc"))
 
 
@@ -61,6 +70,7 @@ def install(environ: Mapping[str, str] | None = None) -> Report:
     (report.directory / BEFORE).mkdir(parents=True, exist_ok=True)
     for kind in KINDS:
         _provide(kind, given, report)
+        _everests(report, kind.name)
     beside = report.directory / f"{LIST_NAME}.part"
     beside.write_text(dump_solvers(report.solvers), encoding="utf-8")
     beside.replace(report.directory / LIST_NAME)
@@ -143,6 +153,15 @@ def write_script(path: Path, body: str) -> Path:
     beside.chmod(0o755)
     beside.replace(path)
     return path
+
+
+def _everests(report: Report, name: str) -> None:
+    """``run-NAME.sh STUB OPTIONS_FILE [OPTION=VALUE ...]``, by which plans of Everest's clients call a solver."""
+    path = report.directory / f"run-{name}.sh"
+    if all(one.name != name for one in report.solvers):
+        _forget(path)
+        return
+    write_script(path, EVERESTS.format(name=name))
 
 
 def write_door(path: Path, module: str, behind: str) -> Path:
