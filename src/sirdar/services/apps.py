@@ -83,10 +83,10 @@ async def load_version(services: Services, version_id: str) -> LoadedVersion:
 
 @lru_cache(maxsize=4096)
 def parse_reference(text: str) -> Reference:
-    """Raises Problem ``not_found`` where nothing can be named so."""
+    """Raises Problem ``not_found`` where nothing can be named so; capitals may stand in other names of an application."""
     owner, slash, rest = text.rpartition("/")
     name, at, number = rest.partition("@")
-    named = bool(_OWNER.fullmatch(owner) and ALIAS.fullmatch(name)) if slash else bool(_ID.fullmatch(name))
+    named = bool(_OWNER.fullmatch(owner) and ALIAS.fullmatch(name.lower())) if slash else bool(_ID.fullmatch(name))
     if not named or (at and not (number.isascii() and number.isdecimal() and 0 < int(number[:11]) <= MAX_NUMBER)):
         raise Problem(
             "not_found",
