@@ -66,7 +66,7 @@ async def resolve_app(services: Services, caller: Caller, reference: str, *, nee
 
     Raises Problem ``not_found``; ``forbidden`` where it is only to be looked at; with ``run``, ``conflict`` where it is archived.
     """
-    wanted = parse_reference(reference)
+    wanted = _wanted(services, reference)
     head = await _visible_head(services, caller, wanted, reference)
     if need == RUN:
         _check_runnable(caller, head)
@@ -83,10 +83,10 @@ async def load_version(services: Services, version_id: str) -> LoadedVersion:
 
 @lru_cache(maxsize=4096)
 def parse_reference(text: str) -> Reference:
-    """Raises Problem ``not_found`` where nothing can be named so; capitals may stand in other names of an application."""
+    """Raises Problem ``not_found`` where nothing can be named so."""
     owner, slash, rest = text.rpartition("/")
     name, at, number = rest.partition("@")
-    named = bool(_OWNER.fullmatch(owner) and ALIAS.fullmatch(name.lower())) if slash else bool(_ID.fullmatch(name))
+    named = bool(_OWNER.fullmatch(owner) and ALIAS.fullmatch(name)) if slash else bool(_ID.fullmatch(name))
     if not named or (at and not (number.isascii() and number.isdecimal() and 0 < int(number[:11]) <= MAX_NUMBER)):
         raise Problem(
             "not_found",
@@ -108,6 +108,17 @@ async def _visible_head(services: Services, caller: Caller, wanted: Reference, t
             "not_found", f"There is no application {_shown(text)}.", hint="GET /api/apps lists what you may see."
         )
     return head
+
+
+def _wanted(services: Services, reference: str) -> Reference:
+    """As ``parse_reference``; other names of applications may be such as nothing here can have."""
+    name, at, number = reference.partition("@")
+    try:
+        return parse_reference(reference)
+    except Problem:
+        if (meant := aliases(services.settings.app_aliases).get(name)) is None:
+            raise
+        return parse_reference(meant + at + number)
 
 
 @lru_cache(maxsize=16)
@@ -155,7 +166,7 @@ def _shown(text: str) -> str:
 
 async def describe(services: Services, caller: Caller, reference: str) -> View:
     """One version with what the caller may do."""
-    wanted = parse_reference(reference)
+    wanted = _wanted(services, reference)
     head = await _visible_head(services, caller, wanted, reference)
     loaded = await _loaded(services, head, wanted)
     app = head.app
