@@ -31,7 +31,7 @@ def render_submitted(submitted: Submitted, owner: str, base: str) -> dict[str, A
         "name": new.name,
         "state": new.state.value,
         "info": None,
-        **_app(version.app_id, version.owner_name, version.alias, version.number, new.code_version),
+        **_app(version.app_id, version.owner_name, version.alias, version.shown, new.code_version),
         "appName": submitted.loaded.app.name or version.alias,
         "owner": owner,
         "inputs": _inputs(submitted),

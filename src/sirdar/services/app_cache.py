@@ -38,7 +38,7 @@ class LoadedVersion:
 
     @property
     def reference(self) -> str:
-        return f"{self.version.reference}@{self.version.number}"
+        return f"{self.version.reference}@{self.version.shown}"
 
 
 class AppCache:

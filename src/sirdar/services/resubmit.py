@@ -43,7 +43,7 @@ async def resubmit(
     job, items = await services.store.read(read)
     loaded = await load_version(services, job.version_id)
     number = f"@{job.version}" if request.version == "same" else ""
-    if loaded.version.number < 0 and request.inputs:
+    if loaded.version.is_hidden and request.inputs:
         return await _planned_anew(services, caller, f"{loaded.version.reference}{number}", job, request, key=key)
     unknown = [name for name in request.inputs if loaded.app.input(name) is None]
     if unknown:

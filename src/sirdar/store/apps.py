@@ -68,6 +68,16 @@ class AppVersion:
     created_at: float
     created_by: str
     size_bytes: int  # of the stored row, as a measure of what it costs to keep in memory
+    base: int | None = None  # of a hidden version: the number of the one that it stands for
+
+    @property
+    def is_hidden(self) -> bool:
+        return self.base is not None
+
+    @property
+    def shown(self) -> int:
+        """The number that people see."""
+        return self.number if self.base is None else self.base
 
     @property
     def reference(self) -> str:
@@ -346,6 +356,7 @@ def _version(row: Row[Any]) -> AppVersion:
         created_at=row.created_at,
         created_by=row.created_by,
         size_bytes=len(row.document_json) + len(row.files_json),
+        base=row.base,
     )
 
 
