@@ -41,12 +41,13 @@ struct asked {
 
 struct Option_Info *describe_options(const struct ipopt_library *ipopt, struct asked *asked);
 bool apply_options(const struct ipopt_library *ipopt, IpoptProblem problem, const struct asked *asked);
+void forget_options(struct asked *asked);
 int print_all_options(const struct ipopt_library *ipopt, const char *mode);
 
 /* solve.c: one problem, from its .nl file to its .sol file. Answers the exit code of the command. */
 int solve_problem(const struct ipopt_library *ipopt, char **words);
 
-/* worker.c: serves tasks from the socket with this descriptor until it is closed. Answers the exit code of the process. */
+/* worker.c: serves tasks from the socket with this descriptor until its other end is closed. Answers the exit code of the process. */
 int serve_tasks(const struct ipopt_library *ipopt, char *program, int socket);
 
 /* json.c: the little of JSON that a task's line needs. A value is its place in the text. */

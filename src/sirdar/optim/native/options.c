@@ -97,9 +97,14 @@ static keyword *list_keywords(void) {
     return keywords;
 }
 
+/* The description is made anew for each problem: ASL keeps state of one problem in it. */
 struct Option_Info *describe_options(const struct ipopt_library *ipopt, struct asked *into) {
     static Option_Info description;
+    static keyword *keywords;
 
+    if (!keywords)
+        keywords = list_keywords();
+    memset(&description, 0, sizeof description);
     asked = into;
     asked->end = &asked->first;
     snprintf(solver_name, sizeof solver_name, "Ipopt %s", ipopt->version);
@@ -107,7 +112,7 @@ struct Option_Info *describe_options(const struct ipopt_library *ipopt, struct a
     description.bsname = solver_name;
     description.opname = "ipopt_options";
     description.version = solver_name;
-    description.keywds = list_keywords();
+    description.keywds = keywords;
     description.n_keywds = REGISTERED_COUNT + OWN_COUNT;
     return &description;
 }
@@ -127,6 +132,13 @@ bool apply_options(const struct ipopt_library *ipopt, IpoptProblem problem, cons
             return false;
         }
     return true;
+}
+
+void forget_options(struct asked *given) {
+    for (struct option_setting *setting = given->first, *next; setting; setting = next) {
+        next = setting->next;
+        free(setting);
+    }
 }
 
 static bool no_value(ipindex n, ipnumber *x, bool new_x, ipnumber *value, UserDataPtr data) {

@@ -188,10 +188,17 @@ static const char *reading_error(int code) {
 
 static bool read_problem(struct model *model, char *stub) {
     ASL *asl = model->asl;
-    FILE *nl = jac0dim(stub, (ftnlen)strlen(stub));
-    const char *wrong = unsuitable(asl);
+    const char *wrong;
+    FILE *nl;
     int code;
 
+    return_nofile = 1;
+    nl = jac0dim(stub, (ftnlen)strlen(stub));
+    if (!nl) {
+        fprintf(stderr, "can't open %s.nl\n", stub);
+        return false;
+    }
+    wrong = unsuitable(asl);
     if (wrong) {
         printf("%s\n", wrong);
         fclose(nl);
@@ -216,6 +223,7 @@ static bool read_problem(struct model *model, char *stub) {
     model->objective_weights = doubles(n_obj);
     hesset(1, obj_no, n_obj, 0, nlc);
     model->hessian_count = (int)sphsetup(-1, 1, 1, 1);
+    puts("");
     return true;
 }
 
@@ -332,33 +340,52 @@ static void write_answer(const struct ipopt_library *ipopt, struct model *model,
     write_sol(message, answer->x, answer->multipliers, description);
 }
 
+static int solve_read(const struct ipopt_library *ipopt, struct model *model, const struct asked *asked,
+                      Option_Info *description) {
+    IpoptProblem problem = create_problem(ipopt, model);
+    struct answer answer = starting_point(model);
+    enum ApplicationReturnStatus status;
+    int code = EXIT_BAD_PROBLEM;
+
+    set_scaling(ipopt, problem, model->asl);
+    if (apply_options(ipopt, problem, asked)) {
+        status = ipopt->solve(problem, answer.x, answer.constraints, &answer.objective, answer.multipliers, answer.lower,
+                              answer.upper, model);
+        code = status == Invalid_Option ? EXIT_BAD_OPTION_FILE : 0;
+        if (!code)
+            write_answer(ipopt, model, status, &answer, description);
+    }
+    ipopt->release(problem);
+    free(answer.x), free(answer.lower), free(answer.upper), free(answer.multipliers), free(answer.constraints);
+    return code;
+}
+
+static void forget(struct model *model) {
+    ASL *asl = model->asl;
+
+    free(model->objective_weights);
+    free(X0), free(pi0), free(havex0), free(havepi0);
+    X0 = pi0 = NULL;
+    havex0 = havepi0 = NULL;
+    ASL_free(&model->asl);
+}
+
 int solve_problem(const struct ipopt_library *ipopt, char **words) {
     struct model model = {.asl = ASL_alloc(ASL_read_pfgh)};
     struct asked asked = {0};
     Option_Info *description = describe_options(ipopt, &asked);
-    enum ApplicationReturnStatus status;
-    struct answer answer;
-    IpoptProblem problem;
     ASL *asl = model.asl;
-    char *stub = getstops(words, description);
+    char *stub = getstub(&words, description);
+    int code = EXIT_BAD_PROBLEM;
 
     if (!stub) {
         puts("No .nl file given!");
-        return EXIT_BAD_PROBLEM;
+    } else if (!getopts(words, description)) {
+        model.on_error = asked.halt_on_evaluation_error ? NULL : &model.error;
+        if (read_problem(&model, stub))
+            code = solve_read(ipopt, &model, &asked, description);
     }
-    model.on_error = asked.halt_on_evaluation_error ? NULL : &model.error;
-    if (!read_problem(&model, stub))
-        return EXIT_BAD_PROBLEM;
-    puts("");
-    problem = create_problem(ipopt, &model);
-    if (!apply_options(ipopt, problem, &asked))
-        return EXIT_BAD_PROBLEM;
-    set_scaling(ipopt, problem, asl);
-    answer = starting_point(&model);
-    status = ipopt->solve(problem, answer.x, answer.constraints, &answer.objective, answer.multipliers, answer.lower,
-                          answer.upper, &model);
-    if (status == Invalid_Option)
-        return EXIT_BAD_OPTION_FILE;
-    write_answer(ipopt, &model, status, &answer, description);
-    return 0;
+    forget(&model);
+    forget_options(&asked);
+    return code;
 }
