@@ -3,18 +3,19 @@
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sirdar.optim.casadi_driver.nl_text import NlText, NotForCasadi, read_nl_text
 from sirdar.optim.casadi_driver.problem import CasadiRefused, Found, solve
-from sirdar.optim.casadi_driver.verdicts import INVALID_OPTION, verdict
-from sirdar.optim.casadi_driver.words import NO_MESSAGE, PRINT_MULTIPLIERS, PRINT_VARIABLES, Asked, BadWords, read_words
-from sirdar.optim.ipopt_options import NoIpopt, casadi_folder, ipopt_library, registered_options
+from sirdar.optim.casadi_driver.verdicts import verdict
+from sirdar.optim.casadi_driver.words import NO_MESSAGE, PRINT_MULTIPLIERS, PRINT_VARIABLES, Asked, BadWords, Value, read_options_file, read_words
+from sirdar.optim.ipopt_options import IpoptOption, NoIpopt, casadi_folder, ipopt_library, registered_options
 from sirdar.optim.sol import Answer, write_sol
 
 EXIT_BAD_PROBLEM = 1
 EXIT_BAD_OPTION_FILE = 155
+DEFAULT_OPTIONS_FILE = "ipopt.opt"
 
 
 def main(words: Sequence[str]) -> int:
@@ -25,7 +26,6 @@ def main(words: Sequence[str]) -> int:
         print(error, file=sys.stderr, flush=True)
     except CasadiRefused as error:
         print(error, flush=True)
-        return EXIT_BAD_OPTION_FILE if INVALID_OPTION in str(error) else EXIT_BAD_PROBLEM
     return EXIT_BAD_PROBLEM
 
 
@@ -46,11 +46,25 @@ def run(words: Sequence[str]) -> int:
         return EXIT_BAD_PROBLEM
     print(f"{name}: {chr(10).join(asked.echo)}\n\n", flush=True)
     text = _read(asked.stub)
-    found = solve(text, asked.options)
-    if found.status == INVALID_OPTION:
+    try:
+        options = {**asked.options, **_options_of_file(asked, known), "option_file_name": ""}
+    except BadWords as error:
+        print(error, flush=True)
         return EXIT_BAD_OPTION_FILE
+    found = solve(text, options)
     _tell(asked, text, found, name)
     return 0
+
+
+def _options_of_file(asked: Asked, known: Iterable[IpoptOption]) -> dict[str, Value]:
+    """They come over all others. (Read here: CasADi lets Ipopt read the file before it sets the options that it is given.)"""
+    named = str(asked.options.get("option_file_name", ""))
+    path = Path(named or DEFAULT_OPTIONS_FILE)
+    if named:
+        print(f'Using option file "{named}".\n', flush=True)
+    elif not path.exists():
+        return {}
+    return read_options_file(path.read_text(encoding="utf-8", errors="surrogateescape"), known)
 
 
 def _version() -> str:
@@ -81,7 +95,10 @@ def _tell(asked: Asked, text: NlText, found: Found, name: str) -> None:
         f"{name}: {words}",
         found.x,
         [-sign * value for value in found.multipliers],
-        {"ipopt_zL_out": [sign * value for value in found.lower], "ipopt_zU_out": [-sign * value for value in found.upper]},
+        {
+            "ipopt_zL_out": [sign * value for value in found.lower],
+            "ipopt_zU_out": [-sign * value for value in found.upper],
+        },
     )
     if asked.writes_sol:
         write_sol(Path(f"{asked.stub}.sol"), answer, n_vars=text.n_vars, n_rows=text.n_rows, options=text.options)

@@ -1,8 +1,6 @@
 """One problem: CasADi reads and differentiates it, its Ipopt solves it."""
 
-import math
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +34,8 @@ def solve(text: NlText, options: dict[str, Value]) -> Found:
     x, g = casadi.vertcat(*read.x), casadi.vertcat(*read.g)
     solver_options = {"ipopt": options, "print_time": False, "error_on_fail": False, "calc_multipliers": False, "record_time": False}
     try:
-        solver = casadi.nlpsol("ipopt", "ipopt", {"x": x, "f": read.f, "g": g}, {**solver_options, "expand": _expands(read)})
+        # Expanded: scalars are evaluated faster than the graph of matrices in which CasADi reads the file.
+        solver = casadi.nlpsol("ipopt", "ipopt", {"x": x, "f": read.f, "g": g}, {**solver_options, "expand": True})
         end = solver(
             x0=_start(read, text), lbx=read.x_lb, ubx=read.x_ub, lbg=read.g_lb, ubg=read.g_ub, lam_g0=_multipliers(read, text), lam_x0=_bounds(text)
         )
@@ -64,11 +63,6 @@ def _read(plain: str) -> Any:
     return builder
 
 
-def _expands(read: Any) -> bool:
-    """Scalars are evaluated faster than CasADi's graph of matrices, in which the .nl file is read."""
-    return len(read.x) > 0
-
-
 def _start(read: Any, text: NlText) -> list[float]:
     """A variable without a value starts where it is nearest to zero."""
     bounds = zip(read.x_init, read.x_lb, read.x_ub, strict=True)
@@ -90,6 +84,5 @@ def _bounds(text: NlText) -> list[float]:
     return [-sign * ((low or {}).get(index, 0.0) + (high or {}).get(index, 0.0)) for index in range(text.n_vars)]
 
 
-def _floats(vector: Any) -> Sequence[float] | Any:
-    values = [float(value) for value in vector.full().ravel()] if vector.numel() else []
-    return [value if math.isfinite(value) else 0.0 for value in values] if any(map(math.isnan, values)) else values
+def _floats(vector: Any) -> list[float]:
+    return [float(value) for value in vector.full().ravel()] if vector.numel() else []

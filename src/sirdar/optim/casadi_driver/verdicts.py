@@ -19,7 +19,6 @@ VERDICTS = {
     "Invalid_Number_Detected": (UNKNOWN, "Unknown Error: invalid number in a function or derivative."),
     "Insufficient_Memory": (UNKNOWN, "Unknown Error: not enough memory."),
 }
-INVALID_OPTION = "Invalid_Option"
 
 
 def verdict(status: str) -> tuple[int, str]:

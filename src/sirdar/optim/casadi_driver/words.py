@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from sirdar.optim.ipopt_options import IpoptOption, OptionKind
 
@@ -10,6 +11,8 @@ ALIASES = {"maxit": "max_iter", "outlev": "print_level"}
 OWN_WORDS = ("halt_on_ampl_error", "wantsol")
 WRITE_SOL, PRINT_VARIABLES, PRINT_MULTIPLIERS, NO_MESSAGE = 1, 2, 4, 8
 SETTING = re.compile(r"""\s*([^\s=]+)(?:\s*=\s*|\s+|$)("(?:[^"]|"")*"|'(?:[^']|'')*'|\S*)""")
+
+FILE_WORD = re.compile(r'"([^"]*)"|#.*|([^\s"#]+)')
 
 Value = int | float | str
 
@@ -49,6 +52,25 @@ def read_words(words: Sequence[str], environment: Mapping[str, str], known: Iter
         for name, value in split_settings(text):
             _take(asked, kinds, name, value)
     return asked
+
+
+def read_options_file(text: str, known: Iterable[IpoptOption]) -> dict[str, Value]:
+    """Ipopt's own options file: names and values by turns, remarks from ``#``. Raises BadWords."""
+    kinds = {option.name: option.kind for option in known}
+    words = [
+        found[1] or found[2]
+        for line in text.splitlines()
+        for found in FILE_WORD.finditer(line)
+        if found[1] is not None or found[2] is not None
+    ]
+    options: dict[str, Value] = {}
+    for name, value in zip_longest(words[::2], words[1::2]):
+        if name not in kinds:
+            raise BadWords(f"Error reading options file: unknown option {name}")
+        if value is None:
+            raise BadWords(f"Error reading options file: {name} has no value")
+        options[name] = value if kinds[name] is OptionKind.STRING else _number(name, value, kinds[name])
+    return options
 
 
 def split_settings(text: str) -> Iterator[tuple[str, str]]:
