@@ -15,14 +15,25 @@ from collections.abc import Iterable
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from sirdar.optim.ipopt_options import IpoptOption, NoIpopt, OptionKind, casadi_folder, ipopt_library, registered_options
+from sirdar.optim.ipopt_options import (
+    IpoptOption,
+    NoIpopt,
+    OptionKind,
+    casadi_folder,
+    ipopt_library,
+    registered_options,
+)
 
 __all__ = ["CannotBuild", "build_driver"]
 
 COMMAND = "ipopt"
 COMPILERS = ("cc", "gcc", "clang")
 FLAGS = ("-std=gnu11", "-O2")
-ASL_HEADERS = tuple(Path(root) / name for root in ("/usr/include", "/usr/local/include") for name in ("ampl-netlib-solvers", "asl", "coin-or/asl"))
+ASL_HEADERS = tuple(
+    Path(root) / name
+    for root in ("/usr/include", "/usr/local/include")
+    for name in ("ampl-netlib-solvers", "asl", "coin-or/asl")
+)
 STATIC_ASL = "libamplsolver.a"
 BUILD_TIMEOUT_S = 120.0
 C_KINDS = {OptionKind.INTEGER: "OPTION_INTEGER", OptionKind.NUMBER: "OPTION_NUMBER", OptionKind.STRING: "OPTION_STRING"}
@@ -45,13 +56,27 @@ def build_driver(into: Path) -> Path:
     compiler, asl, headers, library = _needed()
     into.mkdir(parents=True, exist_ok=True)
     target = into / COMMAND
-    with tempfile.TemporaryDirectory(prefix=".ipopt-", dir=into) as scratch, as_file(files("sirdar.optim") / "native") as sources:
+    with (
+        tempfile.TemporaryDirectory(prefix=".ipopt-", dir=into) as scratch,
+        as_file(files("sirdar.optim") / "native") as sources,
+    ):
         folder = Path(scratch)
         (folder / "ipopt_options.inc").write_text(_option_table(registered_options(library)), encoding="utf-8")
         built = folder / COMMAND
         includes = [f"-I{sources}", f"-I{folder}", f"-I{headers}", "-isystem", str(asl)]
         library_name = f"-DIPOPT_LIBRARY={json.dumps(str(library))}"
-        _compile([compiler, *FLAGS, library_name, *includes, *map(str, sorted(sources.glob("*.c"))), "-o", str(built), *_link_words(asl)])
+        _compile(
+            [
+                compiler,
+                *FLAGS,
+                library_name,
+                *includes,
+                *map(str, sorted(sources.glob("*.c"))),
+                "-o",
+                str(built),
+                *_link_words(asl),
+            ]
+        )
         _try(built)
         built.replace(target)
     return target
@@ -102,7 +127,9 @@ def _archives(root: Path) -> list[Path]:
 
 def _option_table(options: Iterable[IpoptOption]) -> str:
     """The rows of ``REGISTERED`` in options.c."""
-    rows = (f"{{{json.dumps(o.name)}, {json.dumps(o.name)}, {C_KINDS[o.kind]}, {_c_text(o.description)}}}," for o in options)
+    rows = (
+        f"{{{json.dumps(o.name)}, {json.dumps(o.name)}, {C_KINDS[o.kind]}, {_c_text(o.description)}}}," for o in options
+    )
     return "\n".join(rows) + "\n"
 
 
@@ -125,9 +152,13 @@ def _compile(command: list[str]) -> None:
 
 def _try(built: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "SIRDAR_WORKER_FD"}
-    done = subprocess.run([built, "-v"], capture_output=True, text=True, timeout=BUILD_TIMEOUT_S, check=False, env=environment)
+    done = subprocess.run(
+        [built, "-v"], capture_output=True, text=True, timeout=BUILD_TIMEOUT_S, check=False, env=environment
+    )
     if done.returncode != 0 or not done.stdout.startswith("Ipopt "):
-        raise CannotBuild(f"The ipopt driver was built and does not start: {(done.stderr or done.stdout).strip()[-1000:]}")
+        raise CannotBuild(
+            f"The ipopt driver was built and does not start: {(done.stderr or done.stdout).strip()[-1000:]}"
+        )
 
 
 if __name__ == "__main__":

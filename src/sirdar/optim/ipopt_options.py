@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import IO
 
 OPTION = re.compile(
-    r"\\anchor OPT_(?P<name>\w+)\n<strong>\w+</strong>[^\n:]*: *(?P<description>[^\n]*)\n<blockquote>\n(?P<text>.*?)</blockquote>", re.DOTALL
+    r"\\anchor OPT_(?P<name>\w+)\n<strong>\w+</strong>[^\n:]*: *(?P<description>[^\n]*)\n<blockquote>\n(?P<text>.*?)</blockquote>",
+    re.DOTALL,
 )
 KIND = re.compile(r"this (real|integer|string) option")
 
@@ -48,7 +49,9 @@ def casadi_folder() -> Path:
     """
     found = find_spec("casadi")
     if found is None or found.origin is None:
-        raise NoIpopt("Ipopt's library comes with the Python package casadi, which is not installed: pip install 'sirdar[optim]'")
+        raise NoIpopt(
+            "Ipopt's library comes with the Python package casadi, which is not installed: pip install 'sirdar[optim]'"
+        )
     return Path(found.origin).parent
 
 
@@ -62,7 +65,9 @@ def ipopt_library(folder: Path | None = None) -> Path:
     for name in ("libipopt.so.3", "libipopt.3.dylib"):
         if (folder / name).exists():
             return folder / name
-    raise NoIpopt(f"{folder} holds no libipopt.so.3: install a wheel of casadi 3.7 or newer for this machine (pip install -U casadi)")
+    raise NoIpopt(
+        f"{folder} holds no libipopt.so.3: install a wheel of casadi 3.7 or newer for this machine (pip install -U casadi)"
+    )
 
 
 @cache
@@ -93,8 +98,15 @@ def documentation(library: Path) -> str:
     ipopt.CreateIpoptProblem.restype = ctypes.c_void_p
     evaluate = ctypes.CFUNCTYPE(ctypes.c_bool)(lambda: False)
     zero = (ctypes.c_double * 1)(0.0)
-    problem = ctypes.c_void_p(ipopt.CreateIpoptProblem(1, zero, zero, 0, None, None, 0, 0, 0, evaluate, None, evaluate, None, None))
-    asked = {"option_file_name": "", "print_options_documentation": "yes", "print_advanced_options": "yes", "print_options_mode": "doxygen"}
+    problem = ctypes.c_void_p(
+        ipopt.CreateIpoptProblem(1, zero, zero, 0, None, None, 0, 0, 0, evaluate, None, evaluate, None, None)
+    )
+    asked = {
+        "option_file_name": "",
+        "print_options_documentation": "yes",
+        "print_advanced_options": "yes",
+        "print_options_mode": "doxygen",
+    }
     for name, value in asked.items():
         ipopt.AddIpoptStrOption(problem, name.encode(), value.encode())
     with tempfile.TemporaryFile("w+", encoding="utf-8") as printed, stdout_into(printed):

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from math import log, pi, sqrt
 from typing import Any
 
-from pyomo.environ import ConcreteModel, Constraint, Objective, RangeSet, Var, cos, exp, log as ln, prod, sin
+from pyomo.environ import ConcreteModel, Constraint, Objective, RangeSet, Var, cos, exp, prod, sin
+from pyomo.environ import log as ln
 
 Bounds = dict[int, tuple[float | None, float | None]]
 Build = Callable[[], Any]
@@ -90,7 +91,9 @@ def hs12() -> Any:
 def hs14() -> Any:
     m = model([2, 2])
     x = m.x
-    return finished(m, (x[1] - 2) ** 2 + (x[2] - 1) ** 2, -(x[1] ** 2) / 4 - x[2] ** 2 + 1 >= 0, x[1] - 2 * x[2] + 1 == 0)
+    return finished(
+        m, (x[1] - 2) ** 2 + (x[2] - 1) ** 2, -(x[1] ** 2) / 4 - x[2] ** 2 + 1 >= 0, x[1] - 2 * x[2] + 1 == 0
+    )
 
 
 def hs15() -> Any:
@@ -459,7 +462,9 @@ def hs100() -> Any:
 def hs110() -> Any:
     m = model([9] * 10, (2.001, 9.999))
     every = range(1, 11)
-    return finished(m, sum(ln(m.x[i] - 2) ** 2 + ln(10 - m.x[i]) ** 2 for i in every) - prod(m.x[i] for i in every) ** 0.2)
+    return finished(
+        m, sum(ln(m.x[i] - 2) ** 2 + ln(10 - m.x[i]) ** 2 for i in every) - prod(m.x[i] for i in every) ** 0.2
+    )
 
 
 PROBLEMS: dict[str, tuple[Build, float]] = {

@@ -13,7 +13,6 @@ from pyomo.environ import (
     maximize,
 )
 from pyomo.environ import log as ln
-
 from tests.conformance.ipopt.hock_schittkowski import Build, finished, model
 
 STEPS = 10_000

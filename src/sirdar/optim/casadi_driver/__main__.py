@@ -6,6 +6,6 @@ import sys
 if not any(name in os.environ for name in ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")):
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-from sirdar.optim.casadi_driver.command import main  # noqa: E402
+from sirdar.optim.casadi_driver.command import main
 
 sys.exit(main(sys.argv[1:]))

@@ -9,7 +9,16 @@ from pathlib import Path
 from sirdar.optim.casadi_driver.nl_text import NlText, NotForCasadi, read_nl_text
 from sirdar.optim.casadi_driver.problem import CasadiRefused, Found, solve
 from sirdar.optim.casadi_driver.verdicts import verdict
-from sirdar.optim.casadi_driver.words import NO_MESSAGE, PRINT_MULTIPLIERS, PRINT_VARIABLES, Asked, BadWords, Value, read_options_file, read_words
+from sirdar.optim.casadi_driver.words import (
+    NO_MESSAGE,
+    PRINT_MULTIPLIERS,
+    PRINT_VARIABLES,
+    Asked,
+    BadWords,
+    Value,
+    read_options_file,
+    read_words,
+)
 from sirdar.optim.ipopt_options import IpoptOption, NoIpopt, casadi_folder, ipopt_library, registered_options
 from sirdar.optim.sol import Answer, write_sol
 
@@ -57,12 +66,12 @@ def run(words: Sequence[str]) -> int:
 
 
 def _options_of_file(asked: Asked, known: Iterable[IpoptOption]) -> dict[str, Value]:
-    """They come over all others. (Read here: CasADi lets Ipopt read the file before it sets the options that it is given.)"""
+    """They come over all others. CasADi would let Ipopt read the file before it sets the options that it is given."""
     named = str(asked.options.get("option_file_name", ""))
     path = Path(named or DEFAULT_OPTIONS_FILE)
     if named:
         print(f'Using option file "{named}".\n', flush=True)
-    elif not path.exists():
+    if not path.is_file():
         return {}
     return read_options_file(path.read_text(encoding="utf-8", errors="surrogateescape"), known)
 
@@ -82,7 +91,10 @@ def _read(stub: str) -> NlText:
         raise NotForCasadi(f"can't open {path}: {error.strerror}") from None
     text = read_nl_text(content)
     if any(text.n_discrete):
-        print(f"==> Warning: Treating {text.n_discrete[0]} binary and {text.n_discrete[1]} integer variables as continuous.\n", flush=True)
+        print(
+            f"==> Warning: Treating {text.n_discrete[0]} binary and {text.n_discrete[1]} integer variables as continuous.\n",
+            flush=True,
+        )
     return text
 
 
@@ -106,7 +118,10 @@ def _tell(asked: Asked, text: NlText, found: Found, name: str) -> None:
         return
     if not asked.wantsol & NO_MESSAGE:
         print(f"\n{answer.message}")
-    for bit, title, values in ((PRINT_VARIABLES, "variable", answer.x), (PRINT_MULTIPLIERS, "dual value", answer.duals)):
+    for bit, title, values in (
+        (PRINT_VARIABLES, "variable", answer.x),
+        (PRINT_MULTIPLIERS, "dual value", answer.duals),
+    ):
         if asked.wantsol & bit:
             print(f"\n{title}")
             print("\n".join(f"{value:.15g}" for value in values))

@@ -32,7 +32,9 @@ class NlText:
 def read_nl_text(content: bytes) -> NlText:
     """Raises NotForCasadi."""
     if content[:1] == b"b":
-        raise NotForCasadi("binary .nl files are not read by the driver on CasADi: write it as text (AMPL: write gNAME), or build the driver in C")
+        raise NotForCasadi(
+            "binary .nl files are not read by the driver on CasADi: write it as text (AMPL: write gNAME), or build the driver in C"
+        )
     lines = [line.split("#", 1)[0].rstrip() for line in content.decode("latin-1").splitlines()]
     if content[:1] != b"g" or len(lines) < HEADER_LINES:
         raise NotForCasadi("it is no .nl file: its header is not one")

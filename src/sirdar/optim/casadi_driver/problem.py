@@ -29,15 +29,29 @@ class Found:
 def solve(text: NlText, options: dict[str, Value]) -> Found:
     """Raises NotForCasadi, CasadiRefused."""
     if options.get("nlp_scaling_method") == "user-scaling":
-        raise NotForCasadi("nlp_scaling_method=user-scaling is not to be had with CasADi: build the driver in C (sirdar optim install)")
+        raise NotForCasadi(
+            "nlp_scaling_method=user-scaling is not to be had with CasADi: build the driver in C (sirdar optim install)"
+        )
     read = _read(text.plain)
     x, g = casadi.vertcat(*read.x), casadi.vertcat(*read.g)
-    solver_options = {"ipopt": options, "print_time": False, "error_on_fail": False, "calc_multipliers": False, "record_time": False}
+    solver_options: dict[str, Any] = {
+        "ipopt": options,
+        "print_time": False,
+        "error_on_fail": False,
+        "calc_multipliers": False,
+        "record_time": False,
+    }
     try:
         # Expanded: scalars are evaluated faster than the graph of matrices in which CasADi reads the file.
         solver = casadi.nlpsol("ipopt", "ipopt", {"x": x, "f": read.f, "g": g}, {**solver_options, "expand": True})
         end = solver(
-            x0=_start(read, text), lbx=read.x_lb, ubx=read.x_ub, lbg=read.g_lb, ubg=read.g_ub, lam_g0=_multipliers(read, text), lam_x0=_bounds(text)
+            x0=_start(read, text),
+            lbx=read.x_lb,
+            ubx=read.x_ub,
+            lbg=read.g_lb,
+            ubg=read.g_ub,
+            lam_g0=_multipliers(read, text),
+            lam_x0=_bounds(text),
         )
     except RuntimeError as error:
         raise CasadiRefused(str(error)) from None
@@ -66,7 +80,9 @@ def _read(plain: str) -> Any:
 def _start(read: Any, text: NlText) -> list[float]:
     """A variable without a value starts where it is nearest to zero."""
     bounds = zip(read.x_init, read.x_lb, read.x_ub, strict=True)
-    return [value if index in text.started else max(low, min(high, 0.0)) for index, (value, low, high) in enumerate(bounds)]
+    return [
+        value if index in text.started else max(low, min(high, 0.0)) for index, (value, low, high) in enumerate(bounds)
+    ]
 
 
 def _multipliers(read: Any, text: NlText) -> list[float]:

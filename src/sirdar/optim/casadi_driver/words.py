@@ -101,4 +101,6 @@ def _number(name: str, text: str, kind: OptionKind) -> int | float:
     try:
         return int(text) if kind is OptionKind.INTEGER else float(text.lower().replace("d", "e"))
     except ValueError:
-        raise BadWords(f'Bad value "{text}" of {name}: it must be {"an integer" if kind is OptionKind.INTEGER else "a number"}') from None
+        raise BadWords(
+            f'Bad value "{text}" of {name}: it must be {"an integer" if kind is OptionKind.INTEGER else "a number"}'
+        ) from None
