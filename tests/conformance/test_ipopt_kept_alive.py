@@ -96,6 +96,7 @@ def test_solves_one_problem_after_another_each_in_its_own_place(worker: Worker, 
     assert "Optimal Solution Found" in printed(second)
     assert {path.name for path in second.iterdir()} == {"p.nl", "p.sol", "stdout", "stderr"}
     assert (second / "stderr").read_text() == ""
+    assert Path(f"/proc/{worker.process.pid}/cwd").readlink() == tmp_path
     assert worker.end() == 0
     assert (tmp_path / "own.out").read_text() == ""
 
