@@ -216,10 +216,10 @@ def test_without_ampl_it_writes_a_solution_only_where_it_is_asked_to(driver: Dri
 
 
 def test_says_its_version_and_lists_its_options(driver: Driver, tmp_path: Path) -> None:
-    version = run(driver, tmp_path, "-v")
+    versions = [run(driver, tmp_path, word).stdout for word in ("-v", "--version")]
     options = run(driver, tmp_path, "-=")
 
-    assert version.stdout.startswith("Ipopt 3.")
+    assert all(version.startswith("Ipopt 3.") for version in versions)
     assert {"max_iter", "tol", "linear_solver"} <= {
         line.split()[0] for line in options.stdout.splitlines() if line.strip()
     }

@@ -24,6 +24,7 @@ from sirdar.optim.sol import Answer, write_sol
 
 EXIT_BAD_PROBLEM = 1
 EXIT_BAD_OPTION_FILE = 155
+VERSION_WORDS = ("-v", "--version")
 DEFAULT_OPTIONS_FILE = "ipopt.opt"
 
 
@@ -41,7 +42,7 @@ def main(words: Sequence[str]) -> int:
 def run(words: Sequence[str]) -> int:
     """Raises BadWords, NotForCasadi, CasadiRefused, NoIpopt, OSError."""
     name = f"Ipopt {_version()}"
-    if words[:1] == ["-v"]:
+    if words and words[0] in VERSION_WORDS:
         print(f"{name} ({platform.system()} {platform.machine()}), CasADi")
         return 0
     known = registered_options(ipopt_library())
