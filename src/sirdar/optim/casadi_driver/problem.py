@@ -10,6 +10,8 @@ import casadi
 from sirdar.optim.casadi_driver.nl_text import NlText, NotForCasadi
 from sirdar.optim.casadi_driver.words import Value
 
+BUILD_THE_OTHER = "Where there is a C compiler, `sirdar optim install` builds a driver that can."
+
 
 class CasadiRefused(RuntimeError):
     """CasADi or its Ipopt would not take the problem or an option; the message is theirs."""
@@ -29,9 +31,7 @@ class Found:
 def solve(text: NlText, options: dict[str, Value]) -> Found:
     """Raises NotForCasadi, CasadiRefused."""
     if options.get("nlp_scaling_method") == "user-scaling":
-        raise NotForCasadi(
-            "nlp_scaling_method=user-scaling is not to be had with CasADi: build the driver in C (sirdar optim install)"
-        )
+        raise NotForCasadi(f"nlp_scaling_method=user-scaling is not to be had with CasADi. {BUILD_THE_OTHER}")
     read = _read(text.plain)
     x, g = casadi.vertcat(*read.x), casadi.vertcat(*read.g)
     solver_options: dict[str, Any] = {
@@ -73,7 +73,8 @@ def _read(plain: str) -> Any:
         try:
             builder.import_nl(str(path), {})
         except RuntimeError as error:
-            raise NotForCasadi(f"CasADi cannot read the .nl file: {error}") from None
+            why = str(error).rsplit(": ", 1)[-1].strip()
+            raise NotForCasadi(f"CasADi cannot read this .nl file: {why}. {BUILD_THE_OTHER}") from None
     return builder
 
 
