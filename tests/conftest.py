@@ -41,6 +41,7 @@ KEPT_BY_PYTHON = ("multiprocessing.resource_tracker", "multiprocessing.forkserve
 COMPONENTS = {
     "cc": "cc",
     "c++": "c++",
+    "libamplsolver": "/usr/include/ampl-netlib-solvers/asl.h",
     "libcurl": "/usr/include/*/curl/curl.h",
     "git": "git",
     "make": "make",

@@ -1,0 +1,1 @@
+"""Problems with known answers, and the drivers that are to find them."""
