@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
+from tests.store.ledger import count_failures
 from tests.ui.conftest import Site
 
 from sirdar.domain.failures import kind_of
@@ -45,6 +46,7 @@ def sweep(busy: Site) -> str:
         tx.conn.execute(
             sa.update(t.jobs).where(t.jobs.c.id == job).values(failed=3, leased=7, inputs_json=json.dumps(inputs))
         )
+        count_failures(tx, job)
 
     busy.write(fill)
     return job
@@ -206,6 +208,7 @@ def test_a_hundred_failures_that_are_alike_are_one(busy: Site, sweep: str) -> No
             }
             tx.conn.execute(sa.update(t.tasks).where(*task(sweep, no)).values(**failed))
         tx.conn.execute(sa.update(t.jobs).where(t.jobs.c.id == sweep).values(failed=10, leased=0))
+        count_failures(tx, sweep)
 
     busy.write(fill)
     with busy.browser("anna") as anna:

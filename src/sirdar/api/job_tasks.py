@@ -14,7 +14,7 @@ from sirdar.api import shapes
 from sirdar.api.deps import ServicesDep
 from sirdar.api.jobs import Share, ViewerDep, read_cursor
 from sirdar.api.paging import After, Limit, page
-from sirdar.api.render import render_span, render_task, render_try
+from sirdar.api.render import render_failure, render_span, render_task, render_try
 from sirdar.domain.outcome import Reason
 from sirdar.domain.problems import Problem
 from sirdar.domain.task_table import Column
@@ -168,17 +168,7 @@ async def failures(services: ServicesDep, caller: ViewerDep, job_id: str, share:
     """Why tasks failed: by reason, exit code and message, how many and the first of them; the most frequent first,
     a hundred at most. Messages that differ only in numbers, paths and quoted words count as one; that of the first is told."""
     found = await task_table.failures(services, caller, job_id, link=share)
-    listed = [
-        {
-            "reason": group.reason,
-            "message": group.message,
-            "exitCode": group.exit_code,
-            "fault": Reason(group.reason).fault.value if group.reason else None,
-            "count": group.count,
-            "example": group.example,
-        }
-        for group in found
-    ]
+    listed = [render_failure(group) for group in found]
     return Response(to_json(listed), media_type="application/json")
 
 

@@ -11,11 +11,10 @@ from typing import Any
 from sirdar.domain import job as job_rules
 from sirdar.domain import task as task_rules
 from sirdar.domain.ids import AttemptKey
-from sirdar.domain.job import CancelRequested, Counted, Effect, JobEvent
+from sirdar.domain.job import CancelRequested, Effect, JobEvent
 from sirdar.domain.outcome import Outcome, Reason
 from sirdar.domain.states import ATTEMPT_ORDER, AttemptState, State
 from sirdar.domain.task import (
-    NOTHING,
     Accepted,
     Delta,
     Ended,
@@ -29,6 +28,7 @@ from sirdar.domain.task import (
     Withdrawn,
 )
 from sirdar.services.batch_count import count_after
+from sirdar.services.batch_counted import counted
 from sirdar.services.batch_jobs import EVENT_TASKS, JobChange, usage_of
 from sirdar.services.batch_rows import Rows, times_of
 from sirdar.services.batch_words import state_event, storable
@@ -196,6 +196,8 @@ class Batch:
     def _note_end(self, change: JobChange, key: AttemptKey, task: Task, columns: Mapping[str, Any]) -> None:
         outcome = task.outcome
         assert outcome is not None
+        if change.row.many:
+            change.note_task(task.no, outcome, task.state, columns)
         if change.outcome is None or (change.outcome.ok and not outcome.ok):
             named = (
                 f"task {key.task}: {outcome.message}"
@@ -354,11 +356,9 @@ class Batch:
 
     def settle(self, job_id: str) -> None:
         """Turn what the tasks of a job did into events, and step the job."""
-        change = self._jobs[job_id]
-        delta, started_at, outcome = change.gather()
-        starts = started_at is not None and change.row.job.started_at is None
-        if delta != NOTHING or starts:
-            self._step_job(job_id, Counted(delta, started_at, outcome))
+        event = counted(self.tx, self._jobs[job_id])
+        if event is not None:
+            self._step_job(job_id, event)
 
     def _step_job(self, job_id: str, event: JobEvent) -> None:
         change = self._jobs[job_id]
@@ -389,8 +389,7 @@ class Batch:
     def _withdraw(self, job_id: str) -> None:
         """Cancel all tasks that no agent has accepted: those without a row, those given back, and open offers."""
         change = self._jobs[job_id]
-        by = change.row.job.cancel_requested_by or "?"
-        outcome = Outcome(Reason.CANCELLED, f"Cancelled by {by} before it started")
+        outcome = job_rules.withdrawal(change.row.job)
         unexpanded = change.row.job.total - change.row.job.expanded
         if unexpanded:
             change.delta += Delta(expanded=0, waiting=-unexpanded, cancelled=unexpanded)

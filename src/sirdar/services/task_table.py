@@ -8,6 +8,7 @@ from typing import Any
 
 from sirdar.domain import spans
 from sirdar.domain.app import OutputType
+from sirdar.domain.failures import FailureGroup
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
 from sirdar.domain.task_table import (
@@ -28,7 +29,7 @@ from sirdar.store import jobs as job_store
 from sirdar.store import task_table, task_views
 from sirdar.store.job_views import JobView
 from sirdar.store.people import Conn
-from sirdar.store.task_table import FailureGroup, TaskFilter, TaskRow
+from sirdar.store.task_table import TaskFilter, TaskRow
 from sirdar.store.task_views import TaskView
 
 ROWS_AT_ONCE = 1000

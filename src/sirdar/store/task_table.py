@@ -12,8 +12,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from sirdar.domain.failures import FailureGroup
 from sirdar.domain.states import STATES
 from sirdar.domain.task_table import Column, Sort, value_at
+from sirdar.store.failures import failure_groups
 from sirdar.store.job_views import JobView, decoded
 from sirdar.store.tables import job_items, resources, tasks
 from sirdar.store.task_views import implied_state
@@ -315,44 +317,20 @@ _FAILED = sa.text("tasks.state = 'FAILED'")
 _FAILED_AS = sa.select(*_ALIKE).where(_FAILED)
 
 
-@dataclass(frozen=True, slots=True)
-class FailureGroup:
-    """Tasks that failed alike: messages that differ in numbers, paths and quoted words only, and whether they do (``differ``).
-
-    ``example``: the first of them.
-    """
-
-    reason: str
-    message: str  # of the example
-    exit_code: int | None
-    count: int
-    example: int
-    differ: bool = False
-
-
 def failures(conn: Connection, job: JobView, most: int) -> list[FailureGroup]:
     """Failed tasks by reason, exit code and kind of message, the most frequent first, ``most`` groups at most."""
-    count, first = sa.func.count().label("count"), sa.func.min(tasks.c.no).label("example")
-    groups = (
-        sa.select(count, first, (sa.func.min(tasks.c.message) != sa.func.max(tasks.c.message)).label("differ"))
-        .where(tasks.c.job_id == job.id, _FAILED)
-        .group_by(*_ALIKE)
-        .order_by(count.desc(), first)
-        .limit(most)
-        .subquery()
-    )
-    query = sa.select(tasks.c.reason, tasks.c.message, tasks.c.exit_code, *groups.c).join(
-        groups, sa.and_(tasks.c.job_id == job.id, tasks.c.no == groups.c.example)
-    )
-    found = [
-        FailureGroup(reason, message or "", exit_code, count, example, bool(differ))
-        for reason, message, exit_code, count, example, differ in conn.execute(query)
-    ]
+    found = failure_groups(conn, job.id, most) if job.many else _failure_of_one(conn, job)
     never_begun = job.total - job.expanded
     if never_begun and implied_state(job) == "FAILED":
         found.append(FailureGroup(job.reason or "", job.message or "", job.exit_code, never_begun, job.expanded))
     found.sort(key=lambda group: (-group.count, group.example))
     return found[:most]
+
+
+def _failure_of_one(conn: Connection, job: JobView) -> list[FailureGroup]:
+    """Of a job of one task, whose kinds of failures nobody counts."""
+    query = sa.select(tasks.c.reason, tasks.c.message, tasks.c.exit_code).where(tasks.c.job_id == job.id, _FAILED)
+    return [FailureGroup(reason, message or "", code, 1, 0) for reason, message, code in conn.execute(query)]
 
 
 def failed_numbers(conn: Connection, job: JobView) -> list[int]:

@@ -19,6 +19,8 @@ class Options:
 
     ``on_failure``: continue, stop or ignore. ``overrides``: cpus, memory, time, gpus, nodes, where the application
     allows it. ``after``: ids of jobs that must be DONE first. ``notify``: ``{"webhook": url}`` or ``{"email": ..}``.
+    Of many tasks: ``criterion``: ``{"minimize": KEY}`` or ``{"maximize": KEY}``, an output or a number that they report;
+    ``stop_when``: ``"loss < 0.01"``, on which the rest is called off.
     """
 
     name: str | None = None
@@ -31,6 +33,8 @@ class Options:
     priority: int | None = None
     notify: Sequence[Mapping[str, Any]] | None = None
     retention_s: float | None = None
+    criterion: Mapping[str, str] | None = None
+    stop_when: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -60,6 +64,8 @@ def submit(
             "priority": options.priority,
             "notify": _listed(options.notify),
             "retentionS": options.retention_s,
+            "criterion": dict(options.criterion) if options.criterion else None,
+            "stopWhen": options.stop_when,
             **options.extra,
         }
     )

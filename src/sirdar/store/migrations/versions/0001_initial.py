@@ -472,6 +472,10 @@ def upgrade() -> None:
         sa.Column("retention_s", sa.Float(), nullable=True),
         sa.Column("expires_at", sa.Float(), nullable=True),
         sa.Column("event_seq", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("criterion_json", sa.Text(), nullable=True),
+        sa.Column("best_task", sa.Integer(), nullable=True),
+        sa.Column("best_value", sa.Float(), nullable=True),
+        sa.Column("met_task", sa.Integer(), nullable=True),
         sa.CheckConstraint(
             "(ended_at IS NULL) = (state NOT IN ('DONE', 'FAILED', 'CANCELLED'))", name=op.f("ck_jobs_ended")
         ),
@@ -479,6 +483,7 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "state IN ('SUBMITTED', 'READY', 'RUNNING', 'DONE', 'FAILED', 'CANCELLED')", name=op.f("ck_jobs_state")
         ),
+        sa.CheckConstraint("(best_task IS NULL) = (best_value IS NULL)", name=op.f("ck_jobs_best")),
         sa.CheckConstraint(
             "ended_at IS NULL OR (waiting = 0 AND leased = 0 AND reason IS NOT NULL)", name=op.f("ck_jobs_quiet")
         ),
@@ -543,6 +548,19 @@ def upgrade() -> None:
             postgresql_where=sa.text("waiting > 0 AND state IN ('READY', 'RUNNING')"),
         )
 
+    op.create_table(
+        "job_failures",
+        sa.Column("job_id", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("exit_code", sa.Integer(), nullable=True),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("example", sa.Integer(), nullable=False),
+        sa.Column("differ", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_job_failures_job_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("job_id", "kind", name=op.f("pk_job_failures")),
+    )
     op.create_table(
         "job_items",
         sa.Column("job_id", sa.Text(), nullable=False),
@@ -662,6 +680,7 @@ def downgrade() -> None:
 
     op.drop_table("job_shares")
     op.drop_table("job_items")
+    op.drop_table("job_failures")
     with op.batch_alter_table("jobs", schema=None) as batch_op:
         batch_op.drop_index(
             "ix_jobs_queue_owner",
