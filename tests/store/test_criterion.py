@@ -47,7 +47,7 @@ def test_the_best_is_kept_as_tasks_end_and_a_met_condition_ends_the_job(ledger: 
     row = ledger.job(job)
     assert (row.state, row.reason, row.cancelled) == ("DONE", "ok", 593)
     assert row.message == (
-        "Stopped early: task 5 met loss < 0.25; 6 of 600 tasks done, 593 tasks were not needed, "
+        "Stopped early: task 5 met loss < 0.25; 6 of 600 tasks done, 593 not needed, "
         "1 failed: 1 by exit_code (task 4: It ended: exit_code)"
     )
     assert best(ledger, job) == (7, 0.0625, 5)

@@ -149,7 +149,7 @@ def _check_number(name: str, outputs: Mapping[str, Kind], declared: set[str], fi
 def _kinds(app: App, outputs: Mapping[str, Kind], stop_when: str) -> tuple[dict[str, Kind], list[str]]:
     """The kinds of the names in the condition, and those that are inputs."""
     inputs = {spec.name: kind for spec in app.inputs if (kind := _kind_of(spec)) is not None}
-    declared = {spec.name for spec in (*app.outputs, *app.inputs)}
+    declared = {spec.name for spec in app.outputs} | {spec.name for spec in app.inputs}
     kinds: dict[str, Kind] = {}
     for name in _names(stop_when):
         if name in outputs or name in inputs:

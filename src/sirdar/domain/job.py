@@ -209,9 +209,8 @@ def _done_words(job: Job, failures: tuple[FailureGroup, ...]) -> str:
     if job.met is None:
         return f"{counts}{failed}"
     if not job.cancelled:
-        return f"{counts}; {condition_met(job)}{failed}"
-    needed = "1 task was not needed" if job.cancelled == 1 else f"{job.cancelled} tasks were not needed"
-    return f"Stopped early: {condition_met(job)}; {counts}, {needed}{failed}"
+        return f"{counts}{failed}; {condition_met(job)}"
+    return f"Stopped early: {condition_met(job)}; {counts}, {job.cancelled} not needed{failed}"
 
 
 def condition_met(job: Job) -> str:

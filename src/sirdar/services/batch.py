@@ -163,6 +163,8 @@ class Batch:
             self._rows.ends[key] = (Outcome(Reason.SUPERSEDED, outcome.message), Times())
             return False
         wanted = change.row.job.cancel_requested_at is None
+        if outcome.reason is Reason.CANCELLED and change.row.job.stopped_early:
+            outcome = job_rules.withdrawal(change.row.job)
         retry = Retry(change.row.retries, *self._retry)
         after = self._apply(key, Ended(key.attempt, outcome, retry, wanted, columns.get("started_at")))
         if after is task:

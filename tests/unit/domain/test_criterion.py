@@ -127,7 +127,7 @@ def test_it_stops_when_a_task_meets_the_condition_and_is_done() -> None:
     assert (ended.state, effects) == (State.DONE, (Effect.TELL_END,))
     assert ended.outcome == Outcome(
         Reason.OK,
-        "Stopped early: task 17 met loss < 0.01; 16 of 100 tasks done, 82 tasks were not needed, "
+        "Stopped early: task 17 met loss < 0.01; 16 of 100 tasks done, 82 not needed, "
         "2 failed: 2 by exit_code (task 4: It ended with 3)",
     )
 
@@ -145,7 +145,7 @@ def test_the_last_task_may_meet_it_though_others_failed() -> None:
     ended, _ = step(job, Counted(Delta(leased=-1, done=1), best=Best(2, 0.001), met=2), 5.0)
     assert ended.state is State.DONE
     assert ended.outcome is not None
-    assert ended.outcome.message == "2 of 3 tasks done; task 2 met loss < 0.01, 1 failed"
+    assert ended.outcome.message == "2 of 3 tasks done, 1 failed; task 2 met loss < 0.01"
 
 
 def test_failures_that_are_ignored_are_told_by_kind() -> None:
