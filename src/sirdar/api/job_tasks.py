@@ -34,6 +34,10 @@ Resource = Annotated[str | None, Query(max_length=200, description="Name or id o
 ReasonWord = Annotated[str | None, Query(max_length=40, description="How it ended: exit_code, out_of_memory, ...")]
 Text = Annotated[str | None, Query(max_length=200, description="Stands in its message or in a value of the table")]
 Like = Annotated[int | None, Query(ge=0, lt=2**31, description="Number of a task: those that failed as that one did")]
+Where = Annotated[
+    list[Annotated[str, Query(max_length=300)]] | None,
+    Query(description="A value compared, such as outputs.loss<0.01 or inputs.solver=ipopt; several must all hold"),
+]
 Name = Annotated[str, Query(max_length=200)]
 
 
@@ -48,6 +52,7 @@ async def tasks(
     reason: ReasonWord = None,
     text: Text = None,
     like: Like = None,
+    where: Where = None,
     sort: Annotated[
         str, Query(max_length=200, description="A column of the table; with a minus before it the largest first")
     ] = "",
@@ -59,7 +64,7 @@ async def tasks(
     last = read_cursor(after)
     passed = (last or 0) if sort else 0
     wanted = _filter(state, resource, reason, text, like)
-    query = TaskQuery(wanted, sort, after=-1 if last is None else last, offset=passed, limit=limit + 1)
+    query = TaskQuery(wanted, sort, where or (), after=-1 if last is None else last, offset=passed, limit=limit + 1)
     found = await task_table.list_tasks(services, caller, job_id, query, link=share)
     job = found.job
     return page(
@@ -108,12 +113,13 @@ async def table(
     reason: ReasonWord = None,
     text: Text = None,
     like: Like = None,
+    where: Where = None,
     share: Share = None,
 ) -> Response:
     """All tasks in order: number, state, resource, seconds of waiting and running, inputs that differ, outputs that are
     values; then seconds from submission to end, bytes staged, attempts."""
     wanted = _filter(state, resource, reason, text, like)
-    found = await task_table.table(services, caller, job_id, wanted, link=share)
+    found = await task_table.table(services, caller, job_id, wanted, where=where or (), link=share)
     if format == "csv":
         name = f'attachment; filename="{found.job.id}.csv"'
         headers = {"content-disposition": name, "cache-control": "no-store"}

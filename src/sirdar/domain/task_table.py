@@ -3,6 +3,8 @@
 What can stand in a column is a scalar: inputs that differ between the tasks (of a file its name), and outputs that are values.
 """
 
+import math
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -53,6 +55,7 @@ FIXED = (NO, STATE, RESOURCE, WAIT, RUN)
 TOTAL, ATTEMPTS = Column("totalS", Kind.NUMBER, unit="s"), Column("attempts", Kind.NUMBER)
 BYTES_IN, BYTES_OUT = Column("stagedInBytes", Kind.NUMBER, unit="B"), Column("stagedOutBytes", Kind.NUMBER, unit="B")
 SELDOM = (TOTAL, BYTES_IN, BYTES_OUT, ATTEMPTS)  # there for whoever asks for them
+MOST_LETTERS = 200  # of a text that is sorted and compared
 _INPUTS = {
     InputType.NUMBER: Kind.NUMBER,
     InputType.INTEGER: Kind.NUMBER,
@@ -77,6 +80,74 @@ class Sort:
 
     column: Column = NO
     descending: bool = False
+
+
+class Compare(StrEnum):
+    """How a condition compares; what has no value fits none of them."""
+
+    EQUAL = "="
+    DIFFERENT = "!="
+    AT_MOST = "<="
+    AT_LEAST = ">="
+    LESS = "<"
+    MORE = ">"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One value of a task against a given one: ``outputs.loss<0.01``."""
+
+    column: Column
+    compare: Compare
+    value: float | str
+
+
+_CONDITION = re.compile(r"\s*(?P<name>[\w.\- ]+?)\s*(?P<compare><=|>=|!=|==|=|<|>)\s*(?P<value>.*)", re.DOTALL)
+_TRUTHS = {"true": 1.0, "yes": 1.0, "1": 1.0, "false": 0.0, "no": 0.0, "0": 0.0}
+
+
+def read_condition(columns: Sequence[Column], text: str) -> Condition:
+    """``inputs.solver=ipopt``, ``outputs.loss<=0.01``: a column that is indexed, compared. Raises Problem ``invalid_field``."""
+    expected = "a column, one of = != < <= > >=, and a value, such as outputs.loss<0.01"
+    found = _CONDITION.fullmatch(text)
+    if found is None:
+        raise Problem("invalid_field", f"{text[:80]!r} is no condition.", field="where", expected=expected)
+    column = find_column([one for one in columns if is_ordered(one)], found["name"], "where")
+    compare = Compare("=" if found["compare"] == "==" else found["compare"])
+    given = found["value"].strip()
+    if column.kind is Kind.TEXT:
+        return Condition(column, compare, given[:MOST_LETTERS])
+    value = _TRUTHS.get(given.casefold()) if column.kind is Kind.BOOLEAN else _number(given)
+    if value is None:
+        kind = "truth (true or false)" if column.kind is Kind.BOOLEAN else "number"
+        raise Problem("invalid_field", f"{given[:80]!r} is no {kind}.", field="where", expected=expected)
+    return Condition(column, compare, value)
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def is_ordered(column: Column) -> bool:
+    """Whether the column's values are kept in order for jobs that are looked at so."""
+    return bool(column.path) or column is RUN
+
+
+def ordered_value(value: Any) -> tuple[float | None, str | None] | None:
+    """A value as it is kept in order: a number (a truth is 0 or 1), or the beginning of a text. None where there is none."""
+    if isinstance(value, str):
+        return None, value.replace("\0", "\ufffd")[:MOST_LETTERS]
+    if not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf if value > 0 else -math.inf
+    return None if math.isnan(number) else (number, None)
 
 
 def varying(items: Iterable[Mapping[str, Any]]) -> frozenset[str]:

@@ -34,9 +34,11 @@ from sirdar.services.batch_rows import Rows, times_of
 from sirdar.services.batch_words import state_event, storable
 from sirdar.services.endings import tell_end, wake_dependants
 from sirdar.store import jobs as job_store
+from sirdar.store import task_values
 from sirdar.store import tasks as task_store
 from sirdar.store.engine import Tx
 from sirdar.store.jobs import JobRow
+from sirdar.store.task_values import ended_values
 from sirdar.store.tasks import Loaded, Times
 
 
@@ -351,10 +353,21 @@ class Batch:
             self.tx.hints.jobs.add(change.row.job.id)
         job_store.save_jobs(self.tx, [change.row for change in changed])
         job_store.append_events(self.tx, rows)
+        self._keep_values()
         count_after(self.tx, self._rows)
         if usage := usage_of(self._jobs.values()):
             job_store.add_usage(self.tx, usage)
         wake_dependants(self.tx, [change.row.job.id for change in self._jobs.values() if change.told_end])
+
+    def _keep_values(self) -> None:
+        """Of jobs whose table somebody looks at in order."""
+        for (job_id, no), columns in self._rows.ended.items():
+            change = self._jobs[job_id]
+            if change.row.values_upto is not None:
+                change.values.append(ended_values(no, self._rows.tasks[job_id, no].started_at, columns))
+        for job_id, change in self._jobs.items():
+            if change.values:
+                task_values.add_values(self.tx, job_id, change.values)
 
     def settle(self, job_id: str) -> None:
         """Turn what the tasks of a job did into events, and step the job."""

@@ -9,6 +9,7 @@ from sirdar.domain.outcome import Outcome
 from sirdar.domain.states import State
 from sirdar.domain.task import NOTHING, Delta
 from sirdar.store.jobs import JobRow
+from sirdar.store.task_values import TaskValues
 
 EVENT_TASKS = 1000  # the most tasks that one event names; more are told as several events
 
@@ -29,6 +30,7 @@ class JobChange:
     said: list[list[Any]] = field(default_factory=list)
     done: list[tuple[int, Mapping[str, Any]]] = field(default_factory=list)  # of a job that seeks something
     failures: dict[str, FailureGroup] = field(default_factory=dict)  # by kind; not yet written
+    values: list[TaskValues] = field(default_factory=list)  # of a job whose table is kept in order
     events: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
 
     def note_task(self, no: int, outcome: Outcome, state: State, columns: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -15,9 +15,12 @@ from sirdar.domain.task_table import (
     FIXED,
     SELDOM,
     Column,
+    Sort,
     columns_of,
     found_columns,
+    is_ordered,
     read_axes,
+    read_condition,
     read_sort,
     value_at,
     varying,
@@ -26,7 +29,7 @@ from sirdar.services.apps import load_version
 from sirdar.services.context import Services
 from sirdar.services.jobs import find_seen
 from sirdar.store import jobs as job_store
-from sirdar.store import task_table, task_views
+from sirdar.store import task_table, task_values, task_views
 from sirdar.store.job_views import JobView
 from sirdar.store.people import Conn
 from sirdar.store.task_table import TaskFilter, TaskRow
@@ -36,6 +39,7 @@ ROWS_AT_ONCE = 1000
 MOST_POINTS = 2000
 MOST_FAILURES = 100
 LOOKED_AT = 50  # results in which columns of outputs are looked for that name their values themselves
+MOST_CONDITIONS = 10
 REMEMBERED = 500  # jobs whose differing inputs are known
 _differing: OrderedDict[tuple[str, str], frozenset[str]] = OrderedDict()
 
@@ -49,6 +53,7 @@ class TaskQuery:
 
     wanted: TaskFilter = field(default_factory=TaskFilter)
     sort: str = ""
+    where: Sequence[str] = ()  # conditions on values, as ``domain.task_table.read_condition`` reads them
     after: int = -1
     offset: int = 0
     limit: int = 40
@@ -113,14 +118,17 @@ async def list_tasks(
     """One page. ``count``: say too how many fit. Raises Problem ``not_found``, ``invalid_field``."""
     job = await _seen(services, caller, job_id, link)
     # Columns are needed only to sort by, and to look into: the plain list of a job costs one query.
-    columns = await columns_of_job(services, job) if query.sort or query.wanted.text else FIXED
+    seen = query.sort or query.wanted.text or query.where
+    columns = await columns_of_job(services, job) if seen else FIXED
     sort = read_sort(columns, query.sort) if query.sort else None
+    wanted = _narrowed(query.wanted, columns, query.where)
+    job = await _in_order(services, job, columns, wanted, sort)
 
     def read(conn: Conn) -> TaskPage:
         numbers = task_table.find_numbers(
             conn,
             job,
-            query.wanted,
+            wanted,
             columns,
             sort,
             after=-1 if sort else query.after,
@@ -128,10 +136,33 @@ async def list_tasks(
             limit=query.limit,
         )
         items = job_store.load_items(conn, job.id, numbers) if job.many and numbers else {}
-        fitting = task_table.count_tasks(conn, job, query.wanted, columns) if count else None
+        fitting = task_table.count_tasks(conn, job, wanted, columns) if count else None
         return TaskPage(job, columns, task_views.tasks_by_no(conn, job, numbers), items, fitting)
 
     return await services.store.read(read)
+
+
+def _narrowed(wanted: TaskFilter, columns: Sequence[Column], where: Sequence[str]) -> TaskFilter:
+    """With conditions on values. Raises Problem ``invalid_field``."""
+    if not where:
+        return wanted
+    if len(where) > MOST_CONDITIONS:
+        expected = f"at most {MOST_CONDITIONS}"
+        raise Problem("invalid_field", f"{len(where)} conditions are too many.", field="where", expected=expected)
+    return replace(wanted, where=[read_condition(columns, text) for text in where])
+
+
+async def _in_order(
+    services: Services, job: JobView, columns: Sequence[Column], wanted: TaskFilter, sort: Sort | None
+) -> JobView:
+    """The job with its values in order, where the question needs that. Only the first such question of a job has to wait for it."""
+    if not task_table.needs_order(job, wanted, sort):
+        return job
+    ordered = [column for column in columns if is_ordered(column)]
+    upto = job.values_upto if job.values_upto is not None else -1
+    while upto < job.total:
+        upto = await services.store.write(lambda tx: task_values.fill(tx, job, ordered))
+    return replace(job, values_upto=upto)
 
 
 # ---------------------------------------------------------------- all rows
@@ -147,11 +178,19 @@ class Table:
 
 
 async def table(
-    services: Services, caller: Caller | None, job_id: str, wanted: TaskFilter, *, link: str | None = None
+    services: Services,
+    caller: Caller | None,
+    job_id: str,
+    wanted: TaskFilter,
+    *,
+    where: Sequence[str] = (),
+    link: str | None = None,
 ) -> Table:
-    """The whole table, read a thousand rows at a time. Raises Problem ``not_found``."""
+    """The whole table, read a thousand rows at a time. Raises Problem ``not_found``, ``invalid_field``."""
     job = await _seen(services, caller, job_id, link)
     columns = await columns_of_job(services, job)
+    wanted = _narrowed(wanted, columns, where)
+    job = await _in_order(services, job, columns, wanted, None)
     return Table(job, columns, _rows(services, job, columns, wanted))
 
 

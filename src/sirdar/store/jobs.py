@@ -46,6 +46,7 @@ class JobRow:
     retention_s: float | None = None
     notify_json: str | None = None
     delete_requested_at: float | None = None
+    values_upto: int | None = None  # not None: values of its table are kept in order (store.task_values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ _LEDGER = (
     jobs.c.best_task,
     jobs.c.best_value,
     jobs.c.met_task,
+    jobs.c.values_upto,
 )
 _IN_SQLITE = sa.text("jobs.id IN (SELECT value FROM json_each(:ids))")
 _IN_POSTGRES = sa.text("jobs.id IN (SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))")
@@ -188,8 +190,8 @@ def _to_row(row: Any) -> JobRow:
     """By position, in the order of ``_LEDGER``: names cost more, and this is asked for every job of every report."""
     id, state, total, expanded, waiting, leased, done, failed, cancelled, on_failure = row[:10]
     ready_at, started_at, ended_at, reason, message, exit_code, cancel_at, cancel_by = row[10:18]
-    owner_id, version_id, retries, many, *rest = row[18:26]
-    criterion, best_task, best_value, met = row[26:]
+    owner_id, version_id, retries, many, event_seq, keep_s, notify, delete_at = row[18:26]
+    criterion, best_task, best_value, met, values_upto = row[26:]
     job = Job(
         JobId(id),
         STATES[state],
@@ -211,7 +213,9 @@ def _to_row(row: Any) -> JobRow:
         Best(best_task, best_value) if best_task is not None else None,
         met,
     )
-    return JobRow(job, owner_id, version_id, retries, bool(many), *rest)
+    return JobRow(
+        job, owner_id, version_id, retries, bool(many), event_seq, keep_s, notify, delete_at, values_upto
+    )
 
 
 def save_jobs(tx: Tx, rows: Iterable[JobRow]) -> None:

@@ -6,7 +6,7 @@ yet have no row; where they matter, the job's input sets are what is searched, a
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,13 +14,16 @@ from sqlalchemy.engine import Connection
 
 from sirdar.domain.failures import FailureGroup
 from sirdar.domain.states import STATES
-from sirdar.domain.task_table import Column, Sort, value_at
+from sirdar.domain.task_table import Column, Condition, Sort, value_at
+from sirdar.domain.task_table import is_ordered as column_is_ordered
 from sirdar.store.failures import failure_groups
 from sirdar.store.job_views import JobView, decoded
 from sirdar.store.tables import job_items, resources, tasks
+from sirdar.store.task_values import FEW, Ordered
 from sirdar.store.task_views import implied_state
 
 AT_ONCE = 500
+LARGE = 2000  # tasks, from which on sorting by a value goes by values that are kept in order
 # Escapes that PostgreSQL's jsonb refuses: of a zero byte, and of half a character.
 _REFUSED = r"\\u(0000|d[89ab][0-9a-f]{2}(?!\\ud[c-f])|(?<!\\ud[89ab][0-9a-f]{2})\\ud[c-f])"
 
@@ -37,9 +40,10 @@ class TaskFilter:
     reason: str | None = None
     text: str | None = None
     like: int | None = None
+    where: Sequence[Condition] = ()  # of values, which are kept in order then
 
     def __bool__(self) -> bool:
-        return bool(self.state or self.resource or self.reason or self.text or self.like is not None)
+        return bool(self.state or self.resource or self.reason or self.text or self.like is not None or self.where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,8 @@ def find_numbers(
 
     Without ``sort`` they go on ``after`` a number; sorted, ``offset`` of them are passed over.
     """
+    if is_ordered(job, wanted, sort):
+        return _ordered(conn, job, wanted, columns).numbers(sort, after=after, offset=offset, limit=limit)
     query = _Query(conn, job, wanted, columns, sort)
     found = query.numbers(after=after, offset=offset, limit=limit)
     if query.searches_all:
@@ -85,9 +91,38 @@ def count_tasks(conn: Connection, job: JobView, wanted: TaskFilter, columns: Seq
     """How many fit."""
     if not wanted:
         return job.total
+    if is_ordered(job, wanted, None):
+        return _ordered(conn, job, wanted, columns).count()
     query = _Query(conn, job, wanted, columns, None)
     counted = query.count()
     return counted if query.searches_all else counted + len(_without_row(job, wanted, job.expanded, job.total))
+
+
+def needs_order(job: JobView, wanted: TaskFilter, sort: Sort | None) -> bool:
+    """Whether the values of the job's table should be put in order for this question."""
+    if wanted.where:
+        return True
+    by_value = sort is not None and column_is_ordered(sort.column)
+    return by_value and job.total >= LARGE
+
+
+def is_ordered(job: JobView, wanted: TaskFilter, sort: Sort | None) -> bool:
+    """Whether the question is answered from values that are in order."""
+    if job.values_upto is None or job.values_upto < job.total:
+        return False
+    if sort is not None and not column_is_ordered(sort.column):
+        return False
+    return bool(wanted.where) or (sort is not None and wanted.text is None)
+
+
+def _ordered(conn: Connection, job: JobView, wanted: TaskFilter, columns: Sequence[Column]) -> Ordered:
+    """The search by values that are in order, with the conditions on tasks that the usual one has."""
+    of_task, params = _Query(conn, job, replace(wanted, where=()), columns, None, outer=True).conditions()
+    implied = implied_state(job)
+    states = {"DONE": job.done, "FAILED": job.failed, "CANCELLED": job.cancelled, "RUNNING": job.running}
+    few = bool(wanted.state) and implied not in wanted.state
+    few = few and sum(states.get(state, job.total) for state in wanted.state) < FEW
+    return Ordered(conn, job, wanted.where, of_task=of_task, params=params, few=few)
 
 
 def _without_row(job: JobView, wanted: TaskFilter, first: int, limit: int) -> range:
@@ -108,13 +143,20 @@ class _Query:
     """
 
     def __init__(
-        self, conn: Connection, job: JobView, wanted: TaskFilter, columns: Sequence[Column], sort: Sort | None
+        self,
+        conn: Connection,
+        job: JobView,
+        wanted: TaskFilter,
+        columns: Sequence[Column],
+        sort: Sort | None,
+        *,
+        outer: bool = False,  # only its conditions are wanted, of tasks that may have no row
     ) -> None:
         self._conn, self._job = conn, job
         self._sqlite = conn.dialect.name == "sqlite"
         self._params: dict[str, Any] = {"job": job.id}
         of_inputs = wanted.text is not None and any(column.of_input for column in columns)
-        self.searches_all = job.many and job.expanded < job.total and (sort is not None or of_inputs)
+        self.searches_all = outer or (job.many and job.expanded < job.total and (sort is not None or of_inputs))
         self._items = self.searches_all or of_inputs or (sort is not None and sort.column.of_input)
         self._no = "x.no" if self._items else "t.no"
         self._state = "coalesce(t.state, :implied)" if self.searches_all else "t.state"
@@ -123,6 +165,10 @@ class _Query:
         if sort is not None:
             self._value = self._of(sort.column)
             self._order = f"{'DESC' if sort.descending else 'ASC'} NULLS LAST"
+
+    def conditions(self) -> tuple[list[str], dict[str, Any]]:
+        """What must hold of ``t`` and ``r``, and its parameters."""
+        return self._where[1:], {**self._params, "implied": implied_state(self._job)}
 
     def numbers(self, *, after: int, offset: int, limit: int) -> list[int]:
         where = [*self._where, *([f"{self._no} > {self._bind(after)}"] if after >= 0 else [])]
@@ -151,7 +197,7 @@ class _Query:
     # ------------------------------------------------------------ conditions
 
     def _conditions(self, wanted: TaskFilter, columns: Sequence[Column]) -> list[str]:
-        where = ["1 = 1" if self._items else "t.job_id = :job"]
+        where = ["1 = 1" if self._items or self.searches_all else "t.job_id = :job"]
         if wanted.state:
             # Letter for letter, so that the index of the failed ones can be used; a word that is no state raises KeyError.
             any_of = [f"{self._state} = '{STATES[state].value}'" for state in wanted.state]

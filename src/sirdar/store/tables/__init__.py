@@ -29,7 +29,7 @@ from sirdar.store.tables.of_people import (
     users,
 )
 from sirdar.store.tables.of_resources import join_tokens, resource_shares, resource_tokens, resources
-from sirdar.store.tables.of_tasks import attempts, task_usage, tasks
+from sirdar.store.tables.of_tasks import attempts, task_columns, task_usage, task_values, tasks
 
 __all__ = [
     "app_secrets",
@@ -59,7 +59,9 @@ __all__ = [
     "resource_tokens",
     "resources",
     "spent_states",
+    "task_columns",
     "task_usage",
+    "task_values",
     "tasks",
     "tokens",
     "uploads",

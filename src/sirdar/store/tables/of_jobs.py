@@ -77,6 +77,7 @@ jobs = Table(
     Column("best_task", Integer),  # the best that is done so far
     Column("best_value", Float),
     Column("met_task", Integer),  # the one that met the condition on which it stops
+    Column("values_upto", Integer),  # tasks below this have their values in task_values; null: nobody asked for them
     one_of("state", State),
     one_of("on_failure", OnFailure),
     CheckConstraint("waiting >= 0 AND leased >= 0 AND expanded >= 0 AND expanded <= total", name="counts"),
