@@ -1,8 +1,8 @@
-"""The table of a sweep of 100,000 ended tasks: pages sorted and filtered by values, on SQLite and, where it is here, PostgreSQL.
+"""The table of a sweep of 100,000 ended tasks: pages sorted and filtered by values, on SQLite and on PostgreSQL.
 
-Rows are written in bulk, as the product leaves them after such a run. Every figure is a whole request for a page of 40 tasks through
-REST: medians, and 95th percentiles against the issue's 100 ms. The first question, for which the values are put in order once, and
-the exports of the whole table stand in rows of their own.
+Rows are written in bulk, as the product leaves them after such a run. Every figure is a whole request for a page of 40 tasks
+through REST: medians, and 95th percentiles against the issue's 100 ms. The first question, for which the values are put in
+order once, and the exports of the whole table stand in rows of their own.
 """
 
 import json
@@ -84,8 +84,12 @@ def _on(work: Path, tasks: int, requests: int, database: str, url: str | None) -
         job = fill(url or f"sqlite:///{product.home / 'sirdar.db'}", tasks)
         product.start()
         connection = product.http()
-        first_ms = _ask(connection, job, "sort=outputs.loss")
-        yield Row(f"{database}: the first question, which puts {tasks} tasks in order", first_ms, "ms")
+        first_ms = [_ask(connection, job, query) for query in PAGES.values()]
+        yield Row(
+            f"{database}: the slowest first question, which puts columns of {tasks} values in order",
+            max(first_ms),
+            "ms",
+        )
         for what, query in PAGES.items():
             took_ms = [_ask(connection, job, query) for _ in range(requests)]
             note = f"median {statistics.median(took_ms):.1f} ms"

@@ -17,12 +17,13 @@ from sirdar.domain.problems import Problem
 class Kind(StrEnum):
     """How a column's values compare and look.
 
-    NUMBER: as numbers. TEXT: by their letters. BOOLEAN: false before true.
+    NUMBER: as numbers. TEXT: by their letters. BOOLEAN: false before true. TIME: seconds since 1970, written as a date.
     """
 
     NUMBER = "number"
     TEXT = "text"
     BOOLEAN = "boolean"
+    TIME = "time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Column:
     title: str = ""
     path: tuple[str, ...] = ()
     unit: str = ""
+    whole: bool = False  # of numbers: they have no fraction
 
     @property
     def of_input(self) -> bool:
@@ -49,12 +51,19 @@ class Column:
         return self.name.startswith("outputs.")
 
 
-NO, STATE, RESOURCE = Column("no", Kind.NUMBER), Column("state", Kind.TEXT), Column("resource", Kind.TEXT)
+NO, STATE, RESOURCE = Column("no", Kind.NUMBER, whole=True), Column("state", Kind.TEXT), Column("resource", Kind.TEXT)
 WAIT, RUN = Column("waitS", Kind.NUMBER, unit="s"), Column("runS", Kind.NUMBER, unit="s")
 FIXED = (NO, STATE, RESOURCE, WAIT, RUN)
-TOTAL, ATTEMPTS = Column("totalS", Kind.NUMBER, unit="s"), Column("attempts", Kind.NUMBER)
-BYTES_IN, BYTES_OUT = Column("stagedInBytes", Kind.NUMBER, unit="B"), Column("stagedOutBytes", Kind.NUMBER, unit="B")
+TOTAL, ATTEMPTS = Column("totalS", Kind.NUMBER, unit="s"), Column("attempts", Kind.NUMBER, whole=True)
+BYTES_IN = Column("stagedInBytes", Kind.NUMBER, unit="B", whole=True)
+BYTES_OUT = Column("stagedOutBytes", Kind.NUMBER, unit="B", whole=True)
 SELDOM = (TOTAL, BYTES_IN, BYTES_OUT, ATTEMPTS)  # there for whoever asks for them
+EXPORTED = (  # besides, in a file of the whole table
+    Column("reason", Kind.TEXT),
+    Column("createdAt", Kind.TIME),
+    Column("startedAt", Kind.TIME),
+    Column("endedAt", Kind.TIME),
+)
 MOST_LETTERS = 200  # of a text that is sorted and compared
 _INPUTS = {
     InputType.NUMBER: Kind.NUMBER,
@@ -174,7 +183,14 @@ def columns_of(app: App, differing: Collection[str]) -> tuple[Column, ...]:
     """All columns of the table, in the order of the application's description."""
     inputs = [_input(spec) for spec in app.inputs if spec.name in differing and spec.type in _INPUTS]
     outputs = [
-        Column(f"outputs.{spec.name}", _OUTPUTS[spec.type], spec.title, (spec.name,), spec.unit or "")
+        Column(
+            f"outputs.{spec.name}",
+            _OUTPUTS[spec.type],
+            spec.title,
+            (spec.name,),
+            spec.unit or "",
+            spec.type is OutputType.INTEGER,
+        )
         for spec in app.outputs
         if spec.type in _OUTPUTS
     ]
@@ -208,7 +224,12 @@ def _input(spec: InputSpec) -> Column:
     )
     path = (spec.name, "$file", "name") if spec.type in _FILES else (spec.name,)
     return Column(
-        f"inputs.{spec.name}", Kind.NUMBER if numbers else _INPUTS[spec.type], spec.title, path, spec.unit or ""
+        f"inputs.{spec.name}",
+        Kind.NUMBER if numbers else _INPUTS[spec.type],
+        spec.title,
+        path,
+        spec.unit or "",
+        spec.type is InputType.INTEGER,
     )
 
 

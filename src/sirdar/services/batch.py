@@ -363,7 +363,7 @@ class Batch:
         """Of jobs whose table somebody looks at in order."""
         for (job_id, no), columns in self._rows.ended.items():
             change = self._jobs[job_id]
-            if change.row.values_upto is not None:
+            if change.row.ordered:
                 change.values.append(ended_values(no, self._rows.tasks[job_id, no].started_at, columns))
         for job_id, change in self._jobs.items():
             if change.values:

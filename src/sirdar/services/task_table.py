@@ -12,13 +12,14 @@ from sirdar.domain.failures import FailureGroup
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
 from sirdar.domain.task_table import (
+    EXPORTED,
     FIXED,
     SELDOM,
     Column,
+    Kind,
     Sort,
     columns_of,
     found_columns,
-    is_ordered,
     read_axes,
     read_condition,
     read_sort,
@@ -122,7 +123,7 @@ async def list_tasks(
     columns = await columns_of_job(services, job) if seen else FIXED
     sort = read_sort(columns, query.sort) if query.sort else None
     wanted = _narrowed(query.wanted, columns, query.where)
-    job = await _in_order(services, job, columns, wanted, sort)
+    job = await _in_order(services, job, wanted, sort)
 
     def read(conn: Conn) -> TaskPage:
         numbers = task_table.find_numbers(
@@ -152,17 +153,18 @@ def _narrowed(wanted: TaskFilter, columns: Sequence[Column], where: Sequence[str
     return replace(wanted, where=[read_condition(columns, text) for text in where])
 
 
-async def _in_order(
-    services: Services, job: JobView, columns: Sequence[Column], wanted: TaskFilter, sort: Sort | None
-) -> JobView:
-    """The job with its values in order, where the question needs that. Only the first such question of a job has to wait for it."""
-    if not task_table.needs_order(job, wanted, sort):
+async def _in_order(services: Services, job: JobView, wanted: TaskFilter, sort: Sort | None) -> JobView:
+    """The job with those values in order that the question needs. Only the first that needs a column has to wait for it."""
+    columns = task_table.to_order(job, wanted, sort)
+    if not columns:
         return job
-    ordered = [column for column in columns if is_ordered(column)]
-    upto = job.values_upto if job.values_upto is not None else -1
-    while upto < job.total:
-        upto = await services.store.write(lambda tx: task_values.fill(tx, job, ordered))
-    return replace(job, values_upto=upto)
+    left = await services.store.read(lambda conn: task_values.missing(conn, job, columns))
+    for column in left:
+        while await services.store.write(partial(task_values.fill, job=job, column=column)) < job.total:
+            pass
+    if left and job.total >= task_table.LARGE:
+        await services.store.write(task_values.learn)
+    return replace(job, ordered=True)
 
 
 # ---------------------------------------------------------------- all rows
@@ -190,8 +192,9 @@ async def table(
     job = await _seen(services, caller, job_id, link)
     columns = await columns_of_job(services, job)
     wanted = _narrowed(wanted, columns, where)
-    job = await _in_order(services, job, columns, wanted, None)
-    return Table(job, columns, _rows(services, job, columns, wanted))
+    job = await _in_order(services, job, wanted, None)
+    every = (*columns, *EXPORTED)
+    return Table(job, every, _rows(services, job, every, wanted))
 
 
 async def _rows(
@@ -233,6 +236,8 @@ def cell(job: JobView, row: TaskRow, item: dict[str, Any], column: Column) -> An
         return spans.span(row.started_at, row.ended_at)
     if column.name == "totalS":
         return spans.span(job.created_at, row.reported_at if row.reported_at is not None else row.ended_at)
+    if column.kind is Kind.TIME:
+        return {"createdAt": job.created_at, "startedAt": row.started_at, "endedAt": row.ended_at}[column.name]
     if column.name in _STAGED:
         return row.staged.get(_STAGED[column.name])
     return getattr(row, column.name)
@@ -244,7 +249,7 @@ _STAGED = {"stagedInBytes": "staged_in_bytes", "stagedOutBytes": "staged_out_byt
 def value_of(job: JobView, task: TaskView, item: dict[str, Any], column: Column) -> Any:
     """As ``cell``, of a task that was read for a page."""
     times = (task.ready_at, task.staging_at, task.started_at, task.ended_at, task.reported_at)
-    row = TaskRow(task.no, task.state, task.resource, *times, task.last_attempt, task.stats, task.result)
+    row = TaskRow(task.no, task.state, task.resource, *times, task.last_attempt, task.reason, task.stats, task.result)
     return cell(job, row, item, column)
 
 

@@ -75,7 +75,7 @@ class JobView:
     criterion: Criterion | None
     best: Best | None
     met_task: int | None  # the one that met the condition on which it stops
-    values_upto: int | None  # tasks below this have their values in order (store.task_values)
+    ordered: bool  # values of its table are kept in order (store.task_values)
 
     @property
     def stopped_early(self) -> bool:
@@ -197,7 +197,7 @@ def job_of(m: Mapping[Any, Any]) -> JobView:
         criterion=stored_criterion(m["criterion_json"]) if m["criterion_json"] else None,
         best=Best(m["best_task"], m["best_value"]) if m["best_task"] is not None else None,
         met_task=m["met_task"],
-        values_upto=m["values_upto"],
+        ordered=bool(m["ordered"]),
     )
 
 

@@ -26,7 +26,9 @@ from sirdar.store.tables import (
     job_waits,
     jobs,
     notices,
+    task_columns,
     task_usage,
+    task_values,
     tasks,
     users,
     variables,
@@ -46,7 +48,7 @@ class JobRow:
     retention_s: float | None = None
     notify_json: str | None = None
     delete_requested_at: float | None = None
-    values_upto: int | None = None  # not None: values of its table are kept in order (store.task_values)
+    ordered: bool = False  # values of its table are kept in order (store.task_values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ _LEDGER = (
     jobs.c.best_task,
     jobs.c.best_value,
     jobs.c.met_task,
-    jobs.c.values_upto,
+    jobs.c.ordered,
 )
 _IN_SQLITE = sa.text("jobs.id IN (SELECT value FROM json_each(:ids))")
 _IN_POSTGRES = sa.text("jobs.id IN (SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))")
@@ -191,7 +193,7 @@ def _to_row(row: Any) -> JobRow:
     id, state, total, expanded, waiting, leased, done, failed, cancelled, on_failure = row[:10]
     ready_at, started_at, ended_at, reason, message, exit_code, cancel_at, cancel_by = row[10:18]
     owner_id, version_id, retries, many, event_seq, keep_s, notify, delete_at = row[18:26]
-    criterion, best_task, best_value, met, values_upto = row[26:]
+    criterion, best_task, best_value, met, ordered = row[26:]
     job = Job(
         JobId(id),
         STATES[state],
@@ -213,9 +215,7 @@ def _to_row(row: Any) -> JobRow:
         Best(best_task, best_value) if best_task is not None else None,
         met,
     )
-    return JobRow(
-        job, owner_id, version_id, retries, bool(many), event_seq, keep_s, notify, delete_at, values_upto
-    )
+    return JobRow(job, owner_id, version_id, retries, bool(many), event_seq, keep_s, notify, delete_at, bool(ordered))
 
 
 def save_jobs(tx: Tx, rows: Iterable[JobRow]) -> None:
@@ -446,5 +446,7 @@ def delete_jobs(tx: Tx, ids: Sequence[str]) -> None:
         idempotency,
     ):
         tx.conn.execute(sa.delete(table).where(table.c.job_id.in_(ids)))
+    mine = sa.select(task_columns.c.id).where(task_columns.c.job_id.in_(ids))
+    tx.conn.execute(sa.delete(task_values).where(task_values.c.col.in_(mine)))
     tx.conn.execute(sa.delete(blob_refs).where(blob_refs.c.holder.in_([f"job:{id}" for id in ids])))
     tx.conn.execute(sa.delete(jobs).where(jobs.c.id.in_(ids)))

@@ -19,7 +19,7 @@ from sirdar.domain.task_table import is_ordered as column_is_ordered
 from sirdar.store.failures import failure_groups
 from sirdar.store.job_views import JobView, decoded
 from sirdar.store.tables import job_items, resources, tasks
-from sirdar.store.task_values import FEW, Ordered
+from sirdar.store.task_values import FEW, Ordered, missing
 from sirdar.store.task_views import implied_state
 
 AT_ONCE = 500
@@ -59,6 +59,7 @@ class TaskRow:
     ended_at: float | None = None
     reported_at: float | None = None
     attempts: int = 0
+    reason: str | None = None
     staged: Mapping[str, Any] = field(default_factory=dict)  # staged_in_s, staged_in_bytes, staged_out_bytes
     outputs: Mapping[str, Any] = field(default_factory=dict)
 
@@ -78,7 +79,7 @@ def find_numbers(
 
     Without ``sort`` they go on ``after`` a number; sorted, ``offset`` of them are passed over.
     """
-    if is_ordered(job, wanted, sort):
+    if is_ordered(conn, job, wanted, sort):
         return _ordered(conn, job, wanted, columns).numbers(sort, after=after, offset=offset, limit=limit)
     query = _Query(conn, job, wanted, columns, sort)
     found = query.numbers(after=after, offset=offset, limit=limit)
@@ -91,28 +92,31 @@ def count_tasks(conn: Connection, job: JobView, wanted: TaskFilter, columns: Seq
     """How many fit."""
     if not wanted:
         return job.total
-    if is_ordered(job, wanted, None):
+    if is_ordered(conn, job, wanted, None):
         return _ordered(conn, job, wanted, columns).count()
     query = _Query(conn, job, wanted, columns, None)
     counted = query.count()
     return counted if query.searches_all else counted + len(_without_row(job, wanted, job.expanded, job.total))
 
 
-def needs_order(job: JobView, wanted: TaskFilter, sort: Sort | None) -> bool:
-    """Whether the values of the job's table should be put in order for this question."""
-    if wanted.where:
-        return True
-    by_value = sort is not None and column_is_ordered(sort.column)
-    return by_value and job.total >= LARGE
+def to_order(job: JobView, wanted: TaskFilter, sort: Sort | None) -> list[Column]:
+    """Columns whose values should be in order for this question."""
+    columns = {one.column.name: one.column for one in wanted.where}
+    if sort is not None and column_is_ordered(sort.column) and (wanted.where or job.total >= LARGE):
+        columns[sort.column.name] = sort.column
+    return list(columns.values())
 
 
-def is_ordered(job: JobView, wanted: TaskFilter, sort: Sort | None) -> bool:
+def is_ordered(conn: Connection, job: JobView, wanted: TaskFilter, sort: Sort | None) -> bool:
     """Whether the question is answered from values that are in order."""
-    if job.values_upto is None or job.values_upto < job.total:
+    if (
+        not job.ordered
+        or (sort is None and not wanted.where)
+        or (sort is not None and not column_is_ordered(sort.column))
+    ):
         return False
-    if sort is not None and not column_is_ordered(sort.column):
-        return False
-    return bool(wanted.where) or (sort is not None and wanted.text is None)
+    columns = [*(one.column for one in wanted.where), *([sort.column] if sort is not None else [])]
+    return not missing(conn, job, columns)
 
 
 def _ordered(conn: Connection, job: JobView, wanted: TaskFilter, columns: Sequence[Column]) -> Ordered:
@@ -311,6 +315,7 @@ _ROW = sa.select(
     tasks.c.ended_at,
     tasks.c.reported_at,
     tasks.c.last_attempt,
+    tasks.c.reason,
     tasks.c.stats_json,
     tasks.c.result_json,
     resources.c.name.label("resource"),
@@ -325,7 +330,8 @@ def read_rows(conn: Connection, job: JobView, numbers: Sequence[int]) -> list[Ta
         for row in conn.execute(_ROW.where(tasks.c.job_id == job.id, tasks.c.no.in_(some))):
             found[row.no] = _row(row)
     implied = implied_state(job)
-    return [found.get(no) or TaskRow(no, implied) for no in numbers]
+    reason = {"CANCELLED": "cancelled", "FAILED": job.reason}.get(implied)
+    return [found.get(no) or TaskRow(no, implied, reason=reason) for no in numbers]
 
 
 def _row(row: Any) -> TaskRow:
@@ -339,6 +345,7 @@ def _row(row: Any) -> TaskRow:
         ended_at=row.ended_at,
         reported_at=row.reported_at,
         attempts=row.last_attempt,
+        reason=row.reason,
         staged=decoded(row.stats_json),
         outputs=decoded(row.result_json),
     )

@@ -1,7 +1,7 @@
 """The values of a job's table in order: filled piece by piece when they are first asked for, kept up as tasks end from then on.
 
-Jobs that nobody looks at so cost nothing. ``jobs.values_upto`` says how far it is filled, and is set under the job's row lock, which
-every end of a task holds too: no value is missed, and one that is written twice is the same.
+Jobs that nobody looks at so cost nothing. ``task_columns.upto`` says how far a column is filled, under the job's row lock,
+which every end of a task holds too: no value is missed, and one that is written twice is the same.
 """
 
 import json
@@ -16,16 +16,24 @@ from sirdar.store.engine import Tx
 from sirdar.store.hot import Hot
 from sirdar.store.job_views import JobView
 from sirdar.store.jobs import load_items, lock_jobs
-from sirdar.store.tables import jobs, task_columns, task_values, tasks
+from sirdar.store.tables import jobs, task_columns, tasks
 
 AT_ONCE = 4096  # tasks that are filled in one transaction
 FEW = 4000  # fewer fit: they are found first and sorted; else the order is followed until a page is full
 
 TaskValues: TypeAlias = tuple[int, Mapping[str, Any]]  # number of a task, values by names of columns
 
-_COLUMNS = Hot(sa.select(task_columns.c.name, task_columns.c.id).where(task_columns.c.job_id == sa.bindparam("job")))
+_COLUMNS = Hot(
+    sa.select(task_columns.c.name, task_columns.c.id, task_columns.c.upto).where(
+        task_columns.c.job_id == sa.bindparam("job")
+    )
+)
 _ADD = Hot(
     "INSERT INTO task_values (col, no, number, letters) VALUES (:col, :no, :number, :letters) ON CONFLICT (col, no) DO NOTHING"
+)
+_ADD_POSTGRES = sa.text(
+    "INSERT INTO task_values (col, no, number, letters) SELECT * FROM unnest(CAST(:col AS bigint[]), CAST(:no AS integer[]),"
+    " CAST(:number AS double precision[]), CAST(:letters AS text[])) ON CONFLICT (col, no) DO NOTHING"
 )
 _SQL = {
     Compare.EQUAL: "=",
@@ -50,46 +58,61 @@ def ended_values(no: int, started_at: float | None, columns: Mapping[str, Any]) 
 
 
 def add_values(tx: Tx, job_id: str, values: Iterable[TaskValues]) -> None:
-    """Write values of tasks, as far as the job's table has columns for them. The job's row is locked."""
-    ids: dict[str, int] = {name: id for name, id in _COLUMNS.all(tx.conn, job=job_id)}
+    """Write values of tasks, of those columns that are kept in order. The job's row is locked."""
+    ids = {name: id for name, id, _ in _COLUMNS.all(tx.conn, job=job_id)}
     rows = [
         {"col": ids[name], "no": no, "number": kept[0], "letters": kept[1]}
         for no, named in values
         for name, value in named.items()
         if name in ids and (kept := ordered_value(value)) is not None
     ]
-    if rows:
+    if rows and tx.conn.dialect.name == "postgresql":
+        tx.conn.execute(_ADD_POSTGRES, {name: [row[name] for row in rows] for name in rows[0]})
+    elif rows:
         _ADD.run(tx.conn, rows)
 
 
-def fill(tx: Tx, job: JobView, columns: Sequence[Column]) -> int:
-    """Put the next tasks' values in order; below which number they all are now."""
-    row = lock_jobs(tx, [job.id]).get(job.id)
-    if row is None:
+def missing(conn: Connection, job: JobView, columns: Iterable[Column]) -> list[Column]:
+    """Those of the columns that are not, or not yet wholly, in order."""
+    upto = {name: upto for name, _, upto in _COLUMNS.all(conn, job=job.id)} if job.ordered else {}
+    return [column for column in columns if upto.get(column.name, -1) < job.total]
+
+
+def fill(tx: Tx, job: JobView, column: Column) -> int:
+    """Put the next tasks' values of a column in order; below which number they all are now."""
+    if job.id not in lock_jobs(tx, [job.id]):
         return job.total
-    if row.values_upto is None:
-        names = [{"job_id": job.id, "name": column.name} for column in columns]
-        tx.conn.execute(sa.insert(task_columns), names)
-    first = row.values_upto or 0
+    mine = (task_columns.c.job_id == job.id, task_columns.c.name == column.name)
+    first = tx.conn.execute(sa.select(task_columns.c.upto).where(*mine)).scalar()
+    if first is None:
+        first = 0
+        tx.conn.execute(sa.insert(task_columns).values(job_id=job.id, name=column.name, upto=0))
+        tx.conn.execute(sa.update(jobs).where(jobs.c.id == job.id).values(ordered=1))
     last = min(job.total, first + AT_ONCE)
-    add_values(tx, job.id, _values_between(tx.conn, job, columns, first, last))
-    tx.conn.execute(sa.update(jobs).where(jobs.c.id == job.id).values(values_upto=last))
+    add_values(tx, job.id, _values_between(tx.conn, job, column, first, last))
+    tx.conn.execute(sa.update(task_columns).where(*mine).values(upto=last))
     return last
 
 
-def _values_between(
-    conn: Connection, job: JobView, columns: Sequence[Column], first: int, last: int
-) -> Iterable[TaskValues]:
-    items = load_items(conn, job.id, range(first, last)) if job.many else {}
-    of_inputs = [column for column in columns if column.of_input]
-    for no in range(first, last):
-        item = {**job.inputs, **items.get(no, {})}
-        yield no, {column.name: value_at(item, column) for column in of_inputs}
-    query = sa.select(tasks.c.no, tasks.c.started_at, tasks.c.ended_at, tasks.c.result_json).where(
+def learn(tx: Tx) -> None:
+    """Have PostgreSQL look at what was just filled: until it knows how values are spread, it plans searches badly."""
+    if tx.conn.dialect.name == "postgresql":
+        tx.conn.exec_driver_sql("ANALYZE task_values")
+
+
+def _values_between(conn: Connection, job: JobView, column: Column, first: int, last: int) -> Iterable[TaskValues]:
+    if column.of_input:
+        items = load_items(conn, job.id, range(first, last)) if job.many else {}
+        for no in range(first, last):
+            yield no, {column.name: value_at({**job.inputs, **items.get(no, {})}, column)}
+        return
+    result = tasks.c.result_json if column.of_output else sa.null()
+    query = sa.select(tasks.c.no, tasks.c.started_at, tasks.c.ended_at, result).where(
         tasks.c.job_id == job.id, tasks.c.no >= first, tasks.c.no < last, tasks.c.ended_at.is_not(None)
     )
-    for no, started_at, ended_at, result in conn.execute(query):
-        yield ended_values(no, started_at, {"ended_at": ended_at, "result_json": result})
+    for no, started_at, ended_at, text in conn.execute(query):
+        _, named = ended_values(no, started_at, {"ended_at": ended_at, "result_json": text})
+        yield no, {column.name: named.get(column.name)}
 
 
 # ---------------------------------------------------------------- reading
@@ -113,15 +136,16 @@ class Ordered:
         few: bool = False,
     ) -> None:
         self._conn = conn
-        self._ids: dict[str, int] = {name: id for name, id in _COLUMNS.all(conn, job=job.id)}
-        self._params: dict[str, Any] = {"job": job.id, "total": job.total, **(params or {})}
+        self._ids: dict[str, int] = {name: id for name, id, _ in _COLUMNS.all(conn, job=job.id)}
+        self._params: dict[str, Any] = {"job": job.id, "first": 0, "total": job.total, **(params or {})}
         self._of_task, self._few = list(of_task), few
-        self._conditions = [self._condition(one) for one in conditions]
+        self._conditions = self._by_column(conditions)
 
     def numbers(self, sort: Sort | None, *, after: int, offset: int, limit: int) -> list[int]:
         """One page: those with a value in order (descending: exactly the other way round), then those without, by number."""
         if sort is None:
-            return self._of_all([f"n.no > {self._bind(after)}"], 0, limit)
+            self._params["first"] = after + 1
+            return self._of_all([], 0, limit)
         column = self._bind(self._ids[sort.column.name])
         found = self._sorted(column, "DESC" if sort.descending else "ASC", offset, limit)
         if len(found) == limit:
@@ -175,10 +199,13 @@ class Ordered:
 
     # ------------------------------------------------------------ parts
 
-    def _condition(self, one: Condition) -> tuple[str, str]:
-        """The column's id, and what must hold of ``c``."""
-        value = "c.letters" if isinstance(one.value, str) else "c.number"
-        return self._bind(self._ids[one.column.name]), f"{value} {_SQL[one.compare]} {self._bind(one.value)}"
+    def _by_column(self, conditions: Sequence[Condition]) -> list[tuple[str, str]]:
+        """Ids of columns, and what must hold of their values, as ``c``: those of one column together are a range."""
+        found: dict[str, list[str]] = {}
+        for one in conditions:
+            value = "c.letters" if isinstance(one.value, str) else "c.number"
+            found.setdefault(one.column.name, []).append(f"{value} {_SQL[one.compare]} {self._bind(one.value)}")
+        return [(self._bind(self._ids[name]), " AND ".join(parts)) for name, parts in found.items()]
 
     def _fitting(self, condition: tuple[str, str]) -> str:
         return f"SELECT c.no FROM task_values c WHERE c.col = {condition[0]} AND {condition[1]}"  # noqa: S608
@@ -208,6 +235,7 @@ class Ordered:
 
 _RESOURCE = "LEFT JOIN resources r ON r.id = t.resource_id"
 _NUMBERS_SQLITE = (
-    "(WITH RECURSIVE g(no) AS (SELECT 0 UNION ALL SELECT no + 1 FROM g WHERE no + 1 < :total) SELECT no FROM g) n"
+    "(WITH RECURSIVE g(no) AS (SELECT :first WHERE :first < :total UNION ALL SELECT no + 1 FROM g WHERE no + 1 < :total)"
+    " SELECT no FROM g) n"
 )
-_NUMBERS_POSTGRES = "(SELECT generate_series(0, CAST(:total AS integer) - 1) AS no) n"
+_NUMBERS_POSTGRES = "(SELECT generate_series(CAST(:first AS integer), CAST(:total AS integer) - 1) AS no) n"

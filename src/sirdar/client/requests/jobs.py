@@ -159,11 +159,12 @@ def tasks(
     state: str | None = None,
     reason: str | None = None,
     text: str | None = None,
+    where: Sequence[str] | None = None,
     sort: str | None = None,
     limit: int | None = None,
 ) -> Request:
-    """``sort``: a column of the job's table, with a minus before it the largest first."""
-    given = {"state": state, "reason": reason, "text": text, "sort": sort, "limit": limit}
+    """``sort``: a column of the job's table, with a minus before it the largest first. ``where``: ``outputs.loss<0.01``."""
+    given = {"state": state, "reason": reason, "text": text, "where": _listed(where), "sort": sort, "limit": limit}
     return Request("GET", job_path(job, "tasks"), params(given))
 
 
@@ -171,9 +172,12 @@ def failures(job: str) -> Request:
     return Request("GET", job_path(job, "failures"))
 
 
-def table(job: str, form: str = "csv") -> Request:
-    """All tasks: number, state, times, inputs that differ, outputs that are values. ``form``: csv or json."""
-    return Request("GET", job_path(job, "table"), {"format": form})
+def table(job: str, form: str = "csv", *, state: str | None = None, where: Sequence[str] | None = None) -> Request:
+    """All tasks: number, state, times, inputs that differ, outputs that are values. ``form``: csv, json or parquet.
+
+    ``where``: conditions on values, such as ``outputs.loss<0.01``.
+    """
+    return Request("GET", job_path(job, "table"), params({"format": form, "state": state, "where": _listed(where)}))
 
 
 def plot(

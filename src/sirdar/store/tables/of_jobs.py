@@ -77,7 +77,9 @@ jobs = Table(
     Column("best_task", Integer),  # the best that is done so far
     Column("best_value", Float),
     Column("met_task", Integer),  # the one that met the condition on which it stops
-    Column("values_upto", Integer),  # tasks below this have their values in task_values; null: nobody asked for them
+    Column(
+        "ordered", Integer, nullable=False, server_default="0"
+    ),  # values of its table are kept in order (task_values)
     one_of("state", State),
     one_of("on_failure", OnFailure),
     CheckConstraint("waiting >= 0 AND leased >= 0 AND expanded >= 0 AND expanded <= total", name="counts"),

@@ -105,20 +105,21 @@ task_usage = Table(
     sqlite_with_rowid=False,
 )
 
-# The values of a job's table, put in order: made when somebody first sorts or filters by one, and kept up as tasks end from then on.
+# The values of a job's table in order: made when somebody first sorts or filters by one, and kept up as tasks end from then on.
 task_columns = Table(
     "task_columns",
     metadata,
     Column("id", Big, primary_key=True, autoincrement=True),
     Column("job_id", Text, cascade("jobs.id"), nullable=False),
     Column("name", Text, nullable=False),  # domain.task_table.Column.name
+    Column("upto", Integer, nullable=False),  # tasks below this have their values here
     UniqueConstraint("job_id", "name"),
 )
 _LETTERS = Text().with_variant(Text(collation="C"), "postgresql")  # by code points, as SQLite sorts
 task_values = Table(
     "task_values",
     metadata,
-    Column("col", Big, cascade("task_columns.id"), nullable=False),
+    Column("col", Big, nullable=False),  # a task_columns.id; no foreign key: it would be looked up for every value
     Column("no", Integer, nullable=False),
     Column("number", Float),  # of numbers and truths
     Column("letters", _LETTERS),  # the beginning of a text
