@@ -140,6 +140,7 @@ class Ordered:
         self._params: dict[str, Any] = {"job": job.id, "first": 0, "total": job.total, **(params or {})}
         self._of_task, self._few = list(of_task), few
         self._conditions = self._by_column(conditions)
+        self._narrow: tuple[str, list[tuple[str, str]]] | None = None
 
     def numbers(self, sort: Sort | None, *, after: int, offset: int, limit: int) -> list[int]:
         """One page: those with a value in order (descending: exactly the other way round), then those without, by number."""
@@ -175,6 +176,11 @@ class Ordered:
 
     def _narrowest(self) -> tuple[str, list[tuple[str, str]]]:
         """A beginning of the statement that gives the few that can fit as ``c``, and the conditions that are left."""
+        if self._narrow is None:
+            self._narrow = self._find_narrowest()
+        return self._narrow
+
+    def _find_narrowest(self) -> tuple[str, list[tuple[str, str]]]:
         if self._few and self._of_task:
             inner = f"SELECT t.no FROM tasks t {_RESOURCE} WHERE t.job_id = :job AND {' AND '.join(self._of_task)}"  # noqa: S608
             return f"WITH c AS MATERIALIZED ({inner})", self._conditions
@@ -187,15 +193,18 @@ class Ordered:
     # ------------------------------------------------------------ by number
 
     def _of_all(self, where: Sequence[str], offset: int, limit: int) -> list[int]:
-        return self._page(f"SELECT n.no {self._all_that(where)} ORDER BY n.no", offset, limit)
+        return self._page(f"{self._all_that('n.no', where)} ORDER BY n.no", offset, limit)
 
     def _count_of_all(self, where: Sequence[str]) -> int:
-        return self._one(f"SELECT count(*) {self._all_that(where)}")
+        return self._one(self._all_that("count(*)", where))
 
-    def _all_that(self, where: Sequence[str]) -> str:
+    def _all_that(self, what: str, where: Sequence[str]) -> str:
+        """Of the few that can fit, where there are such, else of all numbers of the job."""
+        begin, conditions = self._narrowest()
         numbers = _NUMBERS_SQLITE if self._conn.dialect.name == "sqlite" else _NUMBERS_POSTGRES
-        must = " AND ".join(["1 = 1", *where, *self._must("n.no", self._conditions)])
-        return f"FROM {numbers} {self._rows('n.no')} WHERE {must}"
+        must = " AND ".join([f"n.no >= {self._bind(self._params['first'])}", *where, *self._must("n.no", conditions)])
+        source = f"{'c n' if begin else numbers} {self._rows('n.no')}"
+        return f"{begin} SELECT {what} FROM {source} WHERE {must}"  # noqa: S608
 
     # ------------------------------------------------------------ parts
 
