@@ -121,11 +121,12 @@ def is_ordered(conn: Connection, job: JobView, wanted: TaskFilter, sort: Sort | 
 
 def _ordered(conn: Connection, job: JobView, wanted: TaskFilter, columns: Sequence[Column]) -> Ordered:
     """The search by values that are in order, with the conditions on tasks that the usual one has."""
-    of_task, params = _Query(conn, job, replace(wanted, where=()), columns, None, outer=True).conditions()
     implied = implied_state(job)
     states = {"DONE": job.done, "FAILED": job.failed, "CANCELLED": job.cancelled, "RUNNING": job.running}
     few = bool(wanted.state) and implied not in wanted.state
     few = few and sum(states.get(state, job.total) for state in wanted.state) < FEW
+    # Few have rows, all of them: their states are asked for as the index has them.
+    of_task, params = _Query(conn, job, replace(wanted, where=()), columns, None, outer=not few).conditions()
     return Ordered(conn, job, wanted.where, of_task=of_task, params=params, few=few)
 
 
