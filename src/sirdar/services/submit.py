@@ -10,8 +10,8 @@ import structlog
 from pydantic_core import to_json
 
 from sirdar.domain.app import App, CodeKind, Resources
-from sirdar.domain.labels import labels_for
 from sirdar.domain.criterion import read_criterion
+from sirdar.domain.labels import labels_for
 from sirdar.domain.people import Caller, Scope
 from sirdar.domain.problems import Problem
 from sirdar.domain.states import OnFailure, State
