@@ -3,6 +3,8 @@ everything that must hold in the ledger between two calls."""
 
 import asyncio
 import itertools
+import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +16,7 @@ import sqlalchemy as sa
 from sirdar.dispatch.assign import Assigner
 from sirdar.dispatch.desk import Desk
 from sirdar.dispatch.expire import expire
+from sirdar.domain.failures import FailureGroup
 from sirdar.domain.ids import UserId
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
@@ -29,6 +32,7 @@ from sirdar.services.submit import insert
 from sirdar.store import preparing, resource_use, resources
 from sirdar.store import tables as t
 from sirdar.store.engine import Store, Tx
+from sirdar.store.failures import add_failures
 from sirdar.store.jobs import NewJob
 from sirdar.wire.agent import (
     Capabilities,
@@ -46,6 +50,8 @@ USERS = ("anna", "boris")
 CPUS, MEMORY = 4, 2**33
 APP, VERSION = "0000000000000app", "00000000version1"
 ENDED = ("DONE", "FAILED", "CANCELLED")
+MET = 0.25
+CRITERION = f'{{"key":"loss","maximize":false,"stop":"loss < {MET}","kinds":{{"loss":"number"}},"inputs":[]}}'
 
 
 class Clock:
@@ -222,6 +228,7 @@ class Agent:
     owned: dict[str, str] = field(default_factory=dict)  # accepted: key -> phase
     outbox: dict[str, Final] = field(default_factory=dict)  # finals that nobody acknowledged yet
     cancels: set[str] = field(default_factory=set)
+    loss: Any = None  # what its programs give next
     _lives: Any = field(default_factory=lambda: itertools.count(1))
 
     def sync(self, *, lost: bool = False, **parts: Any) -> dict[str, Any]:
@@ -291,6 +298,8 @@ class Agent:
         now = self.ledger.clock()
         code = {"ok": 0, "exit_code": 3}.get(reason)
         given = {"message": f"It ended: {reason}", "exit_code": code, "ended_at": now, "reported_at": now, **values}
+        if reason == "ok":
+            given.setdefault("outputs", {"loss": self.loss} if self.loss is not None else {})
         return Final(key=key, reason=reason, **given)
 
     def heartbeat(self, *, omit: Iterable[str] = (), lost: bool = False) -> dict[str, str]:
@@ -355,6 +364,14 @@ def _add_people_and_app(tx: Tx) -> None:
     )
 
 
+def count_failures(tx: Tx, job_id: str) -> None:
+    """Count failed tasks that a test wrote by itself, as the product does when they end."""
+    tx.conn.execute(sa.delete(t.job_failures).where(t.job_failures.c.job_id == job_id))
+    query = sa.select(t.tasks).where(t.tasks.c.job_id == job_id, t.tasks.c.state == "FAILED")
+    for row in tx.conn.execute(query.order_by(t.tasks.c.no)).all():
+        add_failures(tx, job_id, [FailureGroup(row.reason, row.message or "", row.exit_code, 1, row.no)])
+
+
 # ---------------------------------------------------------------- what must hold between two calls
 
 
@@ -364,13 +381,15 @@ def check(ledger: Ledger) -> tuple[list[Any], list[Any]]:
 
 
 def _check(conn: sa.Connection, now: float) -> tuple[list[Any], list[Any]]:
-    jobs, *others = (_all(conn, table) for table in (t.jobs, t.tasks, t.attempts, t.events))
-    tasks, attempts, events = (_by_job(rows) for rows in others)
+    jobs, *others = (_all(conn, table) for table in (t.jobs, t.tasks, t.attempts, t.events, t.job_failures))
+    tasks, attempts, events, failures = (_by_job(rows) for rows in others)
     for job in jobs:
         mine = tasks.get(job.id, [])
         _check_counts(job, mine)
         _check_tries(job, mine, attempts.get(job.id, []))
         _check_events(job, events.get(job.id, []))
+        _check_failures(job, mine, failures.get(job.id, []))
+        _check_best(job, mine)
         if job.ended_at is None:
             said = explain.explain_now(conn, caller("anna", admin=True), job.id, now=now)
             assert said.why, f"nobody knows why {job.id} is {job.state}"
@@ -438,6 +457,36 @@ def _check_tries(job: Any, tasks: list[Any], attempts: list[Any]) -> None:
             told = [attempt for attempt in live if attempt.cancel_at is not None]
             assert told == live, f"an agent has not been told of the cancellation: {where}"
             assert live, where
+
+
+def _check_failures(job: Any, tasks: list[Any], groups: list[Any]) -> None:
+    """What is counted of failures is what the failed tasks' rows say."""
+    failed = [task for task in tasks if task.state == "FAILED"] if job.many else []
+    assert sum(group.count for group in groups) == len(failed), f"{groups} for {failed}"
+    for group in groups:
+        alike = [task for task in failed if (task.reason, task.exit_code) == (group.reason, group.exit_code)]
+        assert group.example in [task.no for task in alike], f"{group} for {alike}"
+
+
+def _check_best(job: Any, tasks: list[Any]) -> None:
+    """The best task is the best of those that are done, and a job stops early because one of them met its condition."""
+    if job.criterion_json is None:
+        assert (job.best_task, job.met_task) == (None, None), job
+        return
+    done = {task.no: json.loads(task.result_json or "{}").get("loss") for task in tasks if task.state == "DONE"}
+    known = {no: loss for no, loss in done.items() if type(loss) in (int, float) and math.isfinite(loss)}
+    best = min(known, key=lambda no: (known[no], no), default=None)
+    assert (job.best_task, job.best_value) == (best, known.get(best)), f"{job} with {done}"
+    if job.met_task is not None:
+        assert known[job.met_task] < MET, f"{job} with {done}"
+        assert job.state in ("DONE", "CANCELLED") or job.ended_at is None, job
+    elif job.cancel_requested_at is None and job.ended_at is None:
+        assert not any(loss < MET for loss in known.values()), f"{job} goes on with {done}"
+    if job.cancel_requested_by == "stop_when":
+        assert job.met_task is not None, job
+        assert job.state in ("READY", "RUNNING", "DONE"), job
+        if job.ended_at is not None:
+            assert job.message.startswith(f"Stopped early: task {job.met_task} met loss < {MET}") == bool(job.cancelled)
 
 
 def _check_events(job: Any, events: list[Any]) -> None:

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from tests.store.ledger import ENDED, Agent, Ledger, check
+from tests.store.ledger import CRITERION, ENDED, Agent, Ledger, check
 
 from sirdar.store import tables as t
 
@@ -65,6 +65,15 @@ class Ledgers(RuleBasedStateMachine):
     )
     def submit(self, **values: Any) -> None:
         self.jobs.append(self.ledger.submit(**values))
+
+    @rule(n=st.sampled_from([2, 3, 6]), on_failure=st.sampled_from(["continue", "stop", "ignore"]))
+    def submit_search(self, **values: Any) -> None:
+        """It seeks the least loss, and stops where one is small."""
+        self.jobs.append(self.ledger.submit(criterion_json=CRITERION, **values))
+
+    @rule(who=agents, loss=st.sampled_from([None, 0.1, 0.5, 0.5, 1, -1.5, 7.0, float("nan"), "text", True]))
+    def programs_give(self, who: int, loss: Any) -> None:
+        self.agents[who].loss = loss
 
     @precondition(lambda self: self.jobs)
     @rule(pick=picks, n=st.sampled_from([1, 2]))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from tests.store.ledger import START, Ledger
+from tests.store.ledger import START, Ledger, count_failures
 
 from sirdar.domain.task_table import FIXED, Column, Kind, Sort
 from sirdar.services.pace import left_of_job
@@ -62,6 +62,7 @@ def job(ledger: Ledger) -> str:
                 failed=3,
             )
         )
+        count_failures(tx, made)
 
     ledger.store.write_now(write)
     return made

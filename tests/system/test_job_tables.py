@@ -6,6 +6,7 @@ import json
 import subprocess
 from typing import Any
 
+import pyarrow.parquet as parquet  # type: ignore[import-untyped]
 import pytest
 from own_server import BIN, surroundings
 from tests.system.product import Product, await_that, problem
@@ -72,7 +73,7 @@ def test_the_table_as_json_and_as_csv(sirdar: Product, fit: dict[str, Any]) -> N
     names = [column["name"] for column in reply["columns"]]
     assert names == [
         "no", "state", "resource", "waitS", "runS", "inputs.n", "inputs.kind", "outputs.error", "outputs.even", "outputs.label",
-        "totalS", "stagedInBytes", "stagedOutBytes", "attempts"
+        "totalS", "stagedInBytes", "stagedOutBytes", "attempts", "reason", "createdAt", "startedAt", "endedAt",
     ]  # fmt: skip
     assert reply["columns"][7] == {"name": "outputs.error", "kind": "number", "title": "Error", "unit": ""}
     rows = [dict(zip(names, row, strict=True)) for row in reply["rows"]]
@@ -86,11 +87,51 @@ def test_the_table_as_json_and_as_csv(sirdar: Product, fit: dict[str, Any]) -> N
     assert (rows[5]["waitS"], rows[5]["runS"]) == (task["waitS"], task["runS"])
     facts = ("totalS", "stagedInBytes", "stagedOutBytes", "attempts")
     assert [rows[5][name] for name in facts] == [task[name] for name in facts]
+    assert (rows[5]["reason"], rows[3]["reason"]) == ("ok", "exit_code")
+    assert (rows[5]["startedAt"], rows[5]["endedAt"]) == (task["startedAt"], task["endedAt"])
     text = sirdar.admin.get(f"/api/jobs/{fit['id']}/table?format=csv&state=DONE")
     assert text.headers["content-type"] == "text/csv; charset=utf-8"
     lines = list(csv.DictReader(io.StringIO(text.text)))
     assert len(lines) == N - len(FAILING)
     assert (lines[5]["no"], lines[5]["outputs.even"], lines[5]["outputs.label"]) == ("6", "true", "n is 6, a")
+
+
+def test_the_table_as_parquet_has_types(sirdar: Product, fit: dict[str, Any]) -> None:
+    address = f"/api/jobs/{fit['id']}/table"
+    reply = sirdar.admin.get(address, headers={"accept": "application/vnd.apache.parquet"})
+    assert reply.headers["content-type"] == "application/vnd.apache.parquet"
+    read = parquet.read_table(io.BytesIO(reply.content))
+    types = {field.name: str(field.type) for field in read.schema}
+    assert [types[name] for name in ("no", "inputs.n", "outputs.error", "outputs.even", "state", "endedAt")] == [
+        "int64", "int64", "double", "bool", "string", "timestamp[us, tz=UTC]",
+    ]  # fmt: skip
+    rows = read.to_pylist()
+    assert [row["no"] for row in rows] == list(range(N))
+    plain = sirdar.admin.get(address).json()
+    for name in ("runS", "inputs.kind", "outputs.error", "outputs.even", "outputs.label", "reason", "attempts"):
+        place = [column["name"] for column in plain["columns"]].index(name)
+        assert [row[name] for row in rows] == [row[place] for row in plain["rows"]], name
+    few = sirdar.admin.get(f"{address}", params={"format": "parquet", "where": "outputs.error<50"})
+    assert [row["no"] for row in parquet.read_table(io.BytesIO(few.content)).to_pylist()] == [
+        row["no"] for row in rows if row["outputs.error"] is not None and row["outputs.error"] < 50
+    ]
+    none = sirdar.admin.get(f"{address}", params={"format": "parquet", "where": "outputs.error<-1e9"})
+    assert parquet.read_table(io.BytesIO(none.content)).num_rows == 0
+    by_accept = sirdar.admin.get(address, headers={"accept": "text/csv;q=0.9, */*;q=0.1"})
+    assert by_accept.headers["content-type"] == "text/csv; charset=utf-8"
+
+
+def test_tasks_by_conditions_on_their_values(sirdar: Product, fit: dict[str, Any]) -> None:
+    address = f"/api/jobs/{fit['id']}/tasks"
+    every = [task for task in sirdar.admin.get(f"{address}?limit=100").json() if task["result"]]
+    fitting = [task["no"] for task in every if task["result"]["error"] < 100 and task["result"]["even"]]
+    where = ["outputs.error<100", "outputs.even=true"]
+    found = sirdar.admin.get(address, params={"where": where, "sort": "-inputs.n", "limit": 100}).json()
+    assert [task["no"] for task in found] == fitting[::-1]
+    by_kind = sirdar.admin.get(address, params={"where": "inputs.kind=b"}).json()
+    assert {task["inputs"]["kind"] for task in by_kind} == {"b"}
+    for wrong in ("outputs.error", "outputs.error<high", "outputs.none=1"):
+        problem(sirdar.admin.get(address, params={"where": wrong}), 422, "invalid_field", "where")
 
 
 def test_failures_are_grouped_by_why(sirdar: Product, fit: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
+from tests.store.ledger import count_failures
 from tests.ui.conftest import Site
 
 from sirdar.domain.failures import kind_of
@@ -45,6 +46,7 @@ def sweep(busy: Site) -> str:
         tx.conn.execute(
             sa.update(t.jobs).where(t.jobs.c.id == job).values(failed=3, leased=7, inputs_json=json.dumps(inputs))
         )
+        count_failures(tx, job)
 
     busy.write(fill)
     return job
@@ -206,6 +208,7 @@ def test_a_hundred_failures_that_are_alike_are_one(busy: Site, sweep: str) -> No
             }
             tx.conn.execute(sa.update(t.tasks).where(*task(sweep, no)).values(**failed))
         tx.conn.execute(sa.update(t.jobs).where(t.jobs.c.id == sweep).values(failed=10, leased=0))
+        count_failures(tx, sweep)
 
     busy.write(fill)
     with busy.browser("anna") as anna:
@@ -307,3 +310,27 @@ def test_the_page_of_one_task_says_how_it_stands(busy: Site, sweep: str) -> None
         assert f'rel="next" href="/jobs/{sweep}?tab=log&amp;task=23"' in failed.text
         assert f'rel="prev" href="/jobs/{sweep}?tab=log&amp;task=21"' in failed.text
         assert 'rel="prev"' not in anna.get(f"/jobs/{sweep}?task=0").text
+
+
+def test_the_best_task_and_what_stopped_it_stand_above(busy: Site, sweep: str) -> None:
+    """In each language; the best with its inputs and a link to it."""
+    sought = {"key": "cv_error", "maximize": False, "stop": "cv_error < 0.9", "kinds": {"cv_error": "number"}}
+
+    def seek(**values: Any) -> None:
+        more = {"criterion_json": json.dumps(sought), **values}
+        busy.write(lambda tx: tx.conn.execute(sa.update(t.jobs).where(t.jobs.c.id == sweep).values(**more)) and None)
+
+    with busy.browser("anna") as anna:
+        seek()
+        assert "No task has given cv_error yet." in plain(anna.get(f"/jobs/{sweep}"))
+        seek(best_task=19, best_value=0.81)
+        page = anna.get(f"/jobs/{sweep}")
+        told = plain(page).split("Best so far")[1][:80]
+        assert told.replace(" ,", ",").startswith(": cv_error = 0.81, task 19 (beta 2, folds 4)"), told
+        assert f'href="/jobs/{sweep}?task=19"' in page.text
+        stopped = {"met_task": 11, "cancel_requested_by": "stop_when", "cancel_requested_at": 1.0}
+        seek(best_task=19, best_value=0.81, **stopped)
+        page = anna.get(f"/jobs/{sweep}")
+        assert "It stops early: task 11 met cv_error < 0.9." in plain(page)
+        assert "Stopping" in plain(page) and "by stop_when" not in plain(page)
+        assert "format=parquet" in page.text

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from sirdar.api.blob_response import blob_response, inline_response
 from sirdar.api.deps import CallerDep, ServicesDep, bearer
-from sirdar.api.job_tasks import csv_of
+from sirdar.api.job_table import write_csv
 from sirdar.api.multipart import FormFile
 from sirdar.blobs.base import check_sha256
 from sirdar.domain.app import FileRef
@@ -232,7 +232,7 @@ async def _made(services: Services, caller: Caller | None, job_id: str, path: st
     headers = {"content-disposition": f'attachment; filename="{path}"', "cache-control": "no-store"}
     if path == plan_results.TABLE:
         found = await task_table.table(services, caller, job_id, TaskFilter(), link=link)
-        return StreamingResponse(csv_of(found), headers=headers, media_type="text/csv; charset=utf-8")
+        return StreamingResponse(write_csv(found), headers=headers, media_type="text/csv; charset=utf-8")
     pieces = plan_results.results_zip(services, job, loaded)
     return StreamingResponse(pieces, headers=headers, media_type="application/zip")
 

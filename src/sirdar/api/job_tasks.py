@@ -1,8 +1,5 @@
 """The tasks of a job over REST: a list that filters and sorts, one task, the whole table, why tasks failed, points of a plot."""
 
-import csv
-import io
-from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -12,15 +9,16 @@ from starlette.responses import Response
 
 from sirdar.api import shapes
 from sirdar.api.deps import ServicesDep
+from sirdar.api.job_table import PARQUET, accepted_form, column_shape, write_csv, write_json
 from sirdar.api.jobs import Share, ViewerDep, read_cursor
 from sirdar.api.paging import After, Limit, page
-from sirdar.api.render import render_span, render_task, render_try
+from sirdar.api.render import render_failure, render_span, render_task, render_try
 from sirdar.domain.outcome import Reason
 from sirdar.domain.problems import Problem
-from sirdar.domain.task_table import Column
 from sirdar.services import jobs as job_service
 from sirdar.services import task_table
 from sirdar.services.job_filters import read_states
+from sirdar.services.table_parquet import require_parquet, write_parquet
 from sirdar.services.task_table import TaskQuery
 from sirdar.services.timelines import timeline_of
 from sirdar.store import jobs as job_store
@@ -28,12 +26,20 @@ from sirdar.store import task_views
 from sirdar.store.task_table import TaskFilter
 
 router = APIRouter(tags=["jobs"])
-LINES_AT_ONCE = 500
+_FORMS: dict[str, tuple[Any, str]] = {
+    "json": (write_json, "application/json"),
+    "csv": (write_csv, "text/csv; charset=utf-8"),
+    "parquet": (lambda found: write_parquet(found.columns, found.rows), PARQUET),
+}
 States = Annotated[list[str] | None, Query(description="One or several, also joined by commas")]
 Resource = Annotated[str | None, Query(max_length=200, description="Name or id of the machine that has it")]
 ReasonWord = Annotated[str | None, Query(max_length=40, description="How it ended: exit_code, out_of_memory, ...")]
 Text = Annotated[str | None, Query(max_length=200, description="Stands in its message or in a value of the table")]
 Like = Annotated[int | None, Query(ge=0, lt=2**31, description="Number of a task: those that failed as that one did")]
+Where = Annotated[
+    list[Annotated[str, Query(max_length=300)]] | None,
+    Query(description="A value compared, such as outputs.loss<0.01 or inputs.solver=ipopt; several must all hold"),
+]
 Name = Annotated[str, Query(max_length=200)]
 
 
@@ -48,6 +54,7 @@ async def tasks(
     reason: ReasonWord = None,
     text: Text = None,
     like: Like = None,
+    where: Where = None,
     sort: Annotated[
         str, Query(max_length=200, description="A column of the table; with a minus before it the largest first")
     ] = "",
@@ -59,7 +66,7 @@ async def tasks(
     last = read_cursor(after)
     passed = (last or 0) if sort else 0
     wanted = _filter(state, resource, reason, text, like)
-    query = TaskQuery(wanted, sort, after=-1 if last is None else last, offset=passed, limit=limit + 1)
+    query = TaskQuery(wanted, sort, where or (), after=-1 if last is None else last, offset=passed, limit=limit + 1)
     found = await task_table.list_tasks(services, caller, job_id, query, link=share)
     job = found.job
     return page(
@@ -96,68 +103,44 @@ async def one_task(services: ServicesDep, caller: ViewerDep, job_id: str, no: in
 @router.get(
     "/api/jobs/{job_id}/table",
     response_class=Response,
-    responses={200: {"model": shapes.TaskTable, "content": {"text/csv": {"schema": {"type": "string"}}}}},
+    responses={
+        200: {
+            "model": shapes.TaskTable,
+            "content": {
+                "text/csv": {"schema": {"type": "string"}},
+                PARQUET: {"schema": {"type": "string", "format": "binary"}},
+            },
+        }
+    },
 )
 async def table(
+    request: Request,
     services: ServicesDep,
     caller: ViewerDep,
     job_id: str,
-    format: Annotated[Literal["json", "csv"], Query()] = "json",
+    format: Annotated[
+        Literal["json", "csv", "parquet"] | None, Query(description="Else as Accept says, and JSON where it does not")
+    ] = None,
     state: States = None,
     resource: Resource = None,
     reason: ReasonWord = None,
     text: Text = None,
     like: Like = None,
+    where: Where = None,
     share: Share = None,
 ) -> Response:
     """All tasks in order: number, state, resource, seconds of waiting and running, inputs that differ, outputs that are
-    values; then seconds from submission to end, bytes staged, attempts."""
+    values; then seconds from submission to end, bytes staged, attempts, reason, times of submission, start and end."""
     wanted = _filter(state, resource, reason, text, like)
-    found = await task_table.table(services, caller, job_id, wanted, link=share)
-    if format == "csv":
-        name = f'attachment; filename="{found.job.id}.csv"'
-        headers = {"content-disposition": name, "cache-control": "no-store"}
-        return StreamingResponse(csv_of(found), headers=headers, media_type="text/csv; charset=utf-8")
-    return StreamingResponse(_json(found), media_type="application/json")
-
-
-async def csv_of(found: task_table.Table) -> AsyncIterator[str]:
-    """The table as CSV, some lines at a time."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([column.name for column in found.columns])
-    lines = 1
-    async for row in found.rows:
-        writer.writerow([_word(value) for value in row])
-        lines += 1
-        if lines >= LINES_AT_ONCE:
-            yield text.getvalue()
-            text.seek(0)
-            text.truncate()
-            lines = 0
-    yield text.getvalue()
-
-
-def _word(value: Any) -> Any:
-    return str(value).lower() if isinstance(value, bool) else value
-
-
-async def _json(found: task_table.Table) -> AsyncIterator[bytes]:
-    columns = [_column(column) for column in found.columns]
-    begin = b'{"columns":' + to_json(columns) + b',"rows":['
-    buffer = begin
-    count = 0
-    async for row in found.rows:
-        buffer += (b",\n" if count else b"\n") + to_json(row)
-        count += 1
-        if count % LINES_AT_ONCE == 0:
-            yield buffer
-            buffer = b""
-    yield buffer + b"\n]}\n"
-
-
-def _column(column: Column) -> dict[str, str]:
-    return {"name": column.name, "kind": column.kind.value, "title": column.title, "unit": column.unit}
+    form = format or accepted_form(request.headers.get("accept", ""))
+    if form == "parquet":
+        require_parquet()
+    found = await task_table.table(services, caller, job_id, wanted, where=where or (), link=share)
+    write, media_type = _FORMS[form]
+    headers = {"cache-control": "no-store"}
+    if form != "json":
+        headers["content-disposition"] = f'attachment; filename="{found.job.id}.{form}"'
+    return StreamingResponse(write(found), headers=headers, media_type=media_type)
 
 
 # ---------------------------------------------------------------- failures, points
@@ -168,17 +151,7 @@ async def failures(services: ServicesDep, caller: ViewerDep, job_id: str, share:
     """Why tasks failed: by reason, exit code and message, how many and the first of them; the most frequent first,
     a hundred at most. Messages that differ only in numbers, paths and quoted words count as one; that of the first is told."""
     found = await task_table.failures(services, caller, job_id, link=share)
-    listed = [
-        {
-            "reason": group.reason,
-            "message": group.message,
-            "exitCode": group.exit_code,
-            "fault": Reason(group.reason).fault.value if group.reason else None,
-            "count": group.count,
-            "example": group.example,
-        }
-        for group in found
-    ]
+    listed = [render_failure(group) for group in found]
     return Response(to_json(listed), media_type="application/json")
 
 
@@ -195,9 +168,9 @@ async def points(
     """Points of a plot of one column of the table over another; of two thousand tasks at most, which are then taken evenly."""
     found = await task_table.points(services, caller, job_id, x=x, y=y, color=color, link=share)
     body = {
-        "x": _column(found.x),
-        "y": _column(found.y),
-        "color": _column(found.color) if found.color else None,
+        "x": column_shape(found.x),
+        "y": column_shape(found.y),
+        "color": column_shape(found.color) if found.color else None,
         "points": found.rows,
         "sampled": found.sampled,
         "of": found.of,

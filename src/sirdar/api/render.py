@@ -8,6 +8,8 @@ from typing import Any
 from sirdar.api.paging import iso
 from sirdar.domain import spans
 from sirdar.domain.app import FileRef
+from sirdar.domain.criterion import stored_criterion
+from sirdar.domain.failures import FailureGroup
 from sirdar.domain.outcome import Reason
 from sirdar.domain.spans import span
 from sirdar.domain.timeline import Span, Try
@@ -50,10 +52,19 @@ def render_submitted(submitted: Submitted, owner: str, base: str) -> dict[str, A
             "cancelled": 0,
         },
         "onFailure": new.on_failure.value,
+        **_sought_newly(new.criterion_json),
         "stdout": f"/api/jobs/{new.id}/stdout",
         "stderr": f"/api/jobs/{new.id}/stderr",
         "url": f"{base}/jobs/{new.id}",
     }
+
+
+def _sought_newly(stored: str | None) -> dict[str, Any]:
+    sought = stored_criterion(stored) if stored else None
+    if sought is None:
+        return {}
+    of_key = {"criterion": {sought.direction: sought.key}, "best": None} if sought.key else {}
+    return {**of_key, **({"stopWhen": sought.stop.text, "metBy": None} if sought.stop else {})}
 
 
 def render_job(shown: Shown, base: str, *, results: list[Any] | dict[str, str] | str | None = None) -> dict[str, Any]:
@@ -65,6 +76,11 @@ def render_job(shown: Shown, base: str, *, results: list[Any] | dict[str, str] |
         body |= _of_single_task(job, task)
     elif results is not None:
         body["result"] = results
+    if job.best is not None:
+        prefix = job_prefix(job.id, job.best.task)
+        body["best"]["inputs"] = inputs_with_uris(_shown_inputs(shown.best_inputs), prefix)
+    if shown.failures:
+        body["failures"] = [render_failure(group) for group in shown.failures]
     body["permissions"] = {"act": shown.may_act}
     if shown.notices:
         body["notices"] = [asdict(notice) for notice in shown.notices]
@@ -105,6 +121,7 @@ def render_summary(job: JobView, base: str) -> dict[str, Any]:
         "stdout": f"/api/jobs/{job.id}/stdout",
         "stderr": f"/api/jobs/{job.id}/stderr",
         "url": f"{base}/jobs/{job.id}",
+        **_sought(job),
     }
     if ended:
         body["outcome"] = _outcome(job.reason, job.message, job.exit_code)
@@ -119,6 +136,34 @@ def render_summary(job: JobView, base: str) -> dict[str, Any]:
     if job.pending.get("after"):
         body["after"] = job.pending["after"]
     return body
+
+
+def _sought(job: JobView) -> dict[str, Any]:
+    """What is sought among the tasks, and what was found so far."""
+    sought = job.criterion
+    if sought is None:
+        return {}
+    body: dict[str, Any] = {}
+    if sought.key:
+        best = {"task": job.best.task, "value": job.best.value} if job.best is not None else None
+        body |= {"criterion": {sought.direction: sought.key}, "best": best}
+    if sought.stop is not None:
+        body |= {"stopWhen": sought.stop.text, "metBy": job.met_task}
+    if job.stopped_early:
+        body["notNeeded"] = job.cancelled
+    return body
+
+
+def render_failure(group: FailureGroup) -> dict[str, Any]:
+    """Tasks that failed alike."""
+    return {
+        "reason": group.reason,
+        "message": group.message,
+        "exitCode": group.exit_code,
+        "fault": Reason(group.reason).fault.value if group.reason else None,
+        "count": group.count,
+        "example": group.example,
+    }
 
 
 def render_task(job: JobView, task: TaskView, inputs: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -214,6 +259,8 @@ def info_of(job: JobView) -> str | None:
     """In words: why it failed; while it is on its way, what it waits for."""
     if job.ended_at is not None:
         return job.message
+    if job.stopped_early:
+        return f"Stopping early: {job.condition_met}"
     if job.cancel_requested_at is not None:
         return f"Cancelling: asked for by {job.cancel_requested_by}"
     if job.state == "SUBMITTED":

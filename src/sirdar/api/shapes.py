@@ -50,6 +50,14 @@ class Stats(Shape):
     staged_out_bytes: int = 0
 
 
+class Best(Shape):
+    """``inputs``: what the task's own input set gives; not in lists."""
+
+    task: int
+    value: float
+    inputs: dict[str, Any] = {}
+
+
 class JobSummary(Shape):
     """A job in a list."""
 
@@ -85,6 +93,11 @@ class JobSummary(Shape):
     after: list[str] = []
     cancel_requested_at: Time = None
     cancel_requested_by: str | None = None
+    criterion: dict[str, str] | None = Field(None, description="Of many tasks: minimize or maximize, and whose value")
+    best: "Best | None" = Field(None, description="The best task that is done so far")
+    stop_when: str | None = Field(None, description="The rest is called off when this holds for a task that is done")
+    met_by: int | None = Field(None, description="Number of the task for which it held")
+    not_needed: int | None = Field(None, description="How many tasks were called off for that")
 
 
 class Job(JobSummary):
@@ -96,6 +109,7 @@ class Job(JobSummary):
     attempts: int | None = None
     stats: Stats | None = None
     debug_archive: str | None = None
+    failures: list["Failure"] = Field([], description="Of many tasks: why they failed, the most frequent ten kinds")
     left_s: float | None = Field(
         None, description="Of many tasks: about how long it still takes; null while nobody knows"
     )

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 from sirdar.cli.draw import pairs
 from sirdar.cli.numbers import duration, memory, moment, number, percent
 from sirdar.cli.session import Session, Terminal
-from sirdar.cli.watch import ended_words, summary, task_counts
+from sirdar.cli.watch import best_words, ended_words, left_words, summary, task_counts
 from sirdar.client.errors import SirdarError
 from sirdar.client.requests import jobs as requests
 from sirdar.client.requests.jobs import has_ended
@@ -41,6 +41,10 @@ def page(document: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:
             "progress": percent(document.get("progress")),
             "metrics": ", ".join(f"{name} {number(value)}" for name, value in (document.get("metrics") or {}).items()),
             "tasks": task_counts(document.get("tasks")),
+            "best": _best(document),
+            "stops when": document.get("stopWhen"),
+            "left": left_words(document) or None,
+            "failed": _failed(document),
             "attempts": document.get("attempts") if (document.get("attempts") or 1) > 1 else None,
             "reason": _reason(outcome),
             "cpu time": duration(cpu_s) if cpu_s else None,
@@ -55,6 +59,23 @@ def page(document: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:
         yield "Inputs"
         yield from (f"  {line}" for line in pairs({k: value_words(v) for k, v in document["inputs"].items()}, terminal))
     yield from output_lines(document, terminal)
+
+
+def _best(document: Mapping[str, Any]) -> str | None:
+    """The best task so far and its inputs, or that there is none yet."""
+    words = best_words(document)
+    if not words:
+        sought = document.get("criterion")
+        return f"none yet ({next(iter(sought))} {next(iter(sought.values()))})" if sought else None
+    inputs = (document.get("best") or {}).get("inputs") or {}
+    given = ", ".join(f"{name} {value_words(value)}" for name, value in inputs.items())
+    return words.removeprefix("best ") + (f": {given}" if given else "")
+
+
+def _failed(document: Mapping[str, Any]) -> str | None:
+    """Why tasks failed, by kind."""
+    kinds = [f"{group['count']} by {group['reason']}" for group in document.get("failures") or []]
+    return ", ".join(kinds) or None
 
 
 def output_lines(document: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """``job tasks``, ``job failures``, ``job table``: the tasks of one job."""
 
 import sys
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -9,8 +10,10 @@ from sirdar.cli import draw
 from sirdar.cli.jobs import JobId, plain, read_states
 from sirdar.cli.numbers import duration, size
 from sirdar.cli.reply import Reply
-from sirdar.cli.session import current
+from sirdar.cli.session import UsageError, current
 from sirdar.client.requests import jobs as requests
+
+_FORMS = {".csv": "csv", ".json": "json", ".parquet": "parquet"}
 
 
 def tasks(
@@ -20,6 +23,10 @@ def tasks(
     state: Annotated[str | None, Parameter(help="tasks in this state alone: running, failed, ...")] = None,
     reason: Annotated[str | None, Parameter(help="tasks that ended so: exit_code, out_of_memory, ...")] = None,
     text: Annotated[str | None, Parameter(help="a part of a message, an input or an output")] = None,
+    where: Annotated[
+        list[str] | None,
+        Parameter(help="a value compared: 'outputs.loss<0.01'; may be repeated", consume_multiple=False, negative=""),
+    ] = None,
     sort: Annotated[
         str | None, Parameter(help="by a column: runS, inputs.beta, or --sort=-outputs.error for the largest first")
     ] = None,
@@ -32,6 +39,7 @@ def tasks(
         state=read_states(state),
         reason=reason,
         text=text,
+        where=where,
         sort=sort,
         limit=min(limit, 1000) or 1000,
     )
@@ -65,14 +73,34 @@ def failures(job: JobId = "last", /) -> Reply:
     return Reply(found, [], lambda: draw.table(headers, rows, session.terminal) if found else lines)
 
 
-def table(job: JobId = "last", /) -> Reply | None:
-    """All tasks as CSV: number, state, resource, seconds, inputs that differ, outputs that are values. With --json as JSON."""
+def table(
+    job: JobId = "last",
+    /,
+    *,
+    format: Annotated[
+        Literal["csv", "json", "parquet"] | None, Parameter(help="else as the file is called; CSV without a file")
+    ] = None,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"], help="the file to write")] = None,
+    state: Annotated[str | None, Parameter(help="tasks in this state alone: done, failed, ...")] = None,
+    where: Annotated[
+        list[str] | None,
+        Parameter(help="a value compared: 'outputs.loss<0.01'; may be repeated", consume_multiple=False, negative=""),
+    ] = None,
+) -> Reply | None:
+    """All tasks as CSV, JSON or Parquet: number, state, resource, seconds, inputs that differ, outputs that are values, times."""
     session = current()
     job_id = session.job_id(job)
-    if session.options.json:
-        return Reply(session.client.call(requests.table(job_id, "json")))
-    sys.stdout.write(session.client.send(requests.table(job_id)).body.decode())
-    return None
+    form = format or (_FORMS.get(output.suffix.lower()) if output else None) or "csv"
+    if session.options.json and output is None:
+        return Reply(session.client.call(requests.table(job_id, "json", state=read_states(state), where=where)))
+    if form == "parquet" and output is None:
+        raise UsageError("a Parquet file is not for a terminal: name one with -o table.parquet")
+    body = session.client.send(requests.table(job_id, form, state=read_states(state), where=where)).body
+    if output is None:
+        sys.stdout.write(body.decode())
+        return None
+    output.write_bytes(body)
+    return Reply({"file": str(output), "bytes": len(body)}, [str(output)], lambda: [f"wrote {output}"])
 
 
 def _name(resource: Any) -> str:

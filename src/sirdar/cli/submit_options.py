@@ -26,6 +26,13 @@ class SubmitOptions:
         Parameter(help="wait for the success of this job; may be repeated", consume_multiple=False, negative=""),
     ] = None
     on_failure: Annotated[Literal["continue", "stop", "ignore"] | None, Parameter(help="of one task among many")] = None
+    minimize: Annotated[
+        str | None, Parameter(help="of many tasks: the best has the least value of this output, or of what they report")
+    ] = None
+    maximize: Annotated[str | None, Parameter(help="the same, with the greatest value")] = None
+    stop_when: Annotated[str | None, Parameter(help="call off the rest when this holds for a task: 'loss < 0.01'")] = (
+        None
+    )
     cpus: Annotated[int | None, Parameter(help="where the application allows it")] = None
     memory: Annotated[str | None, Parameter(help="512 MiB; where the application allows it")] = None
     time: Annotated[str | None, Parameter(help="10 min; where the application allows it")] = None
@@ -56,11 +63,21 @@ class SubmitOptions:
             "debug": self.debug,
             "after": [session.job_id(one) for one in self.after] if self.after else None,
             "on_failure": self.on_failure,
+            "criterion": _criterion(self.minimize, self.maximize),
+            "stop_when": self.stop_when,
             "overrides": {key: value for key, value in overrides.items() if value is not None},
             "retries": self.retries,
             "priority": self.priority,
             "notify": [_notification(one) for one in self.notify] if self.notify else None,
         }
+
+
+def _criterion(minimize: str | None, maximize: str | None) -> dict[str, str] | None:
+    if minimize is not None and maximize is not None:
+        raise UsageError("take either --minimize or --maximize")
+    if minimize is not None:
+        return {"minimize": minimize}
+    return {"maximize": maximize} if maximize is not None else None
 
 
 def _notification(text: str) -> dict[str, str]:

@@ -60,7 +60,8 @@ def changes(event: Event) -> dict[str, Any]:
         return {name: data[name] for name in kept if data.get(name) is not None}
     if event.kind == "tasks":
         counts = data.get("tasks", data)
-        return {"tasks": counts} if isinstance(counts, Mapping) else {}
+        found = {name: data[name] for name in ("best", "leftS") if name in data}
+        return {"tasks": counts, **found} if isinstance(counts, Mapping) else {}
     if event.kind == "message":
         text = data.get("statusMessage", data.get("text"))
         found = {"statusMessage": text, "progress": data.get("progress"), "metrics": data.get("metrics")}
@@ -75,6 +76,8 @@ def summary(document: Mapping[str, Any]) -> str:
     waiting = state in {"SUBMITTED", "READY"}
     words.append(str((document.get("info") if waiting else document.get("statusMessage")) or ""))
     words.append(task_counts(document.get("tasks")))
+    words.append(best_words(document))
+    words.append(left_words(document))
     words += [f"{name} {number(value)}" for name, value in (document.get("metrics") or {}).items()]
     words.append(percent(document.get("progress")) if state == "RUNNING" else "")
     return " · ".join(word for word in words if word)
@@ -87,6 +90,20 @@ def task_counts(tasks: object) -> str:
     words = [f"{count(int(tasks.get('done') or 0))}/{count(int(tasks['total']))} done"]
     words += [f"{count(int(tasks[name]))} {name}" for name in ("running", "failed", "cancelled") if tasks.get(name)]
     return ", ".join(words)
+
+
+def best_words(document: Mapping[str, Any]) -> str:
+    """``best loss 0.0125 in task 17`` for a job that seeks the best of many."""
+    best, sought = document.get("best"), document.get("criterion")
+    if not isinstance(best, Mapping) or not isinstance(sought, Mapping):
+        return ""
+    return f"best {next(iter(sought.values()), '')} {number(best['value'])} in task {best.get('task')}"
+
+
+def left_words(document: Mapping[str, Any]) -> str:
+    """``about 3 min left`` for a job of many tasks, as far as anybody can tell."""
+    left = duration(document.get("leftS"))
+    return f"about {left} left" if left and document.get("state") == "RUNNING" else ""
 
 
 @contextmanager
@@ -187,7 +204,8 @@ def exit_code(document: Mapping[str, Any]) -> int:
 def ended_words(document: Mapping[str, Any]) -> str:
     """``✓ Done in 6.2 s`` or ``✕ Failed after 2 s: the program ended with exit code 2``.
 
-    A job of one task that is done has words only where there is something to know; one of many just counts its tasks.
+    A job of one task that is done has words only where there is something to know; one of many where some
+    failed, or where it stopped early.
     """
     state = str(document.get("state"))
     took = duration(document.get("runS"))
@@ -196,7 +214,8 @@ def ended_words(document: Mapping[str, Any]) -> str:
     outcome = document.get("outcome") or {}
     reason = str(outcome.get("message") or "")
     if state == "DONE" and (document.get("tasks") or {}).get("total") != 1:
-        reason = ""
+        told = document.get("metBy") is not None or document.get("failures")
+        reason = reason if told else ""
     elif state != "DONE":
         reason = reason or str(document.get("info") or "")
     return f"{SHAPES.get(state, '◌')} {state.capitalize()}{timing}" + (f": {reason}" if reason else "")

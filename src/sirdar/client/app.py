@@ -70,7 +70,7 @@ class App:
 
         ``wait``: seconds for which the answer may be held until the job has ended. ``key``: the same key submits
         once. ``options``: name, resources, on_failure, overrides, retries, debug, after, priority, notify,
-        retention_s (see ``sirdar.client.requests.jobs.Options``); ``after`` takes jobs and ids.
+        retention_s, criterion, stop_when (see ``sirdar.client.requests.jobs.Options``); ``after`` takes jobs and ids.
         """
         flow = flows.submit(
             self.ref,

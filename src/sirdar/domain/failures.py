@@ -5,6 +5,8 @@ A hundred tasks that ended with ``ValueError: no point 17`` and ``no point 18`` 
 
 import hashlib
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 _VARIES = (
     (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE), "#"),
@@ -18,6 +20,8 @@ _VARIES = (
     (re.compile(r"#(?:(?:\s*[,;x×:]\s*|\s+)#)+"), "#"),
     (re.compile(r"\s+"), " "),
 )
+KINDS_TOLD = 3  # at a job's end; the list of its failures has all
+_BRIEFLY = 160  # letters of one message among several
 _LONGEST = 500  # letters that are looked at; agents send half as many of what a program said last
 
 
@@ -32,3 +36,42 @@ def common_words(message: str) -> str:
 def kind_of(message: str) -> str:
     """A short key that is the same for messages that differ in such things only."""
     return hashlib.sha256(common_words(message).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """Tasks of a job that failed alike: messages that differ in numbers, paths and quoted words only.
+
+    ``differ``: they do. ``example``: the first of them; ``message``: its own.
+    """
+
+    reason: str
+    message: str
+    exit_code: int | None
+    count: int
+    example: int
+    differ: bool = False
+
+    @property
+    def key(self) -> str:
+        """The same for failures that are alike."""
+        return f"{self.reason} {self.exit_code} {kind_of(self.message)}"
+
+    def joined(self, other: "FailureGroup") -> "FailureGroup":
+        """This one and another of the same key."""
+        first = self if self.example <= other.example else other
+        differ = self.differ or other.differ or self.message != other.message
+        return replace(first, count=self.count + other.count, differ=differ)
+
+
+def in_words(groups: Sequence[FailureGroup], failed: int) -> str:
+    """How many failed, and why, by kind: ``3 failed: 2 by exit_code (task 5: ...), 1 by time_limit (task 9: ...)``."""
+    told = [f"{group.count} by {group.reason} (task {group.example}: {_brief(group.message)})" for group in groups]
+    rest = failed - sum(group.count for group in groups)
+    kinds = ", ".join([*told, *([f"{rest} otherwise"] if rest > 0 else [])])
+    return f"{failed} failed: {kinds}" if told else f"{failed} failed"
+
+
+def _brief(message: str) -> str:
+    words = " ".join(message.split()).rstrip(".")
+    return words if len(words) <= _BRIEFLY else f"{words[:_BRIEFLY]}…"

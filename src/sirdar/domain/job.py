@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from sirdar.domain.criterion import Best, Criterion
+from sirdar.domain.failures import FailureGroup, in_words
 from sirdar.domain.ids import JobId
 from sirdar.domain.outcome import Outcome, Reason
 from sirdar.domain.states import OnFailure, State
@@ -31,6 +33,14 @@ class Job:
     outcome: Outcome | None = None
     cancel_requested_at: float | None = None
     cancel_requested_by: str | None = None
+    criterion: Criterion | None = None
+    best: Best | None = None
+    met: int | None = None  # the task that met the condition on which the job stops
+
+    @property
+    def stopped_early(self) -> bool:
+        """Tasks were called off because the condition was met."""
+        return self.cancel_requested_by == STOPPED_BY_CONDITION
 
 
 class Effect(StrEnum):
@@ -63,11 +73,18 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Tasks of the job changed. ``outcome``: of the task that ended last (or of the first that failed), for the words."""
+    """Tasks of the job changed. ``outcome``: of the task that ended last (or of the first that failed), for the words.
+
+    ``best``: the best of those that are done now; ``met``: the first of them that met the condition. ``failures``: why tasks of the
+    job failed, the most frequent first, where the job ends with it (see ``ends``).
+    """
 
     delta: Delta
     started_at: float | None = None
     outcome: Outcome | None = None
+    best: Best | None = None
+    met: int | None = None
+    failures: tuple[FailureGroup, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +96,7 @@ class CancelRequested:
 
 JobEvent = Prepared | Refused | Counted | CancelRequested
 STOPPED_BY_FAILURE = "on_failure: stop"
+STOPPED_BY_CONDITION = "stop_when"
 
 
 def step(job: Job, event: JobEvent, now: float) -> tuple[Job, tuple[Effect, ...]]:
@@ -87,6 +105,11 @@ def step(job: Job, event: JobEvent, now: float) -> tuple[Job, tuple[Effect, ...]
     if rule is None:
         raise InvalidTransition(f"{type(event).__name__} cannot follow {job}")
     return rule(job, event, now)
+
+
+def ends(job: Job, delta: Delta) -> bool:
+    """Whether the job ends with this change of its counts."""
+    return job.waiting + delta.waiting == 0 and job.leased + delta.leased == 0
 
 
 # ---------------------------------------------------------------- rules
@@ -120,8 +143,12 @@ def _count(job: Job, event: Counted, now: float) -> tuple[Job, tuple[Effect, ...
         raise InvalidTransition(f"{delta} does not fit {job}")
     if event.started_at is not None and job.started_at is None:
         counted = replace(counted, state=State.RUNNING, started_at=event.started_at)
+    counted = _judge(counted, event)
     if counted.waiting == 0 and counted.leased == 0:
-        return _finish(counted, event.outcome, now), (Effect.TELL_END,)
+        return _finish(counted, event, now), (Effect.TELL_END,)
+    if counted.met is not None and job.cancel_requested_at is None:
+        stopped = replace(counted, cancel_requested_at=now, cancel_requested_by=STOPPED_BY_CONDITION)
+        return stopped, (Effect.WITHDRAW, Effect.STOP)
     if delta.failed > 0 and job.on_failure is OnFailure.STOP and job.cancel_requested_at is None:
         return (
             replace(counted, cancel_requested_at=now, cancel_requested_by=STOPPED_BY_FAILURE),
@@ -130,14 +157,26 @@ def _count(job: Job, event: Counted, now: float) -> tuple[Job, tuple[Effect, ...
     return counted, (Effect.PLACE,) if delta.waiting > 0 else ()
 
 
-def _finish(job: Job, last: Outcome | None, now: float) -> Job:
+def _judge(job: Job, event: Counted) -> Job:
+    """The best so far; and the task that met the condition, unless the job was called off before."""
+    if job.criterion is None:
+        return job
+    met = job.met
+    if met is None and job.cancel_requested_at is None:
+        met = event.met
+    return replace(job, best=job.criterion.better(job.best, event.best), met=met)
+
+
+def _finish(job: Job, event: Counted, now: float) -> Job:
     state = _end_state(job)
-    return replace(job, state=state, ended_at=now, outcome=_end_outcome(job, state, last))
+    return replace(job, state=state, ended_at=now, outcome=_end_outcome(job, state, event))
 
 
 def _end_state(job: Job) -> State:
-    if job.cancelled and job.cancel_requested_by not in {None, STOPPED_BY_FAILURE}:
+    if job.cancelled and job.cancel_requested_by not in {None, STOPPED_BY_FAILURE, STOPPED_BY_CONDITION}:
         return State.CANCELLED  # somebody called it off, whatever had failed by then
+    if job.met is not None:
+        return State.DONE  # what was sought is found, whatever else failed
     if job.failed and (job.on_failure is not OnFailure.IGNORE or job.total == 1):
         return State.FAILED
     if job.cancelled and not (job.on_failure is OnFailure.IGNORE and job.cancel_requested_at is None):
@@ -145,12 +184,12 @@ def _end_state(job: Job) -> State:
     return State.DONE
 
 
-def _end_outcome(job: Job, state: State, last: Outcome | None) -> Outcome:
+def _end_outcome(job: Job, state: State, event: Counted) -> Outcome:
+    last = event.outcome
     if job.total == 1 and last is not None:
         return last
     if state is State.DONE:
-        failed = f", {job.failed} failed" if job.failed else ""
-        return Outcome(Reason.OK, f"{job.done} of {job.total} tasks done{failed}")
+        return Outcome(Reason.OK, _done_words(job, event.failures))
     if state is State.CANCELLED:
         by = f" by {job.cancel_requested_by}" if job.cancel_requested_by else ""
         if job.total == 1:  # no task of it ended by itself
@@ -162,6 +201,28 @@ def _end_outcome(job: Job, state: State, last: Outcome | None) -> Outcome:
     first = f"; {last.message}" if last is not None and not last.ok else ""
     rest = f", {job.cancelled} not run" if job.cancelled else ""
     return Outcome(Reason.TASKS_FAILED, f"{job.failed} of {job.total} tasks failed{rest}{first}")
+
+
+def _done_words(job: Job, failures: tuple[FailureGroup, ...]) -> str:
+    failed = f", {in_words(failures, job.failed)}" if job.failed else ""
+    counts = f"{job.done} of {job.total} tasks done"
+    if job.met is None:
+        return f"{counts}{failed}"
+    if not job.cancelled:
+        return f"{counts}{failed}; {condition_met(job)}"
+    return f"Stopped early: {condition_met(job)}; {counts}, {job.cancelled} not needed{failed}"
+
+
+def condition_met(job: Job) -> str:
+    """``task 17 met loss < 0.01``."""
+    return f"task {job.met} met {job.criterion.stop.text if job.criterion and job.criterion.stop else 'the condition'}"
+
+
+def withdrawal(job: Job) -> Outcome:
+    """How tasks end that no agent had accepted when the job was called off."""
+    if job.stopped_early:
+        return Outcome(Reason.CANCELLED, f"Not needed: {condition_met(job)}")
+    return Outcome(Reason.CANCELLED, f"Cancelled by {job.cancel_requested_by or '?'} before it started")
 
 
 def _cancel(job: Job, event: CancelRequested, now: float) -> tuple[Job, tuple[Effect, ...]]:

@@ -3,6 +3,8 @@
 What can stand in a column is a scalar: inputs that differ between the tasks (of a file its name), and outputs that are values.
 """
 
+import math
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,12 +17,13 @@ from sirdar.domain.problems import Problem
 class Kind(StrEnum):
     """How a column's values compare and look.
 
-    NUMBER: as numbers. TEXT: by their letters. BOOLEAN: false before true.
+    NUMBER: as numbers. TEXT: by their letters. BOOLEAN: false before true. TIME: seconds since 1970, written as a date.
     """
 
     NUMBER = "number"
     TEXT = "text"
     BOOLEAN = "boolean"
+    TIME = "time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class Column:
     title: str = ""
     path: tuple[str, ...] = ()
     unit: str = ""
+    whole: bool = False  # of numbers: they have no fraction
 
     @property
     def of_input(self) -> bool:
@@ -47,12 +51,20 @@ class Column:
         return self.name.startswith("outputs.")
 
 
-NO, STATE, RESOURCE = Column("no", Kind.NUMBER), Column("state", Kind.TEXT), Column("resource", Kind.TEXT)
+NO, STATE, RESOURCE = Column("no", Kind.NUMBER, whole=True), Column("state", Kind.TEXT), Column("resource", Kind.TEXT)
 WAIT, RUN = Column("waitS", Kind.NUMBER, unit="s"), Column("runS", Kind.NUMBER, unit="s")
 FIXED = (NO, STATE, RESOURCE, WAIT, RUN)
-TOTAL, ATTEMPTS = Column("totalS", Kind.NUMBER, unit="s"), Column("attempts", Kind.NUMBER)
-BYTES_IN, BYTES_OUT = Column("stagedInBytes", Kind.NUMBER, unit="B"), Column("stagedOutBytes", Kind.NUMBER, unit="B")
+TOTAL, ATTEMPTS = Column("totalS", Kind.NUMBER, unit="s"), Column("attempts", Kind.NUMBER, whole=True)
+BYTES_IN = Column("stagedInBytes", Kind.NUMBER, unit="B", whole=True)
+BYTES_OUT = Column("stagedOutBytes", Kind.NUMBER, unit="B", whole=True)
 SELDOM = (TOTAL, BYTES_IN, BYTES_OUT, ATTEMPTS)  # there for whoever asks for them
+EXPORTED = (  # besides, in a file of the whole table
+    Column("reason", Kind.TEXT),
+    Column("createdAt", Kind.TIME),
+    Column("startedAt", Kind.TIME),
+    Column("endedAt", Kind.TIME),
+)
+MOST_LETTERS = 200  # of a text that is sorted and compared
 _INPUTS = {
     InputType.NUMBER: Kind.NUMBER,
     InputType.INTEGER: Kind.NUMBER,
@@ -79,6 +91,74 @@ class Sort:
     descending: bool = False
 
 
+class Compare(StrEnum):
+    """How a condition compares; what has no value fits none of them."""
+
+    EQUAL = "="
+    DIFFERENT = "!="
+    AT_MOST = "<="
+    AT_LEAST = ">="
+    LESS = "<"
+    MORE = ">"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One value of a task against a given one: ``outputs.loss<0.01``."""
+
+    column: Column
+    compare: Compare
+    value: float | str
+
+
+_CONDITION = re.compile(r"\s*(?P<name>[\w.\- ]+?)\s*(?P<compare><=|>=|!=|==|=|<|>)\s*(?P<value>.*)", re.DOTALL)
+_TRUTHS = {"true": 1.0, "yes": 1.0, "1": 1.0, "false": 0.0, "no": 0.0, "0": 0.0}
+
+
+def read_condition(columns: Sequence[Column], text: str) -> Condition:
+    """``inputs.solver=ipopt``, ``outputs.loss<=0.01``: a column that is indexed, compared. Raises Problem ``invalid_field``."""
+    expected = "a column, one of = != < <= > >=, and a value, such as outputs.loss<0.01"
+    found = _CONDITION.fullmatch(text)
+    if found is None:
+        raise Problem("invalid_field", f"{text[:80]!r} is no condition.", field="where", expected=expected)
+    column = find_column([one for one in columns if is_ordered(one)], found["name"], "where")
+    compare = Compare("=" if found["compare"] == "==" else found["compare"])
+    given = found["value"].strip()
+    if column.kind is Kind.TEXT:
+        return Condition(column, compare, given[:MOST_LETTERS])
+    value = _TRUTHS.get(given.casefold()) if column.kind is Kind.BOOLEAN else _number(given)
+    if value is None:
+        kind = "truth (true or false)" if column.kind is Kind.BOOLEAN else "number"
+        raise Problem("invalid_field", f"{given[:80]!r} is no {kind}.", field="where", expected=expected)
+    return Condition(column, compare, value)
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def is_ordered(column: Column) -> bool:
+    """Whether the column's values are kept in order for jobs that are looked at so."""
+    return bool(column.path) or column is RUN
+
+
+def ordered_value(value: Any) -> tuple[float | None, str | None] | None:
+    """A value as it is kept in order: a number (a truth is 0 or 1), or the beginning of a text. None where there is none."""
+    if isinstance(value, str):
+        return None, value.replace("\0", "\ufffd")[:MOST_LETTERS]
+    if not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf if value > 0 else -math.inf
+    return None if math.isnan(number) else (number, None)
+
+
 def varying(items: Iterable[Mapping[str, Any]]) -> frozenset[str]:
     """Names of the inputs that are not the same in all of these input sets."""
     first: dict[str, Any] = {}
@@ -103,7 +183,14 @@ def columns_of(app: App, differing: Collection[str]) -> tuple[Column, ...]:
     """All columns of the table, in the order of the application's description."""
     inputs = [_input(spec) for spec in app.inputs if spec.name in differing and spec.type in _INPUTS]
     outputs = [
-        Column(f"outputs.{spec.name}", _OUTPUTS[spec.type], spec.title, (spec.name,), spec.unit or "")
+        Column(
+            f"outputs.{spec.name}",
+            _OUTPUTS[spec.type],
+            spec.title,
+            (spec.name,),
+            spec.unit or "",
+            spec.type is OutputType.INTEGER,
+        )
         for spec in app.outputs
         if spec.type in _OUTPUTS
     ]
@@ -137,7 +224,12 @@ def _input(spec: InputSpec) -> Column:
     )
     path = (spec.name, "$file", "name") if spec.type in _FILES else (spec.name,)
     return Column(
-        f"inputs.{spec.name}", Kind.NUMBER if numbers else _INPUTS[spec.type], spec.title, path, spec.unit or ""
+        f"inputs.{spec.name}",
+        Kind.NUMBER if numbers else _INPUTS[spec.type],
+        spec.title,
+        path,
+        spec.unit or "",
+        spec.type is InputType.INTEGER,
     )
 
 

@@ -11,11 +11,10 @@ from typing import Any
 from sirdar.domain import job as job_rules
 from sirdar.domain import task as task_rules
 from sirdar.domain.ids import AttemptKey
-from sirdar.domain.job import CancelRequested, Counted, Effect, JobEvent
+from sirdar.domain.job import CancelRequested, Effect, JobEvent
 from sirdar.domain.outcome import Outcome, Reason
 from sirdar.domain.states import ATTEMPT_ORDER, AttemptState, State
 from sirdar.domain.task import (
-    NOTHING,
     Accepted,
     Delta,
     Ended,
@@ -29,14 +28,17 @@ from sirdar.domain.task import (
     Withdrawn,
 )
 from sirdar.services.batch_count import count_after
+from sirdar.services.batch_counted import counted
 from sirdar.services.batch_jobs import EVENT_TASKS, JobChange, usage_of
 from sirdar.services.batch_rows import Rows, times_of
 from sirdar.services.batch_words import state_event, storable
 from sirdar.services.endings import tell_end, wake_dependants
 from sirdar.store import jobs as job_store
+from sirdar.store import task_values
 from sirdar.store import tasks as task_store
 from sirdar.store.engine import Tx
 from sirdar.store.jobs import JobRow
+from sirdar.store.task_values import ended_values
 from sirdar.store.tasks import Loaded, Times
 
 
@@ -163,6 +165,8 @@ class Batch:
             self._rows.ends[key] = (Outcome(Reason.SUPERSEDED, outcome.message), Times())
             return False
         wanted = change.row.job.cancel_requested_at is None
+        if outcome.reason is Reason.CANCELLED and change.row.job.stopped_early:
+            outcome = job_rules.withdrawal(change.row.job)
         retry = Retry(change.row.retries, *self._retry)
         after = self._apply(key, Ended(key.attempt, outcome, retry, wanted, columns.get("started_at")))
         if after is task:
@@ -196,6 +200,8 @@ class Batch:
     def _note_end(self, change: JobChange, key: AttemptKey, task: Task, columns: Mapping[str, Any]) -> None:
         outcome = task.outcome
         assert outcome is not None
+        if change.row.many:
+            change.note_task(task.no, outcome, task.state, columns)
         if change.outcome is None or (change.outcome.ok and not outcome.ok):
             named = (
                 f"task {key.task}: {outcome.message}"
@@ -347,18 +353,27 @@ class Batch:
             self.tx.hints.jobs.add(change.row.job.id)
         job_store.save_jobs(self.tx, [change.row for change in changed])
         job_store.append_events(self.tx, rows)
+        self._keep_values()
         count_after(self.tx, self._rows)
         if usage := usage_of(self._jobs.values()):
             job_store.add_usage(self.tx, usage)
         wake_dependants(self.tx, [change.row.job.id for change in self._jobs.values() if change.told_end])
 
+    def _keep_values(self) -> None:
+        """Of jobs whose table somebody looks at in order."""
+        for (job_id, no), columns in self._rows.ended.items():
+            change = self._jobs[job_id]
+            if change.row.ordered:
+                change.values.append(ended_values(no, self._rows.tasks[job_id, no].started_at, columns))
+        for job_id, change in self._jobs.items():
+            if change.values:
+                task_values.add_values(self.tx, job_id, change.values)
+
     def settle(self, job_id: str) -> None:
         """Turn what the tasks of a job did into events, and step the job."""
-        change = self._jobs[job_id]
-        delta, started_at, outcome = change.gather()
-        starts = started_at is not None and change.row.job.started_at is None
-        if delta != NOTHING or starts:
-            self._step_job(job_id, Counted(delta, started_at, outcome))
+        event = counted(self.tx, self._jobs[job_id])
+        if event is not None:
+            self._step_job(job_id, event)
 
     def _step_job(self, job_id: str, event: JobEvent) -> None:
         change = self._jobs[job_id]
@@ -389,8 +404,7 @@ class Batch:
     def _withdraw(self, job_id: str) -> None:
         """Cancel all tasks that no agent has accepted: those without a row, those given back, and open offers."""
         change = self._jobs[job_id]
-        by = change.row.job.cancel_requested_by or "?"
-        outcome = Outcome(Reason.CANCELLED, f"Cancelled by {by} before it started")
+        outcome = job_rules.withdrawal(change.row.job)
         unexpanded = change.row.job.total - change.row.job.expanded
         if unexpanded:
             change.delta += Delta(expanded=0, waiting=-unexpanded, cancelled=unexpanded)

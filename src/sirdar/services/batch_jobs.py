@@ -4,9 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sirdar.domain.failures import FailureGroup
 from sirdar.domain.outcome import Outcome
+from sirdar.domain.states import State
 from sirdar.domain.task import NOTHING, Delta
 from sirdar.store.jobs import JobRow
+from sirdar.store.task_values import TaskValues
 
 EVENT_TASKS = 1000  # the most tasks that one event names; more are told as several events
 
@@ -25,7 +28,19 @@ class JobChange:
     returned: list[list[Any]] = field(default_factory=list)
     ended: list[list[Any]] = field(default_factory=list)
     said: list[list[Any]] = field(default_factory=list)
+    done: list[tuple[int, Mapping[str, Any]]] = field(default_factory=list)  # of a job that seeks something
+    failures: dict[str, FailureGroup] = field(default_factory=dict)  # by kind; not yet written
+    values: list[TaskValues] = field(default_factory=list)  # of a job whose table is kept in order
     events: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+
+    def note_task(self, no: int, outcome: Outcome, state: State, columns: Mapping[str, Any]) -> None:
+        """A task of a job of many has ended."""
+        if state is State.DONE and self.row.job.criterion is not None:
+            self.done.append((no, columns))
+        elif state is State.FAILED:
+            failed = FailureGroup(outcome.reason.value, outcome.message, outcome.exit_code, 1, no)
+            known = self.failures.get(key := failed.key)
+            self.failures[key] = known.joined(failed) if known else failed
 
     def gather(self) -> tuple[Delta, float | None, Outcome | None]:
         """Makes events of what the tasks did. How that changes the counts, when the first of them started, and the last outcome."""

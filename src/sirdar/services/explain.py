@@ -116,6 +116,8 @@ def _on_its_way(conn: Conn, caller: Caller | None, job: JobView, tasks: list[Tas
     why: list[Why] = []
     if job.cancel_requested_at is not None:
         text = f"It is being cancelled for {job.cancel_requested_by}; {job.leased} task(s) have not confirmed yet."
+        if job.stopped_early:
+            text = f"It stops early: {job.condition_met}; {job.leased} task(s) have not confirmed yet."
         why.append(Why("cancelling", text))
     places = places_now(conn)
     words = _Words(conn, caller, job)

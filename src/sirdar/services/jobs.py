@@ -2,9 +2,11 @@
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
+from sirdar.domain.failures import FailureGroup
 from sirdar.domain.people import Caller, Scope
 from sirdar.domain.problems import Problem
 from sirdar.services import audit
@@ -15,6 +17,7 @@ from sirdar.services.signin import token_hash
 from sirdar.store import job_lists, job_places, job_shares, job_views, task_views
 from sirdar.store import jobs as job_store
 from sirdar.store.engine import Tx
+from sirdar.store.failures import failure_groups
 from sirdar.store.job_lists import JobFilter
 from sirdar.store.job_places import Place
 from sirdar.store.job_views import JobView
@@ -24,17 +27,23 @@ from sirdar.store.task_views import TaskView
 
 ID_CHARS = 16
 PREFIX_CHARS = 4
+FAILURES_SHOWN = 10  # kinds; the list of a job's failures has more
 DELETE_AT_ONCE = 200  # in one transaction
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A job with its only task (None for a job of many), as a caller may see it."""
+    """A job with its only task (None for a job of many), as a caller may see it.
+
+    Of a job of many: why tasks failed, the most frequent kinds first; what the best task's own input set gives.
+    """
 
     job: JobView
     task: TaskView | None
     may_act: bool
     notices: tuple[NoticeView, ...] = ()  # for whoever may act on it
+    failures: tuple[FailureGroup, ...] = ()
+    best_inputs: dict[str, Any] = field(default_factory=dict)
 
 
 async def show_job(services: Services, caller: Caller | None, job_id: str, *, link: str | None = None) -> Shown:
@@ -56,7 +65,10 @@ def _shown(conn: Conn, caller: Caller | None, job: JobView) -> Shown:
     task = task_views.find_task(conn, job, 0) if not job.many else None
     may_act = caller is not None and (caller.user_id == job.owner_id or caller.administers) and caller.has(Scope.RUN)
     asked = may_act and job.notify_json is not None and job.ended_at is not None
-    return Shown(job, task, may_act, tuple(notices_of_job(conn, job.id)) if asked else ())
+    notices = tuple(notices_of_job(conn, job.id)) if asked else ()
+    failures = tuple(failure_groups(conn, job.id, FAILURES_SHOWN)) if job.many and job.failed else ()
+    best = job_store.load_items(conn, job.id, [job.best.task])[job.best.task] if job.best is not None else {}
+    return Shown(job, task, may_act, notices, failures, best)
 
 
 def find_seen(conn: Conn, caller: Caller | None, job_id: str, *, link: str | None = None) -> JobView:

@@ -10,6 +10,7 @@ import structlog
 from pydantic_core import to_json
 
 from sirdar.domain.app import App, CodeKind, Resources
+from sirdar.domain.criterion import read_criterion
 from sirdar.domain.labels import labels_for
 from sirdar.domain.people import Caller, Scope
 from sirdar.domain.problems import Problem
@@ -33,7 +34,7 @@ from sirdar.store.engine import Tx
 from sirdar.store.ids import new_id
 from sirdar.store.job_views import JobView
 from sirdar.store.jobs import NewJob
-from sirdar.wire.submit import Overrides, SubmitRequest
+from sirdar.wire.submit import Criterion, Overrides, SubmitRequest
 
 log = structlog.get_logger()
 
@@ -122,6 +123,7 @@ async def submit_again(
         retries=job.retries,
         debug=job.debug if debug is None else debug,
         priority=job.priority,
+        **_sought_again(job),
     )
     new = await _build(services, caller, loaded, request, prepared, kept=job, code_files=code_files)
 
@@ -244,7 +246,28 @@ async def _build(
         retention_s=request.retention_s or app.retention_s or caller.retention_s or settings.retention_s,
         blobs=sorted(prepared.blobs),
         waits=waits,
+        criterion_json=_criterion(app, request, many=items is not None),
     )
+
+
+def _criterion(app: App, request: SubmitRequest, *, many: bool) -> str | None:
+    """What is sought among the tasks, as it is stored. Raises Problem ``invalid_field``."""
+    wanted = request.criterion.model_dump(exclude_none=True) if request.criterion else {}
+    found = read_criterion(app, wanted, request.stop_when or "")
+    if found is None:
+        return None
+    if not many:
+        field = "criterion" if wanted else "stopWhen"
+        raise Problem("invalid_field", "A job of one task has nothing to choose from.", field=field, expected="foreach")
+    return found.to_json()
+
+
+def _sought_again(job: JobView) -> dict[str, Any]:
+    """What was sought among the tasks of the job that is repeated, as a submission says it."""
+    if job.criterion is None or not job.many:
+        return {}
+    sought = Criterion(**{job.criterion.direction: job.criterion.key}) if job.criterion.key else None
+    return {"criterion": sought, "stop_when": job.criterion.stop.text if job.criterion.stop else None}
 
 
 def apply_overrides(app: App, asked: Overrides | None) -> tuple[Resources, dict[str, Any]]:

@@ -2,21 +2,26 @@
 
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from sirdar.domain import spans
 from sirdar.domain.app import OutputType
+from sirdar.domain.failures import FailureGroup
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
 from sirdar.domain.task_table import (
+    EXPORTED,
     FIXED,
     SELDOM,
     Column,
+    Kind,
+    Sort,
     columns_of,
     found_columns,
     read_axes,
+    read_condition,
     read_sort,
     value_at,
     varying,
@@ -25,16 +30,17 @@ from sirdar.services.apps import load_version
 from sirdar.services.context import Services
 from sirdar.services.jobs import find_seen
 from sirdar.store import jobs as job_store
-from sirdar.store import task_table, task_views
+from sirdar.store import task_table, task_values, task_views
 from sirdar.store.job_views import JobView
 from sirdar.store.people import Conn
-from sirdar.store.task_table import FailureGroup, TaskFilter, TaskRow
+from sirdar.store.task_table import TaskFilter, TaskRow
 from sirdar.store.task_views import TaskView
 
 ROWS_AT_ONCE = 1000
 MOST_POINTS = 2000
 MOST_FAILURES = 100
 LOOKED_AT = 50  # results in which columns of outputs are looked for that name their values themselves
+MOST_CONDITIONS = 10
 REMEMBERED = 500  # jobs whose differing inputs are known
 _differing: OrderedDict[tuple[str, str], frozenset[str]] = OrderedDict()
 
@@ -48,6 +54,7 @@ class TaskQuery:
 
     wanted: TaskFilter = field(default_factory=TaskFilter)
     sort: str = ""
+    where: Sequence[str] = ()  # conditions on values, as ``domain.task_table.read_condition`` reads them
     after: int = -1
     offset: int = 0
     limit: int = 40
@@ -112,14 +119,17 @@ async def list_tasks(
     """One page. ``count``: say too how many fit. Raises Problem ``not_found``, ``invalid_field``."""
     job = await _seen(services, caller, job_id, link)
     # Columns are needed only to sort by, and to look into: the plain list of a job costs one query.
-    columns = await columns_of_job(services, job) if query.sort or query.wanted.text else FIXED
+    seen = query.sort or query.wanted.text or query.where
+    columns = await columns_of_job(services, job) if seen else FIXED
     sort = read_sort(columns, query.sort) if query.sort else None
+    wanted = _narrowed(query.wanted, columns, query.where)
+    job = await _in_order(services, job, wanted, sort)
 
     def read(conn: Conn) -> TaskPage:
         numbers = task_table.find_numbers(
             conn,
             job,
-            query.wanted,
+            wanted,
             columns,
             sort,
             after=-1 if sort else query.after,
@@ -127,10 +137,34 @@ async def list_tasks(
             limit=query.limit,
         )
         items = job_store.load_items(conn, job.id, numbers) if job.many and numbers else {}
-        fitting = task_table.count_tasks(conn, job, query.wanted, columns) if count else None
+        fitting = task_table.count_tasks(conn, job, wanted, columns) if count else None
         return TaskPage(job, columns, task_views.tasks_by_no(conn, job, numbers), items, fitting)
 
     return await services.store.read(read)
+
+
+def _narrowed(wanted: TaskFilter, columns: Sequence[Column], where: Sequence[str]) -> TaskFilter:
+    """With conditions on values. Raises Problem ``invalid_field``."""
+    if not where:
+        return wanted
+    if len(where) > MOST_CONDITIONS:
+        expected = f"at most {MOST_CONDITIONS}"
+        raise Problem("invalid_field", f"{len(where)} conditions are too many.", field="where", expected=expected)
+    return replace(wanted, where=[read_condition(columns, text) for text in where])
+
+
+async def _in_order(services: Services, job: JobView, wanted: TaskFilter, sort: Sort | None) -> JobView:
+    """The job with those values in order that the question needs. Only the first that needs a column has to wait for it."""
+    columns = task_table.to_order(job, wanted, sort)
+    if not columns:
+        return job
+    left = await services.store.read(lambda conn: task_values.missing(conn, job, columns))
+    for column in left:
+        while await services.store.write(partial(task_values.fill, job=job, column=column)) < job.total:
+            pass
+    if left and job.total >= task_table.LARGE:
+        await services.store.write(task_values.learn)
+    return replace(job, ordered=True)
 
 
 # ---------------------------------------------------------------- all rows
@@ -146,12 +180,21 @@ class Table:
 
 
 async def table(
-    services: Services, caller: Caller | None, job_id: str, wanted: TaskFilter, *, link: str | None = None
+    services: Services,
+    caller: Caller | None,
+    job_id: str,
+    wanted: TaskFilter,
+    *,
+    where: Sequence[str] = (),
+    link: str | None = None,
 ) -> Table:
-    """The whole table, read a thousand rows at a time. Raises Problem ``not_found``."""
+    """The whole table, read a thousand rows at a time. Raises Problem ``not_found``, ``invalid_field``."""
     job = await _seen(services, caller, job_id, link)
     columns = await columns_of_job(services, job)
-    return Table(job, columns, _rows(services, job, columns, wanted))
+    wanted = _narrowed(wanted, columns, where)
+    job = await _in_order(services, job, wanted, None)
+    every = (*columns, *EXPORTED)
+    return Table(job, every, _rows(services, job, every, wanted))
 
 
 async def _rows(
@@ -193,6 +236,8 @@ def cell(job: JobView, row: TaskRow, item: dict[str, Any], column: Column) -> An
         return spans.span(row.started_at, row.ended_at)
     if column.name == "totalS":
         return spans.span(job.created_at, row.reported_at if row.reported_at is not None else row.ended_at)
+    if column.kind is Kind.TIME:
+        return {"createdAt": job.created_at, "startedAt": row.started_at, "endedAt": row.ended_at}[column.name]
     if column.name in _STAGED:
         return row.staged.get(_STAGED[column.name])
     return getattr(row, column.name)
@@ -204,7 +249,7 @@ _STAGED = {"stagedInBytes": "staged_in_bytes", "stagedOutBytes": "staged_out_byt
 def value_of(job: JobView, task: TaskView, item: dict[str, Any], column: Column) -> Any:
     """As ``cell``, of a task that was read for a page."""
     times = (task.ready_at, task.staging_at, task.started_at, task.ended_at, task.reported_at)
-    row = TaskRow(task.no, task.state, task.resource, *times, task.last_attempt, task.stats, task.result)
+    row = TaskRow(task.no, task.state, task.resource, *times, task.last_attempt, task.reason, task.stats, task.result)
     return cell(job, row, item, column)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
+from sirdar.services import pace
 from sirdar.services.context import Services
 from sirdar.services.jobs import Shown, show_now
 from sirdar.services.standing import EARLY, quiet_s
@@ -54,18 +55,19 @@ async def watch(
     with services.hub.listen_all(topics) as bell, services.hub.listen(f"end:{full}") as over:
         while True:
             try:
-                look = partial(_look, caller=caller, job_id=full, after=after, link=link)
-                events, shown = await services.store.read(look)
+                now = services.store.clock()
+                look = partial(_look, caller=caller, job_id=full, after=after, link=link, now=now)
+                events, shown, left_s = await services.store.read(look)
             except Problem:
                 return  # it is gone, or not to be seen any more: the watcher comes again, and is told so
-            for told in _tell(events, shown):
+            for told in _tell(events, shown, left_s):
                 yield told
             if events:
                 after = events[-1].seq
-            now = (shown.job.status_message, shown.job.progress, shown.job.metrics)
-            if now != words and any(part for part in now):
-                yield Told("message", {"text": now[0], "progress": now[1], "metrics": now[2]})
-            words = now
+            said = (shown.job.status_message, shown.job.progress, shown.job.metrics)
+            if said != words and any(part for part in said):
+                yield Told("message", {"text": said[0], "progress": said[1], "metrics": said[2]})
+            words = said
             async for told in _logs(services, caller, full, offsets, link):
                 yield told
             if shown.job.ended_at is not None and len(events) < LOOK:
@@ -126,12 +128,16 @@ async def _changes(
 
 
 def _look(
-    conn: Conn, *, caller: Caller | None, job_id: str, after: int, link: str | None
-) -> tuple[list[EventView], Shown]:
-    return job_events.list_events(conn, job_id, after=after, limit=LOOK), show_now(conn, caller, job_id, link=link)
+    conn: Conn, *, caller: Caller | None, job_id: str, after: int, link: str | None, now: float
+) -> tuple[list[EventView], Shown, float | None]:
+    """What came since, the job, and how long it will still take."""
+    events = job_events.list_events(conn, job_id, after=after, limit=LOOK)
+    shown = show_now(conn, caller, job_id, link=link)
+    told = any(event.kind in TASK_KINDS for event in events)
+    return events, shown, pace.left_of_job(conn, shown.job, now) if told else None
 
 
-def _tell(events: list[EventView], shown: Shown) -> list[Told]:
+def _tell(events: list[EventView], shown: Shown, left_s: float | None) -> list[Told]:
     """Events of the job one by one; those of tasks together, as counts, under the number of the last. Numbers grow."""
     told = []
     last_of_tasks = None
@@ -141,7 +147,7 @@ def _tell(events: list[EventView], shown: Shown) -> list[Told]:
         elif event.kind != "message":
             told.append(Told("job", {"kind": event.kind, "at": event.at, **event.data}, event.seq))
     if last_of_tasks is not None:
-        told.append(Told("tasks", _counts(shown), last_of_tasks))
+        told.append(Told("tasks", {**_counts(shown), **_found(shown), "leftS": left_s}, last_of_tasks))
     return sorted(told, key=lambda one: one.id or 0)
 
 
@@ -177,6 +183,12 @@ def _counts(shown: Shown) -> dict[str, Any]:
     }
 
 
+def _found(shown: Shown) -> dict[str, Any]:
+    """The best task so far, of a job that seeks one."""
+    best = shown.job.best
+    return {} if best is None else {"best": {"task": best.task, "value": best.value}}
+
+
 def _state(shown: Shown) -> dict[str, Any]:
     job = shown.job
-    return {**_counts(shown), "reason": job.reason, "message": job.message, "exitCode": job.exit_code}
+    return {**_counts(shown), **_found(shown), "reason": job.reason, "message": job.message, "exitCode": job.exit_code}

@@ -8,6 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from sirdar.domain.criterion import Best, Criterion, stored_criterion
+from sirdar.domain.job import STOPPED_BY_CONDITION
 from sirdar.store.hot import Hot
 from sirdar.store.tables import apps, jobs, tasks, users, versions
 
@@ -70,6 +72,21 @@ class JobView:
     pending: dict[str, Any]
     notify_json: str | None  # secrets in it are sealed
     event_seq: int  # number of its last event
+    criterion: Criterion | None
+    best: Best | None
+    met_task: int | None  # the one that met the condition on which it stops
+    ordered: bool  # values of its table are kept in order (store.task_values)
+
+    @property
+    def stopped_early(self) -> bool:
+        """Tasks were called off because the condition was met."""
+        return self.cancel_requested_by == STOPPED_BY_CONDITION
+
+    @property
+    def condition_met(self) -> str:
+        """``task 17 met loss < 0.01``."""
+        stop = self.criterion.stop if self.criterion else None
+        return f"task {self.met_task} met {stop.text if stop else 'the condition'}"
 
 
 _app_owner = users.alias("app_owner")
@@ -177,6 +194,10 @@ def job_of(m: Mapping[Any, Any]) -> JobView:
         pending=decoded(m["pending_json"]),
         notify_json=m["notify_json"],
         event_seq=m["event_seq"],
+        criterion=stored_criterion(m["criterion_json"]) if m["criterion_json"] else None,
+        best=Best(m["best_task"], m["best_value"]) if m["best_task"] is not None else None,
+        met_task=m["met_task"],
+        ordered=bool(m["ordered"]),
     )
 
 

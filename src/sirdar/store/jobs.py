@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from sirdar.domain.criterion import Best, stored_criterion
 from sirdar.domain.ids import JobId
 from sirdar.domain.job import Job
 from sirdar.domain.outcome import REASONS, Outcome
@@ -20,11 +21,14 @@ from sirdar.store.tables import (
     blob_refs,
     events,
     idempotency,
+    job_failures,
     job_items,
     job_waits,
     jobs,
     notices,
+    task_columns,
     task_usage,
+    task_values,
     tasks,
     users,
     variables,
@@ -44,6 +48,7 @@ class JobRow:
     retention_s: float | None = None
     notify_json: str | None = None
     delete_requested_at: float | None = None
+    ordered: bool = False  # values of its table are kept in order (store.task_values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,7 @@ class NewJob:
     code_files_json: str | None = None
     pending_json: str | None = None
     retention_s: float | None = None
+    criterion_json: str | None = None
     items: Sequence[Mapping[str, Any]] = field(default=())
     blobs: Sequence[str] = ()
     waits: Sequence[str] = ()
@@ -113,6 +119,11 @@ _LEDGER = (
     jobs.c.retention_s,
     jobs.c.notify_json,
     jobs.c.delete_requested_at,
+    jobs.c.criterion_json,
+    jobs.c.best_task,
+    jobs.c.best_value,
+    jobs.c.met_task,
+    jobs.c.ordered,
 )
 _IN_SQLITE = sa.text("jobs.id IN (SELECT value FROM json_each(:ids))")
 _IN_POSTGRES = sa.text("jobs.id IN (SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))")
@@ -148,6 +159,9 @@ _SAVE_JOB = Hot(
                 "cancel_requested_by",
                 "event_seq",
                 "expires_at",
+                "best_task",
+                "best_value",
+                "met_task",
             )
         }
     )
@@ -156,7 +170,7 @@ _NEW_COLUMNS = (
     "id", "owner_id", "app_id", "version_id", "name", "state", "inputs_json", "overrides_json", "resources_json", "labels_json",
     "secrets_of", "large_json", "priority", "cpus", "memory_bytes", "gpus", "nodes", "retries", "on_failure", "debug", "many",
     "total", "waiting", "created_at", "ready_at", "parent_job", "parent_task", "again_of", "notify_json", "code_version",
-    "code_files_json", "pending_json", "retention_s", "event_seq",
+    "code_files_json", "pending_json", "retention_s", "event_seq", "criterion_json",
 )  # fmt: skip
 _INSERT_JOB = Hot(sa.insert(jobs), columns=_NEW_COLUMNS)
 _INSERT_EVENT = Hot(sa.insert(events), columns=("job_id", "seq", "at", "kind", "data_json"))
@@ -178,7 +192,8 @@ def _to_row(row: Any) -> JobRow:
     """By position, in the order of ``_LEDGER``: names cost more, and this is asked for every job of every report."""
     id, state, total, expanded, waiting, leased, done, failed, cancelled, on_failure = row[:10]
     ready_at, started_at, ended_at, reason, message, exit_code, cancel_at, cancel_by = row[10:18]
-    owner_id, version_id, retries, many, *rest = row[18:]
+    owner_id, version_id, retries, many, event_seq, keep_s, notify, delete_at = row[18:26]
+    criterion, best_task, best_value, met, ordered = row[26:]
     job = Job(
         JobId(id),
         STATES[state],
@@ -196,8 +211,11 @@ def _to_row(row: Any) -> JobRow:
         Outcome(REASONS[reason], message or "", exit_code) if reason else None,
         cancel_at,
         cancel_by,
+        stored_criterion(criterion) if criterion else None,
+        Best(best_task, best_value) if best_task is not None else None,
+        met,
     )
-    return JobRow(job, owner_id, version_id, retries, bool(many), *rest)
+    return JobRow(job, owner_id, version_id, retries, bool(many), event_seq, keep_s, notify, delete_at, bool(ordered))
 
 
 def save_jobs(tx: Tx, rows: Iterable[JobRow]) -> None:
@@ -228,6 +246,9 @@ def _to_values(row: JobRow) -> dict[str, Any]:
         "b_cancel_requested_at": job.cancel_requested_at,
         "b_cancel_requested_by": job.cancel_requested_by,
         "b_event_seq": row.event_seq,
+        "b_best_task": job.best.task if job.best else None,
+        "b_best_value": job.best.value if job.best else None,
+        "b_met_task": job.met,
         "b_expires_at": job.ended_at + keep_s if job.ended_at is not None and keep_s is not None else None,
     }
 
@@ -297,7 +318,17 @@ def _new_values(new: NewJob, now: float) -> dict[str, Any]:
         "pending_json": new.pending_json,
         "retention_s": new.retention_s,
         "event_seq": 1,
+        "criterion_json": new.criterion_json,
     }
+
+
+_INPUTS = Hot(sa.select(jobs.c.inputs_json).where(jobs.c.id == sa.bindparam("id")))
+
+
+def common_inputs(conn: Connection, job_id: str) -> dict[str, Any]:
+    """The inputs that all tasks of a job have in common."""
+    rows = _INPUTS.all(conn, id=job_id)
+    return dict(json.loads(rows[0][0])) if rows else {}
 
 
 def _insert_items(tx: Tx, job_id: str, items: Sequence[Mapping[str, Any]]) -> None:
@@ -402,7 +433,20 @@ def any_waited_for(conn: Connection, job_ids: Sequence[str]) -> bool:
 
 def delete_jobs(tx: Tx, ids: Sequence[str]) -> None:
     """Remove ended jobs and all that hangs on them. Their blobs are collected later, when nothing names them."""
-    for table in (tasks, attempts, task_usage, events, variables, job_items, job_waits, notices, idempotency):
+    for table in (
+        tasks,
+        attempts,
+        task_usage,
+        events,
+        variables,
+        job_failures,
+        job_items,
+        job_waits,
+        notices,
+        idempotency,
+    ):
         tx.conn.execute(sa.delete(table).where(table.c.job_id.in_(ids)))
+    mine = sa.select(task_columns.c.id).where(task_columns.c.job_id.in_(ids))
+    tx.conn.execute(sa.delete(task_values).where(task_values.c.col.in_(mine)))
     tx.conn.execute(sa.delete(blob_refs).where(blob_refs.c.holder.in_([f"job:{id}" for id in ids])))
     tx.conn.execute(sa.delete(jobs).where(jobs.c.id.in_(ids)))

@@ -6,19 +6,24 @@ yet have no row; where they matter, the job's input sets are what is searched, a
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from sirdar.domain.failures import FailureGroup
 from sirdar.domain.states import STATES
-from sirdar.domain.task_table import Column, Sort, value_at
+from sirdar.domain.task_table import Column, Condition, Sort, value_at
+from sirdar.domain.task_table import is_ordered as column_is_ordered
+from sirdar.store.failures import failure_groups
 from sirdar.store.job_views import JobView, decoded
 from sirdar.store.tables import job_items, resources, tasks
+from sirdar.store.task_values import FEW, Ordered, missing
 from sirdar.store.task_views import implied_state
 
 AT_ONCE = 500
+LARGE = 2000  # tasks, from which on sorting by a value goes by values that are kept in order
 # Escapes that PostgreSQL's jsonb refuses: of a zero byte, and of half a character.
 _REFUSED = r"\\u(0000|d[89ab][0-9a-f]{2}(?!\\ud[c-f])|(?<!\\ud[89ab][0-9a-f]{2})\\ud[c-f])"
 
@@ -35,9 +40,10 @@ class TaskFilter:
     reason: str | None = None
     text: str | None = None
     like: int | None = None
+    where: Sequence[Condition] = ()  # of values, which are kept in order then
 
     def __bool__(self) -> bool:
-        return bool(self.state or self.resource or self.reason or self.text or self.like is not None)
+        return bool(self.state or self.resource or self.reason or self.text or self.like is not None or self.where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,7 @@ class TaskRow:
     ended_at: float | None = None
     reported_at: float | None = None
     attempts: int = 0
+    reason: str | None = None
     staged: Mapping[str, Any] = field(default_factory=dict)  # staged_in_s, staged_in_bytes, staged_out_bytes
     outputs: Mapping[str, Any] = field(default_factory=dict)
 
@@ -72,6 +79,8 @@ def find_numbers(
 
     Without ``sort`` they go on ``after`` a number; sorted, ``offset`` of them are passed over.
     """
+    if is_ordered(conn, job, wanted, sort):
+        return _ordered(conn, job, wanted, columns).numbers(sort, after=after, offset=offset, limit=limit)
     query = _Query(conn, job, wanted, columns, sort)
     found = query.numbers(after=after, offset=offset, limit=limit)
     if query.searches_all:
@@ -83,9 +92,42 @@ def count_tasks(conn: Connection, job: JobView, wanted: TaskFilter, columns: Seq
     """How many fit."""
     if not wanted:
         return job.total
+    if is_ordered(conn, job, wanted, None):
+        return _ordered(conn, job, wanted, columns).count()
     query = _Query(conn, job, wanted, columns, None)
     counted = query.count()
     return counted if query.searches_all else counted + len(_without_row(job, wanted, job.expanded, job.total))
+
+
+def to_order(job: JobView, wanted: TaskFilter, sort: Sort | None) -> list[Column]:
+    """Columns whose values should be in order for this question."""
+    columns = {one.column.name: one.column for one in wanted.where}
+    if sort is not None and column_is_ordered(sort.column) and (wanted.where or job.total >= LARGE):
+        columns[sort.column.name] = sort.column
+    return list(columns.values())
+
+
+def is_ordered(conn: Connection, job: JobView, wanted: TaskFilter, sort: Sort | None) -> bool:
+    """Whether the question is answered from values that are in order."""
+    if (
+        not job.ordered
+        or (sort is None and not wanted.where)
+        or (sort is not None and not column_is_ordered(sort.column))
+    ):
+        return False
+    columns = [*(one.column for one in wanted.where), *([sort.column] if sort is not None else [])]
+    return not missing(conn, job, columns)
+
+
+def _ordered(conn: Connection, job: JobView, wanted: TaskFilter, columns: Sequence[Column]) -> Ordered:
+    """The search by values that are in order, with the conditions on tasks that the usual one has."""
+    implied = implied_state(job)
+    states = {"DONE": job.done, "FAILED": job.failed, "CANCELLED": job.cancelled, "RUNNING": job.running}
+    few = bool(wanted.state) and implied not in wanted.state
+    few = few and sum(states.get(state, job.total) for state in wanted.state) < FEW
+    # Few have rows, all of them: their states are asked for as the index has them.
+    of_task, params = _Query(conn, job, replace(wanted, where=()), columns, None, outer=not few).conditions()
+    return Ordered(conn, job, wanted.where, of_task=of_task, params=params, few=few)
 
 
 def _without_row(job: JobView, wanted: TaskFilter, first: int, limit: int) -> range:
@@ -106,13 +148,20 @@ class _Query:
     """
 
     def __init__(
-        self, conn: Connection, job: JobView, wanted: TaskFilter, columns: Sequence[Column], sort: Sort | None
+        self,
+        conn: Connection,
+        job: JobView,
+        wanted: TaskFilter,
+        columns: Sequence[Column],
+        sort: Sort | None,
+        *,
+        outer: bool = False,  # only its conditions are wanted, of tasks that may have no row
     ) -> None:
         self._conn, self._job = conn, job
         self._sqlite = conn.dialect.name == "sqlite"
         self._params: dict[str, Any] = {"job": job.id}
         of_inputs = wanted.text is not None and any(column.of_input for column in columns)
-        self.searches_all = job.many and job.expanded < job.total and (sort is not None or of_inputs)
+        self.searches_all = outer or (job.many and job.expanded < job.total and (sort is not None or of_inputs))
         self._items = self.searches_all or of_inputs or (sort is not None and sort.column.of_input)
         self._no = "x.no" if self._items else "t.no"
         self._state = "coalesce(t.state, :implied)" if self.searches_all else "t.state"
@@ -121,6 +170,10 @@ class _Query:
         if sort is not None:
             self._value = self._of(sort.column)
             self._order = f"{'DESC' if sort.descending else 'ASC'} NULLS LAST"
+
+    def conditions(self) -> tuple[list[str], dict[str, Any]]:
+        """What must hold of ``t`` and ``r``, and its parameters."""
+        return self._where[1:], {**self._params, "implied": implied_state(self._job)}
 
     def numbers(self, *, after: int, offset: int, limit: int) -> list[int]:
         where = [*self._where, *([f"{self._no} > {self._bind(after)}"] if after >= 0 else [])]
@@ -149,7 +202,7 @@ class _Query:
     # ------------------------------------------------------------ conditions
 
     def _conditions(self, wanted: TaskFilter, columns: Sequence[Column]) -> list[str]:
-        where = ["1 = 1" if self._items else "t.job_id = :job"]
+        where = ["1 = 1" if self._items or self.searches_all else "t.job_id = :job"]
         if wanted.state:
             # Letter for letter, so that the index of the failed ones can be used; a word that is no state raises KeyError.
             any_of = [f"{self._state} = '{STATES[state].value}'" for state in wanted.state]
@@ -263,6 +316,7 @@ _ROW = sa.select(
     tasks.c.ended_at,
     tasks.c.reported_at,
     tasks.c.last_attempt,
+    tasks.c.reason,
     tasks.c.stats_json,
     tasks.c.result_json,
     resources.c.name.label("resource"),
@@ -277,7 +331,8 @@ def read_rows(conn: Connection, job: JobView, numbers: Sequence[int]) -> list[Ta
         for row in conn.execute(_ROW.where(tasks.c.job_id == job.id, tasks.c.no.in_(some))):
             found[row.no] = _row(row)
     implied = implied_state(job)
-    return [found.get(no) or TaskRow(no, implied) for no in numbers]
+    reason = {"CANCELLED": "cancelled", "FAILED": job.reason}.get(implied)
+    return [found.get(no) or TaskRow(no, implied, reason=reason) for no in numbers]
 
 
 def _row(row: Any) -> TaskRow:
@@ -291,6 +346,7 @@ def _row(row: Any) -> TaskRow:
         ended_at=row.ended_at,
         reported_at=row.reported_at,
         attempts=row.last_attempt,
+        reason=row.reason,
         staged=decoded(row.stats_json),
         outputs=decoded(row.result_json),
     )
@@ -315,44 +371,20 @@ _FAILED = sa.text("tasks.state = 'FAILED'")
 _FAILED_AS = sa.select(*_ALIKE).where(_FAILED)
 
 
-@dataclass(frozen=True, slots=True)
-class FailureGroup:
-    """Tasks that failed alike: messages that differ in numbers, paths and quoted words only, and whether they do (``differ``).
-
-    ``example``: the first of them.
-    """
-
-    reason: str
-    message: str  # of the example
-    exit_code: int | None
-    count: int
-    example: int
-    differ: bool = False
-
-
 def failures(conn: Connection, job: JobView, most: int) -> list[FailureGroup]:
     """Failed tasks by reason, exit code and kind of message, the most frequent first, ``most`` groups at most."""
-    count, first = sa.func.count().label("count"), sa.func.min(tasks.c.no).label("example")
-    groups = (
-        sa.select(count, first, (sa.func.min(tasks.c.message) != sa.func.max(tasks.c.message)).label("differ"))
-        .where(tasks.c.job_id == job.id, _FAILED)
-        .group_by(*_ALIKE)
-        .order_by(count.desc(), first)
-        .limit(most)
-        .subquery()
-    )
-    query = sa.select(tasks.c.reason, tasks.c.message, tasks.c.exit_code, *groups.c).join(
-        groups, sa.and_(tasks.c.job_id == job.id, tasks.c.no == groups.c.example)
-    )
-    found = [
-        FailureGroup(reason, message or "", exit_code, count, example, bool(differ))
-        for reason, message, exit_code, count, example, differ in conn.execute(query)
-    ]
+    found = failure_groups(conn, job.id, most) if job.many else _failure_of_one(conn, job)
     never_begun = job.total - job.expanded
     if never_begun and implied_state(job) == "FAILED":
         found.append(FailureGroup(job.reason or "", job.message or "", job.exit_code, never_begun, job.expanded))
     found.sort(key=lambda group: (-group.count, group.example))
     return found[:most]
+
+
+def _failure_of_one(conn: Connection, job: JobView) -> list[FailureGroup]:
+    """Of a job of one task, whose kinds of failures nobody counts."""
+    query = sa.select(tasks.c.reason, tasks.c.message, tasks.c.exit_code).where(tasks.c.job_id == job.id, _FAILED)
+    return [FailureGroup(reason, message or "", code, 1, 0) for reason, message, code in conn.execute(query)]
 
 
 def failed_numbers(conn: Connection, job: JobView) -> list[int]:

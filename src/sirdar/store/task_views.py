@@ -167,6 +167,8 @@ def _unexpanded(job: JobView, no: int) -> TaskView:
     reason, message, ended_at = job.reason, job.message, job.ended_at
     if state == "CANCELLED":  # whatever the others ended with, and when: this one was not run
         reason, message = "cancelled", f"Cancelled by {job.cancel_requested_by} before it started"
+        if job.stopped_early:
+            message = f"Not needed: {job.condition_met}"
         ended_at = job.cancel_requested_at if job.cancel_requested_at is not None else job.ended_at
     return TaskView(
         no=no,

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Response
 
+from sirdar.domain.failures import FailureGroup
 from sirdar.domain.task_table import BYTES_IN, BYTES_OUT, FIXED, NO, RUN, SELDOM, TOTAL, WAIT, Column, Kind, read_axes
 from sirdar.services import task_table
 from sirdar.services.job_files import inputs_with_uris, job_prefix
@@ -15,7 +16,6 @@ from sirdar.services.resubmit import resubmit
 from sirdar.services.task_table import TaskPage
 from sirdar.store import job_shares
 from sirdar.store.job_views import JobView
-from sirdar.store.task_table import FailureGroup
 from sirdar.store.task_views import TaskView
 from sirdar.web import formats, job_many_head, job_parts, job_words, session, words
 from sirdar.web.job_words import Named

@@ -2,20 +2,24 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
+from sirdar.domain.app import FileRef
 from sirdar.domain.job import STOPPED_BY_FAILURE
 from sirdar.domain.people import Caller
 from sirdar.services.explain import explain_now
 from sirdar.services.pace import left_of_job
+from sirdar.store import jobs as job_store
 from sirdar.store.job_views import JobView
 from sirdar.store.people import Conn
-from sirdar.web import job_words, words
+from sirdar.web import formats, job_words, words
 from sirdar.web.job_words import StateWords
 from sirdar.web.pages import Page
 from sirdar.web.table_query import TableQuery
 
 BAR_WIDTH = 1000
 REASONS = 3
+INPUTS_SHOWN = 12  # of the best task
 PLAIN = frozenset({"running", "ok"})  # reasons that only say what the state says
 
 
@@ -32,6 +36,17 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class BestShown:
+    """The best task so far: whose value was sought, what its own input set gives. ``task`` None: there is none yet."""
+
+    key: str
+    value: float | None = None
+    task: int | None = None
+    shown_at: str = ""
+    inputs: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """``by``: who called it off, in words. ``stopped``: it stopped itself at its first failure. ``left_s``: None while nobody can
     know."""
@@ -43,6 +58,8 @@ class Head:
     ended: int  # by themselves: neither what was called off before its end nor what never ran
     left_s: float | None
     reasons: tuple[str, ...]  # why nothing runs now
+    best: "BestShown | None" = None
+    met: str = ""  # on what it stopped early, or is stopping
 
 
 async def load(page: Page, caller: Caller | None, job: JobView, now: float, *, share: str = "") -> Head:
@@ -56,12 +73,50 @@ def load_now(conn: Conn, caller: Caller | None, job: JobView, now: float, *, sha
     stopped = job.cancel_requested_by == STOPPED_BY_FAILURE
     return Head(
         state=job_words.state_words(job, now),
-        by="" if stopped or not _called_off(job) else _by(job.cancel_requested_by, caller),
+        by="" if stopped or job.stopped_early or not _called_off(job) else _by(job.cancel_requested_by, caller),
         stopped=stopped,
         segments=tuple(_segments(job, TableQuery(job.id, share=share))),
         ended=job.done + job.failed,
         left_s=left_of_job(conn, job, now),
-        reasons=_reasons_to_wait(conn, caller, job, now, share),
+        reasons=() if job.stopped_early else _reasons_to_wait(conn, caller, job, now, share),
+        best=_best(conn, job, share),
+        met=_met(job),
+    )
+
+
+def _best(conn: Conn, job: JobView, share: str) -> BestShown | None:
+    if job.criterion is None or not job.criterion.key:
+        return None
+    if job.best is None:
+        return BestShown(job.criterion.key)
+    no = job.best.task
+    item = job_store.load_items(conn, job.id, [no]).get(no, {})
+    inputs = tuple((name, _given(value)) for name, value in list(item.items())[:INPUTS_SHOWN])
+    shown_at = TableQuery(job.id, share=share).at("", task=no)
+    return BestShown(job.criterion.key, job.best.value, no, shown_at, inputs)
+
+
+def _given(value: Any) -> str:
+    """A value of an input set, briefly: of a file its name, of a secret nothing."""
+    if isinstance(value, dict) and "$secret" in value:
+        return "…"
+    ref = FileRef.from_json(value) if isinstance(value, dict) else None
+    return formats.value(ref.name if ref else value, 60)
+
+
+def _met(job: JobView) -> str:
+    if job.met_task is None or job.criterion is None or job.criterion.stop is None:
+        return ""
+    told = {"no": formats.integer(job.met_task), "condition": job.criterion.stop.text}
+    if not job.stopped_early:
+        return words.gettext("Task %(no)s met %(condition)s.", **told)
+    if job.ended_at is None:
+        return words.gettext("It stops early: task %(no)s met %(condition)s.", **told)
+    return words.ngettext(
+        "Stopped early: task %(no)s met %(condition)s; %(num)s task was not needed.",
+        "Stopped early: task %(no)s met %(condition)s; %(num)s tasks were not needed.",
+        job.cancelled,
+        **told,
     )
 
 

@@ -68,7 +68,10 @@ def state_words(job: JobView, now: float, place: Place | None = None) -> StateWo
         return StateWords(job.state.lower(), word_of(job.state), job.ended_at, ran_s)
     if job.cancel_requested_at is not None:
         return StateWords(
-            "cancelled", words.gettext("Cancelling"), job.cancel_requested_at, now - job.cancel_requested_at
+            "cancelled",
+            words.gettext("Stopping") if job.stopped_early else words.gettext("Cancelling"),
+            job.cancel_requested_at,
+            now - job.cancel_requested_at,
         )
     if job.state == State.RUNNING and place is not None and place.unreachable_since is not None and not job.many:
         since = place.unreachable_since

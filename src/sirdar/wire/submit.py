@@ -63,6 +63,19 @@ class Overrides(Body):
     disk: int | str | None = None
 
 
+class Criterion(Body):
+    """Which task of many is the best: by the least or the greatest value of an output, or of a number that tasks report."""
+
+    minimize: str | None = Field(None, min_length=1, max_length=100)
+    maximize: str | None = Field(None, min_length=1, max_length=100)
+
+    @model_validator(mode="after")
+    def _one(self) -> "Criterion":
+        if (self.minimize is None) == (self.maximize is None):
+            raise ValueError("takes either minimize or maximize")
+        return self
+
+
 class SubmitRequest(Body):
     """One submission. Everest's clients send ``name``, ``inputs`` and perhaps ``resources``."""
 
@@ -81,6 +94,10 @@ class SubmitRequest(Body):
     priority: int = Field(0, ge=-100, le=100)
     notify: list[Notify] = Field(default_factory=list, max_length=20)
     retention_s: float | None = Field(None, gt=0, le=LONGEST_S)
+    criterion: Criterion | None = Field(None, description="of many tasks: which one is the best")
+    stop_when: str | None = Field(
+        None, max_length=4000, description="of many tasks: the rest is called off when this holds for one that is done"
+    )
 
     _printable = field_validator("name")(printable)
 

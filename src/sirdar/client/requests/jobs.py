@@ -19,6 +19,8 @@ class Options:
 
     ``on_failure``: continue, stop or ignore. ``overrides``: cpus, memory, time, gpus, nodes, where the application
     allows it. ``after``: ids of jobs that must be DONE first. ``notify``: ``{"webhook": url}`` or ``{"email": ..}``.
+    Of many tasks: ``criterion``: ``{"minimize": KEY}`` or ``{"maximize": KEY}``, an output or a number that they report;
+    ``stop_when``: ``"loss < 0.01"``, on which the rest is called off.
     """
 
     name: str | None = None
@@ -31,6 +33,8 @@ class Options:
     priority: int | None = None
     notify: Sequence[Mapping[str, Any]] | None = None
     retention_s: float | None = None
+    criterion: Mapping[str, str] | None = None
+    stop_when: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -60,6 +64,8 @@ def submit(
             "priority": options.priority,
             "notify": _listed(options.notify),
             "retentionS": options.retention_s,
+            "criterion": dict(options.criterion) if options.criterion else None,
+            "stopWhen": options.stop_when,
             **options.extra,
         }
     )
@@ -153,11 +159,12 @@ def tasks(
     state: str | None = None,
     reason: str | None = None,
     text: str | None = None,
+    where: Sequence[str] | None = None,
     sort: str | None = None,
     limit: int | None = None,
 ) -> Request:
-    """``sort``: a column of the job's table, with a minus before it the largest first."""
-    given = {"state": state, "reason": reason, "text": text, "sort": sort, "limit": limit}
+    """``sort``: a column of the job's table, with a minus before it the largest first. ``where``: ``outputs.loss<0.01``."""
+    given = {"state": state, "reason": reason, "text": text, "where": _listed(where), "sort": sort, "limit": limit}
     return Request("GET", job_path(job, "tasks"), params(given))
 
 
@@ -165,9 +172,12 @@ def failures(job: str) -> Request:
     return Request("GET", job_path(job, "failures"))
 
 
-def table(job: str, form: str = "csv") -> Request:
-    """All tasks: number, state, times, inputs that differ, outputs that are values. ``form``: csv or json."""
-    return Request("GET", job_path(job, "table"), {"format": form})
+def table(job: str, form: str = "csv", *, state: str | None = None, where: Sequence[str] | None = None) -> Request:
+    """All tasks: number, state, times, inputs that differ, outputs that are values. ``form``: csv, json or parquet.
+
+    ``where``: conditions on values, such as ``outputs.loss<0.01``.
+    """
+    return Request("GET", job_path(job, "table"), params({"format": form, "state": state, "where": _listed(where)}))
 
 
 def plot(

@@ -7,7 +7,17 @@ wishes (``cancel_requested_at``, ``delete_requested_at``) are columns, not state
 from sirdar.store.tables.base import metadata
 from sirdar.store.tables.of_apps import app_secrets, app_shares, apps, versions
 from sirdar.store.tables.of_files import blob_holds, blob_refs, blobs, files, uploads
-from sirdar.store.tables.of_jobs import events, idempotency, job_items, job_shares, job_waits, jobs, notices, variables
+from sirdar.store.tables.of_jobs import (
+    events,
+    idempotency,
+    job_failures,
+    job_items,
+    job_shares,
+    job_waits,
+    jobs,
+    notices,
+    variables,
+)
 from sirdar.store.tables.of_people import (
     audit,
     cli_grants,
@@ -19,7 +29,7 @@ from sirdar.store.tables.of_people import (
     users,
 )
 from sirdar.store.tables.of_resources import join_tokens, resource_shares, resource_tokens, resources
-from sirdar.store.tables.of_tasks import attempts, task_usage, tasks
+from sirdar.store.tables.of_tasks import attempts, task_columns, task_usage, task_values, tasks
 
 __all__ = [
     "app_secrets",
@@ -36,6 +46,7 @@ __all__ = [
     "group_members",
     "groups",
     "idempotency",
+    "job_failures",
     "job_items",
     "job_shares",
     "job_waits",
@@ -48,7 +59,9 @@ __all__ = [
     "resource_tokens",
     "resources",
     "spent_states",
+    "task_columns",
     "task_usage",
+    "task_values",
     "tasks",
     "tokens",
     "uploads",

@@ -73,11 +73,19 @@ jobs = Table(
     Column("retention_s", Float),  # how long it is kept after its end; null: for good
     Column("expires_at", Float),  # when an ended job is removed
     Column("event_seq", Integer, nullable=False, server_default="0"),
+    Column("criterion_json", Text),  # what is sought among its tasks, and on what it stops (domain.criterion)
+    Column("best_task", Integer),  # the best that is done so far
+    Column("best_value", Float),
+    Column("met_task", Integer),  # the one that met the condition on which it stops
+    Column(
+        "ordered", Integer, nullable=False, server_default="0"
+    ),  # values of its table are kept in order (task_values)
     one_of("state", State),
     one_of("on_failure", OnFailure),
     CheckConstraint("waiting >= 0 AND leased >= 0 AND expanded >= 0 AND expanded <= total", name="counts"),
     CheckConstraint("waiting + leased + done + failed + cancelled = total", name="sum"),
     CheckConstraint("(ended_at IS NULL) = (state NOT IN ('DONE', 'FAILED', 'CANCELLED'))", name="ended"),
+    CheckConstraint("(best_task IS NULL) = (best_value IS NULL)", name="best"),
     CheckConstraint("ended_at IS NULL OR (waiting = 0 AND leased = 0 AND reason IS NOT NULL)", name="quiet"),
 )
 # What lists of jobs are searched by stands in the index: rows are read only for what is shown.
@@ -112,6 +120,21 @@ job_items = Table(
     Column("first", Integer, nullable=False),  # number of the first task in this chunk
     Column("items_json", Text, nullable=False),  # list of input sets, merged over the job's inputs
     PrimaryKeyConstraint("job_id", "first"),
+)
+
+# Why tasks of a job of many failed: a row for each kind, counted as they end.
+job_failures = Table(
+    "job_failures",
+    metadata,
+    Column("job_id", Text, cascade("jobs.id"), nullable=False),
+    Column("kind", Text, nullable=False),  # domain.failures.FailureGroup.key
+    Column("reason", Text, nullable=False),
+    Column("message", Text, nullable=False),  # of the example
+    Column("exit_code", Integer),
+    Column("count", Integer, nullable=False),
+    Column("example", Integer, nullable=False),  # the lowest number among them
+    Column("differ", Integer, nullable=False),  # their messages are not all the same
+    PrimaryKeyConstraint("job_id", "kind"),
 )
 
 events = Table(

@@ -1,9 +1,20 @@
 """Tasks, and the attempts at them."""
 
-from sqlalchemy import CheckConstraint, Column, Float, Index, Integer, PrimaryKeyConstraint, Table, Text, text
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Float,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 
 from sirdar.domain.states import AttemptState
-from sirdar.store.tables.base import cascade, metadata, one_of
+from sirdar.store.tables.base import Big, cascade, metadata, one_of
 
 tasks = Table(
     "tasks",
@@ -93,3 +104,27 @@ task_usage = Table(
     PrimaryKeyConstraint("job_id", "task_no", "attempt", "since_s"),
     sqlite_with_rowid=False,
 )
+
+# The values of a job's table in order: made when somebody first sorts or filters by one, and kept up as tasks end from then on.
+task_columns = Table(
+    "task_columns",
+    metadata,
+    Column("id", Big, primary_key=True, autoincrement=True),
+    Column("job_id", Text, cascade("jobs.id"), nullable=False),
+    Column("name", Text, nullable=False),  # domain.task_table.Column.name
+    Column("upto", Integer, nullable=False),  # tasks below this have their values here
+    UniqueConstraint("job_id", "name"),
+)
+_LETTERS = Text().with_variant(Text(collation="C"), "postgresql")  # by code points, as SQLite sorts
+task_values = Table(
+    "task_values",
+    metadata,
+    Column("col", Big, nullable=False),  # a task_columns.id; no foreign key: it would be looked up for every value
+    Column("no", Integer, nullable=False),
+    Column("number", Float),  # of numbers and truths
+    Column("letters", _LETTERS),  # the beginning of a text
+    PrimaryKeyConstraint("col", "no"),
+    CheckConstraint("(number IS NULL) <> (letters IS NULL)", name="one"),
+    sqlite_with_rowid=False,
+)
+Index("ix_task_values_order", task_values.c.col, task_values.c.number, task_values.c.letters, task_values.c.no)

@@ -162,6 +162,19 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "task_values",
+        sa.Column("col", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("no", sa.Integer(), nullable=False),
+        sa.Column("number", sa.Float(), nullable=True),
+        sa.Column("letters", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=True),
+        sa.CheckConstraint("(number IS NULL) <> (letters IS NULL)", name=op.f("ck_task_values_one")),
+        sa.PrimaryKeyConstraint("col", "no", name=op.f("pk_task_values")),
+        sqlite_with_rowid=False,
+    )
+    with op.batch_alter_table("task_values", schema=None) as batch_op:
+        batch_op.create_index("ix_task_values_order", ["col", "number", "letters", "no"], unique=False)
+
+    op.create_table(
         "users",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -472,6 +485,11 @@ def upgrade() -> None:
         sa.Column("retention_s", sa.Float(), nullable=True),
         sa.Column("expires_at", sa.Float(), nullable=True),
         sa.Column("event_seq", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("criterion_json", sa.Text(), nullable=True),
+        sa.Column("best_task", sa.Integer(), nullable=True),
+        sa.Column("best_value", sa.Float(), nullable=True),
+        sa.Column("met_task", sa.Integer(), nullable=True),
+        sa.Column("ordered", sa.Integer(), server_default="0", nullable=False),
         sa.CheckConstraint(
             "(ended_at IS NULL) = (state NOT IN ('DONE', 'FAILED', 'CANCELLED'))", name=op.f("ck_jobs_ended")
         ),
@@ -479,6 +497,7 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "state IN ('SUBMITTED', 'READY', 'RUNNING', 'DONE', 'FAILED', 'CANCELLED')", name=op.f("ck_jobs_state")
         ),
+        sa.CheckConstraint("(best_task IS NULL) = (best_value IS NULL)", name=op.f("ck_jobs_best")),
         sa.CheckConstraint(
             "ended_at IS NULL OR (waiting = 0 AND leased = 0 AND reason IS NOT NULL)", name=op.f("ck_jobs_quiet")
         ),
@@ -544,6 +563,19 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "job_failures",
+        sa.Column("job_id", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("exit_code", sa.Integer(), nullable=True),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("example", sa.Integer(), nullable=False),
+        sa.Column("differ", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_job_failures_job_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("job_id", "kind", name=op.f("pk_job_failures")),
+    )
+    op.create_table(
         "job_items",
         sa.Column("job_id", sa.Text(), nullable=False),
         sa.Column("first", sa.Integer(), nullable=False),
@@ -571,6 +603,16 @@ def upgrade() -> None:
     with op.batch_alter_table("job_waits", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_job_waits_on_job"), ["on_job"], unique=False)
 
+    op.create_table(
+        "task_columns",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("job_id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("upto", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_task_columns_job_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_task_columns")),
+        sa.UniqueConstraint("job_id", "name", name=op.f("uq_task_columns_job_id_name")),
+    )
     op.create_table(
         "tasks",
         sa.Column("job_id", sa.Text(), nullable=False),
@@ -653,6 +695,7 @@ def downgrade() -> None:
         )
 
     op.drop_table("tasks")
+    op.drop_table("task_columns")
     with op.batch_alter_table("job_waits", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_job_waits_on_job"))
 
@@ -662,6 +705,7 @@ def downgrade() -> None:
 
     op.drop_table("job_shares")
     op.drop_table("job_items")
+    op.drop_table("job_failures")
     with op.batch_alter_table("jobs", schema=None) as batch_op:
         batch_op.drop_index(
             "ix_jobs_queue_owner",
@@ -742,6 +786,10 @@ def downgrade() -> None:
     op.drop_table("apps")
     op.drop_table("variables")
     op.drop_table("users")
+    with op.batch_alter_table("task_values", schema=None) as batch_op:
+        batch_op.drop_index("ix_task_values_order")
+
+    op.drop_table("task_values")
     op.drop_table("task_usage")
     op.drop_table("spent_states")
     with op.batch_alter_table("notices", schema=None) as batch_op:

@@ -1,0 +1,87 @@
+"""A job that seeks the best of its tasks and stops early: over REST, the client and the command line, through the real product."""
+
+from typing import Any
+
+import pytest
+from tests.system.product import Product, await_that, problem
+
+FIT = """
+echo "{\\"loss\\": $a}" > r.json
+if [ -n "$hold" ] && [ "$a" != 0 ]; then sleep 600; fi
+"""
+
+
+@pytest.fixture(scope="module")
+def apps(sirdar: Product) -> Product:
+    inputs = {"a": {"type": "number", "required": True}, "hold": {"type": "string", "default": ""}}
+    loss = {"loss": {"type": "number", "from": "r.json", "key": "loss"}}
+    sirdar.publish("fit", FIT, shell=True, inputs=inputs, outputs=loss)
+    says = 'echo "{\\"metrics\\": {\\"gap\\": $a}}" >> "$SIRDAR_MESSAGE_FILE"; test "$a" != 3'
+    sirdar.publish("says", says, shell=True, inputs=inputs)
+    return sirdar
+
+
+def sets(*values: float) -> list[dict[str, float]]:
+    return [{"a": value} for value in values]
+
+
+def test_the_best_task_is_told_with_its_value_and_inputs(apps: Product) -> None:
+    job = apps.run("me/fit", foreach=sets(3, 1.5, 7, 1.5), criterion={"minimize": "loss"})
+    assert job["criterion"] == {"minimize": "loss"}
+    assert job["best"] == {"task": 1, "value": 1.5, "inputs": {"a": 1.5}}
+    listed = apps.admin.get("/api/jobs", params={"limit": 1}).json()[0]
+    assert listed["best"] == {"task": 1, "value": 1.5}
+    most = apps.run("me/fit", foreach=sets(3, 1.5, 7), criterion={"maximize": "loss"})
+    assert most["best"] == {"task": 2, "value": 7, "inputs": {"a": 7}}
+    again = apps.admin.post(f"/api/jobs/{most['id']}/resubmit", json={}).json()
+    assert again["criterion"] == {"maximize": "loss"}
+
+
+def test_it_stops_early_and_is_done(apps: Product) -> None:
+    """What runs is ended though it would take ten minutes; what waits is not begun."""
+    given: dict[str, Any] = {"criterion": {"minimize": "loss"}, "stopWhen": "loss < 0.5", "onFailure": "ignore"}
+    job = apps.run("me/fit", {"hold": "y"}, foreach=sets(5, 0, *range(10, 108)), **given)
+    assert (job["state"], job["metBy"], job["best"]["task"]) == ("DONE", 1, 1)
+    assert job["outcome"]["reason"] == "ok"
+    assert job["outcome"]["message"] == "Stopped early: task 1 met loss < 0.5; 1 of 100 tasks done, 99 not needed"
+    assert (job["notNeeded"], job["tasks"]["cancelled"], job["tasks"]["running"]) == (99, 99, 0)
+    last = apps.admin.get(f"/api/jobs/{job['id']}/tasks/99").json()
+    assert (last["state"], last["outcome"]["message"]) == ("CANCELLED", "Not needed: task 1 met loss < 0.5")
+
+
+def test_a_number_that_tasks_report_may_be_sought_and_failures_are_told_by_kind(apps: Product) -> None:
+    job = apps.run("me/says", foreach=sets(4, 2, 3), criterion={"minimize": "gap"}, onFailure="ignore")
+    assert (job["state"], job["best"]) == ("DONE", {"task": 1, "value": 2, "inputs": {"a": 2}})
+    assert [(one["reason"], one["count"], one["example"]) for one in job["failures"]] == [("exit_code", 1, 2)]
+    assert job["outcome"]["message"].startswith("2 of 3 tasks done, 1 failed: 1 by exit_code (task 2: ")
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"criterion": {"minimize": "los"}}, "criterion.minimize"),
+        ({"criterion": {"minimize": "loss", "maximize": "loss"}}, "criterion"),
+        ({"criterion": {}}, "criterion"),
+        ({"stopWhen": "loss <"}, "stopWhen"),
+        ({"stopWhen": "loss"}, "stopWhen"),
+        ({"stopWhen": "loss < 1", "foreach": None, "inputs": {"a": 1}}, "stopWhen"),
+    ],
+)
+def test_what_cannot_be_sought_is_refused(apps: Product, given: dict[str, Any], field: str) -> None:
+    reply = apps.admin.post("/api/apps/me/fit", json={"foreach": sets(1, 2), **given})
+    problem(reply, 422, "invalid_field", field)
+
+
+def test_while_it_runs_the_best_so_far_is_told(apps: Product) -> None:
+    body = {"inputs": {"hold": "y"}, "foreach": sets(0, 9), "criterion": {"minimize": "loss"}}
+    job_id = apps.admin.post("/api/apps/me/fit", json=body).json()["id"]
+
+    def seen() -> dict[str, Any]:
+        shown: dict[str, Any] = apps.admin.get(f"/api/jobs/{job_id}").json()
+        return shown
+
+    await_that(lambda: seen()["best"] is not None)
+    shown = seen()
+    assert (shown["state"], shown["best"]["task"]) == ("RUNNING", 0)
+    apps.admin.post(f"/api/jobs/{job_id}/cancel")
+    await_that(lambda: seen()["state"] == "CANCELLED")
