@@ -70,7 +70,7 @@ class Solved:
 
     def __str__(self) -> str:
         value = "" if self.objective is None else f", objective {self.objective:.8g}"
-        return f"{self.name}: {self.status}{value}" + (f" ({self.reason or self.message})" if not self.ok else "")
+        return f"{self.name}: {self.status}{value}" + (f" ({self.message or self.reason})" if not self.ok else "")
 
 
 @dataclass(frozen=True, slots=True)

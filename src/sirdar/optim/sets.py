@@ -86,8 +86,8 @@ async def solve_all_async(
     submission = work.submission(options_file, resources, name, time_limit_s, retries)
     try:
         flow = solving(submission, client.known_files, client.url, client.policy)
-        async for end in client.driver.iterate(flow):
-            work.take(end)
+        async for told in client.driver.iterate(flow):
+            work.take(told)
     except BaseException:
         with suppress(SirdarError):
             for request in cancelling(submission):
@@ -95,7 +95,7 @@ async def solve_all_async(
                 if not submission.job_id:
                     await client.send(requests.cancel(str(reply["id"])))
         raise
-    return work.finished((await client.job(submission.job_id)).document)
+    return work.finished(submission.job)
 
 
 class _Work:
@@ -160,7 +160,7 @@ class _Work:
             judged(record, sol)
             if problem.info is not None and self._load and record.status is not Status.FAILED:
                 load(problem, sol)
-                if record.objective is None and sol.x:
+                if sol.x:
                     record.objective = objective_of(problem)
         except ValueError as error:
             record.status, record.reason, record.message = (
@@ -217,9 +217,9 @@ def _unstarted(problem: Problem, job: Mapping[str, Any]) -> Solved:
 def _follow(client: Client, work: _Work, submission: Submission, bar: Bar) -> Mapping[str, Any]:
     flow = solving(submission, client.known_files, client.url, client.policy)
     bar.show(work.records, None)
-    for end in client.driver.iterate(flow):
-        bar.show(work.records, work.take(end))
-    return client.driver.run(document(requests.show(submission.job_id)))
+    for told in client.driver.iterate(flow):
+        bar.show(work.records, work.take(told))
+    return submission.job
 
 
 def _cancel(client: Client, submission: Submission) -> None:

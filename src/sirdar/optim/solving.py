@@ -24,7 +24,7 @@ TASKS_A_SECOND = 1000  # a list of more is read less often than each second
 @dataclass(slots=True)
 class Submission:
     """What is asked of the server. ``rows``: inputs of each task but its problem; ``options_file``: bytes. ``job_id``:
-    set as soon as it is known."""
+    set as soon as it is known; ``job``: its document, when it has ended."""
 
     files: Sequence[tuple[str, bytes]]
     rows: Sequence[Mapping[str, Any]]
@@ -34,6 +34,7 @@ class Submission:
     options_file: bytes | None = None
     job_id: str = ""
     request: Request | None = None
+    job: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,8 @@ class _Seen:
     numbers: set[int] = field(default_factory=set)
 
 
-def solving(submission: Submission, known: KnownFiles, base_url: str, policy: RetryPolicy) -> Flow[dict[str, Any]]:
-    """Emits ``TaskEnd`` for each task; gives the ended job's document. Raises what the client raises."""
+def solving(submission: Submission, known: KnownFiles, base_url: str, policy: RetryPolicy) -> Flow[None]:
+    """Emits ``TaskEnd`` for each task, until the job has ended. Raises what the client raises."""
     look_s = max(LOOK_S, len(submission.rows) / TASKS_A_SECOND)
     job = yield from _submit(submission, known, look_s)
     submission.job_id = str(job["id"])
@@ -64,7 +65,8 @@ def solving(submission: Submission, known: KnownFiles, base_url: str, policy: Re
         if has_ended(job) or _ended(job) > len(seen.numbers):
             yield from _tell_new(submission.job_id, seen, base_url, policy)
         if has_ended(job):
-            return job
+            submission.job = job
+            return
         job = yield from wait(submission.job_id, look_s)
 
 

@@ -14,7 +14,7 @@ from sirdar.client.flows.downloads import download
 from sirdar.client.requests import files as requests
 from sirdar.client.retry import RetryPolicy
 
-ASK_FIRST_BYTES = 256 * 1024  # more than this is sent only where the server says that it does not have it
+ASK_FIRST_BYTES = 512 * 1024  # more than this is sent only where the server says that it does not have it
 CALL_BYTES = 4 * 2**20  # of files in one call
 CALL_FILES = 500
 TRUSTED_S = 2700.0  # the server gives files that last an hour at least
