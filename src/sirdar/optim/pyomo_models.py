@@ -173,6 +173,29 @@ def results_of(problem: Problem, record: Solved, solver: str) -> Any:
     return results
 
 
+def attach(results: Any, problem: Problem, sol: Sol) -> None:
+    """Put the solution into the results, from where ``model.solutions.load_from(results)`` takes it."""
+    from pyomo.core.expr.symbol_map import SymbolMap
+
+    info, symbols, solution = problem.info, SymbolMap(), results.solution.add()
+    kinds = (("v", info.variables, solution.variable), ("c", info.constraints, solution.constraint))
+    for letter, members, place in kinds:
+        symbols.addSymbols((member, f"{letter}{number}") for number, member in enumerate(members))
+        given = {"v": sol.x, "c": sol.y}[letter]
+        place.update({f"{letter}{number}": {_KEYS[letter]: value} for number, value in enumerate(given)})
+    symbols.addSymbols((member, f"o{number}") for number, member in enumerate(info.objectives))
+    for suffix in sol.suffixes:
+        if suffix.kind in ("variable", "constraint"):
+            letter, _, place = kinds[suffix.kind == "constraint"]
+            name = suffix.name if letter == "v" else suffix.name[:1].upper() + suffix.name[1:]  # as Pyomo's reader does
+            for number, value in suffix.values.items():
+                place.setdefault(f"{letter}{number}", {})[name] = value
+    results._smap = symbols
+
+
+_KEYS = {"v": "Value", "c": "Dual"}
+
+
 def judged(record: Solved, sol: Sol) -> Solved:
     """The record with what the solution file says."""
     record.status = status_of(sol.code)

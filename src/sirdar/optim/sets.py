@@ -15,9 +15,9 @@ from sirdar.client.flows.basic import document
 from sirdar.client.requests import jobs as requests
 from sirdar.client.requests.jobs import Options
 from sirdar.optim.progress import Bar
-from sirdar.optim.pyomo_models import Problem, judged, load, objective_of, results_of, write_problem
+from sirdar.optim.pyomo_models import Problem, attach, judged, load, objective_of, results_of, write_problem
 from sirdar.optim.records import Solved, Status
-from sirdar.optim.sol_reader import read_sol
+from sirdar.optim.sol_reader import Sol, read_sol
 from sirdar.optim.solver_log import read_log
 from sirdar.optim.solving import Submission, TaskEnd, cancelling, solving
 
@@ -53,7 +53,7 @@ def solve_all(
     work = _Work(models, solver, options, load_solutions)
     if not work.sent:
         return work.finished(None)
-    used = client or _client_of_process()
+    used = client or client_of_process()
     submission = work.submission(options_file, resources, name, time_limit_s, retries)
     try:
         with Bar(len(work.problems), submission.options.name or solver, progress) as bar:
@@ -139,8 +139,11 @@ class _Work:
     def take(self, end: TaskEnd) -> Solved:
         """Make the record of a task that has ended, and load its solution."""
         problem = self.sent[end.number]
-        record = self._record(problem, end)
-        record.results = results_of(problem, record, self.solver) if problem.model is not None else None
+        record, sol = self._record(problem, end)
+        if problem.model is not None:
+            record.results = results_of(problem, record, self.solver)
+            if sol is not None and not self._load:
+                attach(record.results, problem, sol)
         self.records[problem.index] = record
         return record
 
@@ -151,10 +154,10 @@ class _Work:
                 self.records[problem.index] = _unstarted(problem, job)
         return [self.records[index] for index in sorted(self.records)]
 
-    def _record(self, problem: Problem, end: TaskEnd) -> Solved:
+    def _record(self, problem: Problem, end: TaskEnd) -> tuple[Solved, Sol | None]:
         record = _of_task(problem, end)
         if end.document["state"] != "DONE" or end.sol is None:
-            return record
+            return record, None
         try:
             sol = read_sol(end.sol.decode(errors="replace"))
             judged(record, sol)
@@ -168,7 +171,8 @@ class _Work:
                 "solution",
                 f"the solution cannot be read: {error}",
             )
-        return record
+            return record, None
+        return record, sol
 
 
 def _of_task(problem: Problem, end: TaskEnd) -> Solved:
@@ -233,8 +237,11 @@ _clients: dict[tuple[str, str | None], Client] = {}
 _opening = threading.Lock()
 
 
-def _client_of_process() -> Client:
-    """One client for all calls of this process: it remembers which files the server has."""
+def client_of_process() -> Client:
+    """That of SIRDAR_URL, or of the server that was signed in to last; the same for all calls of this process.
+
+    It remembers which files the server has. Raises NotConfigured.
+    """
     target = profile.resolve(None, None)
     key = (target.url, target.token)
     with _opening:
