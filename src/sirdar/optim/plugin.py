@@ -85,7 +85,8 @@ class SirdarSolver:
         ``options`` are added to the solver's own. ``tee`` prints what the solver printed. ``timelimit``: seconds; solvers
         without such an option are ended then. Values that variables have are where the solver starts, whether ``warmstart`` is
         said or not. Where the solution is not optimal, a warning is logged and what the solver gave is loaded. With
-        ``load_solutions=False`` nothing is loaded; ``model.solutions.load_from(results)`` does it later. Raises ApplicationError where the solver crashed or could not be run, ValueError where it gave up.
+        ``load_solutions=False`` nothing is loaded; ``model.solutions.load_from(results)`` does it later. Raises
+        ApplicationError where the solver crashed or could not be run, ValueError where it gave up.
         """
         words = [*option_words(dict(self.options)), *option_words(options)]
         if timelimit is not None and self.solver in TIME_OPTIONS:
