@@ -192,6 +192,7 @@ def test_lists_of_applications_have_them_last(ledger: Ledger, services: Services
     assert [app.alias for app in only] == ["late", "probe"]
     found = ledger.run(apps.list_apps(services, caller, Filter(text="probe"), limit=10))
     assert [app.reference for app in found] == ["sirdar/probe"]
+    assert ledger.run(apps.list_apps(services, caller, Filter(shared=True), limit=10)) == []
 
 
 def _own(services: Services, owner_id: str, alias: str) -> str:
