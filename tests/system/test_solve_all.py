@@ -22,6 +22,7 @@ import sirdar.client
 from sirdar.client import Client
 from sirdar.client.errors import InvalidRequest
 from sirdar.optim import Solved, Status, solve_all, solve_all_async
+from sirdar.optim.pyomo_models import write_problem
 
 pyo = pytest.importorskip("pyomo.environ")
 SOLVER = Path(__file__).with_name("ampl_solver.py")
@@ -303,6 +304,16 @@ def test_files_that_the_server_lost_are_sent_again(server: Product, client: Clie
     made.x.value = 33.0
     assert solve_all([made], client=client, progress=False)[0].ok
     assert len(counted.sent_to("/api/files/batch")) == 1 and len(counted.sent_to("/api/apps/sirdar/solve")) == 2
+
+
+def test_large_problems_go_up_by_themselves(client: Client, counted: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+    small, large = model("small", start=55.0), model("large", start=56.0)
+    monkeypatch.setattr("sirdar.client.flows.batches.LARGE_BYTES", len(write_problem(0, small).nl) + 1)
+    large.more = pyo.ConstraintList()
+    for number in range(20):
+        large.more.add(large.x * number <= 1e6)
+    assert all(record.ok for record in solve_all([small, large], client=client, progress=False))
+    assert len(counted.sent_to("/api/files/batch")) == 1 and len(counted.sent_to("/api/files/temp/large.nl")) == 1
 
 
 # ---------------------------------------------------------------- stopped

@@ -85,8 +85,7 @@ async def solve_all_async(
         return work.finished(None)
     submission = work.submission(options_file, resources, name, time_limit_s, retries)
     try:
-        flow = solving(submission, client.known_files, client.url, client.policy)
-        async for told in client.driver.iterate(flow):
+        async for told in client.driver.iterate(solving(submission, client)):
             work.take(told)
     except BaseException:
         with suppress(SirdarError):
@@ -219,9 +218,8 @@ def _unstarted(problem: Problem, job: Mapping[str, Any]) -> Solved:
 
 
 def _follow(client: Client, work: _Work, submission: Submission, bar: Bar) -> Mapping[str, Any]:
-    flow = solving(submission, client.known_files, client.url, client.policy)
     bar.show(work.records, None)
-    for told in client.driver.iterate(flow):
+    for told in client.driver.iterate(solving(submission, client)):
         bar.show(work.records, work.take(told))
     return submission.job
 

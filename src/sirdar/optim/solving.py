@@ -4,11 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sirdar.client.aio import AsyncClient
+from sirdar.client.client import Client
 from sirdar.client.errors import ApiError, InvalidRequest
 from sirdar.client.exchange import Emit, Flow, Reply, Request
 from sirdar.client.flows.basic import document, read
 from sirdar.client.flows.batches import KnownFiles, bring, contents
 from sirdar.client.flows.jobs import wait
+from sirdar.client.flows.uploads import UploadLimits
 from sirdar.client.requests import jobs as requests
 from sirdar.client.requests.address import next_page
 from sirdar.client.requests.jobs import Options, has_ended
@@ -55,26 +58,26 @@ class _Seen:
     numbers: set[int] = field(default_factory=set)
 
 
-def solving(submission: Submission, known: KnownFiles, base_url: str, policy: RetryPolicy) -> Flow[None]:
+def solving(submission: Submission, client: Client | AsyncClient) -> Flow[None]:
     """Emits ``TaskEnd`` for each task, until the job has ended. Raises what the client raises."""
     look_s = max(LOOK_S, len(submission.rows) / TASKS_A_SECOND)
-    job = yield from _submit(submission, known, look_s)
+    job = yield from _submit(submission, client.known_files, client.limits, look_s)
     submission.job_id = str(job["id"])
     seen = _Seen()
     while True:
         if has_ended(job) or _ended(job) > len(seen.numbers):
-            yield from _tell_new(submission.job_id, seen, base_url, policy)
+            yield from _tell_new(submission.job_id, seen, client.url, client.policy)
         if has_ended(job):
             submission.job = job
             return
         job = yield from wait(submission.job_id, look_s)
 
 
-def _submit(submission: Submission, known: KnownFiles, wait_s: float) -> Flow[dict[str, Any]]:
+def _submit(submission: Submission, known: KnownFiles, limits: UploadLimits, wait_s: float) -> Flow[dict[str, Any]]:
     """Bring the problems and submit. Files that the server has lost meanwhile are brought anew, once."""
     for again in (True, False):
         more = [] if submission.options_file is None else [("ipopt.opt", submission.options_file)]
-        uris = yield from bring([*submission.files, *more], known)
+        uris = yield from bring([*submission.files, *more], known, limits)
         common = {**submission.common, "options_file": uris.pop()} if more else submission.common
         rows = [{**row, "problem": uri} for row, uri in zip(submission.rows, uris, strict=True)]
         request = requests.submit(APP, common, submission.options, key=submission.key, foreach=rows, wait_s=wait_s)

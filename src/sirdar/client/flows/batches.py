@@ -11,18 +11,20 @@ from sirdar.client.errors import ApiError, BadReply
 from sirdar.client.exchange import Flow
 from sirdar.client.flows.basic import document
 from sirdar.client.flows.downloads import download
+from sirdar.client.flows.uploads import UploadLimits, upload_file
 from sirdar.client.requests import files as requests
 from sirdar.client.retry import RetryPolicy
 
 ASK_FIRST_BYTES = 512 * 1024  # more than this is sent only where the server says that it does not have it
-CALL_BYTES = 4 * 2**20  # of files in one call
+CALL_BYTES = 2 * 2**20  # of files in one call; JSON makes them somewhat larger
+LARGE_BYTES = 2**20  # from here on a file goes up by itself
 CALL_FILES = 500
 TRUSTED_S = 2700.0  # the server gives files that last an hour at least
 
 KnownFiles = MutableMapping[tuple[str, str], tuple[str, float]]  # (digest, name) -> (URI, until when it is trusted)
 
 
-def bring(files: Sequence[tuple[str, bytes]], known: KnownFiles) -> Flow[list[str]]:
+def bring(files: Sequence[tuple[str, bytes]], known: KnownFiles, limits: UploadLimits) -> Flow[list[str]]:
     """URIs of these (name, bytes). What the server has from this user already is not sent; ``known`` is asked before the server."""
     keys = [(hashlib.sha256(content).hexdigest(), name) for name, content in files]
     now = time.monotonic()
@@ -33,6 +35,11 @@ def bring(files: Sequence[tuple[str, bytes]], known: KnownFiles) -> Flow[list[st
         for part in _parts(list(wanted), [b""] * len(wanted)):
             yield from _call([(key, None) for key, _ in part], known)
         wanted = {key: content for key, content in wanted.items() if key not in known or known[key][1] < now}
+    for (sha256, name), content in list(wanted.items()):
+        if len(content) >= LARGE_BYTES:
+            uploaded = yield from upload_file(io.BytesIO(content), name, limits)
+            known[sha256, name] = (str(uploaded["uri"]), time.monotonic() + TRUSTED_S)
+            del wanted[sha256, name]
     for sent in _parts(list(wanted), list(wanted.values())):
         yield from _call(sent, known)
     return [known[key][0] for key in keys]
