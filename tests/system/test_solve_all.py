@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from own_server import BIN
-from tests.system.attached import Machine, await_state, create
+from tests.system.attached import Machine, await_state, create, resource
 from tests.system.product import Product, await_that
 
 import sirdar.client
@@ -314,6 +314,45 @@ def test_large_problems_go_up_by_themselves(client: Client, counted: Counting, m
         large.more.add(large.x * number <= 1e6)
     assert all(record.ok for record in solve_all([small, large], client=client, progress=False))
     assert len(counted.sent_to("/api/files/batch")) == 1 and len(counted.sent_to("/api/files/temp/large.nl")) == 1
+
+
+# ---------------------------------------------------------------- real solvers
+
+
+def lp(name: str, sense: Any, bound: float = 4.0) -> Any:
+    made = pyo.ConcreteModel(name=name)
+    made.x, made.y = pyo.Var(bounds=(0, bound)), pyo.Var(bounds=(0, None), domain=pyo.NonNegativeReals)
+    made.rope = pyo.Constraint(expr=made.x + 2 * made.y <= 10)
+    made.gain = pyo.Objective(expr=3 * made.x + 2 * made.y, sense=sense)
+    made.dual = pyo.Suffix(direction=pyo.Suffix.IMPORT)
+    return made
+
+
+@pytest.mark.slow
+def test_installed_solvers_are_found_by_their_labels_and_solve(server: Product, client: Client, tmp_path: Path) -> None:
+    """Through ``sirdar optim install`` on the machine: its agent tells what it has, and nothing else is said."""
+    machine = Machine(server, tmp_path / "real", {"SIRDAR_SOLVERS": str(tmp_path / "solvers")})
+    try:
+        assert "highs" in machine.run("optim", "install").out
+        machine.join(create(server, "real")["join"]["command"])
+        machine.start("--slots", "2")
+        await_state(server, "real", "online")
+        solvers = [label.removeprefix("solver-") for label in labels_of(server, "real")]
+        assert "highs" in solvers
+        for solver in sorted({"highs", "scip", "cbc", "ipopt"} & set(solvers)):
+            steep, flat, torn = lp("steep", pyo.maximize), lp("flat", pyo.minimize), lp("torn", pyo.maximize)
+            torn.never = pyo.Constraint(expr=torn.x + torn.y >= 100)
+            records = solve_all([steep, flat, torn], solver=solver, resources=["real"], client=client, progress=False)
+            assert [record.status for record in records] == [*[Status.OPTIMAL] * 2, Status.INFEASIBLE], solver
+            assert (steep.x.value, steep.y.value) == pytest.approx((4.0, 3.0), abs=1e-5), solver
+            assert [record.objective for record in records[:2]] == pytest.approx([18.0, 0.0], abs=1e-5), solver
+    finally:
+        machine.close()
+        assert server.admin.delete("/api/resources/real").status_code == 204
+
+
+def labels_of(server: Product, name: str) -> list[str]:
+    return list(await_that(lambda: resource(server, name)["capabilities"].get("labels"), what="labels"))
 
 
 # ---------------------------------------------------------------- stopped
