@@ -84,9 +84,15 @@ class LocalBlobs:
 
     async def put_bytes(self, content: bytes) -> Blob:
         """See ``BlobStore.put_bytes``."""
-        async with self.writer() as writer:
-            await writer.write(content)
-            return await writer.finish()
+        return await self.in_thread(self._put_bytes_now, content)
+
+    def _put_bytes_now(self, content: bytes) -> Blob:
+        draft = Draft(self.root, self._hashers)
+        try:
+            draft.append((content,))
+            return draft.publish()
+        finally:
+            draft.discard()
 
     async def put_path(self, path: Path, *, move: bool = False, expected_sha: str | None = None) -> Blob:
         """See ``BlobStore.put_path``."""

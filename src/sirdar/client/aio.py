@@ -15,6 +15,7 @@ from sirdar.client.errors import JobError
 from sirdar.client.exchange import Reply, Request
 from sirdar.client.flows import jobs as flows
 from sirdar.client.flows.basic import document, pages, sent, value
+from sirdar.client.flows.batches import KnownFiles
 from sirdar.client.flows.downloads import download_to
 from sirdar.client.flows.publish import publish
 from sirdar.client.flows.results import OutputSpecs, download_outputs, outputs
@@ -233,6 +234,7 @@ class AsyncClient:
         self.policy = policy or RetryPolicy()
         self.limits = limits or UploadLimits()
         self.known_outputs: OutputSpecs = {}
+        self.known_files: KnownFiles = {}
         self._http = httpx.AsyncClient(**wiring.settings(self.url, token))
         self.driver = AsyncDriver(self._http, self.policy)
 

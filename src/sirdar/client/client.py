@@ -12,6 +12,7 @@ from sirdar.client.app import App
 from sirdar.client.driver_sync import SyncDriver
 from sirdar.client.exchange import Reply, Request
 from sirdar.client.flows.basic import document, pages, sent, value
+from sirdar.client.flows.batches import KnownFiles
 from sirdar.client.flows.publish import publish
 from sirdar.client.flows.results import OutputSpecs
 from sirdar.client.flows.uploads import UploadLimits, upload_file, upload_path
@@ -39,6 +40,7 @@ class Client:
         self.policy = policy or RetryPolicy()
         self.limits = limits or UploadLimits()
         self.known_outputs: OutputSpecs = {}
+        self.known_files: KnownFiles = {}
         self._http = httpx.Client(**wiring.settings(self.url, token))
         self.driver = SyncDriver(self._http, self.policy)
         self._watcher = Watcher(lambda since: self.iterate(jobs.listing(since=since or None, limit=1000)))

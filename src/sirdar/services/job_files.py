@@ -15,7 +15,7 @@ from sirdar.domain.app import FileRef
 from sirdar.domain.people import Caller
 from sirdar.services.access import seen_job
 from sirdar.store import files as files_store
-from sirdar.store.files import TaskOfFiles
+from sirdar.store.files import JobOfFiles, TaskOfFiles
 from sirdar.store.people import Conn
 
 STREAMS = ("stdout", "stderr")
@@ -80,8 +80,11 @@ def look_up(
     conn: Conn, caller: Caller | None, job_id: str, path: str, *, link: str | None
 ) -> FileRef | InlineFile | None:
     """The file at ``path`` of a job that the caller may see. Raises ``not_found`` for the job, gives None for the file."""
-    job_id = seen_job(conn, caller, job_id, link=link).id
-    job = files_store.job_of_files(conn, job_id)
+    return look_in(conn, files_store.job_of_files(conn, seen_job(conn, caller, job_id, link=link).id), path)
+
+
+def look_in(conn: Conn, job: JobOfFiles, path: str) -> FileRef | InlineFile | None:
+    """The file at ``path`` of a job that was looked at already."""
     parts = path.split("/")
     number = 0
     if parts[0] == "tasks" and len(parts) > 2:
@@ -93,7 +96,7 @@ def look_up(
     inputs = {**job.inputs, **files_store.items_of_task(conn, job, number)} if job.many else job.inputs
     if parts[0] == "inputs" and len(parts) > 1:
         return find_job_file(inputs, None, parts)
-    return find_job_file(inputs, files_store.task_of_files(conn, job_id, number), parts)
+    return find_job_file(inputs, files_store.task_of_files(conn, job.id, number), parts)
 
 
 def find_job_file(inputs: Mapping[str, Any], task: TaskOfFiles | None, parts: list[str]) -> FileRef | InlineFile | None:

@@ -56,7 +56,7 @@ def list_apps(
     theirs = a.owner_id == SYSTEM_USER
     there = after is not None and conn.execute(sa.select(a.id).where(a.id == after.id, theirs)).first() is not None
     found = [] if there else _page(conn, viewer, which, a.owner_id != SYSTEM_USER, limit, after)
-    if len(found) < limit:
+    if len(found) < limit and not which.shared:  # with everybody, by nobody
         found += _page(conn, viewer, which, theirs, limit - len(found), after if there else None)
     return found
 

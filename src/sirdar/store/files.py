@@ -1,7 +1,7 @@
 """Temporary files (a name, an owner, a blob, an end), unfinished uploads, and where a job's files stand."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from sirdar.store import blobs as blobs_store
 from sirdar.store.engine import Tx
 from sirdar.store.ids import new_id
 from sirdar.store.jobs import load_items
-from sirdar.store.tables import files, jobs, tasks, uploads
+from sirdar.store.tables import blobs, files, jobs, tasks, uploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,20 @@ def find_file(conn: Connection, file_id: str, *, now: float) -> File | None:
     if row is None or (row.expires_at is not None and row.expires_at <= now):
         return None
     return _file(row)
+
+
+def files_with(conn: Connection, owner_id: str, digests: Iterable[str], *, lasting_to: float) -> list[File]:
+    """The owner's files with these bytes that last at least until a time, the longest last; blobs in quarantine are left out."""
+    c = files.c
+    wanted = sorted(set(digests))
+    found: list[File] = []
+    for start in range(0, len(wanted), blobs_store.CHUNK):
+        part = wanted[start : start + blobs_store.CHUNK]
+        whole = sa.exists().where(blobs.c.sha256 == c.sha256, blobs.c.quarantined_at.is_(None))
+        lasts = sa.or_(c.expires_at.is_(None), c.expires_at >= lasting_to)
+        chosen = files.select().where(c.owner_id == owner_id, c.sha256.in_(part), lasts, whole)
+        found += [_file(row) for row in conn.execute(chosen.order_by(c.created_at))]
+    return found
 
 
 def delete_files(tx: Tx, *file_ids: str) -> int:

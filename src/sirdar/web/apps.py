@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from sirdar.api.apps import cursor_of, parse_cursor
 from sirdar.api.paging import LONGEST_CURSOR
 from sirdar.domain.command import as_line
+from sirdar.domain.people import SYSTEM_USER
 from sirdar.domain.problems import Problem
 from sirdar.services import access, apps, jobs
 from sirdar.services.apps import Filter
@@ -60,6 +61,8 @@ async def list_page(
         ],
         filters={"text": text, "owner": owner, "keyword": keyword, "whose": whose, "archived": archived},
         filtered=bool(kept) or bool(after),
+        only_builtin=not (kept or after or whose) and all(app.owner_id == SYSTEM_USER for app in found),
+        system_user=SYSTEM_USER,
         may_publish=access.may_publish(caller),
         address_of=address_of,
         with_keyword=lambda word: _list_address({**here, "keyword": word}),

@@ -1,5 +1,7 @@
 """Files: upload at once or resumably, read, list, remove."""
 
+from collections.abc import Mapping, Sequence
+
 from sirdar.client.exchange import FilePart, Request
 from sirdar.client.requests.address import local_path, piece
 
@@ -55,3 +57,16 @@ def list_archive(uri: str, base_url: str) -> Request:
 
 def delete(uri: str, base_url: str) -> Request:
     return Request("DELETE", local_path(uri, base_url))
+
+
+def bring(files: Sequence[Mapping[str, str]]) -> Request:
+    """Many small files in one call: ``{filename, sha256, text or base64}`` each, without bytes where the server may have them.
+
+    Sent again it gives the same files."""
+    body = {"files": list(files)}
+    return Request("POST", "/api/files/batch", json=body, repeatable=True, timeout_s=UPLOAD_TIMEOUT_S)
+
+
+def contents(uris: Sequence[str]) -> Request:
+    """What many small files hold."""
+    return Request("POST", "/api/files/contents", json={"uris": list(uris)}, repeatable=True)

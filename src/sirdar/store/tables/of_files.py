@@ -1,6 +1,6 @@
 """Bytes by their digest, who holds them, and the files and uploads of users."""
 
-from sqlalchemy import Column, Float, PrimaryKeyConstraint, Table, Text
+from sqlalchemy import Column, Float, Index, PrimaryKeyConstraint, Table, Text
 
 from sirdar.store.tables.base import Big, cascade, metadata
 
@@ -27,13 +27,15 @@ files = Table(
     "files",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("owner_id", Text, cascade("users.id"), nullable=False, index=True),
+    Column("owner_id", Text, cascade("users.id"), nullable=False),
     Column("name", Text, nullable=False),
     Column("sha256", Text, nullable=False),
     Column("size_bytes", Big, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float, index=True),
 )
+
+Index("ix_files_owner_sha256", files.c.owner_id, files.c.sha256)
 
 # While one lasts, no blob is collected: a backup copies rows first and the blobs that they name afterwards.
 blob_holds = Table(

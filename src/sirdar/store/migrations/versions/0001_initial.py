@@ -258,7 +258,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("files", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_files_expires_at"), ["expires_at"], unique=False)
-        batch_op.create_index(batch_op.f("ix_files_owner_id"), ["owner_id"], unique=False)
+        batch_op.create_index("ix_files_owner_sha256", ["owner_id", "sha256"], unique=False)
 
     op.create_table(
         "group_members",
@@ -774,7 +774,7 @@ def downgrade() -> None:
 
     op.drop_table("group_members")
     with op.batch_alter_table("files", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_files_owner_id"))
+        batch_op.drop_index("ix_files_owner_sha256")
         batch_op.drop_index(batch_op.f("ix_files_expires_at"))
 
     op.drop_table("files")

@@ -1,0 +1,285 @@
+"""``solve_all``: a list of models in, solutions out, solved side by side on the resources of a server."""
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from sirdar.client import profile
+from sirdar.client.aio import AsyncClient
+from sirdar.client.client import Client
+from sirdar.client.errors import SirdarError
+from sirdar.client.flows.basic import document
+from sirdar.client.requests import jobs as requests
+from sirdar.client.requests.jobs import Options
+from sirdar.optim.progress import Bar
+from sirdar.optim.pyomo_models import Problem, attach, judged, load, objective_of, results_of, write_problem
+from sirdar.optim.records import Solved, Status
+from sirdar.optim.sol_reader import Sol, read_sol
+from sirdar.optim.solver_log import read_log
+from sirdar.optim.solving import Submission, TaskEnd, cancelling, solving
+
+SolverOptions = Mapping[str, Any] | str
+
+
+def solve_all(
+    models: Iterable[Any],
+    solver: str = "ipopt",
+    *,
+    options: SolverOptions | Sequence[SolverOptions] | None = None,
+    options_file: str | Path | None = None,
+    resources: Sequence[str] | str | None = None,
+    client: Client | None = None,
+    name: str | None = None,
+    progress: bool | None = None,
+    load_solutions: bool = True,
+    time_limit_s: float | None = None,
+    retries: int | None = None,
+) -> list[Solved]:
+    """Solve a set of problems, as one job of a task for each, and load the solutions into the models.
+
+    ``models``: Pyomo models, or paths of .nl files. ``options``: of the solver, a mapping or ``"k=v k=v"``; or a list of them, one
+    for each problem. ``options_file``: Ipopt's. ``resources``: names or ids; without them wherever the solver is. ``progress``:
+    True or False, None for where somebody looks. ``time_limit_s``: wall time of each task, after which it fails.
+
+    Returns a record for each, in order; a problem that is infeasible, unbounded, stopped by a limit, or whose solver failed, is
+    told by its ``status`` and raises nothing. Values, duals and declared suffixes are loaded where the solver gave them.
+    ``client`` None: that of SIRDAR_URL, or of the server that was signed in to last. Ctrl-C cancels the job.
+
+    Raises ApiError, ServerUnreachable, NotConfigured; TypeError and OSError for what is no model.
+    """
+    work = _Work(models, solver, options, load_solutions)
+    if not work.sent:
+        return work.finished(None)
+    used = client or client_of_process()
+    submission = work.submission(options_file, resources, name, time_limit_s, retries)
+    try:
+        with Bar(len(work.problems), submission.options.name or solver, progress) as bar:
+            job = _follow(used, work, submission, bar)
+    except BaseException:
+        # Ctrl-C, above all; a second one gives up on this too.
+        with suppress(SirdarError):
+            _cancel(used, submission)
+        raise
+    return work.finished(job)
+
+
+async def solve_all_async(
+    models: Iterable[Any],
+    solver: str = "ipopt",
+    *,
+    client: AsyncClient,
+    options: SolverOptions | Sequence[SolverOptions] | None = None,
+    options_file: str | Path | None = None,
+    resources: Sequence[str] | str | None = None,
+    name: str | None = None,
+    load_solutions: bool = True,
+    time_limit_s: float | None = None,
+    retries: int | None = None,
+) -> list[Solved]:
+    """As ``solve_all``, for asyncio; cancelling the coroutine cancels the job."""
+    work = _Work(models, solver, options, load_solutions)
+    if not work.sent:
+        return work.finished(None)
+    submission = work.submission(options_file, resources, name, time_limit_s, retries)
+    try:
+        async for told in client.driver.iterate(solving(submission, client)):
+            work.take(told)
+    except BaseException:
+        with suppress(SirdarError):
+            for request in cancelling(submission):
+                reply = await client.driver.run(document(request))
+                if not submission.job_id:
+                    await client.send(requests.cancel(str(reply["id"])))
+        raise
+    return work.finished(submission.job)
+
+
+class _Work:
+    """The problems of one call, and what became of them so far."""
+
+    def __init__(self, models: Iterable[Any], solver: str, options: Any, load_solutions: bool) -> None:
+        self.solver = solver
+        self.problems = [write_problem(index, given) for index, given in enumerate(models)]
+        self.options = _options_of_each(options, len(self.problems))
+        self.records = {one.index: one.fault for one in self.problems if one.fault is not None}
+        self.sent = [one for one in self.problems if one.fault is None]
+        self._load = load_solutions
+
+    def submission(
+        self,
+        options_file: str | Path | None,
+        resources: Sequence[str] | str | None,
+        name: str | None,
+        time_limit_s: float | None,
+        retries: int | None,
+    ) -> Submission:
+        """The job to ask for."""
+        rows: list[dict[str, Any]] = [{} for _ in self.sent]
+        given = [self.options[problem.index] for problem in self.sent]
+        common: dict[str, Any] = {"solver": self.solver}
+        if all(one == given[0] for one in given):
+            common["options"] = given[0]
+        else:
+            rows = [{"options": one} for one in given]
+        files = [(f"{_file_name(problem)}.nl", problem.nl) for problem in self.sent]
+        chosen = Options(
+            name=name or f"{len(files)} problem{'s' if len(files) > 1 else ''}, {self.solver}",
+            resources=[resources] if isinstance(resources, str) else resources,
+            on_failure="ignore",
+            overrides={"time": time_limit_s} if time_limit_s is not None else None,
+            retries=retries,
+        )
+        settings = Path(options_file).read_bytes() if options_file is not None else None
+        return Submission(files, rows, common, chosen, uuid4().hex, settings)
+
+    def take(self, end: TaskEnd) -> Solved:
+        """Make the record of a task that has ended, and load its solution."""
+        problem = self.sent[end.number]
+        record, sol = self._record(problem, end)
+        if problem.model is not None:
+            record.results = results_of(problem, record, self.solver)
+            if sol is not None and not self._load:
+                attach(record.results, problem, sol)
+        self.records[problem.index] = record
+        return record
+
+    def finished(self, job: Mapping[str, Any] | None) -> list[Solved]:
+        """Records of all problems, in order. Those that no task told of have not been started."""
+        for problem in self.sent:
+            if problem.index not in self.records and job is not None:
+                self.records[problem.index] = _unstarted(problem, job)
+        return [self.records[index] for index in sorted(self.records)]
+
+    def _record(self, problem: Problem, end: TaskEnd) -> tuple[Solved, Sol | None]:
+        record = _of_task(problem, end)
+        if end.document["state"] != "DONE" or end.sol is None:
+            return record, None
+        try:
+            sol = read_sol(end.sol.decode(errors="replace"))
+            judged(record, sol)
+            if problem.info is not None and self._load and record.status is not Status.FAILED:
+                load(problem, sol)
+                if sol.x:
+                    record.objective = objective_of(problem)
+        except ValueError as error:
+            record.status, record.reason, record.message = (
+                Status.FAILED,
+                "solution",
+                f"the solution cannot be read: {error}",
+            )
+            return record, None
+        return record, sol
+
+
+def _of_task(problem: Problem, end: TaskEnd) -> Solved:
+    """What the task's row and the solver's log say."""
+    task, log = end.document, end.log.decode(errors="replace")
+    outcome = task.get("outcome") or {}
+    result = task.get("result") or {}
+    facts = read_log(log)
+    objective = result.get("objective")
+    if objective is None and facts.minimised is not None:
+        objective = facts.minimised * problem.sign
+    return Solved(
+        problem.index,
+        problem.name,
+        Status.CANCELLED if task["state"] == "CANCELLED" else Status.FAILED,
+        message=str(outcome.get("message") or ""),
+        objective=objective,
+        iterations=facts.iterations,
+        solver_s=facts.solver_s,
+        run_s=task.get("runS"),
+        resource=(task.get("resource") or {}).get("name"),
+        reason=outcome.get("reason") if task["state"] != "DONE" else None,
+        stderr=end.stderr.decode(errors="replace"),
+        log=log,
+        job_id=str(task["id"]).split("-", 1)[0],
+        task=end.number,
+    )
+
+
+def _unstarted(problem: Problem, job: Mapping[str, Any]) -> Solved:
+    cancelled = job.get("state") == "CANCELLED"
+    outcome = job.get("outcome") or {}
+    return Solved(
+        problem.index,
+        problem.name,
+        Status.CANCELLED if cancelled else Status.FAILED,
+        message=str(job.get("info") or outcome.get("message") or "it was not started"),
+        reason=outcome.get("reason"),
+        job_id=str(job["id"]),
+    )
+
+
+# ---------------------------------------------------------------- the call
+
+
+def _follow(client: Client, work: _Work, submission: Submission, bar: Bar) -> Mapping[str, Any]:
+    bar.show(work.records, None)
+    for told in client.driver.iterate(solving(submission, client)):
+        bar.show(work.records, work.take(told))
+    return submission.job
+
+
+def _cancel(client: Client, submission: Submission) -> None:
+    for request in cancelling(submission):
+        reply = client.driver.run(document(request))
+        if not submission.job_id:
+            client.send(requests.cancel(str(reply["id"])))
+
+
+_clients: dict[tuple[str, str | None], Client] = {}
+_opening = threading.Lock()
+
+
+def client_of_process() -> Client:
+    """That of SIRDAR_URL, or of the server that was signed in to last; the same for all calls of this process.
+
+    It remembers which files the server has. Raises NotConfigured.
+    """
+    target = profile.resolve(None, None)
+    key = (target.url, target.token)
+    with _opening:
+        if key not in _clients:
+            _clients[key] = Client(target.url, target.token)
+        return _clients[key]
+
+
+# ---------------------------------------------------------------- options
+
+
+def _options_of_each(options: Any, count: int) -> list[list[str]]:
+    """For each problem the words ``k=v``. Raises ValueError where their number is not that of the problems."""
+    if options is None or isinstance(options, str | Mapping):
+        return [option_words(options)] * count
+    listed = [option_words(one) for one in options]
+    if len(listed) != count:
+        raise ValueError(f"options has {len(listed)} members for {count} problems; give one for each, or one for all")
+    return listed
+
+
+def option_words(options: SolverOptions | None) -> list[str]:
+    """A solver's options as words of a command line: ``{"tol": 1e-8, "linear_solver": "mumps"}`` or ``"tol=1e-8 max_iter=50"``.
+
+    True and False become yes and no; None leaves an option out.
+    """
+    if not options:
+        return []
+    if isinstance(options, str):
+        return options.split()
+    return [f"{name}={_word(value)}" for name, value in options.items() if value is not None]
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return repr(float(value)) if isinstance(value, float) else str(value)
+
+
+def _file_name(problem: Problem) -> str:
+    """A name that any system takes; equal problems under equal names are one file on the server."""
+    kept = "".join(char if char.isalnum() or char in "._-" else "_" for char in problem.name)[:60]
+    return kept.strip(".") or "problem"

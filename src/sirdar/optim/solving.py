@@ -1,0 +1,146 @@
+"""A set of problems as one job: sent, watched, and told one by one as they end. A flow, for blocking and asynchronous callers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sirdar.client.aio import AsyncClient
+from sirdar.client.client import Client
+from sirdar.client.errors import ApiError, InvalidRequest
+from sirdar.client.exchange import Emit, Flow, Reply, Request
+from sirdar.client.flows.basic import document, read
+from sirdar.client.flows.batches import KnownFiles, bring, contents
+from sirdar.client.flows.jobs import wait
+from sirdar.client.flows.uploads import UploadLimits
+from sirdar.client.requests import jobs as requests
+from sirdar.client.requests.address import next_page
+from sirdar.client.requests.jobs import Options, has_ended
+from sirdar.client.retry import RetryPolicy
+
+APP = "sirdar/solve"
+ENDED = "DONE,FAILED,CANCELLED"
+PAGE = 1000
+LOOK_S = 1.0
+TASKS_A_SECOND = 1000  # a list of more is read less often than each second
+
+
+@dataclass(slots=True)
+class Submission:
+    """What is asked of the server. ``rows``: inputs of each task but its problem; ``options_file``: bytes. ``job_id``:
+    set as soon as it is known; ``job``: its document, when it has ended."""
+
+    files: Sequence[tuple[str, bytes]]
+    rows: Sequence[Mapping[str, Any]]
+    common: Mapping[str, Any]
+    options: Options
+    key: str
+    options_file: bytes | None = None
+    job_id: str = ""
+    request: Request | None = None
+    job: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEnd:
+    """A task that has ended, with what it wrote. ``sol`` None: there is none."""
+
+    number: int
+    document: Mapping[str, Any]
+    sol: bytes | None
+    log: bytes
+    stderr: bytes
+
+
+@dataclass(slots=True)
+class _Seen:
+    """Tasks that were told of already."""
+
+    numbers: set[int] = field(default_factory=set)
+
+
+def solving(submission: Submission, client: Client | AsyncClient) -> Flow[None]:
+    """Emits ``TaskEnd`` for each task, until the job has ended. Raises what the client raises."""
+    look_s = max(LOOK_S, len(submission.rows) / TASKS_A_SECOND)
+    job = yield from _submit(submission, client.known_files, client.limits, look_s)
+    submission.job_id = str(job["id"])
+    seen = _Seen()
+    while True:
+        if has_ended(job) or _ended(job) > len(seen.numbers):
+            yield from _tell_new(submission.job_id, seen, client.url, client.policy)
+        if has_ended(job):
+            submission.job = job
+            return
+        job = yield from wait(submission.job_id, look_s)
+
+
+def _submit(submission: Submission, known: KnownFiles, limits: UploadLimits, wait_s: float) -> Flow[dict[str, Any]]:
+    """Bring the problems and submit. Files that the server has lost meanwhile are brought anew, once."""
+    for again in (True, False):
+        more = [] if submission.options_file is None else [("ipopt.opt", submission.options_file)]
+        uris = yield from bring([*submission.files, *more], known, limits)
+        common = {**submission.common, "options_file": uris.pop()} if more else submission.common
+        rows = [{**row, "problem": uri} for row, uri in zip(submission.rows, uris, strict=True)]
+        request = requests.submit(APP, common, submission.options, key=submission.key, foreach=rows, wait_s=wait_s)
+        submission.request = request
+        try:
+            return (yield from document(request))
+        except InvalidRequest as error:
+            if not again or not known or not _about_problems(error):
+                raise
+            known.clear()
+    raise AssertionError("the second try returns or raises")
+
+
+def _about_problems(error: ApiError) -> bool:
+    fields = [error.field, *(one.get("field") for one in error.errors)]
+    return any(str(name).endswith(".problem") for name in fields)
+
+
+def _ended(job: Mapping[str, Any]) -> int:
+    tasks = job.get("tasks") or {}
+    return sum(int(tasks.get(name, 0)) for name in ("done", "failed", "cancelled"))
+
+
+def _tell_new(job_id: str, seen: _Seen, base_url: str, policy: RetryPolicy) -> Flow[None]:
+    following: Request | None = requests.tasks(job_id, state=ENDED, limit=PAGE)
+    while following is not None:
+        reply: Reply = yield following
+        new = [task for task in read(reply, Reply.json) or [] if int(task["no"]) not in seen.numbers]
+        uris = {int(task["no"]): _uris(job_id, task) for task in new}
+        wanted = [uri for of_task in uris.values() for uri in of_task.values()]
+        found = (yield from contents(wanted, base_url, policy)) if wanted else {}
+        for task in new:
+            number = int(task["no"])
+            seen.numbers.add(number)
+            whole = {name: found.get(uri) for name, uri in uris[number].items()}
+            yield Emit(_task_end(task, whole))
+        following = next_page(following, reply)
+
+
+def _uris(job_id: str, task: Mapping[str, Any]) -> dict[str, str]:
+    """What is worth fetching of a task: its log and solution; stderr where it failed."""
+    if task["state"] == "CANCELLED":
+        return {}
+    prefix = f"/api/files/jobs/{job_id}/tasks/{task['no']}/"
+    uris = {"stdout": f"{prefix}stdout"}
+    if solution := (task.get("result") or {}).get("solution"):
+        uris["solution"] = str(solution)
+    if task["state"] == "FAILED":
+        uris["stderr"] = f"{prefix}stderr"
+    return uris
+
+
+def _task_end(task: Mapping[str, Any], found: Mapping[str, bytes | ApiError | None]) -> TaskEnd:
+    def whole(name: str) -> bytes | None:
+        content = found.get(name)
+        return content if isinstance(content, bytes) else None
+
+    return TaskEnd(int(task["no"]), task, whole("solution"), whole("stdout") or b"", whole("stderr") or b"")
+
+
+def cancelling(submission: Submission) -> Iterator[Request]:
+    """What ends the job, also where the answer to the submission never came: the same key gives the job that it made."""
+    if submission.job_id:
+        yield requests.cancel(submission.job_id)
+    elif submission.request is not None:
+        yield submission.request

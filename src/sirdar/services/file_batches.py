@@ -1,0 +1,200 @@
+"""Many small files in one call: brought (only what the server does not have from the same user), or read."""
+
+import asyncio
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from sirdar.blobs.base import check_sha256, wrong_digest
+from sirdar.domain.app import FileRef
+from sirdar.domain.people import Caller
+from sirdar.domain.problems import Problem
+from sirdar.services import files
+from sirdar.services.access import seen_job
+from sirdar.services.context import Services
+from sirdar.services.files import JOBS_PREFIX, TEMP_PREFIX, check_name, find_file, room
+from sirdar.services.job_files import InlineFile, look_in
+from sirdar.services.quotas import check_bytes
+from sirdar.store import files as files_store
+from sirdar.store.engine import Tx
+from sirdar.store.files import File, JobOfFiles
+from sirdar.store.people import Conn
+
+MOST_FILES = 2000
+READ_BYTES = 8 * 2**20  # of one answer
+AT_ONCE = 16
+LASTING_S = 3600.0  # a file that is given again must outlast what is done with it
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """A file that a client brings. ``content`` None: the server may have these bytes from the same user."""
+
+    name: str
+    sha256: str
+    content: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """A file that was asked for: its bytes, or why they are not here. Both None: it did not fit into this answer."""
+
+    uri: str
+    content: bytes | None = None
+    problem: Problem | None = None
+
+
+# ---------------------------------------------------------------- bring
+
+
+async def bring(services: Services, caller: Caller, brought: Sequence[Brought]) -> list[File | None]:
+    """Temporary files for all of them, None for those whose bytes are wanted. A file that the user has already is given again.
+
+    Digests of others' files are answered as those of no file. Raises Problem.
+    """
+    _check(brought)
+    contents = {one.sha256: one.content for one in brought if one.content is not None}
+    await room(services, caller, sum(map(len, contents.values())))
+    here = await _known(services, caller, brought)
+    new = {sha256: content for sha256, content in contents.items() if sha256 not in {file.sha256 for file in here}}
+    limit = asyncio.Semaphore(AT_ONCE)
+
+    async def put(content: bytes) -> None:
+        async with limit:
+            await services.blobs.put_bytes(content)
+
+    await asyncio.gather(*map(put, new.values()))
+    sizes = {file.sha256: file.size_bytes for file in here} | {sha: len(content) for sha, content in new.items()}
+    named = {(file.sha256, file.name): file for file in here}
+    wanted = {(one.sha256, one.name) for one in brought if one.sha256 in sizes} - named.keys()
+    if wanted:
+        named |= await services.store.write(lambda tx: _add(tx, services, caller, sorted(wanted), sizes, new))
+    return [named.get((one.sha256, one.name)) for one in brought]
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+async def _known(services: Services, caller: Caller, brought: Sequence[Brought]) -> list[File]:
+    lasting_to = services.store.clock() + LASTING_S
+    digests = {one.sha256 for one in brought}
+    return await services.store.read(
+        lambda conn: files_store.files_with(conn, caller.user_id, digests, lasting_to=lasting_to)
+    )
+
+
+def _add(
+    tx: Tx,
+    services: Services,
+    caller: Caller,
+    wanted: Collection[tuple[str, str]],
+    sizes: Mapping[str, int],
+    new: Mapping[str, bytes],
+) -> dict[tuple[str, str], File]:
+    settings = services.settings
+    check_bytes(tx.conn, caller.user_id, sum(map(len, new.values())), settings, now=tx.now)
+    return {
+        (sha256, name): files_store.add_file(
+            tx,
+            owner_id=caller.user_id,
+            name=name,
+            sha256=sha256,
+            size_bytes=sizes[sha256],
+            lifetime_s=settings.temp_file_s,
+        )
+        for sha256, name in wanted
+    }
+
+
+def _check(brought: Sequence[Brought]) -> None:
+    _check_number(len(brought))
+    for number, one in enumerate(brought):
+        check_name(one.name, field=f"files[{number}].filename")
+        check_sha256(one.sha256, field=f"files[{number}].sha256")
+        if one.content is not None and digest(one.content) != one.sha256:
+            raise wrong_digest(one.sha256, digest(one.content))
+
+
+# ---------------------------------------------------------------- read
+
+
+async def read(services: Services, caller: Caller, uris: Sequence[str]) -> list[Contents]:
+    """The files at these URIs of this server, up to ``READ_BYTES`` in all; what is larger alone has the problem ``too_large``."""
+    _check_number(len(uris))
+    found = await _find(services, caller, uris)
+    answered: list[Contents] = []
+    left = READ_BYTES
+    for uri, what in zip(uris, found, strict=True):
+        size = what.size_bytes if isinstance(what, FileRef) else 0
+        if isinstance(what, Problem):
+            answered.append(Contents(uri, problem=what))
+        elif size > READ_BYTES:
+            detail = f"{uri} has {size} bytes, more than the {READ_BYTES} of one answer."
+            answered.append(Contents(uri, problem=Problem("too_large", detail, hint="Download it by itself.")))
+        elif size > left:
+            answered.append(Contents(uri))
+        else:
+            left -= size
+            answered.append(await _content(services, uri, what))
+    return answered
+
+
+async def _content(services: Services, uri: str, what: FileRef | InlineFile) -> Contents:
+    if isinstance(what, InlineFile):
+        return Contents(uri, what.content)
+    try:
+        return Contents(uri, b"".join([piece async for piece in services.blobs.read(what.sha256)]))
+    except Problem as problem:
+        return Contents(uri, problem=problem)
+
+
+async def _find(services: Services, caller: Caller, uris: Sequence[str]) -> list[FileRef | InlineFile | Problem]:
+    of_jobs = await services.store.read(lambda conn: _of_jobs(conn, caller, uris))
+    return [of_jobs[uri] if uri in of_jobs else await _temporary(services, caller, uri) for uri in uris]
+
+
+async def _temporary(services: Services, caller: Caller, uri: str) -> FileRef | Problem:
+    if not uri.startswith(TEMP_PREFIX):
+        return _no_file(uri)
+    file_id, _, name = uri.removeprefix(TEMP_PREFIX).partition("/")
+    try:
+        file = await find_file(services, caller, file_id, unquote(name) if name else None)
+    except Problem as problem:
+        return problem
+    return FileRef(file.name, file.sha256, file.size_bytes)
+
+
+def _of_jobs(conn: Conn, caller: Caller, uris: Sequence[str]) -> dict[str, FileRef | InlineFile | Problem]:
+    """The files of jobs among them; each job is looked at once."""
+    jobs: dict[str, JobOfFiles | Problem] = {}
+    found: dict[str, FileRef | InlineFile | Problem] = {}
+    for uri in uris:
+        if not uri.startswith(JOBS_PREFIX):
+            continue
+        job_id, _, rest = uri.removeprefix(JOBS_PREFIX).partition("/")
+        job = jobs.get(job_id) or jobs.setdefault(job_id, _job(conn, caller, job_id))
+        found[uri] = job if isinstance(job, Problem) else look_in(conn, job, unquote(rest)) or _no_file(uri)
+    return found
+
+
+def _job(conn: Conn, caller: Caller, job_id: str) -> JobOfFiles | Problem:
+    try:
+        return files_store.job_of_files(conn, seen_job(conn, caller, job_id).id)
+    except Problem as problem:
+        return problem
+
+
+def _no_file(uri: str) -> Problem:
+    return Problem("not_found", f"{uri[:200]!r} is no address of a file on this server.")
+
+
+def _check_number(number: int) -> None:
+    if number > MOST_FILES:
+        raise Problem(
+            "too_large", f"{number} files are too many for one call.", field="files", expected=f"at most {MOST_FILES}"
+        )
+
+
+to_json = files.to_json
