@@ -24,6 +24,7 @@ from sirdar.agent.executors.process import ProcessExecutor
 from sirdar.agent.home import Home
 from sirdar.agent.identity import load_identity, save_identity
 from sirdar.agent.journal import Journal, replay
+from sirdar.agent.kept import Homes
 from sirdar.agent.link import Detached, Link, LinkError, Unreachable
 from sirdar.agent.loops.claim import ClaimLoop
 from sirdar.agent.loops.heartbeat import HeartbeatLoop
@@ -70,6 +71,7 @@ class Agent:
         self.executor = _executor(settings, home.path)
         self.blobs = Blobs(settings, home.cache, self.link)
         self.directories = Directories(home.work)
+        self.homes = Homes(home.workers)
         self.capacity = Capacity(settings, self.attempts)
         self.run_task = RunTask(
             settings,
@@ -80,6 +82,7 @@ class Agent:
             blobs=self.blobs,
             directories=self.directories,
             capacity=self.capacity,
+            homes=self.homes,
         )
         self.exchange = Exchange(
             settings,
@@ -256,6 +259,8 @@ class Agent:
         self.run_task.address_space_only = ability.memory_limit == "rlimit"
         folders = [attempt.folder for attempt in self.attempts.by_key.values() if attempt.folder is not None]
         await asyncio.to_thread(self.directories.recover, set(folders))
+        kept = self.executor.kept if isinstance(self.executor, ProcessExecutor) else set()
+        await asyncio.to_thread(self.homes.recover, kept | {attempt.kept for attempt in self.attempts.by_key.values()})
         self.outbox.add_finals(known.finals.values())
         self.outbox.give_back([key for key, attempt in known.attempts.items() if attempt.given_back])
         self.outbox.accept(
