@@ -270,6 +270,7 @@ class Table:
         """A kept program has got the task."""
         with self.lock:
             task.at = time.time()
+            task.reaped = False  # an earlier one may have died with it unseen
             task.pid, task.group, task.ticks = worker.pid, worker.group, worker.ticks
             self._runs(task)
 

@@ -10,6 +10,7 @@ import sys
 
 assert sys.platform != "win32"
 
+import errno
 import fcntl
 import json
 import os
@@ -41,7 +42,7 @@ class Worker:
 
     __slots__ = (
         "buffer", "group", "home", "id", "identity", "idle_s", "idle_since", "left", "log_at", "log_fd", "most", "pid", "pidfd",
-        "reaped", "served", "socket", "ticks", "unsent",
+        "reaped", "served", "socket", "ticks", "unread", "unsent",
     )  # fmt: skip
 
     def __init__(self, worker_id: str, keep: Keep, group: Any) -> None:
@@ -59,6 +60,7 @@ class Worker:
         self.reaped = False
         self.buffer = b""
         self.unsent = b""
+        self.unread = False  # it is gone, and has not read what it was told last
         self.log_at = 0
         self.left: Any = None  # (status, rusage) of one that has ended, where that is known before it is asked for
 
@@ -199,7 +201,8 @@ class Worker:
             raw = self.socket.recv(ANSWER_BYTES)
         except BlockingIOError:
             return True
-        except OSError:
+        except OSError as error:  # so the kernel says that bytes were left unread
+            self.unread = error.errno == errno.ECONNRESET
             return False
         self.buffer += raw
         return bool(raw)

@@ -44,6 +44,10 @@ class Owner(Protocol):
     def tell(self, kind: str, fact: dict[str, Any]) -> None: ...
 
 
+class _Unseen(Exception):
+    """The process died while nobody looked, and has seen nothing of the task: another one gets it."""
+
+
 class Workers:
     """Every live process of the kind. What is idle or on its way out belongs to the thread of ``_look_after``."""
 
@@ -117,30 +121,38 @@ class Workers:
 
     def run(self, task: Task) -> dict[str, Any]:
         """Has the task done; what it returns goes into the end record. Raises SpawnError."""
-        worker = task.worker
-        while True:
-            fresh = worker is None
-            if worker is None:
-                worker = self._start(task)
-            meter = Meter(worker.pid, fresh=fresh)
-            task.used_s = 0.0 if fresh else meter.used_s
+        if task.worker is not None:
             try:
-                if worker.hand(task) or fresh:
-                    break
-            except OSError as error:
-                self._end_now(worker)
-                raise SpawnError(error.errno or errno.EIO, "directory", task.out) from None
-            self._end_now(worker)  # it died while nobody looked, and has seen nothing of the task
-            worker = None
+                return self._serve(task, task.worker, fresh=False)
+            except _Unseen:
+                task.worker = None
+        return self._serve(task, self._start(task), fresh=True)
+
+    def _serve(self, task: Task, worker: Worker, *, fresh: bool) -> dict[str, Any]:
+        """Raises SpawnError, and, where it is not fresh, _Unseen."""
+        meter = Meter(worker.pid, fresh=fresh)
+        task.used_s = 0.0 if fresh else meter.used_s
+        try:
+            handed = worker.hand(task)
+        except OSError as error:
+            task.worker = None
+            self._end_now(worker)
+            raise SpawnError(error.errno or errno.EIO, "directory", task.out) from None
+        if not handed and not fresh:
+            self._end_now(worker)
+            raise _Unseen
         task.worker = worker
         self.owner.record(task, worker)
         try:
             code = worker.answer(task)
         except NotKept as why:
             return self._ended(task, worker, meter, fresh=fresh, why=str(why))
-        if code is None:
-            return self._ended(task, worker, meter, fresh=fresh)
-        return self._answered(task, worker, meter, code)
+        if code is not None:
+            return self._answered(task, worker, meter, code)
+        if worker.unread and not fresh and task.by is None:
+            self._end_now(worker, task)
+            raise _Unseen
+        return self._ended(task, worker, meter, fresh=fresh)
 
     def _start(self, task: Task) -> Worker:
         assert task.keep is not None
