@@ -109,6 +109,7 @@ class Agent:
         self.detached: Detached | None = None
         self.link.on_detached = self._end_detached
         self.exchange.on_trouble = self._note_trouble
+        self.exchange.on_mode = self._take_mode
 
     # ------------------------------------------------------------ life
 
@@ -259,8 +260,7 @@ class Agent:
         self.run_task.address_space_only = ability.memory_limit == "rlimit"
         folders = [attempt.folder for attempt in self.attempts.by_key.values() if attempt.folder is not None]
         await asyncio.to_thread(self.directories.recover, set(folders))
-        kept = self.executor.kept if isinstance(self.executor, ProcessExecutor) else set()
-        await asyncio.to_thread(self.homes.recover, kept | {attempt.kept for attempt in self.attempts.by_key.values()})
+        await asyncio.to_thread(self.homes.recover, self._kept_homes())
         self.outbox.add_finals(known.finals.values())
         self.outbox.give_back([key for key, attempt in known.attempts.items() if attempt.given_back])
         self.outbox.accept(
@@ -271,6 +271,17 @@ class Agent:
         await self.run_task.report_rebooted(known.before_boot)
         if self.attempts.by_key:
             log.info("recovered", attempts=len(self.attempts.by_key), running=len(answered), finals=len(known.finals))
+
+    def _kept_homes(self) -> set[str]:
+        """Where kept programs live, or will, whose tasks are the executor's already."""
+        live = self.executor.kept if isinstance(self.executor, ProcessExecutor) else set()
+        attempts = self.attempts.by_key.values()
+        return live | {one.kept for one in attempts if one.kept and one.state is not AttemptState.ENDED}
+
+    async def _take_mode(self, mode: str) -> None:
+        """A drained machine keeps no idle program."""
+        if isinstance(self.executor, ProcessExecutor):
+            await self.executor.keep(keeping=mode == "active")
 
     def _recover_attempts(self, known: Recovered) -> list[str]:
         """Fills the table; returns the keys whose application cannot be read any more."""
@@ -315,6 +326,7 @@ class Agent:
         end_programs = self._ending is Ending.CANCEL or self.settings.throwaway
         left = 0 if end_programs else len(self.attempts.running())
         await self.executor.close(end_programs=end_programs)
+        await asyncio.to_thread(self.homes.recover, self._kept_homes())
         await self._say_goodbye()
         await self._say_stop()
         await self.link.close()

@@ -41,6 +41,7 @@ class ProcessExecutor:
         self._carried: set[str] = set()  # handed over and not ended
         self._ended: set[str] = set()  # told and not destroyed
         self._connected = asyncio.Event()
+        self._keeping = True
         self.kept: set[str] = set()  # names of homes of kept programs that may live
         self._stopping: dict[str, float | None] = {}
         self._facts = Facts()
@@ -99,8 +100,8 @@ class ProcessExecutor:
 
     async def keep(self, *, keeping: bool) -> None:
         """Whether programs are kept between tasks from now on; where not, the idle ones end."""
-        if self.kept or not keeping:
-            await self._send({"op": "keep", "on": keeping})
+        self._keeping = keeping
+        await self._send({"op": "keep", "on": keeping})
 
     async def close(self, *, end_programs: bool) -> None:
         if self._listener is not None:
@@ -112,6 +113,7 @@ class ProcessExecutor:
             )  # a porter that carries nothing is not left behind
             while held(self._home):  # noqa: ASYNC110  (the end of another process)
                 await asyncio.sleep(0.02)
+            self.kept.clear()
         elif self._connected.is_set() and self.kept:
             await self._send({"op": "keep", "on": False})
         if self._writer is not None:
@@ -173,6 +175,8 @@ class ProcessExecutor:
         self._ability = Ability("process", self._slots, state["memory"], {"porter": state["porter"]})
         if state["slots"] != self._slots and self._writer is not None:
             self._writer.write(b'{"op":"slots","n":%d}\n' % self._slots)
+        if not self._keeping and self._writer is not None:
+            self._writer.write(b'{"op":"keep","on":false}\n')
         started, ended, unknown = [], [], []
         for task in state["tasks"]:
             if task["id"] in self._ended:  # told before, and about to be written down
