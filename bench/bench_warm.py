@@ -109,7 +109,8 @@ def publish_solver(http: Http, program: Path) -> None:
 def upload(http: Http, number: int) -> str:
     """The uri of a stored file with the number in it."""
     border = "border"
-    body = f'--{border}\r\ncontent-disposition: form-data; name="file"; filename="p{number}.txt"\r\n\r\n{number}\r\n--{border}--\r\n'
+    head = f'content-disposition: form-data; name="file"; filename="p{number}.txt"'
+    body = f"--{border}\r\n{head}\r\n\r\n{number}\r\n--{border}--\r\n"
     headers = {"content-type": f"multipart/form-data; boundary={border}"}
     status, text = http.call("POST", "/api/files/temp", body.encode(), **headers)
     assert status < 300, text
