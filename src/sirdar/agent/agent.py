@@ -24,6 +24,7 @@ from sirdar.agent.executors.process import ProcessExecutor
 from sirdar.agent.home import Home
 from sirdar.agent.identity import load_identity, save_identity
 from sirdar.agent.journal import Journal, replay
+from sirdar.agent.kept import Homes
 from sirdar.agent.link import Detached, Link, LinkError, Unreachable
 from sirdar.agent.loops.claim import ClaimLoop
 from sirdar.agent.loops.heartbeat import HeartbeatLoop
@@ -70,6 +71,7 @@ class Agent:
         self.executor = _executor(settings, home.path)
         self.blobs = Blobs(settings, home.cache, self.link)
         self.directories = Directories(home.work)
+        self.homes = Homes(home.workers)
         self.capacity = Capacity(settings, self.attempts)
         self.run_task = RunTask(
             settings,
@@ -80,6 +82,7 @@ class Agent:
             blobs=self.blobs,
             directories=self.directories,
             capacity=self.capacity,
+            homes=self.homes,
         )
         self.exchange = Exchange(
             settings,
@@ -106,6 +109,7 @@ class Agent:
         self.detached: Detached | None = None
         self.link.on_detached = self._end_detached
         self.exchange.on_trouble = self._note_trouble
+        self.exchange.on_mode = self._take_mode
 
     # ------------------------------------------------------------ life
 
@@ -256,6 +260,7 @@ class Agent:
         self.run_task.address_space_only = ability.memory_limit == "rlimit"
         folders = [attempt.folder for attempt in self.attempts.by_key.values() if attempt.folder is not None]
         await asyncio.to_thread(self.directories.recover, set(folders))
+        await asyncio.to_thread(self.homes.recover, self._kept_homes())
         self.outbox.add_finals(known.finals.values())
         self.outbox.give_back([key for key, attempt in known.attempts.items() if attempt.given_back])
         self.outbox.accept(
@@ -266,6 +271,17 @@ class Agent:
         await self.run_task.report_rebooted(known.before_boot)
         if self.attempts.by_key:
             log.info("recovered", attempts=len(self.attempts.by_key), running=len(answered), finals=len(known.finals))
+
+    def _kept_homes(self) -> set[str]:
+        """Where kept programs live, or will, whose tasks are the executor's already."""
+        live = self.executor.kept if isinstance(self.executor, ProcessExecutor) else set()
+        attempts = self.attempts.by_key.values()
+        return live | {one.kept for one in attempts if one.kept and one.state is not AttemptState.ENDED}
+
+    async def _take_mode(self, mode: str) -> None:
+        """A drained machine keeps no idle program."""
+        if isinstance(self.executor, ProcessExecutor):
+            await self.executor.keep(keeping=mode == "active")
 
     def _recover_attempts(self, known: Recovered) -> list[str]:
         """Fills the table; returns the keys whose application cannot be read any more."""
@@ -310,6 +326,7 @@ class Agent:
         end_programs = self._ending is Ending.CANCEL or self.settings.throwaway
         left = 0 if end_programs else len(self.attempts.running())
         await self.executor.close(end_programs=end_programs)
+        await asyncio.to_thread(self.homes.recover, self._kept_homes())
         await self._say_goodbye()
         await self._say_stop()
         await self.link.close()

@@ -49,6 +49,8 @@ class Attempt:
     folder: Path | None = None
     handed_over: bool = False
     pid: int = 0
+    kept: str = ""  # name of the home of the kept program that it is handed to
+    used_s: float = 0.0  # CPU time of its process before it
     shared: list[SharedFile] = field(default_factory=list)
     staged_in_bytes: int = 0
     code_version: str = ""  # of code that lies on the resource

@@ -10,14 +10,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
-from sirdar.agent.backoff import Backoff
 from sirdar.agent.cache import BLOB_MODE, BlobCache
 from sirdar.agent.digests import digest_of
 from sirdar.agent.events import get_logger
 from sirdar.agent.fetch import Fetches
 from sirdar.agent.home import try_lock
-from sirdar.agent.link import Link, LinkError, Refused, Unreachable
+from sirdar.agent.link import Link, LinkError
 from sirdar.agent.porter.facts_log import boot_id
+from sirdar.agent.register import Registrations
 from sirdar.agent.settings import Settings
 from sirdar.agent.upload import Uploads
 
@@ -39,6 +39,7 @@ class Blobs:
         self._transfers = asyncio.Semaphore(settings.transfers)
         self._fetches = Fetches(settings, self._cache, link, self._transfers)
         self._uploads = Uploads(settings, link)
+        self._registrations = Registrations(settings, link)
 
     def share(self, directory: str | None, marker: str | None) -> None:
         """Uses the server's own directory where its marker file proves that it is the same one, on this machine."""
@@ -100,26 +101,12 @@ class Blobs:
         async with self._transfers:
             if self._shared is not None:
                 sha256, size_bytes = await asyncio.to_thread(put_shared, path, self._shared, final=final)
-                if await self._register(sha256, size_bytes):
+                if await self._registrations.register(sha256, size_bytes):
                     return sha256, size_bytes
             else:
                 sha256, size_bytes = await asyncio.to_thread(digest_of, path)
             await self._uploads.send(path, sha256, size_bytes)
             return sha256, size_bytes
-
-    async def _register(self, sha256: str, size_bytes: int) -> bool:
-        """False where the server has just cleared the file away, or does not see our directory: it gets the bytes."""
-        backoff = Backoff(self._settings)
-        while True:
-            try:
-                await self._link.register_blob(sha256, size_bytes)
-            except Refused:
-                return False
-            except Unreachable as error:
-                log.warning("blob_upload_waits", sha256=sha256, error=str(error))
-                await backoff.wait()
-            else:
-                return True
 
     async def quarantine(self, sha256: str) -> None:
         """A program wrote into a file that it shares with others: it must not be used again, here or by the server.

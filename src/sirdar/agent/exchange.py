@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Protocol
 
 import sirdar
@@ -87,6 +87,7 @@ class Exchange:
         self.mode = "active"
         self._cut_off = False  # an answer may have been lost, and with it the news of shared variables
         self.vars_sink: VarsSink | None = None
+        self.on_mode: Callable[[str], Awaitable[None]] = _nobody_asks
         self.on_trouble: Callable[[str], None] = lambda text: None  # why hello waits; empty: it was answered
 
     # ------------------------------------------------------------ hello
@@ -126,11 +127,16 @@ class Exchange:
                 self._said_hello += 1
                 self.hello_reply = reply
                 self.told_labels = capabilities.labels
-                self.mode = reply.mode
+                await self.take_mode(reply.mode)
                 self._blobs.share(reply.blob_dir, reply.blob_marker)
                 await self.carry_out(reply.desired)
                 self._cut_off = True
             return self.hello_reply
+
+    async def take_mode(self, mode: str) -> None:
+        if mode != self.mode:
+            self.mode = mode
+            await self.on_mode(mode)
 
     async def carry_out(self, desired: Mapping[str, str]) -> None:
         for key, wish in desired.items():
@@ -166,7 +172,7 @@ class Exchange:
         return reply
 
     async def _take(self, request: SyncRequest, reply: SyncReply) -> None:
-        self.mode = reply.mode
+        await self.take_mode(reply.mode)
         self._outbox.settle(request, reply)
         if reply.accepted:
             self._run_task.accept(reply.accepted)
@@ -246,6 +252,10 @@ class Exchange:
             except Exception as error:
                 raise ValueError(str(error)) from error
         return self._apps[digest]
+
+
+async def _nobody_asks(mode: str) -> None:
+    return
 
 
 def session_name(life: int) -> str:

@@ -101,7 +101,8 @@ async def transfer(finishing: Finishing, settings: Settings, blobs: Blobs) -> No
     folder = finishing.attempt.folder
     assert folder is not None
     try:
-        shared = await asyncio.to_thread(changed, finishing.attempt.shared, folder / "dir")
+        linked = finishing.attempt.shared
+        shared = await asyncio.to_thread(changed, linked, folder / "dir") if linked else []
         for file in shared:
             await blobs.quarantine(file.sha256)
         if shared:

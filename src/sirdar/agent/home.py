@@ -1,7 +1,8 @@
 """The agent's directory: who holds it, and where things stand in it.
 
 ``agent.lock`` (held by the agent that lives), ``identity.json`` and ``journal.key`` (0600), ``journal``, ``agent.json``
-(status), ``porter.*``, ``work/slot-N`` (task directories), ``cache/`` (blobs).
+(status), ``porter.*``, ``work/slot-N`` (task directories), ``workers/`` (where kept programs start), ``cache/``
+(blobs).
 """
 
 import contextlib
@@ -29,7 +30,7 @@ class Home:
         self.path = path.resolve()
         self.path.mkdir(parents=True, exist_ok=True)
         self.path.chmod(0o700)
-        for name in ("work", "cache"):
+        for name in ("work", "cache", "workers"):
             (self.path / name).mkdir(mode=0o700, exist_ok=True)
         self._lock = os.open(self.path / "agent.lock", os.O_RDWR | os.O_CREAT, 0o600)
         if not try_lock(self._lock):
@@ -43,6 +44,10 @@ class Home:
     @property
     def work(self) -> Path:
         return self.path / "work"
+
+    @property
+    def workers(self) -> Path:
+        return self.path / "workers"
 
     @property
     def cache(self) -> Path:

@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -28,6 +28,8 @@ from sirdar.wire.agent import (
     JoinRequest,
     LogReply,
     ModeRequest,
+    RegisterReply,
+    RegisterRequest,
     SyncReply,
     SyncRequest,
     TokenReply,
@@ -192,6 +194,12 @@ class Link:
     async def register_blob(self, sha256: str, size_bytes: int) -> None:
         """Tells the server that the blob lies in its directory, which this machine shares."""
         await self._request("POST", f"/blobs/{sha256}/local", json.dumps({"size": size_bytes}).encode())
+
+    async def register_blobs(self, sizes: Mapping[str, int]) -> list[str]:
+        """The same of many, by digest; those that the server has found there."""
+        body = RegisterRequest(blobs=dict(sizes)).model_dump_json().encode()
+        _, answer = await self._request("POST", "/blobs/local", body)
+        return RegisterReply.model_validate_json(answer).here
 
     async def report_spoiled(self, sha256: str) -> None:
         """Tells the server that the blob in its directory, which this machine shares, may have other bytes by now."""

@@ -73,6 +73,8 @@ def _last_words(stderr_tail: str) -> str:
 
 def _not_started(end: ProgramEnd) -> Verdict:
     number = end.error_number or 0
+    if end.error_at == "worker":
+        return Verdict(Reason.WORKER_PROTOCOL, f"the program is to serve many tasks (keep_alive), but {end.error}")
     if end.error_at == "program" and number in {errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ELOOP}:
         name = end.error.partition(":")[0]
         if number == errno.EACCES:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sirdar.agent.attempts import Attempt, Common, cpus_of
 from sirdar.agent.executors.base import Launch
+from sirdar.agent.kept import Homes, constant_env, keep_of, wanted
 from sirdar.agent.outcomes import Limits
 from sirdar.agent.policy import NotAllowed
 from sirdar.agent.proxies import proxy_for, variables
@@ -80,6 +81,7 @@ def prepare(
     find: Find,
     settings: Settings,
     surroundings: Surroundings,
+    homes: Homes,
 ) -> Launch:
     """Fills the task's directory and says what to start in it. Raises StageError or OSError."""
     if made.files:
@@ -97,6 +99,19 @@ def prepare(
         link_code(common.app, folder / "dir")
     limits = limits_of(common, address_space_only=False)
     base = str(folder)
+    keep = None
+    if wanted(common):
+        keep = keep_of(
+            attempt,
+            common,
+            homes.root,
+            argv,
+            base_env=surroundings.base,
+            own_env={**constant_env(common), **_app_secrets(attempt, common)},
+            limits=(cpus_of(common), limits.memory_bytes),
+        )
+        attempt.kept = Path(keep.home).name
+        homes.ensure(keep, common, find, settings)
     return Launch(
         key=attempt.key,
         argv=argv,
@@ -110,6 +125,7 @@ def prepare(
         memory_bytes=limits.memory_bytes,
         time_s=limits.time_s,
         grace_s=common.app.grace_s,
+        keep=keep,
     )
 
 

@@ -46,6 +46,7 @@ def run_record(attempt: Attempt) -> Record:
         "staging": attempt.staging_at,
         "version": attempt.code_version,
         **({"gpus": list(attempt.gpus)} if attempt.gpus else {}),
+        **({"kept": attempt.kept} if attempt.kept else {}),
     }
 
 
@@ -137,6 +138,7 @@ def _recover_run(known: Recovered, record: Record) -> None:
     attempt.accepted_at = record["accepted"]
     attempt.staging_at = record["staging"]
     attempt.code_version = record.get("version", "")
+    attempt.kept = record.get("kept", "")
     attempt.gpus = tuple(record.get("gpus", ()))
     known.handles[attempt.key] = {"boot": record["boot"]}
 

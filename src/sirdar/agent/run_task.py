@@ -1,19 +1,20 @@
 """The way of a task on its resource: staged in (`staging`), started through an executor, watched, staged out, reported."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from sirdar.agent.attempts import Attempt, Attempts, Common, gpus_of
 from sirdar.agent.blobs import Blobs
 from sirdar.agent.capacity import Capacity
 from sirdar.agent.code_version import CodeVersions
-from sirdar.agent.directories import Directories
+from sirdar.agent.directories import Directories, remove
 from sirdar.agent.events import get_logger
 from sirdar.agent.executors.base import Executor, Launch, ProgramEnd
 from sirdar.agent.finish import Finishing, compose, examine, is_slow_to_examine, transfer, without_program
 from sirdar.agent.gpus import Gpus
 from sirdar.agent.journal import Journal, JournalBroken
+from sirdar.agent.kept import Homes
 from sirdar.agent.outbox import Outbox
 from sirdar.agent.prepare import Surroundings
 from sirdar.agent.records import final_record, given_back_record, gone_record, run_record
@@ -43,6 +44,7 @@ class RunTask:
         blobs: Blobs,
         directories: Directories,
         capacity: Capacity,
+        homes: Homes,
     ) -> None:
         self._settings = settings
         self._attempts = attempts
@@ -52,6 +54,7 @@ class RunTask:
         self._blobs = blobs
         self._directories = directories
         self._capacity = capacity
+        self._homes = homes
         self._versions = CodeVersions(executor, directories, lambda: self.surroundings, settings.policy)
         self._work = Work(self._give_up)
         self._staging = Staging(
@@ -61,6 +64,7 @@ class RunTask:
             blobs=blobs,
             directories=directories,
             versions=self._versions,
+            homes=homes,
             work=self._work,
             surroundings=lambda: self.surroundings,
             hand_over=self._hand_over,
@@ -119,7 +123,7 @@ class RunTask:
                 self._for_gpus[attempt.key] = launch
                 continue
             own = self.gpus.environment(attempt.key)
-            ready.append(replace(launch, env={**launch.env, **own}) if own else launch)
+            ready.append(_with_own(launch, own) if own else launch)
         return ready
 
     def _free_gpus(self, keys: Iterable[str]) -> None:
@@ -186,16 +190,27 @@ class RunTask:
         """Takes starts and ends from the executor, for ever."""
         while True:
             facts = await self._executor.facts()
+            self._let_go(facts.gone)
             for start in facts.started:
                 attempt = self._attempts.get(start.key)
                 if attempt is not None and attempt.state is not AttemptState.STAGING_OUT:
                     attempt.state, attempt.pid, attempt.started_at = AttemptState.RUNNING, start.pid, start.at
+                    attempt.used_s = start.used_s
                     log.info("attempt_started", attempt=start.key, pid=start.pid)
                     times = {"staging_at": attempt.staging_at, "staged_in_s": attempt.staged_in_s}
                     self._outbox.add_started(Started(key=start.key, state="RUNNING", at=start.at, **times))
                     self._busy.set()
             if facts.ended:
                 self._work.spawn(self._finish(list(facts.ended)), [end.key for end in facts.ended], Reason.STAGE_OUT)
+
+    def _let_go(self, gone: Iterable[str]) -> None:
+        """Directories of kept programs that live no more, and that no task is on its way to."""
+        over = (AttemptState.STAGING_OUT, AttemptState.ENDED)
+        needed = {attempt.kept for attempt in self._attempts.by_key.values() if attempt.state not in over}
+        for name in gone:
+            away = self._homes.let_go(name) if name not in needed else None
+            if away is not None:
+                self._work.spawn(asyncio.to_thread(remove, away))
 
     async def running(self) -> list[Attempt]:
         """The attempts whose programs run; waits until there is one."""
@@ -372,6 +387,12 @@ class RunTask:
         """Breaks off what is under way; the journal knows where it stands."""
         await self._versions.close()
         await self._work.close()
+
+
+def _with_own(launch: Launch, own: Mapping[str, str]) -> Launch:
+    """A kept program sees its gpus from its start on."""
+    keep = launch.keep.with_env(own) if launch.keep is not None else None
+    return replace(launch, env={**launch.env, **own}, keep=keep)
 
 
 def _log_end(final: Final) -> None:

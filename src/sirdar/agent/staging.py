@@ -17,6 +17,7 @@ from sirdar.agent.events import get_logger
 from sirdar.agent.executors.base import Launch
 from sirdar.agent.fetch import BlobMissing
 from sirdar.agent.finish import without_program
+from sirdar.agent.kept import Homes
 from sirdar.agent.outbox import Outbox
 from sirdar.agent.prepare import Surroundings, prepare
 from sirdar.agent.settings import Settings
@@ -45,6 +46,7 @@ class Staging:
         blobs: Blobs,
         directories: Directories,
         versions: CodeVersions,
+        homes: Homes,
         work: Work,
         surroundings: Callable[[], Surroundings],
         hand_over: Callable[[Sequence[Launch]], Coroutine[Any, Any, None]],
@@ -56,6 +58,7 @@ class Staging:
         self._blobs = blobs
         self._directories = directories
         self._versions = versions
+        self._homes = homes
         self._work = work
         self._surroundings = surroundings
         self._hand_over = hand_over
@@ -157,6 +160,7 @@ class Staging:
                 find=self._blobs.find,
                 settings=self._settings,
                 surroundings=self._surroundings(),
+                homes=self._homes,
             )
             attempt.staged_in_s = max(0.0, time.time() - attempt.staging_at)
             return launch

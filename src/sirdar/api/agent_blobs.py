@@ -16,7 +16,7 @@ from sirdar.domain.app import FileRef
 from sirdar.domain.problems import Problem
 from sirdar.services import agent_files
 from sirdar.store.resources import ResourceRow
-from sirdar.wire.agent import UploadRequest
+from sirdar.wire.agent import RegisterReply, RegisterRequest, UploadRequest
 
 router = APIRouter(
     prefix="/agent/v1/blobs", tags=["agent"], include_in_schema=False, dependencies=[Depends(resource_of)]
@@ -87,6 +87,11 @@ async def doubt_blob(sha256: str, services: ServicesDep) -> None:
     """A program wrote into a file that it shared with the blob: the server looks for itself."""
     check_sha256(sha256)
     await agent_files.doubt(services, sha256)
+
+
+@router.post("/local")
+async def adopt_blobs(body: RegisterRequest, services: ServicesDep) -> RegisterReply:
+    return RegisterReply(here=await agent_files.adopt_all(services, body.blobs))
 
 
 @router.post("/{sha256}/local", status_code=204)

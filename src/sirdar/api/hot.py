@@ -1,4 +1,5 @@
-"""The hot routes as plain ASGI: submissions and agents' syncs skip the framework, which costs more than they do.
+"""The hot routes as plain ASGI: submissions, agents' syncs and their word of new blobs skip the framework, which costs more
+than they do.
 
 The same routes are declared with FastAPI too, for the OpenAPI document and for every case that is not plain.
 """
@@ -18,13 +19,14 @@ from sirdar.api.observe import log_answer
 from sirdar.api.submit import MAX_WAIT_S, Reply, submit_reply
 from sirdar.dispatch.desk import Desk
 from sirdar.domain.problems import Problem
-from sirdar.services import calls, meters
+from sirdar.services import agent_files, calls, meters
 from sirdar.services.context import Services
-from sirdar.wire.agent import SyncRequest
+from sirdar.wire.agent import RegisterRequest, SyncRequest
 
 _SUBMIT = re.compile(r"/api/apps/((?!publish/)[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*(?:@\d{1,9})?)")
 _VERBS = frozenset({"import", "publish", "search", "archive", "secrets", "share", "export", "versions", "source"})
 SYNC = "/agent/v1/sync"
+REGISTER = "/agent/v1/blobs/local"
 SUBMIT = "/api/apps/{app:path}"
 PLAIN_BYTES = 1 << 20
 Headers = Mapping[bytes, bytes]
@@ -45,6 +47,9 @@ class HotRoutes:
             if path == SYNC:
                 await _answer(self._sync(headers, receive), SYNC, path, headers, send)
                 return
+            if path == REGISTER:
+                await _answer(self._register(headers, receive), REGISTER, path, headers, send)
+                return
             match = _SUBMIT.fullmatch(path)
             if match and match[1].rsplit("/", 1)[-1] not in _VERBS and _is_plain(headers):
                 query = scope["query_string"].decode("ascii", "replace")
@@ -56,6 +61,11 @@ class HotRoutes:
         row = await self._desk.resource(_token(headers, "An agent's call needs the agent's token."))
         request = parse_message(await _body(receive), SyncRequest)
         return Reply(200, to_json(await self._desk.sync(row.id, request)))
+
+    async def _register(self, headers: Headers, receive: Receive) -> Reply:
+        await self._desk.resource(_token(headers, "An agent's call needs the agent's token."))
+        request = parse_message(await _body(receive), RegisterRequest)
+        return Reply(200, to_json({"here": await agent_files.adopt_all(self._services, request.blobs)}))
 
     async def _submit(self, app: str, headers: Headers, query: str, receive: Receive) -> Reply:
         services = self._services

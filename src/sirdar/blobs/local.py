@@ -9,7 +9,7 @@ import contextlib
 import os
 import secrets
 import stat
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
@@ -247,6 +247,20 @@ class LocalBlobs:
             sync_directory(path.parent)
             sync_directory(self.root)  # the agent may have made the folder
         return Blob(sha256, size_bytes)
+
+    def adopt_all(self, sizes: Mapping[str, int], *, renew: Collection[str]) -> list[Blob]:
+        """Those of the blobs that an agent has put in place, without those that are not there or not as told. Blocks.
+
+        ``renew``: they have no row; ``discard`` shall pass them by.
+        """
+        found = []
+        for sha256, size_bytes in sizes.items():
+            with contextlib.suppress(Problem):
+                check_sha256(sha256)
+                if sha256 in renew:
+                    self.renew(sha256)
+                found.append(self._adopt(sha256, size_bytes, verify=False))
+        return found
 
     def renew(self, sha256: str) -> None:
         """Make a blob that has no row young, so that ``discard`` passes it by. Raises Problem ``not_found``."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from sirdar.domain.keep_alive import KeepAlive
+
 # Words that stand in the API's addresses where an owner or an alias could stand (/api/apps/OWNER/ALIAS, /api/apps/ID/WORD).
 RESERVED_OWNERS = frozenset({"sirdar", "me", "publish", "import", "search"})
 RESERVED_ALIASES = frozenset({"search", "archive", "export", "openapi.json", "secrets", "share", "source", "versions"})
@@ -190,6 +192,7 @@ class App:
     env: Mapping[str, str] = field(default_factory=dict)
     templates: Mapping[str, str] = field(default_factory=dict)  # path to write -> the app's file with ``${name}`` in it
     params: str | None = None  # path of the JSON file that gets all inputs
+    keep_alive: KeepAlive | None = None  # the program can serve many tasks from one process
     stdin: str | None = None  # name of a file input, or text with ``${name}``
     secrets: tuple[str, ...] = ()  # names of the app's secrets that the program sees as environment variables
     resources: Resources = Resources()

@@ -25,6 +25,7 @@ class Reason(StrEnum):
     OUTPUT_MISSING = "output_missing"
     OUTPUT_INVALID = "output_invalid"
     INPUT_CHANGED = "input_changed"
+    WORKER_PROTOCOL = "worker_protocol"
     CANCELLED = "cancelled"
     TASKS_FAILED = "tasks_failed"
     DEPENDENCY_FAILED = "dependency_failed"
@@ -65,6 +66,7 @@ MEANING: dict[Reason, str] = {
     Reason.OUTPUT_MISSING: "The program ended well but did not write an output that the application requires.",
     Reason.OUTPUT_INVALID: "An output was written but its value could not be read as the application declares it.",
     Reason.INPUT_CHANGED: "The program changed an input file that it shares with others; mark the input writable.",
+    Reason.WORKER_PROTOCOL: "The program, which is to serve many tasks from one process, did not answer as it must.",
     Reason.CANCELLED: "Somebody with the right to do so cancelled it.",
     Reason.TASKS_FAILED: "At least one task of the job failed; the job's message has the counts, its tasks say why.",
     Reason.DEPENDENCY_FAILED: "The job that it waited for did not end DONE.",
@@ -96,6 +98,7 @@ FAULT: dict[Reason, Fault] = {
             Reason.OUTPUT_MISSING,
             Reason.OUTPUT_INVALID,
             Reason.INPUT_CHANGED,
+            Reason.WORKER_PROTOCOL,
             Reason.TASKS_FAILED,
             Reason.COMMAND_NOT_FOUND,
         ],

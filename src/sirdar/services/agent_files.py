@@ -2,15 +2,16 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sirdar.blobs.base import AGENT_UPLOAD, too_large
+from sirdar.blobs.base import AGENT_UPLOAD, Blob, too_large
 from sirdar.blobs.draft import digest_of
 from sirdar.blobs.local import LocalBlobs
 from sirdar.domain.problems import Problem
 from sirdar.services.context import Services
 from sirdar.store import blobs as blobs_store
+from sirdar.store.engine import Tx
 from sirdar.wire.agent import UploadPiece, UploadReply
 
 STALLED_S = 30.0
@@ -115,6 +116,23 @@ def _check_size(services: Services, size_bytes: int) -> None:
 
 
 # ---------------------------------------------------------------- a directory that agent and server share
+
+
+async def adopt_all(services: Services, sizes: Mapping[str, int]) -> list[str]:
+    """``adopt`` of many, in two transactions and one thread for all; gives those that are registered."""
+    blobs = services.blobs
+    if not isinstance(blobs, LocalBlobs):
+        return []
+    known = await services.store.write(lambda tx: blobs_store.touch(tx, sizes))
+    found = await blobs.in_thread(blobs.adopt_all, sizes, renew=set(sizes) - known)
+    if fresh := [blob for blob in found if blob.sha256 not in known]:
+        await services.store.write(lambda tx: _register_all(tx, fresh))
+    return [blob.sha256 for blob in found]
+
+
+def _register_all(tx: Tx, found: Sequence[Blob]) -> None:
+    for blob in sorted(found, key=lambda one: one.sha256):  # in one order for everybody
+        blobs_store.register(tx, blob.sha256, blob.size_bytes)
 
 
 async def adopt(services: Services, sha256: str, size_bytes: int) -> None:

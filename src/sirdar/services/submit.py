@@ -276,6 +276,7 @@ def apply_overrides(app: App, asked: Overrides | None) -> tuple[Resources, dict[
     values: dict[str, Any] = {}
     if asked is not None:
         given = asked.model_dump(exclude_none=True)
+        wish = given.pop("keep_alive", None)
         refused = sorted(set(given) - base.override)
         if refused:
             allowed = ", ".join(sorted(base.override)) or "nothing"
@@ -285,6 +286,8 @@ def apply_overrides(app: App, asked: Overrides | None) -> tuple[Resources, dict[
                 field=f"overrides.{refused[0]}",
             )
         values = {_OVERRIDE_NAMES[name]: _override(name, value) for name, value in given.items()}
+        if wish is not None:
+            values["keep_alive"] = _keep_alive(app, wish=wish)
     changed = Resources(
         cpus=values.get("cpus", base.cpus),
         memory_bytes=values.get("memory_bytes", base.memory_bytes),
@@ -314,6 +317,17 @@ _OVERRIDE_NAMES = {
     "nodes": "nodes",
     "disk": "disk_bytes",
 }
+
+
+def _keep_alive(app: App, *, wish: bool) -> bool:
+    if wish and app.keep_alive is None:
+        raise Problem(
+            "invalid_field",
+            "The application does not say that its program can serve many tasks.",
+            field="overrides.keepAlive",
+            expected="keep_alive: true in its sirdar.yaml, and a program that does",
+        )
+    return wish
 
 
 def _override(name: str, value: int | float | str) -> int | float:

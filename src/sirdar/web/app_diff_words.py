@@ -11,7 +11,7 @@ from sirdar.web.words import gettext, ngettext
 
 LONGEST = 60
 _SIZES = frozenset({"memory", "disk", "max_size"})
-_SPANS = frozenset({"time", "grace", "retention"})
+_SPANS = frozenset({"time", "grace", "retention", "idle"})
 _LEAST = {"cpus": "1", "nodes": "1", "gpus": "0"}  # what holds where the description says nothing
 
 

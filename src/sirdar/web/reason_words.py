@@ -12,6 +12,7 @@ REASON_WORDS = {
     "output_missing": N_("an output is missing"),
     "output_invalid": N_("an output is invalid"),
     "input_changed": N_("changed an input"),
+    "worker_protocol": N_("did not answer as a kept program must"),
     "cancelled": N_("cancelled"),
     "tasks_failed": N_("tasks failed"),
     "dependency_failed": N_("the job before it failed"),

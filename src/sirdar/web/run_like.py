@@ -57,6 +57,8 @@ def _overrides(stored: dict[str, Any]) -> dict[str, str]:
     """As they are typed."""
     texts = {}
     for name, value in stored.items():
+        if name == "keep_alive":  # the form does not ask for it
+            continue
         if name in {"memory_bytes", "disk_bytes"}:
             texts[name.removesuffix("_bytes")] = format_size(int(value))
         elif name == "time_s":

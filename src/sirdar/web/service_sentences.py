@@ -33,6 +33,7 @@ SENTENCES = (
     N_("The program ended well but did not write an output that the application requires."),
     N_("An output was written but its value could not be read as the application declares it."),
     N_("The program changed an input file that it shares with others; mark the input writable."),
+    N_("The program, which is to serve many tasks from one process, did not answer as it must."),
     N_("Somebody with the right to do so cancelled it."),
     N_("At least one task of the job failed; the job's message has the counts, its tasks say why."),
     N_("The job that it waited for did not end DONE."),

@@ -142,6 +142,18 @@ class UploadReply(Wire):
     )
 
 
+class RegisterRequest(Wire):
+    """``POST /blobs/local``: these lie in the server's own directory, where the agent has put them; sizes by digest."""
+
+    blobs: dict[str, int] = Field(max_length=256)
+
+
+class RegisterReply(Wire):
+    """Those that are registered now; the agent sends the bytes of the others."""
+
+    here: list[str] = Field(default_factory=list)
+
+
 # ---------------------------------------------------------------- sync: accepts, facts, claims
 
 

@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Collection, Sequence
 
 from sirdar.domain.app import DEFAULT_RETRIES, RESOURCE_FIELDS, App, Resources
+from sirdar.domain.keep_alive import DEFAULT_IDLE_S, DEFAULT_MOST, LONGEST_IDLE_S, KeepAlive
 from sirdar.domain.problems import FieldError, Problem
 from sirdar.wire.description_checks import faults, file_faults
 from sirdar.wire.description_code import read_code
@@ -42,6 +43,7 @@ _KEYS = (
     "inputs",
     "command",
     "shell",
+    "keep_alive",
     "stdin",
     "env",
     "templates",
@@ -146,6 +148,7 @@ def _read(report: Report, root: Node) -> App:
         examples=read_examples(fields, inputs),
         command=_read_command(fields),
         shell=fields.text("shell", MAX_SHELL, lines=True),
+        keep_alive=_read_keep_alive(fields),
         env=fields.text_map("env"),
         templates=fields.text_map("templates"),
         params=fields.text("params", 1000),
@@ -192,6 +195,23 @@ def _read_command(fields: Fields) -> tuple[str, ...]:
     except ValueError as error:
         fields.report.add("command", f"cannot be split into words: {str(error).lower()}", "quotes in pairs")
         return ()
+
+
+def _read_keep_alive(parent: Fields) -> KeepAlive | None:
+    """``true``, or how long and how often."""
+    node = parent.get("keep_alive")
+    if node is None or isinstance(node.value, bool):
+        return KeepAlive() if node is not None and node.value else None
+    fields = Fields(parent.report, node, "keep_alive", ("idle", "most", "program", "when"))
+    idle_s, most = fields.duration("idle"), fields.integer("most", 1, 1_000_000)
+    if idle_s is not None and idle_s > LONGEST_IDLE_S:
+        fields.report.add("keep_alive.idle", "is longer than a day", "up to 1 d")
+    return KeepAlive(
+        idle_s=DEFAULT_IDLE_S if idle_s is None else idle_s,
+        most=DEFAULT_MOST if most is None else most,
+        program=fields.integer("program", 1, MAX_WORDS),
+        asked=fields.choice("when", ("always", "asked")) == "asked",
+    )
 
 
 def _read_resources(parent: Fields) -> Resources:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from sirdar.domain.app import FILE_INPUTS, RESERVED_ALIASES, App, CodeKind, InputSpec, InputType
 from sirdar.domain.command import places
+from sirdar.domain.keep_alive import program_words
 from sirdar.domain.names import (
     ALIAS,
     ENV_NAME,
@@ -26,6 +27,7 @@ ALIAS_EXPECTED = "1 to 64 lower-case letters, digits, dots, dashes and underscor
 NAME_EXPECTED = "up to 64 letters, digits, underscores and dashes, the first a letter or underscore"
 PLACE_EXPECTED = "${name} of an input; $${ stands for ${ itself"
 
+_SEVERAL = frozenset({InputType.LIST, InputType.FILES})
 _ANY_PLACE = re.compile(r"\$\$\{|\$\{([^}]{0,80})(\}?)")
 MOST_NAMED = 8
 _INTERPRETER = re.compile(r"python[23]?(\.\d+)?|bash|sh|Rscript|perl|julia|node|ruby|octave|lua")
@@ -43,6 +45,7 @@ def faults(app: App) -> list[FieldError]:
         *(fault for spec in app.outputs for fault in output_faults(spec, f"outputs.{spec.name}")),
         *_command_faults(app),
         *_place_faults(app),
+        *_keep_alive_faults(app),
         *_secret_faults(app),
         *_env_faults(app),
         *_path_faults(app),
@@ -226,6 +229,27 @@ def _place_faults(app: App) -> Iterator[FieldError]:
     for spec in app.outputs:
         for name in sorted(files & set(places(spec.source))):
             yield FieldError(f"outputs.{spec.name}.from", f"{name} is a file, not a value", "an input that is a value")
+
+
+def _keep_alive_faults(app: App) -> Iterator[FieldError]:
+    """The words that start the process must be there for every task, and there is no standard input for each."""
+    keep = app.keep_alive
+    if keep is None:
+        return
+    if app.shell is not None:
+        yield FieldError("keep_alive", "stands beside shell", "command: the program that serves the tasks")
+    if app.stdin is not None:
+        yield FieldError("keep_alive", "stands beside stdin", "an input that the command names, or path")
+    if keep.program is not None and keep.program > len(app.command):
+        yield FieldError(
+            "keep_alive.program", f"the command has {len(app.command)} words", "how many start the program"
+        )
+    for word in app.command[1 : keep.program or program_words(app.command)]:
+        for name in places(word):
+            spec = app.input(name)
+            if spec is not None and (spec.type in _SEVERAL or not (spec.required or spec.has_default)):
+                expected = f"a default, or required, for {name}, or a smaller keep_alive.program"
+                yield FieldError("command", f"starts the program with {name}, which may be no or many words", expected)
 
 
 def _one_of(names: Iterable[str]) -> str:

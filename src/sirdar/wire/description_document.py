@@ -22,6 +22,7 @@ from sirdar.domain.app import (
     OutputType,
     Resources,
 )
+from sirdar.domain.keep_alive import KeepAlive
 
 FORMAT = 1
 DEFAULT_GRACE_S = 10.0
@@ -62,6 +63,7 @@ _RESOURCE_KEYS = {
     "nodes": "nodes",
     "disk": "disk_bytes",
 }
+_KEEP_KEYS = {"idle": "idle_s", "most": "most", "program": "program"}
 _TEXT_KEYS = ("name", "annotation", "description")
 _COMMAND_KEYS = ("shell", "stdin", "params")
 
@@ -77,6 +79,7 @@ def to_document(app: App) -> Document:
     if app.command:
         document["command"] = list(app.command)
     document |= {key: value for key in _COMMAND_KEYS if (value := getattr(app, key)) is not None}
+    document |= {"keep_alive": _keep_document(app.keep_alive)} if app.keep_alive is not None else {}
     document |= {key: dict(value) for key in ("env", "templates") if (value := getattr(app, key))}
     if app.secrets:
         document["secrets"] = list(app.secrets)
@@ -116,6 +119,7 @@ def parse_document(document: Mapping[str, Any]) -> App:
         env=get("env", {}),
         templates=get("templates", {}),
         params=get("params"),
+        keep_alive=_keep_alive(get("keep_alive")),
         stdin=get("stdin"),
         secrets=tuple(get("secrets", ())),
         resources=_resources(get("resources")),
@@ -189,6 +193,19 @@ def resources_document(resources: Resources) -> Document:
     return document
 
 
+def _keep_document(keep: KeepAlive) -> Document | bool:
+    """``true`` where all has its default value."""
+    default = KeepAlive()
+    document: Document = {
+        key: value
+        for key, attribute in _KEEP_KEYS.items()
+        if (value := getattr(keep, attribute)) != getattr(default, attribute)
+    }
+    if keep.asked:
+        document["when"] = "asked"
+    return document or True
+
+
 def _code_document(code: Code) -> Document:
     document: Document = {}
     if code.kind is CodeKind.GIT:
@@ -248,6 +265,14 @@ def _resources(item: Mapping[str, Any] | None) -> Resources:
         only=tuple(item.get("only", ())),
         labels=dict(item.get("labels", {})),
     )
+
+
+def _keep_alive(item: Mapping[str, Any] | bool | None) -> KeepAlive | None:
+    if item is None or item is False:
+        return None
+    given = {} if item is True else item
+    fields: dict[str, Any] = {attribute: given[key] for key, attribute in _KEEP_KEYS.items() if key in given}
+    return KeepAlive(**fields, asked=given.get("when") == "asked")
 
 
 def _code(item: Mapping[str, Any] | None) -> Code:

@@ -15,7 +15,7 @@ from sirdar.wire.yaml_write import key_text, mapping, quoted
 LONGEST_LINE = 110
 _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]*")
 _SIZES = frozenset({"memory", "disk", "max_size"})
-_SPANS = frozenset({"time", "grace", "retention"})
+_SPANS = frozenset({"time", "grace", "retention", "idle"})
 _UNITS = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 _TIMES = ((86400, "d"), (3600, "h"), (60, "min"))
 

@@ -112,6 +112,7 @@ def _notes(app: App) -> list[str]:
         (bool(app.env), "env: Everest sets no variables"),
         (bool(app.templates), "templates: Everest fills no files"),
         (app.params is not None, "params: Everest writes no file of all inputs"),
+        (app.keep_alive is not None, "keep_alive: Everest starts a process for each task"),
         (app.stdin is not None, "stdin: Everest gives no standard input"),
         (bool(app.secrets), "secrets: Everest keeps none for a program"),
         (app.code != Code(), "code: Everest takes the code from the application's files alone"),

@@ -61,6 +61,7 @@ class Overrides(Body):
     gpus: int | None = Field(None, ge=0, le=10_000)
     nodes: int | None = Field(None, ge=1, le=100_000)
     disk: int | str | None = None
+    keep_alive: bool | None = None
 
 
 class Criterion(Body):

@@ -52,6 +52,7 @@ def test_what_breaks_in_the_agent_ends_the_attempt_and_says_so(tmp_path: Path) -
             blobs=cast(Any, OddBlobs()),
             directories=cast(Any, None),
             capacity=cast(Any, SimpleNamespace(changed=lambda: None)),
+            homes=cast(Any, None),
         )
         run_task.accept(["job-0-0"])
         async with asyncio.timeout(10):

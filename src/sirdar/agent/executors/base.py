@@ -1,10 +1,35 @@
 """What an executor is: it starts programs, tells when they start and end, stops them, and finds them again."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 Handle = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """The program serves many tasks from one process: those whose ``identity`` is the same may share it.
+
+    ``home`` is the directory that it starts in, named after what those of all gpus have in common;
+    ``words``: how many of the command start it, with ``env`` over the base.
+    An executor that cannot keep programs starts the whole command for each task.
+    """
+
+    identity: str
+    home: str
+    words: int
+    env: Mapping[str, str]
+    idle_s: float
+    most: int
+
+    def with_env(self, more: Mapping[str, str]) -> "Keep":
+        """With these variables from its start on, which is another process than one without."""
+        env = {**self.env, **more}
+        key = json.dumps([self.identity, sorted(more.items())]).encode()
+        return replace(self, env=env, identity=hashlib.sha256(key).hexdigest()[:32]) if more else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +52,20 @@ class Launch:
     memory_bytes: int | None = None
     time_s: float | None = None
     grace_s: float = 10.0
+    keep: Keep | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramStart:
-    """A program runs. ``pid`` is 0 where the executor has none on this machine."""
+    """A program runs. ``pid`` is 0 where the executor has none on this machine.
+
+    ``used_s``: CPU seconds that its process had used before, for other tasks.
+    """
 
     key: str
     pid: int
     at: float
+    used_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +75,8 @@ class ProgramEnd:
     ``exit_code``: minus the signal's number where a signal ended it, None where nothing ran or nobody knows. ``by``:
     ``stop`` (asked by the agent), ``withdraw`` (asked, before it started), ``time`` (its limit) or None. ``lost``: the
     executor lost sight of it; ``dropped``: stopped before it started; ``error_number``/``error_at``/``error``: it could not
-    be started (errno; at the ``program``, the ``directory`` or the ``system``; a sentence).
+    be started (errno; at the ``program``, the ``directory`` or the ``system``; a sentence), or,
+    at the ``worker``, that it did not answer as a kept program must.
     """
 
     key: str
@@ -66,10 +97,11 @@ class ProgramEnd:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What has happened since the last answer."""
+    """What has happened since the last answer. ``gone``: names of homes of which no kept process lives any more."""
 
     started: Sequence[ProgramStart] = ()
     ended: Sequence[ProgramEnd] = ()
+    gone: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

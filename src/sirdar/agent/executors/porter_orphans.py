@@ -8,24 +8,24 @@ from pathlib import Path
 
 from sirdar.agent.porter.facts_log import Past, boot_id
 
-MARK = b"SIRDAR_TASK_ID="
+MARKS = (b"SIRDAR_TASK_ID", b"SIRDAR_WORKER_ID")
 LAST_WAIT_S = 5.0
 
 
 def end_orphans(past: Past) -> int:
-    """Kills what still runs of the tasks that have no end in the log; returns how many processes and groups that were.
+    """Kills what still runs of the tasks that have no end in the log, and of kept programs; returns how many processes and groups.
 
-    A process is taken for the task's if its pid, start time and boot fit the log, or if it carries the task's id in its
+    A process is taken for the task's if its pid, start time and boot fit the log, or if it carries the id in its
     environment. Returns when none is left, at the latest after five seconds.
     """
-    wanted = set(past.got) - set(past.ends)
+    wanted = (set(past.got) - set(past.ends)) | set(past.workers)
     if sys.platform == "win32" or not wanted:
         return 0
     same_boot = past.boot == boot_id()
     killed = 0
     for key in wanted:
-        start = past.starts.get(key)
-        if same_boot and start is not None and is_same(start["pid"], start["ticks"]):
+        start = past.starts.get(key) or past.workers.get(key)
+        if same_boot and start is not None and "pid" in start and is_same(start["pid"], start["ticks"]):
             killed += _kill_group(start["pid"])
     last = time.monotonic() + LAST_WAIT_S
     while time.monotonic() < last:
@@ -76,7 +76,7 @@ def _marked(keys: set[str]) -> list[int]:
             variables = (entry / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        mark = next((word for word in variables if word.startswith(MARK)), None)
-        if mark is not None and mark[len(MARK) :].decode(errors="replace") in keys:
+        pairs = [word.partition(b"=") for word in variables]
+        if any(name in MARKS and value.decode(errors="replace") in keys for name, _, value in pairs):
             found.append(int(entry.name))
     return found

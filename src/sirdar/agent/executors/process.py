@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sirdar.agent.events import get_logger
-from sirdar.agent.executors.base import Ability, Facts, Handle, Launch, ProgramEnd, ProgramStart
+from sirdar.agent.executors.base import Ability, Facts, Handle, Keep, Launch, ProgramEnd, ProgramStart
 from sirdar.agent.executors.porter_orphans import end_orphans
 from sirdar.agent.porter import facts_log
 from sirdar.agent.porter.launch import PorterStartError, held, launch
@@ -41,6 +41,8 @@ class ProcessExecutor:
         self._carried: set[str] = set()  # handed over and not ended
         self._ended: set[str] = set()  # told and not destroyed
         self._connected = asyncio.Event()
+        self._keeping = True
+        self.kept: set[str] = set()  # names of homes of kept programs that may live
         self._stopping: dict[str, float | None] = {}
         self._facts = Facts()
         self._news = asyncio.Event()
@@ -73,6 +75,8 @@ class ProcessExecutor:
                 bases.append(item.base_env)
             tasks.append(_order(item, len(bases) - 1))
             self._carried.add(item.key)
+            if item.keep is not None:
+                self.kept.add(Path(item.keep.home).name)
         await self._send({"op": "start", "bases": [dict(base) for base in bases], "tasks": tasks})
         return [{"v": HANDLE_VERSION, "executor": "process", "boot": self._boot}] * len(tasks)
 
@@ -94,6 +98,11 @@ class ProcessExecutor:
         self._ended.difference_update(keys)
         await self._send({"op": "forget", "ids": list(keys)})
 
+    async def keep(self, *, keeping: bool) -> None:
+        """Whether programs are kept between tasks from now on; where not, the idle ones end."""
+        self._keeping = keeping
+        await self._send({"op": "keep", "on": keeping})
+
     async def close(self, *, end_programs: bool) -> None:
         if self._listener is not None:
             self._listener.cancel()
@@ -104,6 +113,9 @@ class ProcessExecutor:
             )  # a porter that carries nothing is not left behind
             while held(self._home):  # noqa: ASYNC110  (the end of another process)
                 await asyncio.sleep(0.02)
+            self.kept.clear()
+        elif self._connected.is_set() and self.kept:
+            await self._send({"op": "keep", "on": False})
         if self._writer is not None:
             self._writer.close()
             await asyncio.gather(self._writer.wait_closed(), return_exceptions=True)
@@ -163,6 +175,8 @@ class ProcessExecutor:
         self._ability = Ability("process", self._slots, state["memory"], {"porter": state["porter"]})
         if state["slots"] != self._slots and self._writer is not None:
             self._writer.write(b'{"op":"slots","n":%d}\n' % self._slots)
+        if not self._keeping and self._writer is not None:
+            self._writer.write(b'{"op":"keep","on":false}\n')
         started, ended, unknown = [], [], []
         for task in state["tasks"]:
             if task["id"] in self._ended:  # told before, and about to be written down
@@ -179,7 +193,9 @@ class ProcessExecutor:
                 started.append(task)
         if unknown and self._writer is not None:  # nobody waits for them
             self._writer.write(json.dumps({"op": "stop", "ids": unknown, "grace": None}).encode() + b"\n")
-        self._tell(started, ended)
+        kept = set(state.get("kept", ()))
+        self._tell(started, ended, sorted(self.kept - kept))
+        self.kept |= kept
         return {task["id"] for task in state["tasks"]}
 
     async def _bury(self) -> None:
@@ -202,7 +218,7 @@ class ProcessExecutor:
             if line:
                 message = json.loads(line)
                 if message["ev"] == "facts":
-                    self._tell(message["started"], message["ended"])
+                    self._tell(message["started"], message["ended"], message.get("gone", []))
                 else:
                     self._take_state(message)
                 continue
@@ -236,21 +252,25 @@ class ProcessExecutor:
 
     # ------------------------------------------------------------ facts
 
-    def _tell(self, started: list[dict[str, Any]], ended: list[dict[str, Any]]) -> None:
-        starts = [ProgramStart(fact["id"], fact["pid"], fact["at"]) for fact in started]
+    def _tell(self, started: list[dict[str, Any]], ended: list[dict[str, Any]], gone: list[str]) -> None:
+        self.kept.difference_update(gone)
+        starts = [ProgramStart(fact["id"], fact["pid"], fact["at"], fact.get("used", 0.0)) for fact in started]
         ends = [_end(fact) for fact in ended if fact["id"] in self._carried]
         forget = [fact["id"] for fact in ended if fact["id"] not in self._carried and fact["id"] not in self._ended]
         if forget and self._writer is not None:
             self._writer.write(json.dumps({"op": "forget", "ids": forget}).encode() + b"\n")
-        self._add(Facts(starts, ends))
+        self._add(Facts(starts, ends, gone))
 
     def _add(self, facts: Facts) -> None:
         for end in facts.ended:
             self._carried.discard(end.key)
             self._stopping.pop(end.key, None)
             self._ended.add(end.key)
-        if facts.started or facts.ended:
-            self._facts = Facts([*self._facts.started, *facts.started], [*self._facts.ended, *facts.ended])
+        if facts.started or facts.ended or facts.gone:
+            before = self._facts
+            self._facts = Facts(
+                [*before.started, *facts.started], [*before.ended, *facts.ended], [*before.gone, *facts.gone]
+            )
             self._news.set()
 
 
@@ -268,6 +288,18 @@ def _order(item: Launch, base: int) -> dict[str, Any]:
         "mem": item.memory_bytes,
         "time": item.time_s,
         "grace": item.grace_s,
+        **({"keep": _keep(item.keep)} if item.keep is not None else {}),
+    }
+
+
+def _keep(keep: Keep) -> dict[str, Any]:
+    return {
+        "as": keep.identity,
+        "home": keep.home,
+        "words": keep.words,
+        "env": dict(keep.env),
+        "idle": keep.idle_s,
+        "most": keep.most,
     }
 
 

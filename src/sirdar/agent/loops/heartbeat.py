@@ -68,5 +68,5 @@ class HeartbeatLoop:
         reply = await self._link.heartbeat(self._request(news=news))
         if news is not None:
             self._exchange.told_labels = news
-        self._exchange.mode = reply.mode
+        await self._exchange.take_mode(reply.mode)
         await self._exchange.carry_out(reply.desired)

@@ -51,7 +51,8 @@ class SampleLoop:
         usage = await asyncio.to_thread(usage_by_session)
         for attempt in due:
             self._last[attempt.key] = now
-            cpu_s, rss_bytes = usage.get(attempt.pid, (0.0, 0))
+            session_s, rss_bytes = usage.get(attempt.pid, (0.0, 0))
+            cpu_s = max(0.0, session_s - attempt.used_s)
             if rss_bytes and attempt.started_at is not None:
                 if attempt.curve is None:
                     attempt.curve = Curve(self._settings.sample_most)

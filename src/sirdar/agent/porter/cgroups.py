@@ -32,6 +32,10 @@ class Group:
             _try_write(f"{self.path}/memory.max_usage_in_bytes", "0")
         self.kills_before = self._kills()
 
+    def begin(self) -> None:
+        """Another task begins: what was killed before is not counted."""
+        self.kills_before = self._kills()
+
     def add(self, pid: int) -> None:
         """Moves the process in, with children that it made in the meantime. Raises OSError."""
         _write(f"{self.path}/cgroup.procs", str(pid))

@@ -1,9 +1,10 @@
 # ruff: noqa: PTH104, PTH108
 """The porter's log: one line of JSON for each thing that happened, so that a new agent can learn what a dead porter did.
 
-``{"r": "boot", "boot": .., "porter": pid}`` first; ``got`` (ids taken over, written before any of them starts),
-``start`` (id, pid, ticks), ``end``, and ``forget`` (ids). Ends are in the log before the agent hears of them. A porter
-takes over what the one before it has not been told to forget, so no end depends on the life of one agent or porter.
+``{"r": "boot", "boot": .., "porter": pid}`` first; ``got`` (ids taken over, written before any of them starts), ``start`` (id, pid,
+ticks), ``end``, and ``forget`` (ids); of a program that is kept between tasks, ``worker`` (id, before it starts; then with pid and
+ticks) and ``gone`` (id). Ends are in the log before the agent hears of them. A porter takes over what the one before it has not
+been told to forget, so no end depends on the life of one agent or porter.
 """
 
 import json
@@ -111,12 +112,13 @@ def read(path: str) -> list[dict[str, Any]]:
 
 
 class Past:
-    """What a log says of the tasks that are not forgotten: ids taken over, starts and ends by id, and the boot id."""
+    """What a log says of the tasks that are not forgotten: ids taken over, starts and ends by id; kept programs; the boot id."""
 
     def __init__(self, path: str) -> None:
         self.got: dict[str, None] = {}
         self.starts: dict[str, dict[str, Any]] = {}
         self.ends: dict[str, dict[str, Any]] = {}
+        self.workers: dict[str, dict[str, Any]] = {}
         self.boot = ""
         for record in read(path):
             self._take(record)
@@ -130,6 +132,10 @@ class Past:
         elif kind in ("start", "end"):
             self.got[record["id"]] = None
             (self.starts if kind == "start" else self.ends)[record["id"]] = record
+        elif kind == "worker":
+            self.workers[record["id"]] = record
+        elif kind == "gone":
+            self.workers.pop(record["id"], None)
         elif kind == "forget":
             for task_id in record["ids"]:
                 self.got.pop(task_id, None)

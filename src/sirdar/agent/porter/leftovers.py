@@ -1,9 +1,9 @@
-# ruff: noqa: E402
+# ruff: noqa: E402, PTH208
 """Finds and ends what a program leaves behind when its first process has ended.
 
 The porter is a 'child subreaper' (Linux): whatever loses its parent becomes a child of the porter's main thread, also
 what made a session of its own, and is seen in one small file. A process belongs to a task if it is in its session or
-carries its id in the environment.
+carries its id, or that of the kept program which did the task, in the environment.
 """
 
 import sys
@@ -15,7 +15,7 @@ import os
 import signal
 
 PR_SET_CHILD_SUBREAPER = 36
-MARK = b"SIRDAR_TASK_ID="
+MARKS = (b"SIRDAR_TASK_ID", b"SIRDAR_WORKER_ID")
 
 
 def adopt_orphans() -> None:
@@ -49,6 +49,7 @@ def signal_group(pid: int, number: int) -> None:
 
 
 _children_fd = -1
+kept: set[int] = set()  # processes that live on between tasks: a thread that ends leaves its own to the main one
 
 
 def orphans() -> list[int]:
@@ -64,7 +65,7 @@ def orphans() -> list[int]:
         listed = os.pread(_children_fd, 1 << 16, 0)
     except OSError:
         return []
-    return [pid for pid in map(int, listed.split()) if not _reap(pid)]
+    return [pid for pid in map(int, listed.split()) if pid not in kept and not _reap(pid)]
 
 
 def _reap(pid: int) -> bool:
@@ -74,9 +75,30 @@ def _reap(pid: int) -> bool:
         return True
 
 
-def strays(task_id: str, session: int) -> list[int]:
-    """Orphans that belong to the task."""
-    return [pid for pid in orphans() if session_of(pid) == session or owner_of(pid) == task_id]
+def strays(ids: "frozenset[str]", session: int) -> list[int]:
+    """Orphans that belong to the task, or the kept program, of these ids."""
+    return [pid for pid in orphans() if session_of(pid) == session or not ids.isdisjoint(owners_of(pid))]
+
+
+def children_of(pid: int) -> list[int]:
+    """Live children of a process, whichever of its threads started them."""
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children") as file:
+                found += map(int, file.read().split())
+    except OSError:
+        return [child for child in found if is_alive(child)]
+    return [child for child in found if is_alive(child)]
+
+
+def is_alive(pid: int) -> bool:
+    """False of what has ended and was not waited for yet."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2][1:2] not in b"ZX"
+    except OSError:
+        return False
 
 
 def session_of(pid: int) -> int:
@@ -86,15 +108,15 @@ def session_of(pid: int) -> int:
         return -1
 
 
-def owner_of(pid: int) -> str | None:
-    """Id of the task whose environment the process carries."""
+def owners_of(pid: int) -> list[str]:
+    """Ids of the task and the kept program whose environment the process carries."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             variables = file.read(1 << 20).split(b"\0")
     except OSError:
-        return None
-    mark = next((word for word in variables if word.startswith(MARK)), None)
-    return None if mark is None else mark[len(MARK) :].decode(errors="replace")
+        return []
+    pairs = [word.partition(b"=") for word in variables]
+    return [value.decode(errors="replace") for name, _, value in pairs if name in MARKS]
 
 
 def kill_pids(pids: list[int], number: int) -> None:

@@ -58,7 +58,7 @@ def _serve(slots: int, idle_s: float, groups: Groups | None) -> None:
     past = facts_log.Past(facts_log.NAME)
     ends = [past.ends.get(task_id) or lost_end(task_id, past.starts.get(task_id)) for task_id in past.got]
     writer = Writer(FactsLog(facts_log.NAME, [{"r": "end", **end} for end in ends]))
-    table = Table(slots, groups, writer.tell)
+    table = Table(slots, groups, writer.tell, writer.note)
     table.take_over(ends)
     memory = f"cgroup{groups.version}" if groups is not None else "rlimit"
     server = Server(SOCKET_NAME, table, writer, idle_s, memory)

@@ -2,13 +2,14 @@
 """What the porter and its agent say to each other: lines of JSON over a unix socket, one agent at a time.
 
 Agent to porter: ``{"op": "start", "bases": [env, ..], "tasks": [{id, argv, base, env, cwd, in, out, err, cpus, mem,
-time, grace}]}``, ``{"op": "stop", "ids": [..], "grace": s}``, ``{"op": "withdraw", "ids": [..]}`` (those that wait),
-``{"op": "signal", "id": .., "signum": n}``,
-``{"op": "forget", "ids": [..]}``, ``{"op": "list"}``, ``{"op": "slots", "n": n}``,
-``{"op": "shutdown", "kill": bool, "grace": s}``.
+time, grace, keep: {as, home, words, env, idle, most}}]}`` (``keep``: see ``task.Keep``), ``{"op": "stop", "ids": [..], "grace":
+s}``, ``{"op": "withdraw", "ids": [..]}`` (those that wait), ``{"op": "signal", "id": .., "signum": n}``,
+``{"op": "forget", "ids": [..]}``, ``{"op": "keep", "on": bool}`` (whether programs are kept between tasks), ``{"op": "list"}``,
+``{"op": "slots", "n": n}``, ``{"op": "shutdown", "kill": bool, "grace": s}``.
 
 Porter to agent: ``{"ev": "state", ..}`` (first of all, and the answer to ``list``) and ``{"ev": "facts", "started":
-[..], "ended": [..]}``. Ends are in the log before they are told, and on the disk soon after.
+[..], "ended": [..], "gone": [..]}`` (``gone``: names of homes of which no kept program lives any more). Ends are in the log before
+they are told, and on the disk soon after.
 """
 
 import sys
@@ -61,8 +62,12 @@ class Writer:
 
     def got(self, ids: list[str]) -> None:
         """Notes that these were taken over, before any of them starts. Raises OSError."""
+        self.note({"r": "got", "ids": ids})
+
+    def note(self, record: dict[str, Any]) -> None:
+        """Raises OSError."""
         with self.busy:
-            self.log.append([{"r": "got", "ids": ids}])
+            self.log.append([record])
 
     def attach(self, agent: socket.socket | None) -> None:
         with self.busy:
@@ -77,7 +82,7 @@ class Writer:
         if self.log.size_bytes < facts_log.COMPACT_OVER_BYTES:
             return
         with self.busy, table.lock:
-            records: list[dict[str, Any]] = [{"r": "got", "ids": list(table.tasks)}]
+            records: list[dict[str, Any]] = [{"r": "got", "ids": list(table.tasks)}, *table.workers.records()]
             for task in table.tasks.values():
                 if task.end is not None:
                     records.append({"r": "end", **task.end})
@@ -128,11 +133,17 @@ class Writer:
         over = {fact["id"] for kind, fact in batch if kind == "end"}
         ends = [_encode(fact) for kind, fact in batch if kind == "end"]
         starts = [_encode(fact) for kind, fact in batch if kind == "start" and fact["id"] not in over]
+        kept = [(kind, _encode(fact)) for kind, fact in batch if kind in {"worker", "gone"}]
         try:
-            self.log.append_encoded([("start", text) for text in starts] + [("end", text) for text in ends])
+            self.log.append_encoded([*kept, *(("start", text) for text in starts), *(("end", text) for text in ends)])
         except OSError as error:  # a full disk: the agent is told all the same, its journal decides
             complain(error)
-        self._send_raw(f'{{"ev":"facts","started":[{",".join(starts)}],"ended":[{",".join(ends)}]}}\n'.encode())
+        gone = [fact["home"] for kind, fact in batch if kind == "gone" and "home" in fact]
+        if starts or ends or gone:
+            more = f',"gone":{_encode(gone)}' if gone else ""
+            self._send_raw(
+                f'{{"ev":"facts","started":[{",".join(starts)}],"ended":[{",".join(ends)}]{more}}}\n'.encode()
+            )
 
     def _send(self, message: dict[str, Any]) -> None:
         self._send_raw(_encode(message).encode() + b"\n")
@@ -223,6 +234,8 @@ class Server:
     def shutdown(self, *, kill: bool, grace_s: float, by: str = "stop") -> None:
         """Ends the porter when nothing runs any more; ``kill``: sees to that."""
         self.ending = True
+        with self.table.lock:
+            self.table.workers.keep(keeping=False)
         if kill:
             self.table.stop_all(grace_s, by=by)
 
@@ -234,13 +247,20 @@ class Server:
     def _over(self, agent: socket.socket | None, lonely_since: float) -> bool:
         if self.table.active() or not self.writer.flushed():
             return False
-        return self.ending or (agent is None and time.monotonic() - lonely_since > self.idle_s)
+        if not self.ending and (agent is not None or time.monotonic() - lonely_since <= self.idle_s):
+            return False
+        with self.table.lock:
+            self.table.workers.keep(keeping=False)
+            live = len(self.table.workers.live)
+        return not live and self.writer.flushed()
 
     def _accept(self, before: socket.socket | None) -> socket.socket:
         agent, _ = self.listener.accept()
         agent.setblocking(False)
         agent.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         self.writer.attach(agent)
+        with self.table.lock:
+            self.table.workers.keep(keeping=not self.ending)
         if before is not None:
             before.close()
         self._say_state()
@@ -256,6 +276,7 @@ class Server:
                 "memory": self.memory,
                 "slots": self.table.slots,
                 "tasks": self.table.carried(),
+                "kept": self.table.workers.homes(),
             }
             self.writer._send(message)
 
@@ -275,6 +296,9 @@ class Server:
                 self.table.forget(message["ids"])
                 self.writer.forgot(message["ids"])
                 self.writer.compact(self.table)
+            case "keep":
+                with self.table.lock:
+                    self.table.workers.keep(keeping=message["on"])
             case "list":
                 self._say_state()
             case "slots":

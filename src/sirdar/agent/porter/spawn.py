@@ -15,11 +15,13 @@ import errno
 import os
 import signal
 import threading
+from typing import Any
 
 from sirdar.agent.porter.task import Task
 
 SETSIGDEF, SETSIGMASK, SETSID = 0x04, 0x08, 0x80
 OUT_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+Given = dict[int, int]  # the program's file descriptor -> ours, which becomes it; not one of the first ten
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -48,15 +50,18 @@ class _CLibrary:
         libc.posix_spawnattr_setsigdefault(self.attributes, signals)
         libc.posix_spawnattr_setflags(self.attributes, ctypes.c_short(SETSIGDEF | SETSIGMASK | SETSID))
 
-    def spawn(self, path: str, argv: list[str], task: Task) -> int:
+    def spawn(self, path: str, argv: list[str], task: Task, given: Given) -> int:
         libc = self.libc
         actions = ctypes.create_string_buffer(512)
         libc.posix_spawn_file_actions_init(actions)
         try:
             libc.posix_spawn_file_actions_addchdir_np(actions, os.fsencode(task.cwd))
             libc.posix_spawn_file_actions_addopen(actions, 0, os.fsencode(task.inp), os.O_RDONLY, 0)
-            libc.posix_spawn_file_actions_addopen(actions, 1, os.fsencode(task.out), OUT_FLAGS, 0o600)
-            libc.posix_spawn_file_actions_addopen(actions, 2, os.fsencode(task.err), OUT_FLAGS, 0o600)
+            for number, name in ((1, task.out), (2, task.err)):
+                if number not in given:
+                    libc.posix_spawn_file_actions_addopen(actions, number, os.fsencode(name), OUT_FLAGS, 0o600)
+            for number, source in given.items():
+                libc.posix_spawn_file_actions_adddup2(actions, source, number)
             pid = ctypes.c_int()
             words = _strings(argv)
             environment = _strings([f"{name}={value}" for name, value in task.env.items()])
@@ -76,12 +81,12 @@ class _Interpreter:
     def __init__(self) -> None:
         self.lock = threading.Lock()
 
-    def spawn(self, path: str, argv: list[str], task: Task) -> int:
-        opens = [
-            (os.POSIX_SPAWN_OPEN, 0, task.inp, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, task.out, OUT_FLAGS, 0o600),
-            (os.POSIX_SPAWN_OPEN, 2, task.err, OUT_FLAGS, 0o600),
-        ]
+    def spawn(self, path: str, argv: list[str], task: Task, given: Given) -> int:
+        opens: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, 0, task.inp, os.O_RDONLY, 0)]
+        for number, name in ((1, task.out), (2, task.err)):
+            if number not in given:
+                opens.append((os.POSIX_SPAWN_OPEN, number, name, OUT_FLAGS, 0o600))
+        opens += [(os.POSIX_SPAWN_DUP2, source, number) for number, source in given.items()]
         signals = sorted(signal.valid_signals())
         with self.lock:
             os.chdir(task.cwd)
@@ -109,11 +114,11 @@ def _engine() -> "_CLibrary | _Interpreter":
 _ENGINE = _engine()
 
 
-def spawn(task: Task, *, limit_address_space: bool) -> int:
+def spawn(task: Task, *, limit_address_space: bool, given: Given | None = None) -> int:
     """Starts the task's program and returns its pid, which is also its session and process group.
 
     ``limit_address_space``: put RLIMIT_AS in force from the first instruction on, through a shell that execs the
-    program. Raises SpawnError.
+    program. ``given``: descriptors that it gets from us; in place of files, where these are its streams. Raises SpawnError.
     """
     if any("\0" in text for text in (*task.argv, *task.env.values())):
         raise SpawnError(errno.EINVAL, "program", task.argv[0])
@@ -123,16 +128,16 @@ def spawn(task: Task, *, limit_address_space: bool) -> int:
         script = f'ulimit -v {max(1, task.memory_bytes // 1024)} && exec "$@"'
         path, argv = "/bin/sh", ["/bin/sh", "-c", script, "sh", path, *argv[1:]]
     try:
-        return _ENGINE.spawn(path, argv, task)
+        return _ENGINE.spawn(path, argv, task, given or {})
     except OSError as error:
         if error.errno == errno.ENOEXEC:  # a script without `#!`: a shell runs it, as execvp does
-            return _spawn_by_shell(path, task)
+            return _spawn_by_shell(path, task, given or {})
         raise _explain(error.errno or errno.EIO, path, task) from None
 
 
-def _spawn_by_shell(path: str, task: Task) -> int:
+def _spawn_by_shell(path: str, task: Task, given: Given) -> int:
     try:
-        return _ENGINE.spawn("/bin/sh", ["/bin/sh", path, *task.argv[1:]], task)
+        return _ENGINE.spawn("/bin/sh", ["/bin/sh", path, *task.argv[1:]], task, given)
     except OSError as error:
         raise _explain(error.errno or errno.EIO, path, task) from None
 

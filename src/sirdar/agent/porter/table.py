@@ -24,6 +24,8 @@ from sirdar.agent.porter import leftovers
 from sirdar.agent.porter.cgroups import Groups
 from sirdar.agent.porter.spawn import SpawnError, spawn
 from sirdar.agent.porter.task import ENDED, RUNNING, STARTING, WAITING, Task
+from sirdar.agent.porter.worker import Worker
+from sirdar.agent.porter.workers import Workers
 
 SPARE_SPAWNERS = 2
 MOST_SPAWNERS = 512
@@ -35,9 +37,18 @@ BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Table:
-    """Tasks by id, and how many cpus are free. ``tell`` is called (from any thread) with each start and end."""
+    """Tasks by id, and how many cpus are free. ``tell`` is called (from any thread) with each start and end.
 
-    def __init__(self, slots: int, groups: Groups | None, tell: Callable[[str, dict[str, Any]], None]) -> None:
+    ``note`` writes a record to the log before it returns, and raises OSError where it cannot.
+    """
+
+    def __init__(
+        self,
+        slots: int,
+        groups: Groups | None,
+        tell: Callable[[str, dict[str, Any]], None],
+        note: Callable[[dict[str, Any]], None],
+    ) -> None:
         self.lock = threading.RLock()
         self.work = threading.Condition(self.lock)
         self.tasks: dict[str, Task] = {}
@@ -48,6 +59,8 @@ class Table:
         self.live = 0  # tasks that a spawner has
         self.groups = groups
         self.tell = tell
+        self.note = note
+        self.workers = Workers(self)
         self.spawners = 0
         self.idle_spawners = 0
         self.timers: list[tuple[float, int, str, str]] = []
@@ -159,6 +172,7 @@ class Table:
         self.free -= task.cpus
         self.live += 1
         task.place = STARTING
+        self.workers.reserve(task)
         return task
 
     def _spawner(self) -> None:
@@ -177,6 +191,7 @@ class Table:
             with self.lock:
                 self.free += task.cpus
                 self.live -= 1
+                self.workers.park(task)
                 self.idle_spawners += 1
                 self._end(task, end)
                 if self.free > 1 or len(self.waiting) > 1:
@@ -186,7 +201,12 @@ class Table:
         """Starts the program, waits for it, ends what it left. What it returns goes into the end record."""
         if task.by is not None:
             return {"code": None, "dropped": True}
-        group = self._group_for(task)
+        if task.keep is not None:
+            try:
+                return self.workers.run(task)
+            except SpawnError as error:
+                return {"code": None, "errno": error.number, "what": error.what, "error": str(error)}
+        group = self.group_for(task)
         before = int(time.clock_gettime(BOOT_CLOCK) * CLOCK_TICKS)
         try:
             task.at = time.time()
@@ -230,7 +250,7 @@ class Table:
             task.reaped = True
         return status, usage
 
-    def _group_for(self, task: Task) -> Any:
+    def group_for(self, task: Task) -> Any:
         if self.groups is None or not task.memory_bytes:
             return None
         with self.lock:
@@ -244,18 +264,31 @@ class Table:
             task.pid = pid
             task.group = group
             task.ticks = (before, int(time.clock_gettime(BOOT_CLOCK) * CLOCK_TICKS) + 1)
-            task.place = RUNNING
-            self.tell("start", task.started_fact())
-            if task.by is not None:
-                self._terminate(task)
-            elif task.time_s is not None:
-                self._set_timer(task.time_s, task.id, "time")
+            self._runs(task)
+
+    def record(self, task: Task, worker: Worker) -> None:
+        """A kept program has got the task."""
+        with self.lock:
+            task.at = time.time()
+            task.reaped = False  # an earlier one may have died with it unseen
+            task.pid, task.group, task.ticks = worker.pid, worker.group, worker.ticks
+            self._runs(task)
+
+    def _runs(self, task: Task) -> None:
+        """Under the lock."""
+        task.place = RUNNING
+        self.tell("start", task.started_fact())
+        if task.by is not None:
+            self._terminate(task)
+        elif task.time_s is not None:
+            self._set_timer(task.time_s, task.id, "time")
 
     def _end(self, task: Task, end: dict[str, Any]) -> None:
         """Under the lock."""
         task.place = ENDED
         task.env = {}
         task.argv = []
+        task.keep = None
         task.end = {"id": task.id, "pid": task.pid, "at": task.at, "by": task.by, "ended": time.time(), **end}
         self.tell("end", task.end)
 
@@ -279,7 +312,7 @@ class Table:
 
     def _left(self, task: Task) -> list[int]:
         pids: list[int] = task.group.pids() if task.group is not None else []
-        pids += leftovers.strays(task.id, task.pid)
+        pids += leftovers.strays(frozenset({task.id}), task.pid)
         if leftovers.group_alive(task.pid):
             pids.append(-task.pid)
         return [pid for pid in pids if pid > 0] or ([0] if pids else [])

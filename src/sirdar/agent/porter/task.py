@@ -12,12 +12,13 @@ class Task:
     ``by`` says who ended it: None (itself), ``stop`` (the agent asked), ``time`` (its time limit) or ``porter`` (which was told
     to end by a signal, as when the machine shuts down).
     ``at`` is the wall clock at the start; ``ticks`` the range, in clock ticks since boot, that holds the kernel's start
-    time of the process: with the boot id it tells this process from a later one with the same pid.
+    time of the process: with the boot id it tells this process from a later one with the same pid. ``keep``: the program serves
+    many tasks (see ``Keep``); ``worker`` is the process that does this one, which had used ``used_s`` of CPU time before.
     """
 
     __slots__ = (
-        "argv", "at", "by", "cpus", "cwd", "end", "env", "err", "grace_s", "group", "id", "inp", "memory_bytes",
-        "out", "pid", "place", "reaped", "stop_signalled", "ticks", "time_s",
+        "argv", "at", "by", "cpus", "cwd", "end", "env", "err", "grace_s", "group", "id", "inp", "keep", "memory_bytes",
+        "out", "pid", "place", "reaped", "stop_signalled", "ticks", "time_s", "used_s", "worker",
     )  # fmt: skip
 
     def __init__(self, order: dict[str, Any], base: dict[str, str]) -> None:
@@ -32,6 +33,9 @@ class Task:
         self.memory_bytes: int | None = order.get("mem")
         self.time_s: float | None = order.get("time")
         self.grace_s: float = order.get("grace", 10.0)
+        self.keep: Keep | None = Keep(order["keep"], order, base) if order.get("keep") else None
+        self.worker: Any = None
+        self.used_s = 0.0
         self.place = WAITING
         self.pid = 0
         self.at = 0.0
@@ -43,4 +47,24 @@ class Task:
         self.end: dict[str, Any] | None = None
 
     def started_fact(self) -> dict[str, Any]:
-        return {"id": self.id, "pid": self.pid, "at": self.at, "ticks": self.ticks}
+        fact = {"id": self.id, "pid": self.pid, "at": self.at, "ticks": self.ticks}
+        return {**fact, "used": round(self.used_s, 3)} if self.used_s else fact
+
+
+class Keep:
+    """How a program that serves many tasks is kept, and what it is told of this one.
+
+    ``identity``: whatever differs in it needs a process of its own (version, owner, environment, limits); ``home``: the directory
+    it starts in; ``words``: how many of the command start it; ``idle_s``, ``most``: how long, and for how many tasks, it stays.
+    """
+
+    __slots__ = ("base", "home", "identity", "idle_s", "most", "told", "words")
+
+    def __init__(self, kept: dict[str, Any], order: dict[str, Any], base: dict[str, str]) -> None:
+        self.identity: str = kept["as"]
+        self.home: str = kept["home"]
+        self.words: int = kept["words"]
+        self.idle_s: float = kept["idle"]
+        self.most: int = kept["most"]
+        self.base: dict[str, str] = {**base, **kept.get("env", {})}
+        self.told: dict[str, str] = order.get("env", {})
