@@ -79,6 +79,15 @@ def test_each_task_has_a_folder_with_its_parameters_and_files(sirdar: Product, d
     assert "7/values.txt" not in found
 
 
+def test_the_best_task_is_marked_and_comes_first(sirdar: Product, done: dict[str, Any]) -> None:
+    assert done["best"]["task"] == 0
+    assert (done["best"]["value"], done["best"]["inputs"]["x"]) == (-1.0, -1.0)
+    greatest = submit(sirdar, PLAN.replace("criterion min", "criterion max"), zipped()).json()
+    assert (greatest["best"]["task"], greatest["best"]["value"]) == (6, 1.0)
+    folders = list(dict.fromkeys(name.partition("/")[0] for name in unzipped(sirdar, greatest["result"]["results"])))
+    assert folders == ["6", "4", "5", "2", "3", "0", "1", "7"]
+
+
 def test_the_table_holds_parameters_values_states_and_times(sirdar: Product, done: dict[str, Any]) -> None:
     rows = list(csv.DictReader(io.StringIO(sirdar.admin.get(done["result"]["table"]).text)))
     assert [row["inputs.x"] for row in rows] == ["-1.0", "-1.0", "-0.5", "-0.5", "0.0", "0.0", "1.0", "1.0"]

@@ -117,9 +117,15 @@ def read_criterion(app: App, wanted: Mapping[str, str], stop_when: str) -> Crite
     direction, key = next(iter(wanted.items()), ("minimize", ""))
     outputs = {spec.name: _OUTPUTS[spec.type] for spec in app.outputs if spec.type in _OUTPUTS}
     if key:
-        _check_number(key, outputs, {spec.name for spec in app.outputs}, f"criterion.{direction}")
+        _check_number(key, outputs, _declared(app), f"criterion.{direction}")
     kinds, inputs = _kinds(app, outputs, stop_when)
     return Criterion(key, direction == "maximize", _compiled(stop_when, kinds), tuple(kinds.items()), frozenset(inputs))
+
+
+def _declared(app: App) -> set[str]:
+    """Names of outputs that are known before a task has run; none where one of them names its values itself."""
+    names_itself = any(spec.type is OutputType.VALUES for spec in app.outputs)
+    return set() if names_itself else {spec.name for spec in app.outputs}
 
 
 def _kind(value: Value) -> Kind:
@@ -149,7 +155,7 @@ def _check_number(name: str, outputs: Mapping[str, Kind], declared: set[str], fi
 def _kinds(app: App, outputs: Mapping[str, Kind], stop_when: str) -> tuple[dict[str, Kind], list[str]]:
     """The kinds of the names in the condition, and those that are inputs."""
     inputs = {spec.name: kind for spec in app.inputs if (kind := _kind_of(spec)) is not None}
-    declared = {spec.name for spec in app.outputs} | {spec.name for spec in app.inputs}
+    declared = _declared(app) | {spec.name for spec in app.inputs}
     kinds: dict[str, Kind] = {}
     for name in _names(stop_when):
         if name in outputs or name in inputs:

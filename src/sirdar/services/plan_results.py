@@ -2,7 +2,7 @@
 
 import posixpath
 import zipfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,20 +19,22 @@ from sirdar.store.people import Conn
 RESULTS, TABLE = "results.zip", "table.csv"
 MADE = frozenset({RESULTS, TABLE})
 PARAMETERS = "parameters.txt"
-TASKS_AT_ONCE = 200
+TASKS_AT_ONCE, VALUES_AT_ONCE = 200, 2000
 YIELD_BYTES = 1 << 20
 _DATE = (1980, 1, 1, 0, 0, 0)  # equal results are equal archives
 
 
 async def results_zip(services: Services, job: JobView, loaded: LoadedVersion) -> AsyncIterator[bytes]:
-    """The archive, piece by piece: folders ``0/``, ``1/``, ..., each with ``parameters.txt`` and the task's output files."""
+    """The archive, piece by piece: folders ``0/``, ``1/``, ..., each with ``parameters.txt`` and the task's output files.
+
+    By the plan's criterion, if it has one: the best task's folder comes first."""
     sink = _Sink()
     specs = {spec.name: spec for spec in loaded.app.outputs}
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        order = await _order(services, job)
         for first in range(0, job.total, TASKS_AT_ONCE):
-            numbers = range(first, min(first + TASKS_AT_ONCE, job.total))
-            read = partial(_read, job=job, first=first, last=numbers[-1])
-            items, results = await services.store.read(read)
+            numbers = order[first : first + TASKS_AT_ONCE]
+            items, results = await services.store.read(partial(_read, job=job, numbers=numbers))
             for no in numbers:
                 async for piece in _folder(services, archive, sink, no, items.get(no, {}), results.get(no, {}), specs):
                     yield piece
@@ -40,11 +42,27 @@ async def results_zip(services: Services, job: JobView, loaded: LoadedVersion) -
 
 
 def _read(
-    conn: Conn, *, job: JobView, first: int, last: int
+    conn: Conn, *, job: JobView, numbers: Sequence[int]
 ) -> tuple[dict[int, dict[str, Any]], dict[int, dict[str, Any]]]:
-    numbers = list(range(first, last + 1))
-    found = task_views.results(conn, job.id, after=first - 1, limit=len(numbers))
-    return job_store.load_items(conn, job.id, numbers), {no: result for no, result in found if no <= last}
+    return job_store.load_items(conn, job.id, list(numbers)), task_views.results_by_no(conn, job.id, numbers)
+
+
+async def _order(services: Services, job: JobView) -> Sequence[int]:
+    """The tasks' numbers: by the criterion, the best first, those without a value last; else as they are."""
+    criterion = job.criterion
+    if criterion is None or not criterion.key:
+        return range(job.total)
+    values: dict[int, float] = {}
+    after = -1
+    while True:
+        found = await services.store.read(partial(task_views.results, job_id=job.id, after=after, limit=VALUES_AT_ONCE))
+        for no, result in found:
+            if (value := criterion.value(result, {})) is not None:
+                values[no] = -value if criterion.maximize else value
+        if len(found) < VALUES_AT_ONCE:
+            break
+        after = found[-1][0]
+    return sorted(range(job.total), key=lambda no: (no not in values, values.get(no, 0.0), no))
 
 
 async def _folder(

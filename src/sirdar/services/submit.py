@@ -62,7 +62,7 @@ async def submit(
     app = loaded.app
     code_files: list[list[Any]] | None = None
     if is_planned(loaded):
-        loaded, prepared, code_files = await _planned(services, caller, loaded, request)
+        loaded, prepared, code_files, request = await _planned(services, caller, loaded, request)
     elif request.sweep is not None:
         prepared = await prepare_sweep(services, caller, app, request.inputs, request.sweep)
     else:
@@ -86,14 +86,17 @@ async def submit(
 
 async def _planned(
     services: Services, caller: Caller, loaded: LoadedVersion, request: SubmitRequest
-) -> tuple[LoadedVersion, Prepared, list[list[Any]]]:
-    """A job whose tasks a plan describes."""
+) -> tuple[LoadedVersion, Prepared, list[list[Any]], SubmitRequest]:
+    """A job whose tasks a plan describes. What a submission seeks counts before the plan's criterion."""
     if request.sweep is not None or request.foreach is not None:
         raise Problem(
             "invalid_field", "The plan says what the tasks are.", field="sweep" if request.sweep else "foreach"
         )
     expanded = await expand(services, caller, loaded, request.inputs)
-    return expanded.loaded, expanded.prepared, expanded.code_files
+    if expanded.criterion is not None and request.criterion is None:
+        direction = "minimize" if expanded.criterion.sense == "min" else "maximize"
+        request = request.model_copy(update={"criterion": Criterion(**{direction: expanded.criterion.key})})
+    return expanded.loaded, expanded.prepared, expanded.code_files, request
 
 
 async def submit_again(

@@ -107,6 +107,14 @@ def results(conn: Connection, job_id: str, *, after: int, limit: int) -> list[tu
     return [(row.no, json.loads(row.result_json)) for row in conn.execute(query)]
 
 
+def results_by_no(conn: Connection, job_id: str, numbers: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """Outputs of those of these tasks that have any, by number."""
+    query = sa.select(tasks.c.no, tasks.c.result_json).where(
+        tasks.c.job_id == job_id, tasks.c.no.in_(numbers), tasks.c.result_json.is_not(None)
+    )
+    return {row.no: json.loads(row.result_json) for row in conn.execute(query)}
+
+
 def attempts_of_task(conn: Connection, job_id: str, no: int) -> list[Try]:
     """The tries at one task, oldest first."""
     query = (
