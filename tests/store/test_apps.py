@@ -19,6 +19,7 @@ from sirdar.store import tables as t
 from sirdar.store.app_lists import Cursor, Filter, Viewer, list_apps
 from sirdar.store.apps import Draft, Inserted
 from sirdar.store.engine import Store, Tx
+from sirdar.store.jobs import NewJob, insert_job
 from sirdar.store.tables import metadata
 
 NOW = 1_800_000_000.0
@@ -155,6 +156,36 @@ def test_two_who_publish_the_same_at_once_get_one_version(store: Store) -> None:
         thread.join()
     assert sorted(one.created for one in made) == [False, True]
     assert len({one.version_id for one in made}) == 1
+
+
+def test_hidden_versions_are_shared_stand_in_no_list_and_go_when_no_job_has_them(store: Store) -> None:
+    app_id = publish(store, draft()).app.id
+    hidden = [
+        store.write_now(lambda tx, digest=digest: rows.ensure_derived(tx, app_id, 1, digest, "{}"))
+        for digest in ("h1", "h2", "h1")
+    ]
+    assert hidden[0] == hidden[2] != hidden[1]
+    assert publish(store, draft("d2")).number == 2
+    with store.read_engine.connect() as conn:
+        assert [version.number for version in rows.list_versions(conn, app_id, limit=10)] == [2, 1]
+        assert rows.count_versions(conn, app_id) == 2
+        loaded = rows.get_version_by_id(conn, hidden[0])
+        assert loaded is not None
+        assert (loaded.number, loaded.shown, loaded.is_hidden) == (-1, 1, True)
+    job = NewJob("j1", "id-anna", app_id, hidden[0], "", "{}", 1, 0)
+    store.write_now(lambda tx: insert_job(tx, job))
+    assert store.write_now(lambda tx: rows.drop_derived(tx, tx.now - 60)) == 0, "they are young"
+    assert store.write_now(lambda tx: rows.drop_derived(tx, tx.now + 60)) == 1
+    with store.read_engine.connect() as conn:
+        assert rows.get_version_by_id(conn, hidden[0]) is not None
+        assert rows.get_version_by_id(conn, hidden[1]) is None
+    old = sa.update(t.versions).where(t.versions.c.id == hidden[0]).values(created_at=NOW - 10 * 86400)
+    store.write_now(lambda tx: tx.conn.execute(old).rowcount)
+    store.write_now(lambda tx: rows.ensure_derived(tx, app_id, 1, "h1", "{}"))
+    with store.read_engine.connect() as conn:
+        again = rows.get_version_by_id(conn, hidden[0])
+    assert again is not None
+    assert again.created_at >= NOW, "whoever asks for it is about to use it"
 
 
 def test_versions_are_listed_from_the_newest(store: Store) -> None:

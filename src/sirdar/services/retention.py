@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 from sirdar.blobs.base import AGENT_UPLOAD, PARTS
 from sirdar.services.context import Services
+from sirdar.store import apps, grants, idempotency, tokens
 from sirdar.store import blobs as blobs_store
 from sirdar.store import files as files_store
-from sirdar.store import grants, idempotency, tokens
 from sirdar.store.engine import Tx
 
 BATCH = 500
+UNUSED_VERSIONS_S = 86400.0  # hidden versions that no job has any more
 DEAD_TOKENS_S = 30 * 86400.0  # dead tokens are shown that long
 
 DeleteJobs = Callable[[Tx, Sequence[str]], object]
@@ -42,6 +43,8 @@ async def sweep(services: Services, delete_jobs: DeleteJobs) -> Removed:
     dead_before = services.store.clock() - DEAD_TOKENS_S
     await services.store.write(lambda tx: tokens.remove_dead(tx, before=dead_before))
     await services.store.write(grants.remove_expired)
+    unused_before = services.store.clock() - UNUSED_VERSIONS_S
+    await services.store.write(lambda tx: apps.drop_derived(tx, unused_before))
     await services.store.write(lambda tx: idempotency.forget_before(tx, tx.now - services.settings.idempotency_s))
     return Removed(files=files, uploads=uploads, blobs=blobs, jobs=jobs)
 

@@ -20,6 +20,8 @@ from sirdar.store.app_rights import list_shares
 from sirdar.store.engine import Tx
 from sirdar.store.ids import new_id
 
+YOUNG_S = 3600.0  # a hidden version that was asked for within this is about to be used
+
 
 @dataclass(frozen=True, slots=True)
 class AppRecord:
@@ -208,17 +210,21 @@ def insert_version(tx: Tx, draft: Draft) -> Inserted:
 
 
 def ensure_derived(tx: Tx, app_id: str, base: int, digest: str, document_json: str) -> VersionId:
-    """The hidden version of that digest, which jobs run in place of ``base``; it is made if it is not there."""
-    find = sa.select(t.versions.c.id).where(t.versions.c.app_id == app_id, t.versions.c.digest == digest)
-    if (known := tx.conn.execute(find).scalar_one_or_none()) is not None:
-        return VersionId(known)
-    tx.conn.execute(sa.select(t.apps.c.id).where(t.apps.c.id == app_id).with_for_update())
-    if (known := tx.conn.execute(find).scalar_one_or_none()) is not None:
-        return VersionId(known)
-    lowest = sa.select(sa.func.min(t.versions.c.number)).where(t.versions.c.app_id == app_id)
+    """The hidden version of that digest, which jobs run in place of ``base``; it is made if it is not there, and young again."""
+    v = t.versions
+    find = sa.select(v.c.id, v.c.created_at).where(v.c.app_id == app_id, v.c.digest == digest)
+    known = tx.conn.execute(find).one_or_none()
+    if known is None:
+        tx.conn.execute(sa.select(t.apps.c.id).where(t.apps.c.id == app_id).with_for_update())
+        known = tx.conn.execute(find).one_or_none()
+    if known is not None:
+        if known.created_at < tx.now - YOUNG_S:
+            tx.conn.execute(sa.update(v).where(v.c.id == known.id).values(created_at=tx.now))
+        return VersionId(known.id)
+    lowest = sa.select(sa.func.min(v.c.number)).where(v.c.app_id == app_id)
     version_id = VersionId(new_id())
     tx.conn.execute(
-        sa.insert(t.versions).values(
+        sa.insert(v).values(
             id=version_id,
             app_id=app_id,
             number=min(0, int(tx.conn.execute(lowest).scalar_one() or 0)) - 1,
