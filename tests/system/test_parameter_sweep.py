@@ -88,6 +88,12 @@ def test_the_best_task_is_marked_and_comes_first(sirdar: Product, done: dict[str
     assert folders == ["6", "4", "5", "2", "3", "0", "1", "7"]
 
 
+def test_a_plot_shows_what_the_plan_seeks(sirdar: Product, done: dict[str, Any]) -> None:
+    plot = sirdar.admin.get(f"/api/jobs/{done['id']}/plot").json()
+    assert plot["sense"] == "min"
+    assert "-1" in json.dumps(plot["best"])
+
+
 def test_the_table_holds_parameters_values_states_and_times(sirdar: Product, done: dict[str, Any]) -> None:
     rows = list(csv.DictReader(io.StringIO(sirdar.admin.get(done["result"]["table"]).text)))
     assert [row["inputs.x"] for row in rows] == ["-1.0", "-1.0", "-0.5", "-0.5", "0.0", "0.0", "1.0", "1.0"]

@@ -1,11 +1,11 @@
 """The plot of a job's tasks: done ones, as many as a picture can show."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sirdar.domain.people import Caller
-from sirdar.domain.plot_data import Plot, Wish, arrange, choose, thin
+from sirdar.domain.plot_data import Plot, Sense, Wish, arrange, choose, thin
 from sirdar.domain.task_table import FIXED, Column
 from sirdar.services.context import Services
 from sirdar.services.jobs import find_seen
@@ -32,9 +32,13 @@ class PlotOfJob:
 async def plot(
     services: Services, caller: Caller | None, job_id: str, wish: Wish, *, link: str | None = None
 ) -> PlotOfJob:
-    """Done tasks as a picture, twenty thousand at most. Raises Problem ``not_found``, ``invalid_field``."""
+    """Done tasks as a picture, twenty thousand at most; what the job seeks, where nobody asks for another value.
+
+    Raises Problem ``not_found``, ``invalid_field``.
+    """
     job = await services.store.read(lambda conn: find_seen(conn, caller, job_id, link=link))
-    choice = choose(await columns_of_job(services, job), wish)
+    columns = await columns_of_job(services, job)
+    choice = choose(columns, _sought(job, columns, wish))
 
     def read(conn: Conn) -> tuple[list[list[Any]], int]:
         numbers = task_table.find_numbers(conn, job, TaskFilter(("DONE",)), FIXED, limit=job.total)
@@ -42,6 +46,17 @@ async def plot(
 
     rows, done = await services.store.read(read)
     return PlotOfJob(job, arrange(choice, rows), done, len(rows) < done)
+
+
+def _sought(job: JobView, columns: Sequence[Column], wish: Wish) -> Wish:
+    """The wish, with the job's criterion as the value and its best as the best."""
+    criterion = job.criterion
+    if criterion is None or not criterion.key or all(one.name != f"outputs.{criterion.key}" for one in columns):
+        return wish
+    if wish.y and wish.y not in (criterion.key, f"outputs.{criterion.key}"):
+        return wish
+    best = wish.best or (Sense.MAX if criterion.maximize else Sense.MIN)
+    return replace(wish, y=wish.y or f"outputs.{criterion.key}", best=best)
 
 
 def _rows(conn: Conn, job: JobView, columns: Sequence[Column], numbers: Sequence[int]) -> list[list[Any]]:

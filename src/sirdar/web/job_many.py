@@ -10,8 +10,10 @@ from fastapi import APIRouter, Depends, Query, Response
 from sirdar.domain.failures import FailureGroup
 from sirdar.domain.task_table import BYTES_IN, BYTES_OUT, FIXED, NO, RUN, SELDOM, TOTAL, WAIT, Column, Kind, read_axes
 from sirdar.services import task_table
+from sirdar.services.apps import load_version
 from sirdar.services.job_files import inputs_with_uris, job_prefix
 from sirdar.services.jobs import Shown, show_job
+from sirdar.services.plans import is_planned
 from sirdar.services.resubmit import resubmit
 from sirdar.services.task_table import TaskPage
 from sirdar.store import job_shares
@@ -164,6 +166,7 @@ async def _live_values(
         "share": asked.share,
         "head": head,
         "shares": await _shares(page, shown),
+        "made": job_prefix(job.id, None) if await _is_planned(page, job) else "",
         "inputs": _common_inputs(job, columns, asked.share),
         "link": f"?{urlencode({'share': asked.share})}" if asked.share else "",
         "children": await _count_children(page, _caller(page, asked), job),
@@ -176,6 +179,11 @@ async def _live_values(
         "rows": [_row(job, task, found.items.get(task.no, {}), chosen, now) for task in found.tasks],
         "looked_at": now,
     }
+
+
+async def _is_planned(page: Page, job: JobView) -> bool:
+    """Whether the job has an archive of results and a table, which a plan's job has at its end."""
+    return job.ended_at is not None and is_planned(await load_version(page.services, job.version_id))
 
 
 def _is_chosen(column: Column, asked: TableQuery) -> bool:
