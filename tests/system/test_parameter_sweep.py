@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -138,8 +139,35 @@ def test_failed_tasks_are_run_again_alone(sirdar: Product, done: dict[str, Any])
     reply = sirdar.admin.post(f"/api/jobs/{done['id']}/resubmit", json={"inputs": {"plan": plan}})
     other = sirdar.ended(reply.json()["id"])
     assert (other["tasks"]["total"], other["tasks"]["done"]) == (2, 2)
+    assert (other["againOf"], other["criterion"]) == (done["id"], {"minimize": "error"})
+    key = {"idempotency-key": "again and again"}
+    both = [
+        sirdar.admin.post(f"/api/jobs/{done['id']}/resubmit", json={"inputs": {"plan": plan}}, headers=key).json()["id"]
+        for _ in range(2)
+    ]
+    assert both[0] == both[1]
     body = {"inputs": {"plan": plan}, "only": "failed"}
     problem(sirdar.admin.post(f"/api/jobs/{done['id']}/resubmit", json=body), 422, "invalid_field", "only")
+
+
+@pytest.mark.parametrize("value", ["{outside}", "../../../../{name}", "bin/../../../{name}", "/etc/hostname"])
+def test_a_value_leads_to_no_file_outside_the_archive(sirdar: Product, tmp_path: Path, value: str) -> None:
+    outside = tmp_path / "victim.txt"
+    outside.write_text("mine")
+    wanted = value.format(outside=outside, name=outside.relative_to("/"))
+    plan = f"parameter x {wanted} b\ninput_files ${{x}}\ncommand cat *\noutput_files stdout"
+    found = problem(submit(sirdar, plan, zipped(b="x")), 422, "invalid_input", "plan")
+    assert "slash" in found["detail"] or "leads out" in found["detail"] or "absolute" in found["detail"]
+    assert outside.read_text() == "mine"
+
+
+def test_one_value_and_other_inputs(sirdar: Product) -> None:
+    plan = sirdar.upload("a.plan", b"parameter x 1\ncommand echo ${x}\noutput_files stdout")
+    job = sirdar.run(APP, {"plan": plan})
+    other = sirdar.upload("a.plan", b"parameter x 2 3\ncommand echo ${x}\noutput_files stdout")
+    reply = sirdar.admin.post(f"/api/jobs/{job['id']}/resubmit", json={"inputs": {"plan": other}})
+    assert reply.status_code in (200, 201), reply.text
+    assert sirdar.ended(reply.json()["id"])["tasks"]["total"] == 2
 
 
 def test_numbers_keep_their_zeros_and_programs_their_bits(sirdar: Product) -> None:
@@ -170,6 +198,7 @@ WRONG = [
         "data-1.txt",
     ),
     ("a path that climbs", "parameter x 1 2\ninput_files ../x\ncommand true", "plan:2", "no path below"),
+    ("a zero byte", "parameter x 1 2\ncommand true\0", "plan:2", "zero byte"),
     ("a folder by a parameter", "parameter x 1 2\ninput_files ${x}/a\ncommand true", "plan", "not of its folder"),
 ]
 

@@ -142,6 +142,20 @@ def test_two_problems_of_one_name(ssop: Product) -> None:
     )
 
 
+def test_a_set_of_one_is_solved_again_with_another_solver(ssop: Product) -> None:
+    job = ssop.run(SSOP, {"problems": [ssop.upload("p.nl", b"4")]})
+    reply = ssop.admin.post(f"/api/jobs/{job['id']}/resubmit", json={"inputs": {"solver": "fake"}})
+    assert reply.status_code in (200, 201), reply.text
+    again = ssop.ended(reply.json()["id"])
+    assert (again["state"], again["inputs"]["solver"]) == ("DONE", "fake")
+    assert table(ssop, again, "outputs.objective") == [(4.0,)]
+
+
+def test_options_named_like_a_problem(ssop: Product) -> None:
+    given = {"problems": [ssop.upload("a.nl", b"1")], "options_file": ssop.upload("a.nl", b"tol 1")}
+    problem(ssop.admin.post(f"/api/apps/{SSOP}", json={"inputs": given}), 422, "invalid_input", "inputs.options_file")
+
+
 def test_everests_id_of_the_parameter_sweep(ssop: Product) -> None:
     plan = ssop.upload("a.plan", b"parameter x 1 2\ncommand echo ${x}\noutput_files stdout")
     job = ssop.run("530f36d73d00002d04548b0e", {"plan": plan})

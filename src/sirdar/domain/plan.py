@@ -81,6 +81,8 @@ class _Draft:
 def parse_plan(text: str) -> tuple[Plan | None, list[FieldError]]:
     """The plan, or everything that is wrong with it; the field of an error is ``plan:LINE``, lines from 1."""
     draft, errors = _Draft(), list[FieldError]()
+    if (at := text.find("\0")) >= 0:
+        return None, [FieldError(f"plan:{text.count(chr(10), 0, at) + 1}", "holds a zero byte")]
     for number, line in _lines(text):
         try:
             _read(draft, number, line)

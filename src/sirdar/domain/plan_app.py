@@ -67,10 +67,16 @@ def faults_of(plan: Plan, base: App) -> list[FieldError]:
         for one in plan.parameters
         if one.name in taken or one.name.startswith("input_files_")
     ]
+    whole = {one.name: one.values for one in plan.parameters}
     for one in plan.inputs:
         if used_in(posixpath.dirname(one.path)):
             errors.append(
                 FieldError("plan", f"{one.path}: a parameter may stand in the name of a file, not of its folder")
+            )
+        values = {name: values for name, values in whole.items() if name in used_in(posixpath.basename(one.path))}
+        if any(isinstance(value, str) and "/" in value for several in values.values() for value in several):
+            errors.append(
+                FieldError("plan", f"{one.path}: the value of a parameter in the name of a file holds no slash")
             )
         if one.special and used_in(one.path):
             errors.append(FieldError("plan", f"@{one.path}: the name of a template holds no parameter"))
@@ -125,7 +131,7 @@ def _outputs(named: Iterable[Named]) -> Iterator[OutputSpec]:
 
 
 def _key(path: str) -> str:
-    return path.replace("${", "").replace("}", "")
+    return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", r"\1", path)
 
 
 def _free(name: str, taken: set[str]) -> str:

@@ -7,12 +7,13 @@ which stands for all plans that differ in nothing but values and contents; each 
 import asyncio
 import json
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
 from sirdar.domain.app import App, FileEntry, FileRef
@@ -23,6 +24,7 @@ from sirdar.domain.plan import Criterion, Plan, parse_plan
 from sirdar.domain.plan_app import PlanFiles, app_of, faults_of, files_of
 from sirdar.domain.problems import FieldError, Problem
 from sirdar.domain.sweep import SweepError
+from sirdar.services import quotas
 from sirdar.services.app_archives import workplace
 from sirdar.services.app_cache import LoadedVersion, cache_of
 from sirdar.services.context import Services
@@ -32,7 +34,10 @@ from sirdar.services.outbound.blob_sink import fetch_blob
 from sirdar.services.problem_sets import find_problems, problem_plan
 from sirdar.services.publish_code import register_blobs
 from sirdar.store import apps as app_store
-from sirdar.wire.archives import Limits, unpack
+from sirdar.store.engine import Tx
+from sirdar.wire.archive_formats import Limits
+from sirdar.wire.archive_names import check_name
+from sirdar.wire.archive_pick import Picked, pick
 from sirdar.wire.description import to_document, version_digest
 
 SWEEP, PROBLEMS = "parameter-sweep", "solve-set-opt-probs"
@@ -55,9 +60,19 @@ def is_planned(loaded: LoadedVersion) -> bool:
     return loaded.version.owner_name == SYSTEM_NAME and loaded.version.alias in (SWEEP, PROBLEMS)
 
 
-async def expand(services: Services, caller: Caller, loaded: LoadedVersion, given: Mapping[str, Any]) -> Expanded:
-    """Read the plan and the archive among the inputs. Raises Problem ``invalid_input`` with the plan's lines, or the member."""
-    prepared = await prepare(services, caller, loaded.app, given, None)
+async def expand(
+    services: Services,
+    caller: Caller,
+    loaded: LoadedVersion,
+    given: Mapping[str, Any],
+    *,
+    trusted_files: bool = False,
+) -> Expanded:
+    """Read the plan and the archive among the inputs. Raises Problem ``invalid_input`` with the plan's lines, or the member.
+
+    ``trusted_files``: they may stand there as the ledger has them, for a job that the caller may see.
+    """
+    prepared = await prepare(services, caller, loaded.app, given, None, trusted_files=trusted_files)
     await _fetch(services, prepared)
     plan_file, archive = (FileRef.from_json(prepared.common.get(name)) for name in ("plan", "files"))
     if plan_file is None:
@@ -76,8 +91,9 @@ async def expand(services: Services, caller: Caller, loaded: LoadedVersion, give
     files = files_of(plan)
     of_tasks = await run_sync(partial(_own_files, files, combinations))
     wanted = {*files.common, *(path for own in of_tasks for path in own.values())}
+    await run_sync(_check_paths, wanted)
     found = {name: (ref, 0o644) for name, ref in here.items() if name in wanted}
-    found |= await _members(services, archive, wanted - found.keys())
+    found |= await _members(services, caller, archive, wanted - found.keys())
     items = await run_sync(partial(_items, combinations, of_tasks, found))
     prepared.items = items
     prepared.blobs |= {ref.sha256 for ref, _ in found.values()}
@@ -145,7 +161,9 @@ def _own_files(files: PlanFiles, combinations: Sequence[Mapping[str, Value]]) ->
     return made
 
 
-async def _members(services: Services, archive: FileRef | None, wanted: set[str]) -> dict[str, tuple[FileRef, int]]:
+async def _members(
+    services: Services, caller: Caller, archive: FileRef | None, wanted: set[str]
+) -> dict[str, tuple[FileRef, int]]:
     """The files of the archive that tasks need: their blobs and permission bits, by path. Raises Problem for a missing one."""
     if not wanted:
         return {}
@@ -153,40 +171,49 @@ async def _members(services: Services, archive: FileRef | None, wanted: set[str]
         raise Problem(
             "invalid_input", f"The plan names {_some(wanted)}, and no files were given.", field="inputs.files"
         )
-    limits = Limits(members=services.settings.foreach_items, total_bytes=services.settings.file_bytes)
     with workplace(services) as place:
-        folder = Path(place) / "files"
         async with services.blobs.file(archive.sha256) as path:
-            await run_sync(unpack, path, folder, limits)
-        missing = await run_sync(_missing, folder, wanted)
-        if missing:
-            raise Problem("invalid_input", await run_sync(_sentence, folder, archive, missing), field="inputs.files")
+            limits = Limits(total_bytes=min(Limits().total_bytes, services.settings.file_bytes))
+            made = await run_sync(partial(pick, path, wanted, Path(place), limits), limiter=_picking())
+        if missing := sorted(wanted - made.files.keys()):
+            raise Problem("invalid_input", _sentence(made.names, archive, missing), field="inputs.files")
+        await services.store.write(partial(_check_quota, services, caller, made.size_bytes))
         gate = asyncio.Semaphore(16)
 
-        async def take(name: str) -> tuple[str, tuple[FileRef, int]]:
+        async def take(name: str, picked: Picked) -> tuple[str, tuple[FileRef, int]]:
             async with gate:
-                path = folder / name
-                mode = path.stat().st_mode & 0o777
-                blob = await services.blobs.put_path(path, move=True)
-                return name, (FileRef(posixpath.basename(name), blob.sha256, blob.size_bytes), mode)
+                blob = await services.blobs.put_path(picked.path, move=True)
+                return name, (FileRef(posixpath.basename(name), blob.sha256, blob.size_bytes), picked.mode)
 
-        found = dict(await asyncio.gather(*map(take, sorted(wanted))))
+        found = dict(await asyncio.gather(*(take(name, picked) for name, picked in made.files.items())))
     await register_blobs(services, [FileEntry(ref.name, ref.sha256, ref.size_bytes) for ref, _ in found.values()])
     return found
 
 
-def _missing(folder: Path, wanted: set[str]) -> list[str]:
-    return sorted(name for name in wanted if not (folder / name).is_file() or (folder / name).is_symlink())
+@lru_cache(maxsize=1)
+def _picking() -> CapacityLimiter:
+    """Archives are unpacked two at a time: each may write a lot."""
+    return CapacityLimiter(2)
 
 
-def _sentence(folder: Path, archive: FileRef, missing: Sequence[str]) -> str:
-    members = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    near = closest(missing[0], members)
-    meant = f"; did you mean {near}?" if near is not None else f". It holds {_some(members) or 'nothing'}."
+def _check_quota(services: Services, caller: Caller, size_bytes: int, tx: Tx) -> None:
+    quotas.check_bytes(tx.conn, caller.user_id, size_bytes, services.settings, now=tx.now)
+
+
+def _check_paths(paths: Iterable[str]) -> None:
+    """Values of parameters may have made any path of a name. Raises Problem for one that leads out of the archive."""
+    for path in paths:
+        if reason := check_name(path):
+            raise Problem("invalid_input", f"input_files: {path[:200]!r}: {reason}", field="plan")
+
+
+def _sentence(names: Sequence[str], archive: FileRef, missing: Sequence[str]) -> str:
+    near = closest(missing[0], names)
+    meant = f"; did you mean {near}?" if near is not None else f". It holds {_some(names) or 'nothing'}."
     return f"{archive.name} has no file {_some(missing)}{meant}"
 
 
-def _some(names: Sequence[str] | set[str]) -> str:
+def _some(names: Collection[str]) -> str:
     listed = sorted(names)
     more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
     return ", ".join(listed[:SHOWN]) + more

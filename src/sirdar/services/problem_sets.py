@@ -54,6 +54,8 @@ async def find_problems(services: Services, inputs: Mapping[str, Any], archive: 
             expected="at least one .nl file, or a plan",
         )
     options = FileRef.from_json(inputs.get("options_file"))
+    if options is not None and options.name in {*found.files, *(name + ENDING for name in found.names)}:
+        raise Problem("invalid_input", f"{options.name} is a problem already.", field="inputs.options_file")
     if options is not None:
         found.files[options.name] = options
         found.options = options.name

@@ -1,22 +1,23 @@
 """Submitting a job again, with some inputs changed; of many tasks all, those that failed, those that are not done, or some."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from sirdar.domain.app import App
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
 from sirdar.domain.values import check
-from sirdar.services.apps import load_version
+from sirdar.services.apps import load_version, resolve_app
 from sirdar.services.context import Services
-from sirdar.services.job_files import inputs_with_uris, job_prefix
 from sirdar.services.jobs import find_seen
 from sirdar.services.once import Once
-from sirdar.services.submit import submit, submit_again
+from sirdar.services.submit import submit_again
 from sirdar.store import jobs as job_store
 from sirdar.store.job_views import JobView
 from sirdar.store.people import Conn
 from sirdar.store.task_table import cancelled_numbers, failed_numbers
-from sirdar.wire.submit import ResubmitRequest, SubmitRequest
+from sirdar.wire.submit import ResubmitRequest
 
 
 async def resubmit(
@@ -44,17 +45,9 @@ async def resubmit(
     loaded = await load_version(services, job.version_id)
     number = f"@{job.version}" if request.version == "same" else ""
     if loaded.version.is_hidden and request.inputs:
-        return await _planned_anew(services, caller, f"{loaded.version.reference}{number}", job, request, key=key)
-    unknown = [name for name in request.inputs if loaded.app.input(name) is None]
-    if unknown:
-        raise Problem(
-            "invalid_input", f"The application has no input {unknown[0][:80]!r}.", field=f"inputs.{unknown[0][:80]}"
-        )
-    _, errors = check(loaded.app.inputs, request.inputs, partial=True, file_refs=False)  # nobody names another's blob
-    if errors:
-        raise Problem(
-            "invalid_input", errors[0].detail, field=errors[0].field, expected=errors[0].expected, errors=errors
-        )
+        anew = f"{loaded.version.reference}{number}"
+        return await _planned_anew(services, caller, anew, job, loaded.app, request, once)
+    _check_changes(loaded.app, request)
     _refuse_idle(request.inputs, items)
     own = job.owner_id == caller.user_id
     inputs = {**_again(job.inputs, services, with_secrets=own), **request.inputs}
@@ -72,9 +65,15 @@ async def resubmit(
 
 
 async def _planned_anew(
-    services: Services, caller: Caller, reference: str, job: JobView, request: ResubmitRequest, *, key: str | None
+    services: Services,
+    caller: Caller,
+    reference: str,
+    job: JobView,
+    hidden: App,
+    request: ResubmitRequest,
+    once: Once | None,
 ) -> str:
-    """A job of a plan with another plan, or other files: its tasks are made anew. Raises Problem where only some were wanted."""
+    """A job of a plan with other inputs: its tasks are made anew. Raises Problem where only some were wanted."""
     if request.only is not None or request.tasks is not None:
         raise Problem(
             "invalid_field",
@@ -82,17 +81,34 @@ async def _planned_anew(
             field="only" if request.only is not None else "tasks",
             hint="Leave it out, or leave plan and files as they are.",
         )
-    inputs = {**inputs_with_uris(job.inputs, job_prefix(job.id)), **request.inputs}
-    new = SubmitRequest(
-        name=job.name if request.name is None else request.name,
-        inputs={name: value for name, value in inputs.items() if value is not None},
-        resources=list(job.resources),
-        on_failure=job.on_failure,
-        retries=job.retries,
-        debug=job.debug if request.debug is None else request.debug,
-        priority=job.priority,
+    base = (await resolve_app(services, caller, reference)).app
+    _check_changes(base, request)
+    own = _again(job.inputs, services, with_secrets=job.owner_id == caller.user_id)
+    inputs = {name: value for name, value in own.items() if _is_of(base, hidden, name)} | request.inputs
+    given = {name: value for name, value in inputs.items() if value is not None}
+    return await submit_again(
+        services, caller, reference, job, given, None, name=request.name, debug=request.debug, once=once
     )
-    return (await submit(services, caller, reference, new, key=key, body=request.model_dump_json().encode())).job_id
+
+
+def _is_of(base: App, hidden: App, name: str) -> bool:
+    """Whether an input of a plan's job was given to the application, and is no parameter of the plan."""
+    asked, has = base.input(name), hidden.input(name)
+    return asked is not None and has is not None and asked == replace(has, staged=asked.staged, required=asked.required)
+
+
+def _check_changes(app: App, request: ResubmitRequest) -> None:
+    """Raises Problem ``invalid_input`` for inputs that are none, or wrong."""
+    unknown = [name for name in request.inputs if app.input(name) is None]
+    if unknown:
+        raise Problem(
+            "invalid_input", f"The application has no input {unknown[0][:80]!r}.", field=f"inputs.{unknown[0][:80]}"
+        )
+    _, errors = check(app.inputs, request.inputs, partial=True, file_refs=False)  # nobody names another's blob
+    if errors:
+        raise Problem(
+            "invalid_input", errors[0].detail, field=errors[0].field, expected=errors[0].expected, errors=errors
+        )
 
 
 def _chosen(conn: Conn, job: JobView, request: ResubmitRequest) -> Sequence[int]:

@@ -26,7 +26,7 @@ from sirdar.services.foreach import read_items
 from sirdar.services.job_inputs import Prepared, prepare
 from sirdar.services.notify.targets import checked_targets
 from sirdar.services.once import Once
-from sirdar.services.plans import expand, is_planned
+from sirdar.services.plans import Expanded, expand, is_planned
 from sirdar.services.sweeps import prepare_sweep
 from sirdar.store import jobs as job_store
 from sirdar.store import programs as program_store
@@ -93,10 +93,16 @@ async def _planned(
             "invalid_field", "The plan says what the tasks are.", field="sweep" if request.sweep else "foreach"
         )
     expanded = await expand(services, caller, loaded, request.inputs)
-    if expanded.criterion is not None and request.criterion is None:
-        direction = "minimize" if expanded.criterion.sense == "min" else "maximize"
-        request = request.model_copy(update={"criterion": Criterion(**{direction: expanded.criterion.key})})
+    if (sought := _sought_by(expanded)) is not None and request.criterion is None:
+        request = request.model_copy(update={"criterion": sought})
     return expanded.loaded, expanded.prepared, expanded.code_files, request
+
+
+def _sought_by(expanded: Expanded) -> Criterion | None:
+    """The plan's criterion, as a submission says it."""
+    if expanded.criterion is None:
+        return None
+    return Criterion(**{"minimize" if expanded.criterion.sense == "min" else "maximize": expanded.criterion.key})
 
 
 async def submit_again(
@@ -114,19 +120,25 @@ async def submit_again(
     """A job like an earlier one, whose stored inputs may name blobs directly. The new job's id."""
     require_scope(caller, Scope.RUN)
     loaded = await resolve_app(services, caller, reference)
+    sought = _sought_again(job)
     code_files: list[list[Any]] | None = None
-    if is_planned(loaded):
-        loaded = await load_version(services, job.version_id)
-        code_files = await services.store.read(lambda conn: program_store.code_files(conn, job.id))
-    prepared = await prepare(services, caller, loaded.app, inputs, items, trusted_files=True)
-    prepared.blobs |= {str(file[1]) for file in code_files or ()}
+    if is_planned(loaded) and items is None:
+        expanded = await expand(services, caller, loaded, inputs, trusted_files=True)
+        loaded, prepared, code_files = expanded.loaded, expanded.prepared, expanded.code_files
+        sought |= {"criterion": found} if (found := _sought_by(expanded)) is not None else {}
+    else:
+        if is_planned(loaded):
+            loaded = await load_version(services, job.version_id)
+            code_files = await services.store.read(lambda conn: program_store.code_files(conn, job.id))
+        prepared = await prepare(services, caller, loaded.app, inputs, items, trusted_files=True)
+        prepared.blobs |= {str(file[1]) for file in code_files or ()}
     request = SubmitRequest(
         name=job.name if name is None else name,
         on_failure=job.on_failure,
         retries=job.retries,
         debug=job.debug if debug is None else debug,
         priority=job.priority,
-        **_sought_again(job),
+        **sought,
     )
     new = await _build(services, caller, loaded, request, prepared, kept=job, code_files=code_files)
 
