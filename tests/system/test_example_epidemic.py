@@ -18,7 +18,7 @@ from own_server import BIN, surroundings
 from tests.system.product import Product
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("cc", "make")]
-SWEEP = ("-i", "beta=1.2..2.2:0.1", "-i", "gamma=0.3..0.6:0.05", "--where", "beta > 3 * gamma")
+SWEEP = ("-i", "beta=1.2..2.2:0.1", "-i", "gamma=0.3..0.6:0.05", "--where", "beta > 2.9 * gamma")
 COLUMNS = ("inputs.beta", "inputs.gamma", "outputs.error", "outputs.peak", "outputs.peak_day", "outputs.reproduction")
 
 
@@ -64,7 +64,7 @@ def swept(school: School) -> dict[str, Any]:
 
 def combinations() -> list[tuple[float, float]]:
     """In whole hundredths, where nothing is rounded."""
-    pairs = [(beta, gamma) for beta in range(120, 221, 10) for gamma in range(30, 61, 5) if beta > 3 * gamma]
+    pairs = [(beta, gamma) for beta in range(120, 221, 10) for gamma in range(30, 61, 5) if 10 * beta > 29 * gamma]
     return [(beta / 100, gamma / 100) for beta, gamma in pairs]
 
 
@@ -93,7 +93,8 @@ def test_the_sweep_finds_the_rates_of_the_school(school: School, swept: dict[str
     assert swept["best"]["task"] == values.index(least)
     assert swept["best"]["value"] == least[2]
     assert (swept["best"]["inputs"]["beta"], swept["best"]["inputs"]["gamma"]) == (1.7, 0.45)
-    counted = [int(row["in_bed"]) for row in csv.DictReader((school.folder / "cases.csv").open())]
+    cases = (school.folder / "cases.csv").read_text().splitlines()
+    counted = [int(row["in_bed"]) for row in csv.DictReader(cases)]
     curve = infected(1.7, 0.45)
     error = math.sqrt(sum((a - b) ** 2 for a, b in zip(curve, counted, strict=True)) / len(counted))
     assert least[2] == pytest.approx(error, rel=1e-4)
@@ -118,5 +119,5 @@ def test_the_picture_marks_the_best(school: School, swept: dict[str, Any]) -> No
     words = ("--x", "beta", "--by", "gamma", "--y", "error", "--best", "min", "-o", "map.svg", "--json")
     told = json.loads(school.sirdar("plot", swept["id"], *words))
     assert told["shown"] == len(combinations())
-    assert told["best"]["task"] == swept["best"]["task"]
+    assert told["best"]["no"] == swept["best"]["task"]
     assert "<svg" in (school.folder / "map.svg").read_text()
