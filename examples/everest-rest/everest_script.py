@@ -169,7 +169,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Sets of problems and sweeps by REST alone.")
     parser.add_argument("url", help="the server's address, such as https://everest.example.org")
     parser.add_argument("user")
-    parser.add_argument("--solver", default="ipopt", help="ipopt, highs, or another whose script run-NAME.sh machines have")
+    parser.add_argument(
+        "--solver", default="ipopt", help="ipopt, highs, or another whose script run-NAME.sh machines have"
+    )
     asked = parser.parse_args()
     password = os.environ.get("EVEREST_PASSWORD") or sys.exit("set EVEREST_PASSWORD to your password")
     server = Server(asked.url)

@@ -77,7 +77,13 @@ def main() -> None:
         search.below(beginning)
     incumbent.close()
     length, tour = search.best or (None, None)
-    found = {"length": length, "tour": tour, "nodes": search.nodes, "cut_by": dict(search.cut_by), "known": incumbent.value}
+    found = {
+        "length": length,
+        "tour": tour,
+        "nodes": search.nodes,
+        "cut_by": dict(search.cut_by),
+        "known": incumbent.value,
+    }
     Path("found.json").write_text(json.dumps({k: v for k, v in found.items() if v is not None and v != math.inf}))
 
 

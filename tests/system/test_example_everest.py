@@ -22,7 +22,9 @@ PRICES = (0.25, 0.5, 1, 2, 4)
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     root = tmp_path_factory.mktemp("everest")
     solvers = {DIRECTORY_VARIABLE: str(tmp_path_factory.mktemp("solvers"))}
-    subprocess.run([BIN / "sirdar", "optim", "install"], env=surroundings(root) | solvers, check=True, capture_output=True)
+    subprocess.run(
+        [BIN / "sirdar", "optim", "install"], env=surroundings(root) | solvers, check=True, capture_output=True
+    )
     product = Product(root, environment=solvers)
     product.start()
     try:
@@ -31,7 +33,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
         product.close()
 
 
-def script(server: Product, *words: str, user: str = "vera", password: str = PASSWORD) -> "subprocess.CompletedProcess[str]":
+def script(
+    server: Product, *words: str, user: str = "vera", password: str = PASSWORD
+) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-I", SCRIPT, server.url, user, *words],
         env={"EVEREST_PASSWORD": password},
