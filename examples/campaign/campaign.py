@@ -1,7 +1,7 @@
-"""A campaign: problems x solvers x options, solved on the machines of a Sirdar server: python3 campaign.py nonlinear.json -o report/
+"""A campaign: problems x solvers x options on the machines of a Sirdar server: python3 campaign.py nonlinear.json -o report/
 
-The file says which set of problems (problems.py) and which variants: a name, a solver, its options. Each solver's problems are one job.
-Writes table.csv, profiles.csv, profiles.png and report.html. Which server: SIRDAR_URL and SIRDAR_TOKEN, or that of `sirdar login`.
+The file says which set of problems (problems.py) and which variants: a name, a solver, its options. Each solver has one job.
+Writes table.csv, profiles.csv, profiles.png and report.html. The server: SIRDAR_URL and SIRDAR_TOKEN, or where `sirdar login` went.
 """
 
 import argparse
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from problems import Problem, problems
-from report import write_report
 
+from report import write_report
 from sirdar.client.errors import SirdarError
 from sirdar.optim import Solved, Status, solve_all
 
@@ -54,7 +54,7 @@ class Row:
 
 
 def read_campaign(path: Path) -> tuple[str, str, list[Variant], float, float]:
-    """The set's name, the cost of the profiles, the variants, the tolerance, and the limit of time of each (s). Raises ValueError."""
+    """The set's name, the cost of the profiles, the variants, the tolerance, the limit of time of a run (s). Raises ValueError."""
     document = json.loads(path.read_text())
     variants = [Variant(one["name"], one["solver"], one.get("options", {})) for one in document["variants"]]
     if len({one.name for one in variants}) < len(variants):
@@ -133,7 +133,7 @@ def main() -> None:
         sys.exit(f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error))
     asked.output.mkdir(parents=True, exist_ok=True)
     write_table(rows, asked.output / "table.csv")
-    write_report(rows, cost, f"{name} problems", asked.output)
+    write_report(rows, cost, f"{name.capitalize()} problems", asked.output)
     print(f"{asked.output / 'report.html'}: {len(rows)} runs, {sum(row.outcome == 'solved' for row in rows)} solved")
 
 

@@ -1,8 +1,8 @@
 """Test problems with known answers, as Pyomo models.
 
-``nonlinear``: from W. Hock and K. Schittkowski, Test Examples for Nonlinear Programming Codes, Springer 1981, with the starting points and
-the values that the book gives. ``integer``: 0-1 knapsacks whose values follow their weights closely (the hard kind of D. Pisinger, Where
-are the hard knapsack problems?, 2005) and assignment problems, made from a seed; their answers come from dynamic programmes below.
+``nonlinear``: from W. Hock and K. Schittkowski, Test Examples for Nonlinear Programming Codes, Springer 1981, with the starting
+points and the values that the book gives. ``integer``: 0-1 knapsacks whose values follow their weights closely, and assignment
+problems, made from a seed; their answers come from the dynamic programmes below.
 """
 
 import math
@@ -49,8 +49,10 @@ def _hs(
     def make() -> pyo.ConcreteModel:
         model = pyo.ConcreteModel(name=f"hs{number:03}")
         limits = bounds or [FREE] * len(start)
-        model.x = pyo.Var(range(len(start)), bounds=lambda _, i: limits[i], initialize=lambda _, i: start[i])
+        model.x = pyo.Var(range(len(start)), bounds=lambda _, i: limits[i])
         x = [model.x[i] for i in range(len(start))]
+        for one, value in zip(x, start, strict=True):
+            one.set_value(value, skip_validation=True)  # the book starts outside of the bounds now and then
         model.cost = pyo.Objective(expr=cost(*x))
         model.meet = pyo.ConstraintList()
         for one in constraints(*x) if constraints else ():

@@ -1,4 +1,4 @@
-"""The report of a campaign: outcomes, performance profiles (Dolan and More, 2002) as numbers and as a picture, and the whole table."""
+"""The report of a campaign: outcomes, performance profiles (Dolan and Moré, 2002) as numbers and a picture, and the whole table."""
 
 import csv
 import html
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from sirdar.optim.profiles import Profile, performance_profiles
 
@@ -21,7 +22,7 @@ MEANING = {
     "failed": "the solver gave up, crashed, refused an option, or could not be run",
 }
 STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1d232b }
+body { font: 15px/1.45 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; color: #1d232b }
 table { border-collapse: collapse; margin: .6rem 0 1.6rem; font-variant-numeric: tabular-nums }
 th, td { padding: .2rem .7rem; border-bottom: 1px solid #dde2e8; text-align: left }
 td.number, th.number { text-align: right }
@@ -61,6 +62,9 @@ def draw(profiles: Sequence[Profile], cost: str) -> Figure:
         axes.step(taus, shares, where="post", linestyle=line, linewidth=1.8, label=one.solver)
     axes.set(xscale="log", xlim=(1, last), ylim=(0, 1.03), ylabel="share of problems")
     axes.set_xlabel(f"{cost}, as a multiple of the best variant's")
+    marks = [tau for tau in (*TAUS, 20, 50, 200, 500, 1000, 10000) if tau <= last]
+    axes.set_xticks(sorted(marks), [f"{tau:g}" for tau in sorted(marks)], minor=False)
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
     return figure

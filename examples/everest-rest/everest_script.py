@@ -1,8 +1,8 @@
 """A script that drives Everest's REST interface with nothing but Python's standard library: python3 everest_script.py URL USER
 
-The password stands in the variable EVEREST_PASSWORD. Signs in; solves the problems in problems/ as one set by vladimirv/SSOP; runs a
-plain parameter sweep by its id; starts one that takes too long and cancels it; deletes the three jobs and its uploads, and gives the
-token back. The same calls work on Everest and on Sirdar.
+The password stands in the variable EVEREST_PASSWORD. Signs in; solves the problems in problems/ as one set by vladimirv/SSOP; runs
+a plain parameter sweep by its id; starts one that takes too long and cancels it; deletes the three jobs and its uploads, and gives
+the token back. Nothing in it is Sirdar's own.
 """
 
 import argparse

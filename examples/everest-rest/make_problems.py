@@ -1,6 +1,7 @@
 """Writes problems/mix_*.nl with Pyomo: the best mix of two products on three machines, at several prices. They are kept beside it.
 
-maximise PRICE x + 2 y  subject to  x + y <= 4,  x + 3 y <= 6,  x <= 3,  x, y >= 0. The last one asks for x >= 5 besides: no mix can be that.
+maximise PRICE x + 2 y  subject to  x + y <= 4,  x + 3 y <= 6,  x <= 3,  x, y >= 0.
+The last one asks for x >= 5 besides, which no mix can be.
 """
 
 from pathlib import Path

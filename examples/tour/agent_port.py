@@ -1,8 +1,8 @@
 """The agent's TCP port, as Everest's programs speak to it: a variable that all tasks of the job share.
 
-After connecting: a 4-byte big-endian length, a byte 0 (mode: messages) and the task's id. Then each message, either way, is a 4-byte
-big-endian length and its text in UTF-8. ``VAR_SET_MD NAME NUMBER:TEXT`` counts only where the number is less than the present one;
-every change is told to the job's other tasks, on whichever machine, as ``VAR_VALUE NAME NUMBER:TEXT``.
+After connecting: a 4-byte big-endian length, a byte 0 (mode: messages) and the task's id. Then each message, either way, is a
+4-byte big-endian length and its text in UTF-8. ``VAR_SET_MD NAME NUMBER:TEXT`` counts only where the number is less than the old
+one; every change is told to the job's other tasks, on whichever machine, as ``VAR_VALUE NAME NUMBER:TEXT``.
 """
 
 import os

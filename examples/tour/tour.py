@@ -10,6 +10,7 @@ import csv
 import json
 import math
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 from agent_port import Incumbent
@@ -31,7 +32,7 @@ class Search:
 
     def below(self, tour: list[int]) -> None:
         """Search all tours that begin so."""
-        length = sum(self.road[a][b] for a, b in zip(tour, tour[1:], strict=False))
+        length = sum(self.road[a][b] for a, b in pairwise(tour))
         left = self.cheapest[0] + sum(self.cheapest[b] for b in range(1, self.n) if b not in tour)
         self._visit(tour, length, left)
 
