@@ -2,8 +2,8 @@
 
 ``inputs`` are as the command line takes them (``@`` names a file beside the sample); ``foreach`` is a JSON-lines file, one
 task for each line. An expectation is a value, or one of ``{"about", "within"}``, ``{"below"}``, ``{"mean", "within"}`` (over
-the tasks), ``{"keys"}`` (of an object), ``{"matches"}`` (a regular expression for the whole text), ``{"file", "begins",
-"min_bytes"}`` (a file's name, its first bytes in hexadecimal, its size).
+the tasks), ``{"keys"}`` (of an object), ``{"least"}`` (so many members of an object or list), ``{"matches"}`` (a regular
+expression for the whole text), ``{"file", "begins", "min_bytes"}`` (a file's name, its first bytes in hexadecimal, its size).
 """
 
 import json
@@ -95,6 +95,8 @@ def _fits(expected: Any, values: list[Any]) -> bool:
         return all(value < expected["below"] for value in values)
     if "matches" in expected:
         return all(re.fullmatch(expected["matches"], value) is not None for value in values)
+    if "least" in expected:
+        return all(len(value) >= expected["least"] for value in values)
     if "keys" in expected:
         return all(sorted(value) == expected["keys"] for value in values)
     return all(str(value).endswith("/" + expected["file"]) for value in values)
