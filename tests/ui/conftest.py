@@ -261,6 +261,8 @@ def insert_jobs(tx: Tx, site: Site, sha256: str, size_bytes: int) -> None:
     task(cancelled_id, "CANCELLED", reason="cancelled", message="Cancelled by anna.", **ended)
     counts = {"total": 120, "expanded": 50, "waiting": 90, "done": 20, "failed": 2, "leased": 8, "many": 1}
     many = job("many", 7, "RUNNING", **counts)
+    why = {"kind": "exit_code 1", "reason": "exit_code", "message": "Exit code 1.", "exit_code": 1}
+    tx.conn.execute(sa.insert(t.job_failures).values(job_id=many, count=2, example=20, differ=0, **why))
     for no in range(50):
         if no < 20:
             task(many, "DONE", no, reason="ok", result_json=result, **ended)
