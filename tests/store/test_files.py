@@ -219,3 +219,21 @@ def test_an_upload_lives_until_it_expires(store: Store, clock: Clock) -> None:
     assert store.read_now(lambda conn: files.expired_uploads(conn, now=clock.now)) == [upload.id]
     assert store.write_now(lambda tx: files.delete_upload(tx, upload.id))
     assert not store.write_now(lambda tx: files.delete_upload(tx, upload.id))
+
+
+def test_many_files_are_added_as_each_alone(store: Store) -> None:
+    """New bytes, known ones, those in quarantine, and two names of the same."""
+    store.write_now(partial(blobs.register, sha256=A, size_bytes=1))
+    store.write_now(lambda tx: tx.conn.execute(blobs.blobs.insert().values(**_quarantined(tx))))
+    named = [("a", A, 1), ("b", B, 2), ("c", C, 3), ("c again", C, 3)]
+    made = store.write_now(lambda tx: files.add_files(tx, owner_id="u1", named=named, lifetime_s=60.0))
+    assert [(one.name, one.sha256, one.size_bytes) for one in made] == named
+    with store.read_engine.connect() as conn:
+        assert blobs.known(conn, [A, B, C]) == {A: 1, B: 2, C: 3}, "all are whole"
+        assert [files.find_file(conn, one.id, now=store.clock()) for one in made] == made
+        assert len(blobs.holders_of(conn, C)) == 2
+    assert store.write_now(lambda tx: files.add_files(tx, owner_id="u1", named=[], lifetime_s=None)) == []
+
+
+def _quarantined(tx: Tx) -> dict[str, Any]:
+    return {"sha256": B, "size_bytes": 2, "created_at": tx.now, "quarantined_at": tx.now}

@@ -3,23 +3,33 @@
 
 ``NAME STUB.nl -AMPL k=v ...``: writes STUB.sol with the start values plus ``step``, duals 0.5, 1.5, .., and each suffix of the
 problem again under its name with ``_in`` made ``_out``. ``code``: the solve code; ``crash``: words for stderr and exit code 3;
-``mute``: writes nothing; ``gate``: waits for a file, and adds a line to the file ``begun`` beside it.
+``die``: the process kills itself; ``mute``: writes nothing; ``pid``: tells its process;
+``gate``: waits for a file, and adds a line to the file ``begun`` beside it.
 """
 
+import os
+import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+from sirdar.worker import serve
 
-def main() -> int:
-    stub = Path(sys.argv[1]).with_suffix("")
-    options = dict(word.partition("=")[::2] for word in sys.argv[2:] if "=" in word)
+
+def main(words: Sequence[str]) -> int:
+    stub = Path(words[0]).with_suffix("")
+    options = dict(word.partition("=")[::2] for word in words[1:] if "=" in word)
     file = stub.parent / "ipopt.opt"
     if file.exists():
         options |= dict(line.split() for line in file.read_text().splitlines())
     print("This is the tests' solver", *sorted(f"{name}={value}" for name, value in options.items()))
     if "gate" in options:
         wait(Path(options["gate"]), stub)
+    if "pid" in options:
+        print("pid", os.getpid())
+    if "die" in options:
+        os.kill(os.getpid(), signal.SIGKILL)
     if "crash" in options:
         print("crash:", options["crash"], file=sys.stderr)
         return 3
@@ -76,4 +86,4 @@ def solution(options: dict[str, str], values: list[float], constraints: int, lin
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    serve(main)

@@ -1,4 +1,4 @@
-"""Solvers of this machine as labels, ``solver-ipopt: 3.14.17``, for jobs that need one.
+"""Solvers of this machine as labels, ``solver-ipopt: 3.14.17``, for jobs that need one; ``kept-ipopt`` where it can be kept.
 
 From the list that ``sirdar optim install`` left beside its commands, and from PATH, for programs that are AMPL solvers by nature.
 """
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from sirdar.wire.solvers import LABEL, LIST_NAME, load_solvers, search_path, solvers_directory
+from sirdar.wire.solvers import KEPT_LABEL, LABEL, LIST_NAME, load_solvers, search_path, solvers_directory
 
 AMPL_SOLVERS = ("ipopt", "scip", "bonmin", "couenne", "uno_ampl")
 VERSION = re.compile(r"\d+(?:\.\d+)+")
@@ -37,7 +37,9 @@ def _listed(environ: Mapping[str, str]) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     search = search_path(environ.get("PATH", os.defpath), folder)
-    return {LABEL + one.name: one.version for one in solvers if shutil.which(one.name, path=search) == one.path}
+    there = [one for one in solvers if shutil.which(one.name, path=search) == one.path]
+    kept = {KEPT_LABEL + one.name: one.version for one in there if one.kept}
+    return {LABEL + one.name: one.version for one in there} | kept
 
 
 @lru_cache(maxsize=64)

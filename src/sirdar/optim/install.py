@@ -13,7 +13,7 @@ from shlex import quote
 
 import sirdar
 from sirdar.optim.solvers import INSTALLED, KINDS, ON_PATH, SETTING, Kind, own_path, setting_of
-from sirdar.optim.trial import VERSION, attempt, version_of
+from sirdar.optim.trial import VERSION, attempt, serves, version_of
 from sirdar.wire.solvers import BEFORE, LIST_NAME, Solver, dump_solvers, load_solvers, solvers_directory
 
 MARK = "# Written by `sirdar optim install`."
@@ -91,7 +91,9 @@ def _provide(kind: Kind, environ: Mapping[str, str], report: Report) -> None:
         _forget(before)
         how = SETTING if named else ON_PATH
         path = write_script(before, f'exec {quote(own)} "$@"') if named else Path(own)
-        report.solvers.append(Solver(kind.name, _version(own), str(path), how, what=own, reads=kind.reads))
+        report.solvers.append(
+            Solver(kind.name, _version(own), str(path), how, what=own, reads=kind.reads, kept=serves(path))
+        )
         return
     if named:
         report.missing.append(Missing(kind.name, f"{setting_of(kind.name)} names {own}: {found.why}", kind.get))
@@ -117,7 +119,9 @@ def _judge(kind: Kind, made: Made, path: Path, report: Report) -> None:
     if made.note:
         report.notes.append(made.note)
     report.solvers.append(
-        Solver(kind.name, _version(made.path), str(path), INSTALLED, what=made.what, reads=kind.reads)
+        Solver(
+            kind.name, _version(made.path), str(path), INSTALLED, what=made.what, reads=kind.reads, kept=serves(path)
+        )
     )
 
 
@@ -126,9 +130,10 @@ def _shadow(path: Path, before: Path, own: str | None) -> None:
     if own is None:
         _forget(before)
         return
+    kept = f'[ $# -eq 0 ] && [ -n "${{SIRDAR_WORKER_FD-}}" ] && exec {quote(str(path))}\n'
     write_script(
         before,
-        f'for word in "$@"; do\n    [ "$word" = -AMPL ] && exec {quote(str(path))} "$@"\ndone\nexec {quote(own)} "$@"',
+        f'{kept}for word in "$@"; do\n    [ "$word" = -AMPL ] && exec {quote(str(path))} "$@"\ndone\nexec {quote(own)} "$@"',
     )
 
 

@@ -23,7 +23,8 @@ log = logging.getLogger("pyomo.opt")
 
 @SolverFactory.register("sirdar", doc="Solves with Ipopt, HiGHS, SCIP or CBC on the resources of a Sirdar server")
 class SirdarSolver:
-    """A solver on a server. ``options``: those of the solver, kept from call to call; ``resources``: names or ids, none for any."""
+    """A solver on a server. ``options``: those of the solver, kept from call to call; ``resources``: names or ids, none for any;
+    ``warm``: its process stays for the next problem."""
 
     def __init__(
         self,
@@ -32,16 +33,18 @@ class SirdarSolver:
         resources: Sequence[str] | str | None = None,
         options: Mapping[str, Any] | None = None,
         client: Client | None = None,
+        warm: bool = False,
         **unknown: Any,
     ) -> None:
         if unknown:
             raise TypeError(
-                f"no option is named {', '.join(sorted(unknown))}; there are: solver, resources, options, client"
+                f"no option is named {', '.join(sorted(unknown))}; there are: solver, resources, options, client, warm"
             )
         self.name = "sirdar"
         self.solver = solver
         self.resources = resources
         self.client = client
+        self.warm = warm
         self.options = Bunch(**dict(options or {}))
 
     def available(self, exception_flag: bool = True) -> bool:
@@ -100,6 +103,7 @@ class SirdarSolver:
             progress=False,
             load_solutions=load_solutions,
             time_limit_s=None if self.solver in TIME_OPTIONS else timelimit,
+            warm=self.warm,
         )[0]
         if tee:
             print(record.log, end="")  # noqa: T201  (that is what tee means)

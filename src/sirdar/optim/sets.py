@@ -19,9 +19,10 @@ from sirdar.optim.pyomo_models import Problem, attach, judged, load, objective_o
 from sirdar.optim.records import Solved, Status
 from sirdar.optim.sol_reader import Sol, read_sol
 from sirdar.optim.solver_log import read_log
-from sirdar.optim.solving import Submission, TaskEnd, cancelling, solving
+from sirdar.optim.solving import APP, WARM_APP, Submission, TaskEnd, cancelling, solving
 
 SolverOptions = Mapping[str, Any] | str
+NEVER_KEPT = ("highs", "scip", "cbc")
 
 
 def solve_all(
@@ -37,20 +38,23 @@ def solve_all(
     load_solutions: bool = True,
     time_limit_s: float | None = None,
     retries: int | None = None,
+    warm: bool = False,
 ) -> list[Solved]:
     """Solve a set of problems, as one job of a task for each, and load the solutions into the models.
 
     ``models``: Pyomo models, or paths of .nl files. ``options``: of the solver, a mapping or ``"k=v k=v"``; or a list of them, one
     for each problem. ``options_file``: Ipopt's. ``resources``: names or ids; without them wherever the solver is. ``progress``:
-    True or False, None for where somebody looks. ``time_limit_s``: wall time of each task, after which it fails.
+    True or False, None for where somebody looks. ``time_limit_s``: wall time of each task, after which it fails. ``warm``: the
+    solver's processes stay between problems, for many small ones; results are the same.
 
     Returns a record for each, in order; a problem that is infeasible, unbounded, stopped by a limit, or whose solver failed, is
     told by its ``status`` and raises nothing. Values, duals and declared suffixes are loaded where the solver gave them.
     ``client`` None: that of SIRDAR_URL, or of the server that was signed in to last. Ctrl-C cancels the job.
 
-    Raises ApiError, ServerUnreachable, NotConfigured; TypeError and OSError for what is no model.
+    Raises ApiError, ServerUnreachable, NotConfigured; TypeError and OSError for what is no model; ValueError for
+    ``warm`` with a solver that cannot be kept.
     """
-    work = _Work(models, solver, options, load_solutions)
+    work = _Work(models, solver, options, load_solutions, warm=warm)
     if not work.sent:
         return work.finished(None)
     used = client or client_of_process()
@@ -78,9 +82,10 @@ async def solve_all_async(
     load_solutions: bool = True,
     time_limit_s: float | None = None,
     retries: int | None = None,
+    warm: bool = False,
 ) -> list[Solved]:
     """As ``solve_all``, for asyncio; cancelling the coroutine cancels the job."""
-    work = _Work(models, solver, options, load_solutions)
+    work = _Work(models, solver, options, load_solutions, warm=warm)
     if not work.sent:
         return work.finished(None)
     submission = work.submission(options_file, resources, name, time_limit_s, retries)
@@ -100,8 +105,11 @@ async def solve_all_async(
 class _Work:
     """The problems of one call, and what became of them so far."""
 
-    def __init__(self, models: Iterable[Any], solver: str, options: Any, load_solutions: bool) -> None:
+    def __init__(self, models: Iterable[Any], solver: str, options: Any, load_solutions: bool, *, warm: bool) -> None:
+        if warm:
+            _check_kept(solver)
         self.solver = solver
+        self.app = WARM_APP if warm else APP
         self.problems = [write_problem(index, given) for index, given in enumerate(models)]
         self.options = _options_of_each(options, len(self.problems))
         self.records = {one.index: one.fault for one in self.problems if one.fault is not None}
@@ -133,7 +141,7 @@ class _Work:
             retries=retries,
         )
         settings = Path(options_file).read_bytes() if options_file is not None else None
-        return Submission(files, rows, common, chosen, uuid4().hex, settings)
+        return Submission(files, rows, common, chosen, uuid4().hex, settings, self.app)
 
     def take(self, end: TaskEnd) -> Solved:
         """Make the record of a task that has ended, and load its solution."""
@@ -249,6 +257,13 @@ def client_of_process() -> Client:
 
 
 # ---------------------------------------------------------------- options
+
+
+def _check_kept(solver: str) -> None:
+    """Raises ValueError for a solver that is started for each problem wherever it is. Whether a machine can keep another one
+    is told by its labels."""
+    if solver in NEVER_KEPT:
+        raise ValueError(f"warm: {solver} cannot be kept between problems, it is started for each; ipopt can be kept")
 
 
 def _options_of_each(options: Any, count: int) -> list[list[str]]:

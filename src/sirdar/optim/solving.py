@@ -17,7 +17,7 @@ from sirdar.client.requests.address import next_page
 from sirdar.client.requests.jobs import Options, has_ended
 from sirdar.client.retry import RetryPolicy
 
-APP = "sirdar/solve"
+APP, WARM_APP = "sirdar/solve", "sirdar/solve-kept"
 ENDED = "DONE,FAILED,CANCELLED"
 PAGE = 1000
 LOOK_S = 1.0
@@ -35,6 +35,7 @@ class Submission:
     options: Options
     key: str
     options_file: bytes | None = None
+    app: str = APP
     job_id: str = ""
     request: Request | None = None
     job: Mapping[str, Any] = field(default_factory=dict)
@@ -80,7 +81,9 @@ def _submit(submission: Submission, known: KnownFiles, limits: UploadLimits, wai
         uris = yield from bring([*submission.files, *more], known, limits)
         common = {**submission.common, "options_file": uris.pop()} if more else submission.common
         rows = [{**row, "problem": uri} for row, uri in zip(submission.rows, uris, strict=True)]
-        request = requests.submit(APP, common, submission.options, key=submission.key, foreach=rows, wait_s=wait_s)
+        request = requests.submit(
+            submission.app, common, submission.options, key=submission.key, foreach=rows, wait_s=wait_s
+        )
         submission.request = request
         try:
             return (yield from document(request))

@@ -95,17 +95,9 @@ def _add(
 ) -> dict[tuple[str, str], File]:
     settings = services.settings
     check_bytes(tx.conn, caller.user_id, sum(map(len, new.values())), settings, now=tx.now)
-    return {
-        (sha256, name): files_store.add_file(
-            tx,
-            owner_id=caller.user_id,
-            name=name,
-            sha256=sha256,
-            size_bytes=sizes[sha256],
-            lifetime_s=settings.temp_file_s,
-        )
-        for sha256, name in wanted
-    }
+    named = [(name, sha256, sizes[sha256]) for sha256, name in wanted]
+    made = files_store.add_files(tx, owner_id=caller.user_id, named=named, lifetime_s=settings.temp_file_s)
+    return {(file.sha256, file.name): file for file in made}
 
 
 def _check(brought: Sequence[Brought]) -> None:

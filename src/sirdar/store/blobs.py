@@ -5,7 +5,7 @@ grace; each put and each reference makes it young. On PostgreSQL ``refer`` and `
 changes it first, so either the collector sees a young blob, or ``refer`` sees that it is gone.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -38,6 +38,17 @@ def register(tx: Tx, sha256: str, size_bytes: int) -> None:
     )
     if not renewed.rowcount:
         _insert_ignoring(tx.conn, blobs, [row])
+
+
+def register_all(tx: Tx, sizes: Mapping[str, int]) -> None:
+    """``register`` for many, in a few statements."""
+    missing = sizes.keys() - touch(tx, sizes)
+    for sha256 in sorted(registered(tx.conn, missing)):  # in quarantine
+        register(tx, sha256, sizes[sha256])
+        missing.discard(sha256)
+    rows = [{"sha256": sha256, "size_bytes": sizes[sha256], "created_at": tx.now} for sha256 in sorted(missing)]
+    if rows:
+        _insert_ignoring(tx.conn, blobs, rows)
 
 
 def find(conn: Connection, sha256: str) -> BlobRow | None:
@@ -80,14 +91,19 @@ def refer(tx: Tx, holder: str, digests: Iterable[str]) -> None:
 
     Raises Problem ``gone`` where one of them is not here (any more): its file expired, or was never uploaded.
     """
-    wanted = set(digests)
+    refer_all(tx, [(holder, sha256) for sha256 in set(digests)])
+
+
+def refer_all(tx: Tx, pairs: Sequence[tuple[str, str]]) -> None:
+    """``refer`` for many (holder, digest) pairs, in a few statements. Raises Problem ``gone``."""
+    wanted = {sha256 for _, sha256 in pairs}
     if missing := wanted - touch(tx, wanted):
         raise Problem(
             "gone",
             f"{len(missing)} of the files that are named are not on the server (any more), the first: {min(missing)}.",
             hint="Upload them again.",
         )
-    _insert_ignoring(tx.conn, blob_refs, [{"sha256": sha256, "holder": holder} for sha256 in sorted(wanted)])
+    name(tx, pairs)
 
 
 def name(tx: Tx, pairs: Iterable[tuple[str, str]]) -> None:

@@ -5,11 +5,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 DIRECTORY_VARIABLE = "SIRDAR_SOLVERS"
 BEFORE = "before"  # folder of commands that come before the machine's own of the same name, which do not speak AMPL
 LIST_NAME = "solvers.json"
 LABEL = "solver-"
+KEPT_LABEL = "kept-"  # of one that solves many problems from one process
 FORM = 1
 
 
@@ -17,7 +19,8 @@ FORM = 1
 class Solver:
     """A solver of this machine. ``path``: the command; ``how`` it came: ``setting``, ``path`` (found there) or ``installed``.
 
-    ``what``: the program or library behind it; ``reads``: kinds of problems, in words.
+    ``what``: the program or library behind it; ``reads``: kinds of problems, in words. ``kept``: its process can be kept between
+    problems, as ``keep_alive`` of an application says it.
     """
 
     name: str
@@ -26,6 +29,7 @@ class Solver:
     how: str
     what: str = ""
     reads: str = ""
+    kept: bool = False
 
 
 def solvers_directory(environ: Mapping[str, str]) -> Path:
@@ -54,7 +58,11 @@ def load_solvers(text: str) -> list[Solver]:
         document = json.loads(text)
         if document["form"] != FORM:
             raise ValueError(f"form {document['form']} is not known here")
-        names = Solver.__dataclass_fields__
-        return [Solver(**{key: str(one[key]) for key in names if key in one}) for one in document["solvers"]]
+        return [_solver(one) for one in document["solvers"]]
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"it is no list of solvers: {error!r}") from None
+
+
+def _solver(given: Mapping[str, Any]) -> Solver:
+    words = {key: str(given[key]) for key in Solver.__dataclass_fields__ if key in given and key != "kept"}
+    return Solver(**words, kept=given.get("kept") is True)

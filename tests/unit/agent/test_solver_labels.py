@@ -53,6 +53,19 @@ def test_the_list_is_believed_where_the_command_is_there(tmp_path: Path, program
     assert not (tmp_path / "runs").exists(), "nothing in the list is started"
 
 
+def test_a_solver_that_can_be_kept_has_a_label_for_it(tmp_path: Path, program: Program) -> None:
+    here = program("ipopt", folder="solvers")
+    kept = Solver("ipopt", "3.14.17", str(here), "installed", kept=True)
+    listed(tmp_path / "solvers", kept)
+    around = {"PATH": "/nowhere", "SIRDAR_SOLVERS": str(tmp_path / "solvers")}
+    assert solver_labels(around) == {"solver-ipopt": "3.14.17", "kept-ipopt": "3.14.17"}
+    assert load_solvers(dump_solvers([kept])) == [kept]
+    program("ipopt", "Ipopt 3.13.2")
+    assert solver_labels({**around, "PATH": str(tmp_path / "bin")}) == {"solver-ipopt": "3.13.2"}, (
+        "that one is not tried"
+    )
+
+
 def test_an_ampl_solver_on_path_is_asked_once_for_its_version(tmp_path: Path, program: Program) -> None:
     program("ipopt", "Ipopt 3.14.17 (x86_64-pc-linux-gnu), ASL(20190605)")
     program("couenne", "no number")
