@@ -8,7 +8,7 @@ import asyncio
 import json
 import posixpath
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from sirdar.domain.names import closest
 from sirdar.domain.people import SYSTEM_NAME, Caller
 from sirdar.domain.plan import Criterion, Plan, parse_plan
 from sirdar.domain.plan_app import PlanFiles, app_of, faults_of, files_of
-from sirdar.domain.problems import FieldError, Problem
+from sirdar.domain.problems import Problem
 from sirdar.domain.sweep import SweepError
 from sirdar.services import quotas
 from sirdar.services.app_archives import workplace
@@ -133,15 +133,9 @@ async def _read_plan(services: Services, file: FileRef, base: App) -> Plan:
     plan, errors = await run_sync(parse_plan, text)
     if plan is not None:
         errors = faults_of(plan, base)
-    refuse([_told(error) for error in errors])
+    refuse(errors)
     assert plan is not None
     return plan
-
-
-def _told(error: FieldError) -> FieldError:
-    """``plan:3`` as a sentence that names the line."""
-    _, _, line = error.field.partition(":")
-    return replace(error, detail=f"line {line}: {error.detail}" if line else error.detail)
 
 
 # ---------------------------------------------------------------- files
@@ -174,7 +168,9 @@ async def _members(
     with workplace(services) as place:
         async with services.blobs.file(archive.sha256) as path:
             limits = Limits(total_bytes=min(Limits().total_bytes, services.settings.file_bytes))
-            made = await run_sync(partial(pick, path, wanted, Path(place), limits), limiter=_picking())
+            made = await run_sync(
+                partial(pick, path, wanted, Path(place), limits, name=archive.name), limiter=_picking()
+            )
         if missing := sorted(wanted - made.files.keys()):
             raise Problem("invalid_input", _sentence(made.names, archive, missing), field="inputs.files")
         await services.store.write(partial(_check_quota, services, caller, made.size_bytes))

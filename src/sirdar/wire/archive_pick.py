@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from sirdar.wire.archive_formats import Entry, EntryKind, Limits, open_archive, refused
+from sirdar.wire.archive_formats import Entry, EntryKind, Limits, open_stream, refused
 from sirdar.wire.archive_names import check_name
 
 COPY_BYTES = 256 * 1024
@@ -32,30 +32,34 @@ class Picking:
         return sum(one.size_bytes for one in self.files.values())
 
 
-def pick(archive: Path, wanted: Collection[str], folder: Path, limits: Limits | None = None) -> Picking:
-    """Write the wanted files to ``folder`` as ``0``, ``1``, ...; what is not there is not among them.
+def pick(
+    archive: Path, wanted: Collection[str], folder: Path, limits: Limits | None = None, *, name: str = ""
+) -> Picking:
+    """Write the wanted files to ``folder`` as ``0``, ``1``, ...; what is not there is not among them. ``name``: of the archive,
+    where its path does not say it.
 
     Raises Problem ``invalid_archive``: a name that stands twice, a member that leads out, more bytes than the limits.
     """
     bounds = limits or Limits()
     made = Picking()
     left = bounds.total_bytes
-    with open_archive(archive, bounds) as opened:
+    size_bytes = archive.stat().st_size
+    with archive.open("rb") as raw, open_stream(raw, name or archive.name, size_bytes, bounds) as opened:
         for entry in opened.entries():
             if entry.kind is not EntryKind.FILE:
                 continue
             if reason := check_name(entry.name):
                 raise refused(entry.name, reason)
-            name = str(PurePosixPath(entry.name))
+            member = str(PurePosixPath(entry.name))
             if len(made.names) < NAMES_KEPT:
-                made.names.append(name)
-            if name not in wanted:
+                made.names.append(member)
+            if member not in wanted:
                 continue
-            if name in made.files:
+            if member in made.files:
                 raise refused(entry.name, "the name stands in the archive twice")
             picked = _write(entry, folder / str(len(made.files)), left, bounds)
             left -= picked.size_bytes
-            made.files[name] = picked
+            made.files[member] = picked
     return made
 
 
