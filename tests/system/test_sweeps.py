@@ -92,7 +92,6 @@ WRONG: list[tuple[str, dict[str, Any], str, str]] = [
     ("too many combinations", {"parameters": {"a": "0..999", "rate": "0..999"}}, "sweep", "too many"),
     ("too many, whatever they are", {"parameters": {"a": [2000] * 1000, "rate": "0..9999"}}, "sweep", "10000000 combinations are too many"),
     ("too many to ask about", {"parameters": {"a": [1], "rate": "0..9999", "b": ["x"] * 1001}, "where": "a > 1"}, "sweep", "10010000 combinations are too many"),
-    ("too many that go together", {"parameters": dict.fromkeys(("a", "b", "rate", "on", "key", "data"), "0..999999"), "mode": "zip", "where": "a > 1"}, "sweep", "values of all parameters together"),
     ("too many conditions", {"parameters": {"a": [1]}, "where": ["a > 0"] * 101}, "sweep", "at most 100 conditions"),
     ("a number that takes long", {"parameters": {"a": "1e500000..1e500000"}}, "sweep.parameters.a", "1e500000"),
     ("a factor that leads far", {"parameters": {"rate": "1..1e6000:*10"}}, "sweep.parameters.rate", "1e6000"),

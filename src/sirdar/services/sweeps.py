@@ -108,8 +108,8 @@ def _read(app: App, sweep: Sweep, most: int, errors: list[FieldError]) -> Iterat
 def _count(counts: Sequence[int], sweep: Sweep, most: int) -> None:
     """Raises SweepError as soon as there are too many, whatever else comes."""
     refuse_many(max(counts) if sweep.mode == "zip" else math.prod(counts), len(sweep.conditions), most)
-    if sum(counts) > 5 * MOST_VALUES:
-        raise SweepError(f"more than {5 * MOST_VALUES} values of all parameters together")
+    if sum(counts) > 2 * MOST_VALUES:
+        raise SweepError(f"more than {2 * MOST_VALUES} values of all parameters together")
 
 
 def _checked(spec: InputSpec, values: Sequence[Any], errors: list[FieldError], expired: Expired) -> Iterator[Any]:

@@ -10,7 +10,7 @@ from sirdar.domain.plan import parse_plan
 from sirdar.domain.problems import FieldError, Problem
 from sirdar.domain.sweep import SweepError
 from sirdar.services.combining import Combining, Expired
-from sirdar.services.sweeps import _axes, _combinations
+from sirdar.services.sweeps import _axes, _combinations, _count
 from sirdar.wire.description import parse_yaml
 from sirdar.wire.submit import Sweep
 
@@ -49,3 +49,17 @@ def test_what_takes_too_long_is_refused() -> None:
     assert plan is not None
     with pytest.raises(SweepError, match="takes too long"):
         asyncio.run(over.run(lambda expired: plan.combinations(10, expired)))
+
+
+def test_values_are_counted_before_they_are_checked() -> None:
+    paired = Sweep.model_validate({"parameters": {"n": [1]}, "mode": "zip", "where": "n < 0"})
+    _count([10**6, 10**6], paired, 10**6)
+    with pytest.raises(SweepError, match="more than 2000000 values of all parameters together"):
+        _count([10**6, 10**6, 1], paired, 10**6)
+    wrong = Sweep.model_validate({"parameters": {"n": ["no number"] * 100, "m": "1..100"}})
+    errors: list[FieldError] = []
+    with pytest.raises(Problem, match="10000 combinations are too many"):
+        _axes(APP, wrong, 10, errors, lambda: False)
+    assert not errors
+    _axes(APP, wrong, 10_000, errors, lambda: False)
+    assert len(errors) == 50
