@@ -84,16 +84,15 @@ def chosen(
     return found
 
 
-def refuse_many(total: int, conditions: int, most: int) -> None:
-    """Raises SweepError where so many combinations, with so many conditions, are too many to be made."""
+def refuse_many(total: int, conditions: int, most: int, *, more: bool = False) -> None:
+    """Raises SweepError where so many combinations, with so many conditions, are too many. ``more``: others are not counted yet."""
     if conditions > MOST_CONDITIONS:
         raise SweepError(f"at most {MOST_CONDITIONS} conditions; && joins several")
     allowed = MOST_COMBINATIONS if conditions else most
     if total > allowed:
-        tasks = f"{most} tasks are allowed"
-        raise SweepError(
-            f"{total} combinations are too many: {f'conditions choose from {allowed}, and ' if conditions else ''}{tasks}"
-        )
+        told = f"{'at least ' if more else ''}{total} combinations are too many"
+        asked = f"conditions choose from {allowed}, and " if conditions else ""
+        raise SweepError(f"{told}: {asked}{most} tasks are allowed")
 
 
 def paired_length(axes: Sequence[int]) -> int:

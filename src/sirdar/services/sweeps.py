@@ -107,7 +107,8 @@ def _read(app: App, sweep: Sweep, most: int, errors: list[FieldError]) -> Iterat
 
 def _count(counts: Sequence[int], sweep: Sweep, most: int) -> None:
     """Raises SweepError as soon as there are too many, whatever else comes."""
-    refuse_many(max(counts) if sweep.mode == "zip" else math.prod(counts), len(sweep.conditions), most)
+    total = max(counts) if sweep.mode == "zip" else math.prod(counts)
+    refuse_many(total, len(sweep.conditions), most, more=len(counts) < len(sweep.parameters))
     if sum(counts) > 2 * MOST_VALUES:
         raise SweepError(f"more than {2 * MOST_VALUES} values of all parameters together")
 
