@@ -7,6 +7,7 @@ understood, too. It is checked once, down to the kinds of its values, and is a p
 import ast
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -17,7 +18,9 @@ Kind = Literal["number", "text", "truth"]
 
 LONGEST = 4000  # characters
 MOST_NODES = 500
-LARGEST_POWER = 1000  # of whole numbers, which would grow without bounds otherwise
+MOST_BITS = (
+    4096  # of a whole number: it would grow without bounds otherwise, and its arithmetic be as slow as one likes
+)
 _PIECE = re.compile(
     r"""(?P<text>"[^"\\]*"|'[^'\\]*')|\$\{(?P<braced>[^{}]*)\}|\$(?P<plain>\w+)|(?P<and>&&)|(?P<or>\|\|)|(?P<not>!(?!=))"""
 )
@@ -28,13 +31,22 @@ class ExpressionError(ValueError):
 
 
 def _power(base: Number, exponent: Number) -> Number:
-    if isinstance(base, int) and isinstance(exponent, int) and not (abs(base) < 2 or 0 <= exponent <= LARGEST_POWER):
+    whole = isinstance(base, int) and isinstance(exponent, int) and abs(base) > 1
+    if whole and not 0 <= exponent * int(base).bit_length() <= MOST_BITS:
         return float(base) ** exponent
     value = base**exponent
     if isinstance(value, complex):
         raise ExpressionError("a negative number has no real power like that")
     return value
 
+
+def _product(one: Number, other: Number) -> Number:
+    if isinstance(one, int) and isinstance(other, int) and one.bit_length() + other.bit_length() > MOST_BITS:
+        raise ExpressionError(_TOO_LARGE)
+    return one * other
+
+
+_TOO_LARGE = f"a whole number of over {MOST_BITS} bits"
 
 FUNCTIONS: Mapping[str, tuple[Callable[..., Number], int, int]] = {  # what it is, and how many values it takes
     "abs": (abs, 1, 1),
@@ -85,27 +97,38 @@ def compile_expression(text: str, kinds: Mapping[str, Kind]) -> Expression:
     """An expression over parameters of these kinds. Raises ExpressionError with what is wrong."""
     if len(text) > LONGEST:
         raise ExpressionError(f"an expression has at most {LONGEST} characters")
-    reader = _Reader(kinds)
+    try:
+        return _compiled(text, kinds)
+    except RecursionError:
+        raise ExpressionError("the expression is nested too deeply") from None
+
+
+def _compiled(text: str, kinds: Mapping[str, Kind]) -> Expression:
+    reader = _Reader(text, kinds)
     tree = reader.parse(text)
     kind = _Checker(reader.names, kinds).kind(tree.body)
     named = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id in reader.names]
     places = list(dict.fromkeys(named))
-    powered = _Powers().visit(tree)
+    bounded = _Bounded().visit(tree)
     arguments = ast.arguments(
         posonlyargs=[], args=[ast.arg(place) for place in places], kwonlyargs=[], kw_defaults=[], defaults=[]
     )
-    function = ast.fix_missing_locations(ast.Expression(ast.Lambda(arguments, powered.body)))
+    function = ast.fix_missing_locations(ast.Expression(ast.Lambda(arguments, bounded.body)))
     scope = {name: function for name, (function, _, _) in FUNCTIONS.items()}
     # Only what _Checker knows is left in it: names of parameters, functions and constants, numbers, texts, operators.
-    run = eval(compile(function, "<expression>", "eval"), {"__builtins__": {}, **CONSTANTS, **scope})  # noqa: S307
+    known = {"__builtins__": {}, "_product": _product, **CONSTANTS, **scope}
+    run = eval(compile(function, "<expression>", "eval"), known)  # noqa: S307
     return Expression(text.strip(), kind, tuple(reader.names[place] for place in places), run)
 
 
 class _Reader:
     """Makes Python of the text: parameters become names that are surely none of Python's words."""
 
-    def __init__(self, kinds: Mapping[str, Kind]) -> None:
-        self._places = {name: f"_p{number}" for number, name in enumerate(kinds)}
+    def __init__(self, text: str, kinds: Mapping[str, Kind]) -> None:
+        written, prefix = unicodedata.normalize("NFKC", " ".join([text, *kinds])), "_p"  # as Python reads names
+        while prefix in written:
+            prefix += "_"
+        self._places = {name: f"{prefix}{number}" for number, name in enumerate(kinds)}
         self.names = {place: name for name, place in self._places.items()}
 
     def parse(self, text: str) -> ast.Expression:
@@ -114,11 +137,17 @@ class _Reader:
             tree = ast.parse(python, mode="eval")
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise ExpressionError(f"{text.strip()!r} is no expression") from None
-        if sum(1 for _ in ast.walk(tree)) > MOST_NODES:
+        nodes = list(ast.walk(tree))
+        if len(nodes) > MOST_NODES:
             raise ExpressionError("the expression is too long")
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Name):
+        called = {
+            id(node.func) for node in nodes if isinstance(node, ast.Call)
+        }  # a function, whatever parameters there are
+        for node in nodes:
+            if isinstance(node, ast.Name) and id(node) not in called:
                 node.id = self._places.get(node.id, node.id)
+            if isinstance(node, ast.Constant) and isinstance(node.value, int) and node.value.bit_length() > MOST_BITS:
+                raise ExpressionError(_TOO_LARGE)
         return tree
 
     def _piece(self, found: re.Match[str]) -> str:
@@ -164,6 +193,8 @@ class _Checker:
                 return self._comparison(node)
             case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS:
                 return self._call(name, args)
+            case ast.Call(func=ast.Name(id=name)) if name in self._names:
+                raise ExpressionError(f"{self._names[name]} is a parameter, and no function")
             case ast.Call(func=ast.Name(id=name)):
                 raise ExpressionError(f"there is no function {name}; there are {', '.join(FUNCTIONS)}")
         raise ExpressionError(
@@ -202,11 +233,14 @@ class _Checker:
             raise ExpressionError("and, or, not take comparisons")
 
 
-class _Powers(ast.NodeTransformer):
-    """``a ** b`` becomes ``pow(a, b)``, which knows a bound."""
+class _Bounded(ast.NodeTransformer):
+    """``a ** b`` becomes ``pow(a, b)`` and ``a * b`` becomes ``_product(a, b)``, which know a bound; sums cannot grow far."""
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
         self.generic_visit(node)
-        if isinstance(node.op, ast.Pow):
-            return ast.Call(ast.Name("pow", ast.Load()), [node.left, node.right], [])
+        match node.op:
+            case ast.Pow():
+                return ast.Call(ast.Name("pow", ast.Load()), [node.left, node.right], [])
+            case ast.Mult():
+                return ast.Call(ast.Name("_product", ast.Load()), [node.left, node.right], [])
         return node

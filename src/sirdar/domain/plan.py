@@ -17,13 +17,22 @@ A line that ends with a backslash goes on with the next.
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from sirdar.domain.expressions import Expression, ExpressionError, Value, compile_expression
 from sirdar.domain.names import closest
 from sirdar.domain.problems import FieldError
-from sirdar.domain.sweep import Condition, Parameter, SweepError, chosen, shown, steps, values_of
+from sirdar.domain.sweep import (
+    MOST_CONDITIONS,
+    Condition,
+    Parameter,
+    SweepError,
+    chosen,
+    shown,
+    steps,
+    values_of,
+)
 
 DIRECTIVES = ("parameter", "constraint", "input_files", "command", "output_files", "criterion")
 STREAMS = ("stdout", "stderr")
@@ -57,13 +66,13 @@ class Plan:
     outputs: tuple[Named, ...]
     criterion: Criterion | None
 
-    def combinations(self, most: int) -> list[dict[str, Value]]:
+    def combinations(self, most: int, expired: Callable[[], bool] = lambda: False) -> list[dict[str, Value]]:
         """The parameters of each task. Raises SweepError, ExpressionError (see ``sweep.chosen``)."""
         names = [one.name for one in self.parameters]
         compared = [one.compared for one in self.parameters]
         conditions = [Condition(one, names, compared) for one in self.constraints]
         columns = [one.values for one in self.parameters]
-        places = chosen([len(column) for column in columns], conditions, most, paired=False)
+        places = chosen([len(column) for column in columns], conditions, most, paired=False, expired=expired)
         return [{name: column[at] for name, column, at in zip(names, columns, one, strict=True)} for one in places]
 
 
@@ -156,6 +165,8 @@ def _read(draft: _Draft, number: int, line: str) -> None:
         case "parameter":
             _parameter(draft, _words(_without_comment(rest)))
         case "constraint":
+            if len(draft.constraints) == MOST_CONDITIONS:
+                raise SweepError(f"at most {MOST_CONDITIONS} constraints; && joins several")
             draft.constraints.append((number, _without_comment(rest)))
         case "input_files":
             draft.inputs.extend(_named(_words(_without_comment(rest)), "input_files"))

@@ -3,15 +3,20 @@
 import itertools
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, Inexact, InvalidOperation, localcontext
 
 from sirdar.domain.expressions import Expression, Kind, Value
 
 MOST_VALUES = 1_000_000  # of one parameter
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-MOST_COMBINATIONS = 100_000_000  # that conditions may be asked about
+MOST_COMBINATIONS = 10_000_000  # that conditions may be asked about
+MOST_CONDITIONS = 100
+TOO_LONG = "takes too long; give fewer values, or plainer conditions"
+_AT_ONCE = 1000  # combinations between two looks at the time
+_DIGITS, _EXPONENT = 40, 400  # of a number in a range: int(Decimal("1e500000")) takes seconds, and holds all threads
+_SCALE = 1000  # digits that hold each sum and product of whole numbers of such sizes exactly
 
 
 class SweepError(ValueError):
@@ -36,31 +41,58 @@ class Parameter:
         return self.values if any(isinstance(value, str) for value in numbers) else numbers
 
 
-def chosen(axes: Sequence[int], conditions: Sequence["Condition"], most: int, *, paired: bool) -> list[tuple[int, ...]]:
+def _never() -> bool:
+    return False
+
+
+def chosen(
+    axes: Sequence[int],
+    conditions: Sequence["Condition"],
+    most: int,
+    *,
+    paired: bool,
+    expired: Callable[[], bool] = _never,
+) -> list[tuple[int, ...]]:
     """The combinations of a sweep, each as the places of its values on the axes; the last axis runs fastest.
 
     ``axes``: how many values each parameter has. ``paired``: the first values go together, then the second ones, and so on; a
-    parameter of one value goes with all of them. Raises SweepError for more than ``most``, for none, or for axes that do not
-    pair; ExpressionError where a condition has no value.
+    parameter of one value goes with all of them. ``expired``: asked now and then whether the time for it is over. Raises SweepError
+    for more than ``most``, for none, for axes that do not pair, or when it has expired; ExpressionError where a condition has no
+    value.
     """
     total = paired_length(axes) if paired else math.prod(axes)
-    if total > (MOST_COMBINATIONS if conditions else most):
-        raise SweepError(f"{total} combinations are too many: {most} tasks are allowed")
+    refuse_many(total, len(conditions), most)
     made: Iterator[tuple[int, ...]]
     if paired:
         made = (tuple(place if count > 1 else 0 for count in axes) for place in range(total))
     else:
         made = itertools.product(*(range(count) for count in axes))
-    for condition in conditions:
-        made = filter(condition, made)
-    found = list(itertools.islice(made, most + 1))
-    if len(found) > most:
-        raise SweepError(f"more than {most} combinations are left, and so many tasks are allowed")
+    found: list[tuple[int, ...]] = []
+    while some := list(itertools.islice(made, _AT_ONCE)):
+        kept: Iterable[tuple[int, ...]] = some
+        for condition in conditions:
+            kept = filter(condition, kept)
+        found.extend(kept)
+        if len(found) > most:
+            raise SweepError(f"more than {most} combinations are left, and so many tasks are allowed")
+        if expired():
+            raise SweepError(TOO_LONG)
     if not found:
         raise SweepError(
             f"the conditions leave none of the {total} combinations" if total else "there is no combination"
         )
     return found
+
+
+def refuse_many(total: int, conditions: int, most: int, *, more: bool = False) -> None:
+    """Raises SweepError where so many combinations, with so many conditions, are too many. ``more``: others are not counted yet."""
+    if conditions > MOST_CONDITIONS:
+        raise SweepError(f"at most {MOST_CONDITIONS} conditions; && joins several")
+    allowed = MOST_COMBINATIONS if conditions else most
+    if total > allowed:
+        told = f"{'at least ' if more else ''}{total} combinations are too many"
+        asked = f"conditions choose from {allowed}, and " if conditions else ""
+        raise SweepError(f"{told}: {asked}{most} tasks are allowed")
 
 
 def paired_length(axes: Sequence[int]) -> int:
@@ -128,16 +160,48 @@ def _pieces(text: str) -> Iterator[tuple[str, bool]]:
 
 def _factors(first: str, last: str, by: str) -> Iterator[Value]:
     """``first``, then each time ``by`` times as much, as far as ``last``. Raises SweepError."""
-    begin, end, factor = Decimal(first), Decimal(last), Decimal(by)
+    begin, end, factor = _decimal(first), _decimal(last), _decimal(by)
+    told = f"{first}..{last}:*{by}"
     grows = factor > 1
     if factor <= 0 or factor == 1 or begin == 0 or (begin > 0) != (end > 0) or (abs(end) < abs(begin)) == grows:
-        raise SweepError(f"{first}..{last}:*{by}: the factor leads nowhere")
-    for _ in range(MOST_VALUES):
-        yield int(begin) if begin == begin.to_integral_value() else float(begin)
-        begin *= factor
-        if (abs(begin) > abs(end)) if grows else (abs(begin) < abs(end)):
-            return
-    raise SweepError(f"{first}..{last}:*{by}: more than {MOST_VALUES} values")
+        raise SweepError(f"{told}: the factor leads nowhere")
+    yield from _distinct(_products(begin, end, factor), told)
+
+
+def _products(begin: Decimal, end: Decimal, factor: Decimal) -> Iterator[Value]:
+    """Whole numbers while they are exact, and floats from there on."""
+    whole = begin == begin.to_integral_value() and factor == factor.to_integral_value()
+    context = Context(prec=_SCALE if whole else 2 * _DIGITS)
+    while abs(begin) <= abs(end) if factor > 1 else abs(begin) >= abs(end):
+        exact = begin == begin.to_integral_value() and not context.flags[Inexact]
+        yield int(begin) if exact else float(begin)
+        begin = context.multiply(begin, factor)
+
+
+def _distinct(values: Iterable[Value], told: str) -> Iterator[Value]:
+    """The same values. Raises SweepError for one that is the same as that before it: the step was too small for it."""
+    before: Value | None = None
+    for number, value in enumerate(values):
+        if number == MOST_VALUES:
+            raise SweepError(f"{told}: more than {MOST_VALUES} values")
+        if value == before:
+            raise SweepError(f"{told}: {shown(value)} comes twice, because the step is too small for such numbers")
+        before = value
+        yield value
+
+
+def _decimal(text: str) -> Decimal:
+    """Exactly this number. Raises SweepError for one that has no place in a range: endless, too large, too small or too long."""
+    try:
+        number = Decimal(text) if len(text) <= _SCALE else Decimal("NaN")
+    except InvalidOperation:
+        raise SweepError(f"{text[:50]} is no number, or too large a one") from None
+    _, digits, exponent = number.as_tuple()
+    if not isinstance(exponent, int) or len(digits) > _DIGITS or abs(exponent) > _EXPONENT:
+        raise SweepError(f"{text[:50]} is no number of at most {_DIGITS} digits that a program could read")
+    if not math.isfinite(float(number)) or (number != 0) != (float(number) != 0):
+        raise SweepError(f"{text[:50]} is no number that a program could read: it is too large, or too small")
+    return number
 
 
 def number_of(text: str) -> Value:
@@ -173,17 +237,16 @@ def steps(first: str, last: str, step: str) -> tuple[Value, ...]:
 
     Raises SweepError.
     """
-    try:
-        begin, end, by = (Decimal(text) for text in (first, last, step))
-    except InvalidOperation:
-        raise SweepError(f"from {first} to {last} step {step}: these are not numbers") from None
-    if not all(one.is_finite() for one in (begin, end, by)) or by == 0:
-        raise SweepError(f"from {first} to {last} step {step}: the step leads nowhere")
-    count = (end - begin) / by
-    if count < 0:
-        raise SweepError(f"from {first} to {last} step {step}: the step leads away from the end")
-    if count >= MOST_VALUES:
-        raise SweepError(f"from {first} to {last} step {step}: more than {MOST_VALUES} values")
-    whole = all(one == one.to_integral_value() for one in (begin, by))
-    made = (begin + by * number for number in range(int(count) + 1))
-    return tuple(int(value) if whole else float(value) for value in made)
+    begin, end, by = (_decimal(text) for text in (first, last, step))
+    told = f"from {first} to {last} step {step}"
+    if by == 0:
+        raise SweepError(f"{told}: the step leads nowhere")
+    with localcontext(Context(prec=_SCALE)):
+        count = (end - begin) / by
+        if count < 0:
+            raise SweepError(f"{told}: the step leads away from the end")
+        if count >= MOST_VALUES:
+            raise SweepError(f"{told}: more than {MOST_VALUES} values")
+        whole = all(one == one.to_integral_value() for one in (begin, by))
+        made = (begin + by * number for number in range(int(count) + 1))
+        return tuple(_distinct((int(value) if whole else float(value) for value in made), told))

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from sirdar.blobs.base import BlobStore
 from sirdar.blobs.logs import LogStore
+from sirdar.services.combining import Combining
 from sirdar.services.hub import Hub
 from sirdar.services.keys import Keys
 from sirdar.services.open_streams import OpenStreams
@@ -22,3 +23,4 @@ class Services:
     auth: Authenticator
     logs: LogStore
     streams: OpenStreams = field(default_factory=OpenStreams)
+    combining: Combining = field(default_factory=Combining)

@@ -85,7 +85,7 @@ async def expand(
         if len(one.values) == 1:
             prepared.common[one.name] = one.values[0]
     try:
-        combinations = await run_sync(plan.combinations, services.settings.foreach_items)
+        combinations = await services.combining.run(partial(plan.combinations, services.settings.foreach_items))
     except (SweepError, ExpressionError) as error:
         raise Problem("invalid_input", f"plan: {error}", field="inputs.plan") from None
     files = files_of(plan)

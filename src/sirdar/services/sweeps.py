@@ -1,7 +1,9 @@
 """A sweep of a submission: its parameters' values checked and resolved once each, and the combinations made of them."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sirdar.domain.app import FILE_INPUTS, App, FileRef, InputSpec, InputType
@@ -9,13 +11,14 @@ from sirdar.domain.expressions import ExpressionError, Kind, compile_expression
 from sirdar.domain.names import closest
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import FieldError, Problem
-from sirdar.domain.sweep import Condition, SweepError, chosen, read_texts
+from sirdar.domain.sweep import MOST_VALUES, TOO_LONG, Condition, SweepError, chosen, read_texts, refuse_many
 from sirdar.domain.value_checks import CHECKS
 from sirdar.domain.value_texts import from_text
 from sirdar.domain.value_words import Invalid, describe
 from sirdar.domain.values import check
+from sirdar.services.combining import Expired
 from sirdar.services.context import Services
-from sirdar.services.job_inputs import Prepared, Walk, refuse
+from sirdar.services.job_inputs import MAX_ERRORS, Prepared, Walk, refuse, special_inputs
 from sirdar.wire.submit import Sweep
 
 WHERE = "sweep.parameters"
@@ -46,24 +49,37 @@ async def prepare_sweep(
     A value is checked once, however many combinations it stands in.
     """
     common, errors = check(app.inputs, given, partial=True, file_refs=False)
-    axes = list(_axes(app, sweep, errors))
+    most = services.settings.foreach_items
+    axes = await services.combining.run(partial(_axes, app, sweep, most, errors))
     refuse(errors)
-    places = await services.blobs.in_thread(_combinations, axes, sweep, services.settings.foreach_items)
+    places = await services.combining.run(partial(_combinations, axes, sweep, most))
     _, missing = check(app.inputs, {**common, **{axis.spec.name: axis.values[0] for axis in axes}}, file_refs=False)
     refuse(missing)
     common = {spec.name: spec.default for spec in app.inputs if spec.has_default} | common
     walk = Walk(services, caller)
     common = await walk.common(app.inputs, common)
-    for axis in axes:
+    for axis in (axis for axis in axes if special_inputs([axis.spec])):
         axis.values = [
             await walk.one(axis.spec, value, f"{WHERE}.{axis.spec.name}[{i}]") for i, value in enumerate(axis.values)
         ]
     refuse(walk.errors)
-    items = await services.blobs.in_thread(_items, axes, places)
+    items = await services.combining.run(lambda _: _items(axes, places))
     return Prepared(common, items, walk.blobs, walk.urls)
 
 
-def _axes(app: App, sweep: Sweep, errors: list[FieldError]) -> Iterator[_Axis]:
+def _axes(app: App, sweep: Sweep, most: int, errors: list[FieldError], expired: Expired) -> list[_Axis]:
+    """Values are counted first, so that none is checked in vain."""
+    try:
+        read = list(_read(app, sweep, most, errors))
+        for axis in read:
+            axis.values = list(_checked(axis.spec, axis.values, errors, expired))
+    except SweepError as error:
+        raise Problem("invalid_input", str(error), field="sweep") from None
+    return [axis for axis in read if axis.values]
+
+
+def _read(app: App, sweep: Sweep, most: int, errors: list[FieldError]) -> Iterator[_Axis]:
+    counts: list[int] = []
     for name, given in sweep.parameters.items():
         spec = app.input(name)
         if spec is None:
@@ -72,21 +88,37 @@ def _axes(app: App, sweep: Sweep, errors: list[FieldError]) -> Iterator[_Axis]:
             meant = f"; did you mean {near}?" if near is not None else ""
             errors.append(FieldError(f"{WHERE}.{name[:80]}", f"the application has no such input{meant}"))
             continue
-        axis = _Axis(spec)
         try:
-            read = [from_text(spec, text) for text in read_texts(given)] if isinstance(given, str) else given
-        except (SweepError, Invalid) as error:
-            errors.append(FieldError(f"{WHERE}.{name}", getattr(error, "detail", str(error)), describe(spec)))
+            texts = read_texts(given) if isinstance(given, str) else given
+        except SweepError as error:
+            errors.append(FieldError(f"{WHERE}.{name}", str(error), describe(spec)))
             continue
-        if not read:
+        counts.append(len(texts) or 1)
+        _count(counts, sweep, most)
+        try:
+            values = [from_text(spec, text) for text in texts] if isinstance(given, str) else given
+        except Invalid as error:
+            errors.append(FieldError(f"{WHERE}.{name}", error.detail, describe(spec)))
+            continue
+        if not values:
             errors.append(FieldError(f"{WHERE}.{name}", "has no values", "at least one"))
-        axis.values.extend(_checked(spec, read, errors))
-        if axis.values:
-            yield axis
+        yield _Axis(spec, values)
 
 
-def _checked(spec: InputSpec, values: Sequence[Any], errors: list[FieldError]) -> Iterator[Any]:
+def _count(counts: Sequence[int], sweep: Sweep, most: int) -> None:
+    """Raises SweepError as soon as there are too many, whatever else comes."""
+    total = max(counts) if sweep.mode == "zip" else math.prod(counts)
+    refuse_many(total, len(sweep.conditions), most, more=len(counts) < len(sweep.parameters))
+    if sum(counts) > 2 * MOST_VALUES:
+        raise SweepError(f"more than {2 * MOST_VALUES} values of all parameters together")
+
+
+def _checked(spec: InputSpec, values: Sequence[Any], errors: list[FieldError], expired: Expired) -> Iterator[Any]:
     for number, value in enumerate(values):
+        if number % 1000 == 999 and expired():
+            raise SweepError(TOO_LONG)
+        if len(errors) >= MAX_ERRORS:
+            return
         place = f"{WHERE}.{spec.name}[{number}]"
         if value is None:
             errors.append(FieldError(place, "is empty", describe(spec)))
@@ -99,7 +131,7 @@ def _checked(spec: InputSpec, values: Sequence[Any], errors: list[FieldError]) -
             errors.append(FieldError(place + error.place, error.detail, error.expected or describe(spec)))
 
 
-def _combinations(axes: Sequence[_Axis], sweep: Sweep, most: int) -> list[tuple[int, ...]]:
+def _combinations(axes: Sequence[_Axis], sweep: Sweep, most: int, expired: Expired) -> list[tuple[int, ...]]:
     kinds = {axis.spec.name: axis.kind for axis in axes}
     known = {name: kind for name, kind in kinds.items() if kind is not None}
     names, columns = list(kinds), [axis.values for axis in axes]
@@ -120,7 +152,8 @@ def _combinations(axes: Sequence[_Axis], sweep: Sweep, most: int) -> list[tuple[
             ) from None
         conditions.append(Condition(made, names, columns))
     try:
-        return chosen([len(column) for column in columns], conditions, most, paired=sweep.mode == "zip")
+        counts = [len(column) for column in columns]
+        return chosen(counts, conditions, most, paired=sweep.mode == "zip", expired=expired)
     except (SweepError, ExpressionError) as error:
         raise Problem("invalid_input", str(error), field="sweep") from None
 

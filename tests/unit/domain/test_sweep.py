@@ -1,5 +1,8 @@
 """Expressions, grids and Everest's plan files: without a server."""
 
+import sys
+from fractions import Fraction
+
 import pytest
 
 from sirdar.domain.expressions import Expression, ExpressionError, Kind, compile_expression
@@ -28,6 +31,8 @@ def made(text: str) -> Expression:
         ("2 ** 10", 1024),
         ("pi > 3 and not e > 3", True),
         ("-a % 2", 1),
+        ("3 ** 1000 % 7 + 2 ** 2048 % 3", 5),
+        ("10 ** 300 * 10 ** 300 > 1e308", True),
     ],
 )
 def test_expressions(text: str, value: object) -> None:
@@ -57,6 +62,10 @@ def test_expressions(text: str, value: object) -> None:
         ("1" * 5000, "at most 4000"),
         ("+".join(["a"] * 800), "too long"),
         ("(" * 3000 + "a" + ")" * 900, "is no expression"),
+        ("_p0 > 1", "there is no parameter _p0"),
+        ("_\uff500 > 1", "there is no parameter _p0"),  # Python reads it as _p0
+        ("$a(1) > 1", "a is a parameter, and no function"),
+        ("(0x" + "f" * 3900 + ").real", "over 4096 bits"),
     ],
 )
 def test_what_is_no_expression(text: str, words: str) -> None:
@@ -70,6 +79,42 @@ def test_an_expression_without_a_value(text: str) -> None:
         made(text)(VALUES)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "((9**999)**999)**6",
+        "pow(pow(pow(9, 999), 999), 6)",
+        "*".join(["9**999"] * 40),
+        "(((a**999) * (a**999)) ** 999) ** 999",
+        "2 ** a ** 99 ** 9",
+        "2 ** (2 ** 4000) > 1",
+        "a * (a + 10**1200) * 10**1200",
+    ],
+)
+def test_whole_numbers_do_not_grow_without_bounds(text: str) -> None:
+    with pytest.raises(ExpressionError):
+        made(text)(VALUES)
+
+
+def test_deep_expressions_are_told_and_do_not_fail_otherwise() -> None:
+    def deeper(levels: int) -> None:
+        if levels:
+            return deeper(levels - 1)
+        with pytest.raises(ExpressionError, match="nested too deeply"):
+            made("-" * 248 + "a")
+        return None
+
+    deeper(sys.getrecursionlimit() - 300)
+
+
+def test_a_parameter_may_be_called_as_a_function_is() -> None:
+    kinds: dict[str, Kind] = {"min": "number", "x": "number", "_p1": "number"}
+    values = {"min": 2, "x": 5, "_p1": 7}
+    assert compile_expression("max(min($min, x), 1)", kinds)(values) == 2
+    assert compile_expression("min (min, 1) + min", kinds)(values) == 3
+    assert compile_expression("$x + _p1 * 10 + $_p1 * 100", kinds)(values) == 775
+
+
 def test_steps_count_in_decimals() -> None:
     tenths = steps("0", "1", "0.1")
     assert (len(tenths), tenths[3], tenths[-1]) == (11, 0.3, 1.0)
@@ -79,6 +124,33 @@ def test_steps_count_in_decimals() -> None:
     for wrong in (("1", "2", "0"), ("1", "2", "-1"), ("a", "2", "1"), ("0", "1e9", "1"), ("0", "inf", "1")):
         with pytest.raises(SweepError):
             steps(*wrong)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1e500000..1e500000",
+        "1..1e6000:*10",
+        "1e99999999999999999999..2",
+        "1..2:1e-5000000",
+        "0e5000000..1",
+        "1e-400..1e-399:1e-400",
+        "1" * 5000 + ".." + "1" * 5000,
+        f"0.{'1' * 41}..1",
+        "1e30..1e31:0.5",  # each would be the same number as the one before
+        "1e22..1.00000000000000000001e22:0.5",
+        "1..2:*1.00000000000000000000000001",
+    ],
+)
+def test_numbers_that_no_program_could_read(text: str) -> None:
+    with pytest.raises(SweepError):
+        read_texts(text)
+
+
+def test_no_step_is_lost() -> None:
+    assert read_texts("1e30..1000000000000000000000000000002") == [str(10**30 + number) for number in range(3)]
+    assert read_texts("1..1e40:*3") == [str(3**number) for number in range(84)]
+    assert read_texts("1..1e60:*1.5")[-1] == repr(float(Fraction(3, 2) ** 340))
 
 
 def test_numbers_are_told_from_texts() -> None:
@@ -112,6 +184,24 @@ def test_combinations_are_chosen_by_their_places() -> None:
     ):
         with pytest.raises(SweepError, match=says):
             chosen(axes, conditions, most, paired=paired)
+
+
+def test_making_combinations_ends_when_its_time_is_over() -> None:
+    none = Condition(compile_expression("a < 0", {"a": "number"}), ["a"], [range(3000)])
+    asked = 0
+
+    def expired() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 2
+
+    with pytest.raises(SweepError, match="takes too long"):
+        chosen([3000, 3000], [none], 10, paired=False, expired=expired)
+    assert asked == 3
+    with pytest.raises(SweepError, match="at most 100 conditions"):
+        chosen([3], [none] * 101, 10, paired=False)
+    with pytest.raises(SweepError, match="10000001 combinations are too many"):
+        chosen([10_000_001], [none], 10, paired=False)
 
 
 def test_a_hundred_thousand_combinations_come_at_once() -> None:
@@ -200,6 +290,8 @@ def test_a_plan() -> None:
         ("parameter x 'a\ncommand a", "plan:1", "a quote is opened"),
         ("parameter x from 1 to 0 step 1\ncommand a", "plan:1", "leads away"),
         ("parameter x 1\nconstraint $y > 1\ncommand a", "plan:2", "there is no parameter y"),
+        ("parameter x from 1e5000000 to 1e5000000\ncommand a", "plan:1", "1e5000000 is no number"),
+        ("parameter x 1" + "\nconstraint x > 0" * 101 + "\ncommand a", "plan:102", "at most 100"),
         ("parameter x 1\ncommand a\ncommand b", "plan:3", "stands in line 2"),
         ("parameter x 1\ncommand a\noutput_files ../b", "plan:3", "no path below"),
         ("parameter x 1\ncommand a\ncriterion least e", "plan:3", "criterion takes"),
