@@ -66,7 +66,8 @@ def best_of(document: Mapping[str, Any]) -> str | None:
     words = best_words(document)
     if not words:
         sought = document.get("criterion")
-        return f"none{'' if has_ended(document) else ' yet'} ({next(iter(sought))} {next(iter(sought.values()))})" if sought else None
+        none = "none" if has_ended(document) else "none yet"
+        return f"{none} ({next(iter(sought))} {next(iter(sought.values()))})" if sought else None
     inputs = (document.get("best") or {}).get("inputs") or {}
     given = ", ".join(f"{name} {value_words(value)}" for name, value in inputs.items())
     return words.removeprefix("best ") + (f": {given}" if given else "")

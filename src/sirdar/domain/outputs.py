@@ -102,7 +102,11 @@ def _walk(document: Any, key: str, source: str) -> Any:
     for match in _STEP.finditer(key):
         at = _step(at, match)
         if at is _MISSING:
-            near = closest(key, [name for name in document if not _HALF.search(name)]) if isinstance(document, dict) else None
+            near = (
+                closest(key, [name for name in document if not _HALF.search(name)])
+                if isinstance(document, dict)
+                else None
+            )
             meant = f"; did you mean {near}?" if near is not None else ""
             raise ValueError(f"{source} has no {key}: {match[0].lstrip('.')} is missing{meant}")
     return at

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from sirdar.domain import spans
-from sirdar.domain.app import OutputType
+from sirdar.domain.app import App, OutputType
 from sirdar.domain.failures import FailureGroup
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
@@ -23,6 +23,7 @@ from sirdar.domain.task_table import (
     read_axes,
     read_condition,
     read_sort,
+    widen,
     value_at,
     varying,
 )
@@ -42,6 +43,10 @@ MOST_FAILURES = 100
 LOOKED_AT = 50  # results in which columns of outputs are looked for that name their values themselves
 MOST_CONDITIONS = 10
 REMEMBERED = 500  # jobs whose differing inputs are known
+RESULTS_AT_ONCE = 2000
+_found: OrderedDict[tuple[str, str], tuple[Column, ...]] = (
+    OrderedDict()
+)  # of ended jobs whose outputs name their values
 _differing: OrderedDict[tuple[str, str], frozenset[str]] = OrderedDict()
 
 
@@ -93,6 +98,41 @@ async def columns_of_job(services: Services, job: JobView) -> tuple[Column, ...]
     found = await services.store.read(partial(task_views.results, job_id=job.id, after=-1, limit=LOOKED_AT))
     more = tuple(found_columns(loaded.app, (result for _, result in found), declared))
     return (*declared[: -len(SELDOM)], *more, *SELDOM)
+
+
+async def columns_of_all(services: Services, job: JobView) -> tuple[Column, ...]:
+    """As ``columns_of_job``, but of all results that there are now: a value that only late tasks have is a column, and a column with
+    numbers and texts is one of texts."""
+    columns = await columns_of_job(services, job)
+    loaded = await load_version(services, job.version_id)
+    if all(spec.type is not OutputType.VALUES for spec in loaded.app.outputs):
+        return columns
+    declared = columns_of(loaded.app, await _differing_inputs(services, job))
+    key = (services.store.name, job.id)
+    more = _found.get(key)
+    if more is None:
+        more = await _found_in_all(services, job, loaded.app, declared)
+        if job.ended_at is not None:
+            _found[key] = more
+            while len(_found) > REMEMBERED:
+                _found.popitem(last=False)
+    return (*declared[: -len(SELDOM)], *more, *SELDOM)
+
+
+async def _found_in_all(services: Services, job: JobView, app: App, declared: Sequence[Column]) -> tuple[Column, ...]:
+    """One pass over the results, some thousands in memory at a time; what is done with them is done in the store's threads."""
+
+    def read(conn: Conn, after: int) -> tuple[list[Column], int | None]:
+        results = task_views.results(conn, job.id, after=after, limit=RESULTS_AT_ONCE)
+        last = results[-1][0] if len(results) == RESULTS_AT_ONCE else None
+        return list(found_columns(app, (result for _, result in results), declared)), last
+
+    found: dict[str, Column] = {}
+    after: int | None = -1
+    while after is not None:
+        columns, after = await services.store.read(partial(read, after=after))
+        widen(found, columns)
+    return tuple(found.values())
 
 
 async def _differing_inputs(services: Services, job: JobView) -> frozenset[str]:
@@ -190,7 +230,7 @@ async def table(
 ) -> Table:
     """The whole table, read a thousand rows at a time. Raises Problem ``not_found``, ``invalid_field``."""
     job = await _seen(services, caller, job_id, link)
-    columns = await columns_of_job(services, job)
+    columns = await columns_of_all(services, job)
     wanted = _narrowed(wanted, columns, where)
     job = await _in_order(services, job, wanted, None)
     every = (*columns, *EXPORTED)
