@@ -42,6 +42,10 @@ MOST_POINTS = 2000
 MOST_FAILURES = 100
 LOOKED_AT = 50  # results in which columns of outputs are looked for that name their values themselves
 MOST_CONDITIONS = 10
+LINKED_TASKS = 20_000  # of a larger job nobody who has only its link has further columns put in order
+MOST_KEPT = (
+    30  # columns of a job that are kept in order; of one with fewer tasks than those more, as many values in all
+)
 REMEMBERED = 500  # jobs whose differing inputs are known
 RESULTS_AT_ONCE = 2000
 _found: OrderedDict[tuple[str, str], tuple[Column, ...]] = (
@@ -163,7 +167,7 @@ async def list_tasks(
     columns = await columns_of_job(services, job) if seen else FIXED
     sort = read_sort(columns, query.sort) if query.sort else None
     wanted = _narrowed(query.wanted, columns, query.where)
-    job = await _in_order(services, job, wanted, sort)
+    job = await _in_order(services, caller, job, wanted, sort)
 
     def read(conn: Conn) -> TaskPage:
         numbers = task_table.find_numbers(
@@ -193,18 +197,49 @@ def _narrowed(wanted: TaskFilter, columns: Sequence[Column], where: Sequence[str
     return replace(wanted, where=[read_condition(columns, text) for text in where])
 
 
-async def _in_order(services: Services, job: JobView, wanted: TaskFilter, sort: Sort | None) -> JobView:
-    """The job with those values in order that the question needs. Only the first that needs a column has to wait for it."""
+async def _in_order(
+    services: Services, caller: Caller | None, job: JobView, wanted: TaskFilter, sort: Sort | None
+) -> JobView:
+    """The job with those values in order that the question needs. Only the first that needs a column has to wait for it.
+
+    Raises Problem ``invalid_field`` for more than are kept of a job, and ``forbidden`` for whoever has only the link of a large one.
+    """
     columns = task_table.to_order(job, wanted, sort)
     if not columns:
         return job
     left = await services.store.read(lambda conn: task_values.missing(conn, job, columns))
+    if left:
+        await services.store.read(partial(_may_keep, caller=caller, job=job, columns=left))
     for column in left:
         while await services.store.write(partial(task_values.fill, job=job, column=column)) < job.total:
             pass
     if left and job.total >= task_table.LARGE:
         await services.store.write(task_values.learn)
     return replace(job, ordered=True)
+
+
+def _may_keep(conn: Conn, *, caller: Caller | None, job: JobView, columns: Sequence[Column]) -> None:
+    """Each column that is kept costs a row for each task: raises Problem where that is too much."""
+    kept = task_values.kept(conn, job)
+    new = [column.name for column in columns if column.name not in kept]
+    most = max(MOST_KEPT, MOST_KEPT * LINKED_TASKS // max(1, job.total))
+    known = ", ".join(sorted(kept)) or "no column yet"
+    if len(kept) + len(new) > most:
+        said = f"Of a job of {job.total} tasks at most {most} columns are kept in order, and it has {len(kept)}."
+        raise Problem("invalid_field", said, field="sort", expected=known)
+    if job.total > LINKED_TASKS and not _sees_without_link(conn, caller, job):
+        raise Problem(
+            "forbidden",
+            f"By its link a job of {job.total} tasks is sorted and searched only by columns that are kept in order: {known}.",
+            hint="Sign in as somebody who may see the job, or have its owner sort by that column once.",
+        )
+
+
+def _sees_without_link(conn: Conn, caller: Caller | None, job: JobView) -> bool:
+    try:
+        return find_seen(conn, caller, job.id) is not None
+    except Problem:
+        return False
 
 
 # ---------------------------------------------------------------- all rows
@@ -232,7 +267,7 @@ async def table(
     job = await _seen(services, caller, job_id, link)
     columns = await columns_of_all(services, job)
     wanted = _narrowed(wanted, columns, where)
-    job = await _in_order(services, job, wanted, None)
+    job = await _in_order(services, caller, job, wanted, None)
     every = (*columns, *EXPORTED)
     return Table(job, every, _rows(services, job, every, wanted))
 
