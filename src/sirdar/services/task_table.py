@@ -23,9 +23,9 @@ from sirdar.domain.task_table import (
     read_axes,
     read_condition,
     read_sort,
-    widen,
     value_at,
     varying,
+    widen,
 )
 from sirdar.services.apps import load_version
 from sirdar.services.context import Services
@@ -105,7 +105,7 @@ async def columns_of_job(services: Services, job: JobView) -> tuple[Column, ...]
 
 
 async def columns_of_all(services: Services, job: JobView) -> tuple[Column, ...]:
-    """As ``columns_of_job``, but of all results that there are now: a value that only late tasks have is a column, and a column with
+    """As ``columns_of_job``, but of all results so far: a value that only late tasks have is a column, and a column with
     numbers and texts is one of texts."""
     columns = await columns_of_job(services, job)
     loaded = await load_version(services, job.version_id)
@@ -202,7 +202,7 @@ async def _in_order(
 ) -> JobView:
     """The job with those values in order that the question needs. Only the first that needs a column has to wait for it.
 
-    Raises Problem ``invalid_field`` for more than are kept of a job, and ``forbidden`` for whoever has only the link of a large one.
+    Raises Problem ``invalid_field`` for more than a job keeps, and ``forbidden`` for whoever has only the link of a large one.
     """
     columns = task_table.to_order(job, wanted, sort)
     if not columns:
