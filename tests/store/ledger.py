@@ -482,7 +482,7 @@ def _check_best(job: Any, tasks: list[Any]) -> None:
         assert job.state in ("DONE", "CANCELLED") or job.ended_at is None, job
     elif job.cancel_requested_at is None and job.ended_at is None:
         assert not any(loss < MET for loss in known.values()), f"{job} goes on with {done}"
-    if job.cancel_requested_by == "stop_when":
+    if job.cancel_requested_by == "stop_when: met":
         assert job.met_task is not None, job
         assert job.state in ("READY", "RUNNING", "DONE"), job
         if job.ended_at is not None:

@@ -37,7 +37,7 @@ def test_the_best_is_kept_as_tasks_end_and_a_met_condition_ends_the_job(ledger: 
     agent.final(keys[1], outputs={"loss": 0.125})
     assert best(ledger, job) == (5, 0.125, 5)
     row = ledger.job(job)
-    assert (row.state, row.cancel_requested_by, row.waiting) == ("RUNNING", "stop_when", 0)
+    assert (row.state, row.cancel_requested_by, row.waiting) == ("RUNNING", "stop_when: met", 0)
     assert ledger.explain(job).why[0].text.startswith("It stops early: task 5 met loss < 0.25; 2 task(s)")
     check(ledger)
     agent.heartbeat()

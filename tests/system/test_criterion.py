@@ -1,8 +1,12 @@
 """A job that seeks the best of its tasks and stops early: over REST, the client and the command line, through the real product."""
 
+import json
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
+from own_server import BIN, surroundings
 from tests.system.product import Product, await_that, problem
 
 FIT = """
@@ -85,3 +89,14 @@ def test_while_it_runs_the_best_so_far_is_told(apps: Product) -> None:
     assert (shown["state"], shown["best"]["task"]) == ("RUNNING", 0)
     apps.admin.post(f"/api/jobs/{job_id}/cancel")
     await_that(lambda: seen()["state"] == "CANCELLED")
+
+
+@pytest.mark.parametrize("command", ["sweep", "run"])
+def test_the_command_line_ends_with_the_best_task(apps: Product, tmp_path: Path, command: str) -> None:
+    (tmp_path / "sets.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in sets(3, 1.5, 7)))
+    given = ["-i", "a=3,1.5,7"] if command == "sweep" else ["--foreach", "sets.jsonl"]
+    words = [str(BIN / "sirdar"), command, "me/fit", *given, "--minimize", "loss", "--wait"]
+    env = surroundings(apps.root)
+    told = subprocess.run(words, check=False, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert told.returncode == 0, told.stderr
+    assert "best  loss 1.5 in task 1: a 1.5" in told.stdout.splitlines()

@@ -248,3 +248,15 @@ def test_the_command_line_sorts_tells_failures_and_submits_failed_ones_again(
     sirdar.ended(made["id"])
     assert say("job", "delete", "--app", "me/fit", "--state", "failed", "--text", fit["name"], "--json")
     assert sirdar.admin.get(f"/api/jobs/{job}").status_code == 404
+
+
+def test_a_late_text_among_numbers_stands_in_parquet_too(sirdar: Product) -> None:
+    """Beyond the results in which a page looks for columns."""
+    say = 'echo "a = $n" > v; if [ "$n" = 59 ]; then echo "a = none found" > v; echo "late = 1" >> v; fi'
+    outputs = {"found": {"type": "values", "from": "v"}}
+    sirdar.publish("late", say, shell=True, inputs={"n": {"type": "integer", "required": True}}, outputs=outputs)
+    job = sirdar.run("me/late", foreach=[{"n": n} for n in range(60)])
+    content = sirdar.admin.get(f"/api/jobs/{job['id']}/table", params={"format": "parquet"}).content
+    rows = parquet.read_table(io.BytesIO(content)).to_pylist()
+    assert [rows[no]["outputs.a"] for no in (0, 58, 59)] == ["0", "58", "none found"]
+    assert [rows[no]["outputs.late"] for no in (58, 59)] == [None, 1]

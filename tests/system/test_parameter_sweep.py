@@ -67,6 +67,19 @@ def unzipped(sirdar: Product, uri: str) -> dict[str, str]:
         return {info.filename: archive.read(info).decode() for info in archive.infolist()}
 
 
+def test_what_is_made_while_downloaded_is_no_input_and_the_error_says_so(sirdar: Product, done: dict[str, Any]) -> None:
+    for name in ("results", "table"):
+        given = {"plan": done["result"][name]}
+        found = problem(
+            sirdar.admin.post(f"/api/apps/{APP}", json={"inputs": given}), 422, "invalid_input", "inputs.plan"
+        )
+        assert (
+            "is made when it is downloaded; download it and upload it, or name the files of single tasks"
+            in found["detail"]
+        )
+        assert "has no file" not in found["detail"]
+
+
 def test_each_task_has_a_folder_with_its_parameters_and_files(sirdar: Product, done: dict[str, Any]) -> None:
     assert done["state"] == "DONE", done["info"]
     assert (done["tasks"]["total"], done["tasks"]["done"], done["tasks"]["failed"]) == (8, 7, 1)

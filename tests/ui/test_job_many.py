@@ -328,7 +328,7 @@ def test_the_best_task_and_what_stopped_it_stand_above(busy: Site, sweep: str) -
         told = plain(page).split("Best so far")[1][:80]
         assert told.replace(" ,", ",").startswith(": cv_error = 0.81, task 19 (beta 2, folds 4)"), told
         assert f'href="/jobs/{sweep}?task=19"' in page.text
-        stopped = {"met_task": 11, "cancel_requested_by": "stop_when", "cancel_requested_at": 1.0}
+        stopped = {"met_task": 11, "cancel_requested_by": "stop_when: met", "cancel_requested_at": 1.0}
         seek(best_task=19, best_value=0.81, **stopped)
         page = anna.get(f"/jobs/{sweep}")
         assert "It stops early: task 11 met cv_error < 0.9." in plain(page)

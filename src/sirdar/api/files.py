@@ -17,6 +17,7 @@ from sirdar.api.multipart import FormFile
 from sirdar.blobs.base import check_sha256
 from sirdar.domain.app import FileRef
 from sirdar.domain.people import Caller
+from sirdar.domain.plan_app import MADE, TABLE
 from sirdar.domain.problems import Problem
 from sirdar.services import files, plan_results, task_table
 from sirdar.services.apps import load_version
@@ -215,7 +216,7 @@ async def download_of_job(
     listing: ListQuery = False,
     share: str | None = None,
 ) -> Response:
-    if path in plan_results.MADE and (made := await _made(services, caller, job_id, path, share)) is not None:
+    if path in MADE and (made := await _made(services, caller, job_id, path, share)) is not None:
         return made
     found = await files.find_job_file(services, caller, job_id, path, link=share)
     if not isinstance(found, FileRef):
@@ -230,7 +231,7 @@ async def _made(services: Services, caller: Caller | None, job_id: str, path: st
     if not is_planned(loaded):
         return None
     headers = {"content-disposition": f'attachment; filename="{path}"', "cache-control": "no-store"}
-    if path == plan_results.TABLE:
+    if path == TABLE:
         found = await task_table.table(services, caller, job_id, TaskFilter(), link=link)
         return StreamingResponse(write_csv(found), headers=headers, media_type="text/csv; charset=utf-8")
     pieces = plan_results.results_zip(services, job, loaded)

@@ -3,10 +3,10 @@
 from typing import Any
 
 from sirdar.api.render import INLINE_RESULTS, render_results
+from sirdar.domain.plan_app import RESULTS, TABLE
 from sirdar.services.apps import load_version
 from sirdar.services.context import Services
 from sirdar.services.job_files import job_prefix
-from sirdar.services.plan_results import RESULTS, TABLE
 from sirdar.services.plans import is_planned
 from sirdar.store import task_views
 from sirdar.store.job_views import JobView

@@ -41,7 +41,7 @@ def page(document: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:
             "progress": percent(document.get("progress")),
             "metrics": ", ".join(f"{name} {number(value)}" for name, value in (document.get("metrics") or {}).items()),
             "tasks": task_counts(document.get("tasks")),
-            "best": _best(document),
+            "best": best_of(document),
             "stops when": document.get("stopWhen"),
             "left": left_words(document) or None,
             "failed": _failed(document),
@@ -61,12 +61,13 @@ def page(document: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:
     yield from output_lines(document, terminal)
 
 
-def _best(document: Mapping[str, Any]) -> str | None:
+def best_of(document: Mapping[str, Any]) -> str | None:
     """The best task so far and its inputs, or that there is none yet."""
     words = best_words(document)
     if not words:
         sought = document.get("criterion")
-        return f"none yet ({next(iter(sought))} {next(iter(sought.values()))})" if sought else None
+        none = "none" if has_ended(document) else "none yet"
+        return f"{none} ({next(iter(sought))} {next(iter(sought.values()))})" if sought else None
     inputs = (document.get("best") or {}).get("inputs") or {}
     given = ", ".join(f"{name} {value_words(value)}" for name, value in inputs.items())
     return words.removeprefix("best ") + (f": {given}" if given else "")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from sirdar.cli import watch
-from sirdar.cli.job_page import output_lines, tail_of_stderr
+from sirdar.cli.job_page import best_of, output_lines, tail_of_stderr
 from sirdar.cli.reply import Reply
 from sirdar.cli.session import Session, current
 from sirdar.cli.submit_options import SubmitOptions
@@ -77,6 +77,8 @@ def ended(job: Job, session: Session, download: Path | None = None) -> Reply:
 
     def lines() -> Iterator[str]:
         yield watch.ended_words(document)
+        if best := best_of(document):
+            yield f"best  {best}"
         yield from output_lines(document, session.terminal)
         yield from (f"downloaded {path}" for path in paths)
         if code:

@@ -40,7 +40,7 @@ class Job:
     @property
     def stopped_early(self) -> bool:
         """Tasks were called off because the condition was met."""
-        return self.cancel_requested_by == STOPPED_BY_CONDITION
+        return self.met is not None and self.cancel_requested_by == STOPPED_BY_CONDITION
 
 
 class Effect(StrEnum):
@@ -95,8 +95,8 @@ class CancelRequested:
 
 
 JobEvent = Prepared | Refused | Counted | CancelRequested
-STOPPED_BY_FAILURE = "on_failure: stop"
-STOPPED_BY_CONDITION = "stop_when"
+STOPPED_BY_FAILURE = "on_failure: stop"  # no user's name has a space or a colon
+STOPPED_BY_CONDITION = "stop_when: met"
 
 
 def step(job: Job, event: JobEvent, now: float) -> tuple[Job, tuple[Effect, ...]]:

@@ -17,6 +17,7 @@ _INTEGER = re.compile(r"[+-]?\d{1,1200}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d{1,5})?", re.ASCII)
 _STEP = re.compile(r"\[(\d{1,9})\]|\.?([^.\[\]]+)")
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_HALF = re.compile("[\ud800-\udfff]")
 _MISSING = object()
 
 
@@ -56,6 +57,9 @@ def read_values(text: str) -> dict[str, Any]:
     if len(values) > MAX_VALUES:
         raise ValueError(f"has {len(values)} values; at most {MAX_VALUES} are kept")
     for key, value in values.items():
+        _whole(key)
+        if isinstance(value, str):
+            _whole(value)
         if len(key) > MAX_KEY or (isinstance(value, str) and len(value) > MAX_VALUE_TEXT):
             raise ValueError(f"{key[:80]} is too long")
         if isinstance(value, float) and not math.isfinite(value):
@@ -98,7 +102,11 @@ def _walk(document: Any, key: str, source: str) -> Any:
     for match in _STEP.finditer(key):
         at = _step(at, match)
         if at is _MISSING:
-            near = closest(key, list(document)) if isinstance(document, dict) else None
+            near = (
+                closest(key, [name for name in document if not _HALF.search(name)])
+                if isinstance(document, dict)
+                else None
+            )
             meant = f"; did you mean {near}?" if near is not None else ""
             raise ValueError(f"{source} has no {key}: {match[0].lstrip('.')} is missing{meant}")
     return at
@@ -130,7 +138,7 @@ def _convert(spec: OutputSpec, found: Any) -> Any:
 
 def _string(found: Any) -> str:
     text = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
-    text = text[:-1] if text.endswith("\n") else text
+    text = _whole(text[:-1] if text.endswith("\n") else text)
     return text[:-1] if text.endswith("\r") else text
 
 
@@ -183,14 +191,25 @@ def _checked_json(value: Any) -> Any:
         if isinstance(item, dict):
             if "$file" in item:
                 raise ValueError("holds the key $file, which is reserved")
+            _whole(*item)
             stack.extend([(depth + 1, child) for child in item.values()])
         elif isinstance(item, list):
             stack.extend([(depth + 1, child) for child in item])
+        elif isinstance(item, str):
+            _whole(item)
         elif isinstance(item, float) and not math.isfinite(item):
             raise ValueError("holds a number too large for JSON")
     return value
 
 
+def _whole(*texts: str) -> str:
+    """The first of the texts. JSON's ``\\ud800`` alone is refused: no UTF-8 has it, so no message to the server could carry it."""
+    for text in texts:
+        if not text.isascii() and (half := _HALF.search(text)):
+            raise ValueError(f"holds \\u{ord(half[0]):x}, half of a character, which no text in UTF-8 can have")
+    return texts[0] if texts else ""
+
+
 def _short(found: Any) -> str:
-    text = json.dumps(found, ensure_ascii=False)
+    text = json.dumps(found, ensure_ascii=False).encode(errors="backslashreplace").decode()
     return text if len(text) <= 60 else f"{text[:57]}..."

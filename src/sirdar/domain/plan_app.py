@@ -8,10 +8,19 @@ from dataclasses import dataclass, replace
 from sirdar.domain.app import FILE_INPUTS, FILE_OUTPUTS, App, InputSpec, InputType, OutputSpec, OutputType
 from sirdar.domain.command import places
 from sirdar.domain.expressions import Value
+from sirdar.domain.people import SYSTEM_NAME
 from sirdar.domain.plan import STREAMS, Named, Plan, fill, used_in
 from sirdar.domain.problems import FieldError
 
+SWEEP, PROBLEMS = "parameter-sweep", "solve-set-opt-probs"  # the built-in applications whose jobs a plan describes
+RESULTS, TABLE = "results.zip", "table.csv"  # of such a job, made while it is downloaded
+MADE = frozenset({RESULTS, TABLE})
 _SHELLS_OWN = re.compile(r"\$\{")
+
+
+def planned(owner: str, alias: str) -> bool:
+    """Whether jobs of this application are described by a plan."""
+    return owner == SYSTEM_NAME and alias in (SWEEP, PROBLEMS)
 
 
 @dataclass(frozen=True, slots=True)

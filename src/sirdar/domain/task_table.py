@@ -6,7 +6,7 @@ What can stand in a column is a scalar: inputs that differ between the tasks (of
 import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -210,6 +210,14 @@ def found_columns(app: App, results: Iterable[Mapping[str, Any]], known: Iterabl
                 kinds[name] = kind if kinds.get(name, kind) is kind else Kind.TEXT
     for name, kind in kinds.items():
         yield Column(f"outputs.{name}", kind, name, (name,))
+
+
+def widen(found: dict[str, Column], more: Iterable[Column]) -> None:
+    """Add columns of further results: one that holds values of several kinds is of texts."""
+    for column in more:
+        known = found.setdefault(column.name, column)
+        if known.kind is not column.kind:
+            found[column.name] = replace(known, kind=Kind.TEXT)
 
 
 def _kind_of(value: str | float) -> Kind:

@@ -13,6 +13,7 @@ from sirdar.blobs.base import check_sha256, too_large
 from sirdar.domain.app import FileRef
 from sirdar.domain.names import MAX_NAME_BYTES, file_name_fault
 from sirdar.domain.people import Caller, Scope
+from sirdar.domain.plan_app import MADE, planned
 from sirdar.domain.problems import Problem
 from sirdar.services import job_files
 from sirdar.services.access import require_scope
@@ -21,6 +22,7 @@ from sirdar.services.job_files import InlineFile
 from sirdar.services.quotas import check_bytes
 from sirdar.store import blobs as blobs_store
 from sirdar.store import files as files_store
+from sirdar.store import job_views
 from sirdar.store.engine import Tx
 from sirdar.store.files import File, Upload
 
@@ -261,6 +263,8 @@ async def find_job_file(
 ) -> FileRef | InlineFile:
     """A file of a job that the caller (or whoever holds its link) may see. Raises ``not_found``."""
     found = await services.store.read(lambda conn: job_files.look_up(conn, caller, job_id, path, link=link))
+    if found is None and path in MADE:
+        await _refuse_made(services, job_id, path)
     if found is None:
         raise Problem(
             "not_found",
@@ -268,6 +272,14 @@ async def find_job_file(
             hint=f"GET /api/jobs/{job_id[:80]} names its files.",
         )
     return found
+
+
+async def _refuse_made(services: Services, job_id: str, path: str) -> None:
+    """Raises Problem ``not_found`` for what a plan's job has only as a download."""
+    job = await services.store.read(lambda conn: job_views.find_job(conn, job_id))
+    if job is not None and planned(job.app_owner, job.app_alias):
+        said = "is made when it is downloaded; download it and upload it, or name the files of single tasks"
+        raise Problem("not_found", f"{path} of job {job_id} {said}.", hint=f"GET /api/jobs/{job_id} names its files.")
 
 
 async def _as_blob(services: Services, inline: InlineFile) -> FileRef:

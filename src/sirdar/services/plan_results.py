@@ -11,13 +11,12 @@ from sirdar.domain.command import as_text
 from sirdar.domain.plan_app import result_path
 from sirdar.services.app_cache import LoadedVersion
 from sirdar.services.context import Services
+from sirdar.services.export_threads import in_thread
 from sirdar.store import jobs as job_store
 from sirdar.store import task_views
 from sirdar.store.job_views import JobView
 from sirdar.store.people import Conn
 
-RESULTS, TABLE = "results.zip", "table.csv"
-MADE = frozenset({RESULTS, TABLE})
 PARAMETERS = "parameters.txt"
 TASKS_AT_ONCE, VALUES_AT_ONCE = 200, 2000
 YIELD_BYTES = 1 << 20
@@ -30,7 +29,8 @@ async def results_zip(services: Services, job: JobView, loaded: LoadedVersion) -
     By the plan's criterion, if it has one: the best task's folder comes first."""
     sink = _Sink()
     specs = {spec.name: spec for spec in loaded.app.outputs}
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    archive = zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
+    try:
         order = await _order(services, job)
         for first in range(0, job.total, TASKS_AT_ONCE):
             numbers = order[first : first + TASKS_AT_ONCE]
@@ -38,7 +38,10 @@ async def results_zip(services: Services, job: JobView, loaded: LoadedVersion) -
             for no in numbers:
                 async for piece in _folder(services, archive, sink, no, items.get(no, {}), results.get(no, {}), specs):
                     yield piece
-    yield sink.take()
+        await in_thread(archive.close)  # the directory at the end: a hundred bytes for each member
+        yield await in_thread(sink.take)
+    finally:
+        archive.fp = None  # where nobody reads on, no directory is written
 
 
 def _read(
@@ -62,7 +65,7 @@ async def _order(services: Services, job: JobView) -> Sequence[int]:
         if len(found) < VALUES_AT_ONCE:
             break
         after = found[-1][0]
-    return sorted(range(job.total), key=lambda no: (no not in values, values.get(no, 0.0), no))
+    return await in_thread(lambda: sorted(range(job.total), key=lambda no: (no not in values, values.get(no, 0.0), no)))
 
 
 async def _folder(
@@ -76,7 +79,7 @@ async def _folder(
 ) -> AsyncIterator[bytes]:
     parameters = {name: value for name, value in item.items() if not isinstance(value, list | dict)}
     lines = "".join(f"{name} = {as_text(value)}\n" for name, value in parameters.items())
-    archive.writestr(_info(f"{no}/{PARAMETERS}"), lines.encode())
+    await in_thread(partial(archive.writestr, _info(f"{no}/{PARAMETERS}"), lines.encode()))
     taken = {PARAMETERS}
     for spec, ref in _files(result, specs):
         path = result_path(spec, parameters, ref.name)
@@ -85,7 +88,7 @@ async def _folder(
         taken.add(path)
         with archive.open(_info(f"{no}/{path}"), "w", force_zip64=ref.size_bytes >= 2**31) as member:
             async for piece in services.blobs.read(ref.sha256):
-                await services.blobs.in_thread(member.write, piece)
+                await in_thread(partial(member.write, piece))
                 if sink.size >= YIELD_BYTES:
                     yield sink.take()
     if sink.size >= YIELD_BYTES:

@@ -19,10 +19,15 @@ from anyio.to_thread import run_sync
 from sirdar.domain.app import App, FileEntry, FileRef
 from sirdar.domain.expressions import ExpressionError, Value
 from sirdar.domain.names import closest
-from sirdar.domain.people import SYSTEM_NAME, Caller
+from sirdar.domain.people import Caller
 from sirdar.domain.plan import Criterion, Plan, parse_plan
+<<<<<<< HEAD
 from sirdar.domain.plan_app import PlanFiles, app_of, faults_of, files_of
 from sirdar.domain.problems import Problem
+=======
+from sirdar.domain.plan_app import PlanFiles, app_of, faults_of, files_of, planned
+from sirdar.domain.problems import FieldError, Problem
+>>>>>>> s6-mendB
 from sirdar.domain.sweep import SweepError
 from sirdar.services import quotas
 from sirdar.services.app_archives import workplace
@@ -40,7 +45,6 @@ from sirdar.wire.archive_names import check_name
 from sirdar.wire.archive_pick import Picked, pick
 from sirdar.wire.description import to_document, version_digest
 
-SWEEP, PROBLEMS = "parameter-sweep", "solve-set-opt-probs"
 PLAN_BYTES = 4 * 2**20
 SHOWN = 8  # members of the archive that an error names
 
@@ -57,7 +61,7 @@ class Expanded:
 
 def is_planned(loaded: LoadedVersion) -> bool:
     """Whether jobs of this version are described by a plan."""
-    return loaded.version.owner_name == SYSTEM_NAME and loaded.version.alias in (SWEEP, PROBLEMS)
+    return planned(loaded.version.owner_name, loaded.version.alias)
 
 
 async def expand(

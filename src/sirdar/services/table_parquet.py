@@ -11,6 +11,7 @@ from typing import Any
 
 from sirdar.domain.problems import Problem
 from sirdar.domain.task_table import Column, Kind
+from sirdar.services.export_threads import in_thread
 
 GROUP_ROWS = 20_000
 _LARGEST = 2**63
@@ -39,16 +40,23 @@ async def write_parquet(columns: Sequence[Column], rows: AsyncIterator[list[Any]
     sink = _Sink()
     writer = parquet.ParquetWriter(arrow.PythonFile(sink, mode="w"), schema, compression="zstd")
     group: list[list[Any]] = []
+
+    def write() -> bytes:
+        if group:
+            writer.write_table(_group(arrow, schema, columns, group))
+            group.clear()
+        return sink.take()
+
+    def close() -> bytes:
+        writer.close()
+        return sink.take()
+
     async for row in rows:
         group.append(row)
         if len(group) >= GROUP_ROWS:
-            writer.write_table(_group(arrow, schema, columns, group))
-            group = []
-            yield sink.take()
-    if group:
-        writer.write_table(_group(arrow, schema, columns, group))
-    writer.close()
-    yield sink.take()
+            yield await in_thread(write)
+    yield await in_thread(write)
+    yield await in_thread(close)
 
 
 def _group(arrow: Any, schema: Any, columns: Sequence[Column], rows: list[list[Any]]) -> Any:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from sirdar.domain import spans
-from sirdar.domain.app import OutputType
+from sirdar.domain.app import App, OutputType
 from sirdar.domain.failures import FailureGroup
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import Problem
@@ -25,6 +25,7 @@ from sirdar.domain.task_table import (
     read_sort,
     value_at,
     varying,
+    widen,
 )
 from sirdar.services.apps import load_version
 from sirdar.services.context import Services
@@ -41,7 +42,15 @@ MOST_POINTS = 2000
 MOST_FAILURES = 100
 LOOKED_AT = 50  # results in which columns of outputs are looked for that name their values themselves
 MOST_CONDITIONS = 10
+LINKED_TASKS = 20_000  # of a larger job nobody who has only its link has further columns put in order
+MOST_KEPT = (
+    30  # columns of a job that are kept in order; of one with fewer tasks than those more, as many values in all
+)
 REMEMBERED = 500  # jobs whose differing inputs are known
+RESULTS_AT_ONCE = 2000
+_found: OrderedDict[tuple[str, str], tuple[Column, ...]] = (
+    OrderedDict()
+)  # of ended jobs whose outputs name their values
 _differing: OrderedDict[tuple[str, str], frozenset[str]] = OrderedDict()
 
 
@@ -95,6 +104,41 @@ async def columns_of_job(services: Services, job: JobView) -> tuple[Column, ...]
     return (*declared[: -len(SELDOM)], *more, *SELDOM)
 
 
+async def columns_of_all(services: Services, job: JobView) -> tuple[Column, ...]:
+    """As ``columns_of_job``, but of all results so far: a value that only late tasks have is a column, and a column with
+    numbers and texts is one of texts."""
+    columns = await columns_of_job(services, job)
+    loaded = await load_version(services, job.version_id)
+    if all(spec.type is not OutputType.VALUES for spec in loaded.app.outputs):
+        return columns
+    declared = columns_of(loaded.app, await _differing_inputs(services, job))
+    key = (services.store.name, job.id)
+    more = _found.get(key)
+    if more is None:
+        more = await _found_in_all(services, job, loaded.app, declared)
+        if job.ended_at is not None:
+            _found[key] = more
+            while len(_found) > REMEMBERED:
+                _found.popitem(last=False)
+    return (*declared[: -len(SELDOM)], *more, *SELDOM)
+
+
+async def _found_in_all(services: Services, job: JobView, app: App, declared: Sequence[Column]) -> tuple[Column, ...]:
+    """One pass over the results, some thousands in memory at a time; what is done with them is done in the store's threads."""
+
+    def read(conn: Conn, after: int) -> tuple[list[Column], int | None]:
+        results = task_views.results(conn, job.id, after=after, limit=RESULTS_AT_ONCE)
+        last = results[-1][0] if len(results) == RESULTS_AT_ONCE else None
+        return list(found_columns(app, (result for _, result in results), declared)), last
+
+    found: dict[str, Column] = {}
+    after: int | None = -1
+    while after is not None:
+        columns, after = await services.store.read(partial(read, after=after))
+        widen(found, columns)
+    return tuple(found.values())
+
+
 async def _differing_inputs(services: Services, job: JobView) -> frozenset[str]:
     """Names of inputs that are not the same for all tasks."""
     if not job.many:
@@ -123,7 +167,7 @@ async def list_tasks(
     columns = await columns_of_job(services, job) if seen else FIXED
     sort = read_sort(columns, query.sort) if query.sort else None
     wanted = _narrowed(query.wanted, columns, query.where)
-    job = await _in_order(services, job, wanted, sort)
+    job = await _in_order(services, caller, job, wanted, sort)
 
     def read(conn: Conn) -> TaskPage:
         numbers = task_table.find_numbers(
@@ -153,18 +197,49 @@ def _narrowed(wanted: TaskFilter, columns: Sequence[Column], where: Sequence[str
     return replace(wanted, where=[read_condition(columns, text) for text in where])
 
 
-async def _in_order(services: Services, job: JobView, wanted: TaskFilter, sort: Sort | None) -> JobView:
-    """The job with those values in order that the question needs. Only the first that needs a column has to wait for it."""
+async def _in_order(
+    services: Services, caller: Caller | None, job: JobView, wanted: TaskFilter, sort: Sort | None
+) -> JobView:
+    """The job with those values in order that the question needs. Only the first that needs a column has to wait for it.
+
+    Raises Problem ``invalid_field`` for more than a job keeps, and ``forbidden`` for whoever has only the link of a large one.
+    """
     columns = task_table.to_order(job, wanted, sort)
     if not columns:
         return job
     left = await services.store.read(lambda conn: task_values.missing(conn, job, columns))
+    if left:
+        await services.store.read(partial(_may_keep, caller=caller, job=job, columns=left))
     for column in left:
         while await services.store.write(partial(task_values.fill, job=job, column=column)) < job.total:
             pass
     if left and job.total >= task_table.LARGE:
         await services.store.write(task_values.learn)
     return replace(job, ordered=True)
+
+
+def _may_keep(conn: Conn, *, caller: Caller | None, job: JobView, columns: Sequence[Column]) -> None:
+    """Each column that is kept costs a row for each task: raises Problem where that is too much."""
+    kept = task_values.kept(conn, job)
+    new = [column.name for column in columns if column.name not in kept]
+    most = max(MOST_KEPT, MOST_KEPT * LINKED_TASKS // max(1, job.total))
+    known = ", ".join(sorted(kept)) or "no column yet"
+    if len(kept) + len(new) > most:
+        said = f"Of a job of {job.total} tasks at most {most} columns are kept in order, and it has {len(kept)}."
+        raise Problem("invalid_field", said, field="sort", expected=known)
+    if job.total > LINKED_TASKS and not _sees_without_link(conn, caller, job):
+        raise Problem(
+            "forbidden",
+            f"By its link a job of {job.total} tasks is sorted and searched only by columns that are kept in order: {known}.",
+            hint="Sign in as somebody who may see the job, or have its owner sort by that column once.",
+        )
+
+
+def _sees_without_link(conn: Conn, caller: Caller | None, job: JobView) -> bool:
+    try:
+        return find_seen(conn, caller, job.id) is not None
+    except Problem:
+        return False
 
 
 # ---------------------------------------------------------------- all rows
@@ -190,9 +265,9 @@ async def table(
 ) -> Table:
     """The whole table, read a thousand rows at a time. Raises Problem ``not_found``, ``invalid_field``."""
     job = await _seen(services, caller, job_id, link)
-    columns = await columns_of_job(services, job)
+    columns = await columns_of_all(services, job)
     wanted = _narrowed(wanted, columns, where)
-    job = await _in_order(services, job, wanted, None)
+    job = await _in_order(services, caller, job, wanted, None)
     every = (*columns, *EXPORTED)
     return Table(job, every, _rows(services, job, every, wanted))
 

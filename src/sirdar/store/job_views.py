@@ -80,7 +80,7 @@ class JobView:
     @property
     def stopped_early(self) -> bool:
         """Tasks were called off because the condition was met."""
-        return self.cancel_requested_by == STOPPED_BY_CONDITION
+        return self.met_task is not None and self.cancel_requested_by == STOPPED_BY_CONDITION
 
     @property
     def condition_met(self) -> str:

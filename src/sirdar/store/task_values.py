@@ -72,6 +72,11 @@ def add_values(tx: Tx, job_id: str, values: Iterable[TaskValues]) -> None:
         _ADD.run(tx.conn, rows)
 
 
+def kept(conn: Connection, job: JobView) -> frozenset[str]:
+    """Names of the columns that are, wholly or in part, in order."""
+    return frozenset(name for name, _, _ in _COLUMNS.all(conn, job=job.id)) if job.ordered else frozenset()
+
+
 def missing(conn: Connection, job: JobView, columns: Iterable[Column]) -> list[Column]:
     """Those of the columns that are not, or not yet wholly, in order."""
     upto = {name: upto for name, _, upto in _COLUMNS.all(conn, job=job.id)} if job.ordered else {}

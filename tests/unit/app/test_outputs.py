@@ -68,6 +68,11 @@ def test_reads(spec: OutputSpec, text: str, value: object) -> None:
         (output("json"), "[" * 100 + "]" * 100, "nested deeper than 64"),
         (output("json"), '{"a": {"$file": {"name": "x"}}}', "the key $file, which is reserved"),
         (output("json"), '{"a": 1e999}', "too large for JSON"),
+        (output("json"), r'{"a": ["\ud800"]}', r"holds \ud800, half of a character"),
+        (output("json"), r'{"a": {"\ud800": 1}}', r"holds \ud800, half of a character"),
+        (output("string", key="x"), r'{"x": "so \udfff"}', r"holds \udfff, half of a character"),
+        (output("string", key="x"), r'{"x": ["\ud800"]}', r"holds \ud800, half of a character"),
+        (output("number", key="x"), r'{"x": "\ud800"}', r'"\ud800" is not a number'),
         (output("boolean"), "maybe", '"maybe" is not true or false'),
         (output("number", regex="x=(.*)", source="stdout"), "y=1", "nothing in stdout matches x=(.*)"),
         (output("string"), "x" * 1_000_001, "has 1000001 characters"),
@@ -78,3 +83,4 @@ def test_says_what_is_wrong(spec: OutputSpec, text: str, says: str) -> None:
     with pytest.raises(ValueError) as caught:
         read_value(spec, text)
     assert says in str(caught.value)
+    assert str(caught.value).encode()  # can be told to the server

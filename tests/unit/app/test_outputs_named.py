@@ -67,5 +67,9 @@ def test_keys_are_values() -> None:
     for text in ("", "no line", "{}", '{"deep": {}}'):
         with pytest.raises(ValueError, match="no line KEY"):
             read_values(text)
+    for text in (r'{"a": "\ud800"}', r'{"\ud800": 1}'):
+        with pytest.raises(ValueError, match="half of a character"):
+            read_values(text)
+    assert read_values(r'{"a": "\ud83d\ude00"}') == {"a": "\U0001f600"}
     with pytest.raises(ValueError, match="at most"):
         read_values("\n".join(f"k{n} = 1" for n in range(2000)))

@@ -8,7 +8,7 @@ import pytest
 from sirdar.domain.criterion import Best, Criterion, read_criterion, stored_criterion
 from sirdar.domain.failures import FailureGroup, in_words
 from sirdar.domain.ids import JobId
-from sirdar.domain.job import Counted, Effect, Job, ends, step
+from sirdar.domain.job import CancelRequested, Counted, Effect, Job, ends, step, withdrawal
 from sirdar.domain.outcome import Outcome, Reason
 from sirdar.domain.problems import Problem
 from sirdar.domain.states import OnFailure, State
@@ -118,7 +118,7 @@ def seeking(total: int = 100, **values: Any) -> Job:
 def test_it_stops_when_a_task_meets_the_condition_and_is_done() -> None:
     job = seeking(waiting=80, leased=3, done=15, failed=2)
     after, effects = step(job, Counted(Delta(leased=-1, done=1), best=Best(17, 0.001), met=17), 5.0)
-    assert (after.met, after.best, after.cancel_requested_by) == (17, Best(17, 0.001), "stop_when")
+    assert (after.met, after.best, after.cancel_requested_by) == (17, Best(17, 0.001), "stop_when: met")
     assert effects == (Effect.WITHDRAW, Effect.STOP)
     rest = Delta(waiting=-80, leased=-2, cancelled=82)
     assert ends(after, rest)
@@ -130,6 +130,16 @@ def test_it_stops_when_a_task_meets_the_condition_and_is_done() -> None:
         "Stopped early: task 17 met loss < 0.01; 16 of 100 tasks done, 82 not needed, "
         "2 failed: 2 by exit_code (task 4: It ended with 3)",
     )
+
+
+def test_who_is_called_as_the_condition_is_only_a_user() -> None:
+    job = seeking(4, waiting=2, leased=1, done=1)
+    called_off, _ = step(job, CancelRequested("stop_when"), 5.0)
+    assert not called_off.stopped_early
+    assert withdrawal(called_off) == Outcome(Reason.CANCELLED, "Cancelled by stop_when before it started")
+    ended, _ = step(called_off, Counted(Delta(waiting=-2, leased=-1, cancelled=3)), 6.0)
+    assert ended.state is State.CANCELLED
+    assert ended.outcome == Outcome(Reason.CANCELLED, "Cancelled by stop_when: 1 of 4 tasks done, 3 cancelled")
 
 
 def test_a_condition_met_after_somebody_called_it_off_changes_nothing() -> None:
