@@ -21,13 +21,8 @@ from sirdar.domain.expressions import ExpressionError, Value
 from sirdar.domain.names import closest
 from sirdar.domain.people import Caller
 from sirdar.domain.plan import Criterion, Plan, parse_plan
-<<<<<<< HEAD
-from sirdar.domain.plan_app import PlanFiles, app_of, faults_of, files_of
-from sirdar.domain.problems import Problem
-=======
 from sirdar.domain.plan_app import PlanFiles, app_of, faults_of, files_of, planned
-from sirdar.domain.problems import FieldError, Problem
->>>>>>> s6-mendB
+from sirdar.domain.problems import Problem
 from sirdar.domain.sweep import SweepError
 from sirdar.services import quotas
 from sirdar.services.app_archives import workplace
