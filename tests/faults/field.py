@@ -58,6 +58,13 @@ class Field:
             outputs={"answer": {"type": "file", "from": "answer"}}, **more,
         )  # fmt: skip
 
+    def end_all(self) -> None:
+        """No job waits at its gate any more, and all have ended."""
+        for place in self.root.glob("job*"):
+            (place / "gate").touch()
+        live = "SELECT id FROM jobs WHERE ended_at IS NULL"
+        await_that(lambda: not self.server.rows(live), 20, f"the end of {self.server.rows(live)}")
+
     # ------------------------------------------------------------ deaths
 
     def kill(self, which: str) -> None:
@@ -178,9 +185,17 @@ class Held:
         await_that(lambda: self.starts, within_s, "the program's start")
 
     def await_state(self, *states: str) -> None:
-        """The ledger's word of the first attempt."""
+        """The ledger's word of the newest attempt: the offer of an earlier one may have expired on a busy machine."""
         server = self.field.server
-        await_that(lambda: any(server.attempt_is(self.id, state) for state in states), 20, f"{self.id} {states}")
+
+        def is_there() -> bool:
+            found = server.attempts(self.id)
+            return bool(found) and found[-1][2] in states
+
+        try:
+            await_that(is_there, 20, f"{self.id} {states}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{server.picture(self.id)}") from None
 
     def open(self) -> None:
         (self.place / "gate").touch()

@@ -27,9 +27,10 @@ def field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
 
 @pytest.fixture(autouse=True)
 def clear(field: Field) -> Iterator[None]:
-    """A test that fails must not stand in the way of the next one."""
+    """A test that fails must not stand in the way of the next one, nor its job take a slot from the next one's."""
     yield
     field.network.clear()
+    field.end_all()
 
 
 @pytest.mark.parametrize("victim", VICTIMS)

@@ -11,11 +11,14 @@ import os
 import stat
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 STATUS = "agent.json"
 THROWAWAY = "sirdar-agent-"
+DRAFT = ".new"
+DRAFT_OLD_S = 60.0
 
 
 class HomeHeld(Exception):
@@ -40,6 +43,7 @@ class Home:
         with contextlib.suppress(OSError):  # it is told to people only; the disk may be full
             os.ftruncate(self._lock, 0)
             os.write(self._lock, str(os.getpid()).encode())
+        _remove_old_drafts(self.path)
 
     @property
     def work(self) -> Path:
@@ -100,14 +104,30 @@ def _is_own(place: Path) -> bool:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Writes a file that only its owner can read; readers see the old or the new content, never a part."""
-    temporary = path.with_name(path.name + ".new")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    """Writes a file that only its owner can read; readers see the old or the new content, never a part.
+
+    The draft has a name of its own: the agent and `sirdar agent drain` may write at the same time, and the last one counts.
+    """
+    fd, name = tempfile.mkstemp(prefix=f"{path.name}.", suffix=DRAFT, dir=path.parent)  # made 0600
+    draft = Path(name)
+    try:
+        with os.fdopen(fd, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise
+
+
+def _remove_old_drafts(home: Path) -> None:
+    """What those left who were killed while they wrote; a young one may be somebody's who writes now."""
+    for draft in home.glob(f"*.*{DRAFT}"):
+        with contextlib.suppress(OSError):
+            if time.time() - draft.stat().st_mtime > DRAFT_OLD_S:
+                draft.unlink()
 
 
 def holder(path: Path) -> int | None:

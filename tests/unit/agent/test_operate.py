@@ -5,7 +5,10 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ import pytest
 
 from sirdar.agent import operate
 from sirdar.agent.attempts import Attempt
-from sirdar.agent.home import THROWAWAY, Home, peek_status, try_lock
+from sirdar.agent.home import DRAFT, STATUS, THROWAWAY, Home, peek_status, try_lock, write_private
 from sirdar.agent.identity import Identity, load_identity, save_identity
 from sirdar.agent.journal import encode
 from sirdar.agent.porter.facts_log import boot_id
@@ -175,3 +178,40 @@ def test_homes_of_killed_throw_away_agents_are_removed_and_no_others(
     held.close()
     os.close(porter)
     assert sorted(sweep_throwaways()) == [carrying, living]
+
+
+def test_several_may_write_how_it_stands_at_once(tmp_path: Path) -> None:
+    """The agent and `sirdar agent drain` do: each write succeeds, and whoever reads sees one of them whole."""
+    place = Home(tmp_path / "home")
+    place.write_status({"mode": "active"})
+    at_once = threading.Barrier(4)
+
+    def write(mode: str) -> None:
+        at_once.wait()
+        for _ in range(50):
+            place.write_status({"mode": mode})
+            assert peek_status(place.path)["mode"] in ("active", "drain")
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(write, mode) for mode in ("active", "drain") * 2]:
+            done.result()
+    place.close()
+    assert not list(place.path.glob("*.new"))
+    assert (place.path / STATUS).stat().st_mode & 0o777 == 0o600
+
+
+def test_drafts_of_those_who_were_killed_are_removed(tmp_path: Path) -> None:
+    Home(tmp_path).close()
+    old, young = tmp_path / f"{STATUS}.a{DRAFT}", tmp_path / f"{STATUS}.b{DRAFT}"
+    old.touch()
+    young.touch()
+    os.utime(old, (time.time() - 3600,) * 2)
+    Home(tmp_path).close()
+    assert young.exists() and not old.exists()
+
+
+def test_a_write_without_room_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / STATUS).mkdir()  # what cannot be replaced
+    with pytest.raises(OSError):
+        write_private(tmp_path / STATUS, "{}")
+    assert [path.name for path in tmp_path.iterdir()] == [STATUS]
