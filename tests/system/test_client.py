@@ -124,7 +124,7 @@ def test_cancel(client: Client, sleeper: str) -> None:
 
 
 def test_map_is_one_job(app: Any, data: Path) -> None:
-    job = app.map([{"power": 1}, {"power": 2}, {"power": 3, "exit": 1}], data=data, _on_failure="ignore")
+    job = app.map([{"power": 1}, {"power": 2}, {"power": 3, "exit": 1}], data=data)
     result = job.result(timeout=60)
     assert [row["total"] for row in result[:2]] == [6.0, 14.0]
     assert result[1]["copy"].read_text() == "1\n2\n3\n"

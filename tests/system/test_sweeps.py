@@ -161,3 +161,26 @@ def test_python_gets_a_table_for_pandas(sirdar: Product, loss: str) -> None:
         assert [(row["a"], row["said"]) for row in pairs.table()] == [(5, "x"), (6, "y")]
         with pytest.raises(ValueError, match="several values"):
             client.app(loss).sweep(a=1)
+
+
+def test_tasks_and_the_table_are_filtered_on_the_command_line(sirdar: Product, loss: str, tmp_path: Path) -> None:
+    def cli(*words: str) -> str:
+        env = {**surroundings(tmp_path), "SIRDAR_URL": sirdar.url, "SIRDAR_TOKEN": sirdar.token()}
+        done = subprocess.run([BIN / "sirdar", *words], check=False, env=env, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    job = sirdar.run(loss, sweep={"parameters": {"a": "1..6", "b": ["x", "y"]}})["id"]
+    few = ["--where", "outputs.loss<20", "--where", "inputs.a>=3", "--where", "inputs.b=y"]
+    assert cli("job", "tasks", job, *few, "-q") == "5\n7\n"
+    assert [line.split(",")[0] for line in cli("job", "table", job, *few).splitlines()[1:]] == ["5", "7"]
+    assert cli("job", "tasks", job, "--where", "outputs.loss<20", "--limit", "3", "-q") == "0\n1\n2\n"
+
+
+def test_a_map_is_done_though_a_task_fails(sirdar: Product, loss: str) -> None:
+    with sdk.connect(sirdar.url, sirdar.token()) as client:
+        given: list[dict[str, Any]] = [{"a": 1}, {"a": 2, "b": "broken"}, {"a": 3}]
+        found = client.app(loss).map(given).result(timeout=100)
+        assert [row and row["loss"] for row in found] == [1, None, 9]
+        with pytest.raises(sdk.JobFailed):
+            client.app(loss).map(given, _on_failure="continue").result(timeout=100)

@@ -197,9 +197,9 @@ class AsyncApp:
         return AsyncJob(await self._client.driver.run(flow), self._client)
 
     async def map(self, inputs: Iterable[Mapping[str, Any]], /, **common: Any) -> AsyncJob:
-        """One job with a task for each member of ``inputs``, merged over ``common``."""
+        """One job with a task for each member of ``inputs``, merged over ``common``; see ``sirdar.client.app.App.map``."""
         shared, options = split_options(common)
-        return await self.submit(shared, foreach=inputs, **options)
+        return await self.submit(shared, foreach=inputs, **{"on_failure": "ignore", **options})
 
     async def sweep(
         self,

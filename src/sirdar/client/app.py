@@ -87,10 +87,11 @@ class App:
     def map(self, inputs: Iterable[Mapping[str, Any]], /, **common: Any) -> Job:
         """One job with a task for each member of ``inputs``, merged over ``common``; its result is a list in that order.
 
-        Options begin with an underscore, as in ``run``.
+        The job is DONE when all tasks have ended: a task that failed has None in the result, unless ``_on_failure`` is
+        ``continue`` or ``stop``. Options begin with an underscore, as in ``run``.
         """
         shared, options = split_options(common)
-        return self.submit(shared, foreach=inputs, **options)
+        return self.submit(shared, foreach=inputs, **{"on_failure": "ignore", **options})
 
     def sweep(
         self,

@@ -4,7 +4,7 @@ A *flow* is a generator that yields effects and is sent their answers. All logic
 resume, waiting) is written once as flows; ``driver_sync`` and ``driver_async`` only carry effects out.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from json import loads
 from typing import Any, BinaryIO, Protocol, TypeVar
@@ -33,7 +33,7 @@ class Request:
 
     method: str
     path: str
-    params: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     json: Any = None
     body: bytes | FilePart | None = None
     headers: Mapping[str, str] = field(default_factory=dict)

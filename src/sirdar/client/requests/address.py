@@ -15,9 +15,13 @@ def piece(text: str) -> str:
     return quote(text, safe="@:~")
 
 
-def params(values: Mapping[str, Any]) -> dict[str, str]:
-    """Query parameters as text; those that are None are left out."""
-    return {name: _text(value) for name, value in values.items() if value is not None}
+def params(values: Mapping[str, Any]) -> dict[str, str | list[str]]:
+    """Query parameters as text; those that are None are left out, a list is named once for each of its members."""
+    return {
+        name: [_text(one) for one in value] if isinstance(value, list | tuple) else _text(value)
+        for name, value in values.items()
+        if value is not None
+    }
 
 
 def _text(value: Any) -> str:
