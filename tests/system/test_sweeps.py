@@ -12,6 +12,7 @@ from own_server import BIN, surroundings
 from tests.system.product import Product, problem
 
 import sirdar as sdk
+from sirdar.client import JobFailed
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +167,9 @@ def test_python_gets_a_table_for_pandas(sirdar: Product, loss: str) -> None:
 def test_tasks_and_the_table_are_filtered_on_the_command_line(sirdar: Product, loss: str, tmp_path: Path) -> None:
     def cli(*words: str) -> str:
         env = {**surroundings(tmp_path), "SIRDAR_URL": sirdar.url, "SIRDAR_TOKEN": sirdar.token()}
-        done = subprocess.run([BIN / "sirdar", *words], check=False, env=env, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [BIN / "sirdar", *words], check=False, env=env, capture_output=True, text=True, timeout=60
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -182,5 +185,27 @@ def test_a_map_is_done_though_a_task_fails(sirdar: Product, loss: str) -> None:
         given: list[dict[str, Any]] = [{"a": 1}, {"a": 2, "b": "broken"}, {"a": 3}]
         found = client.app(loss).map(given).result(timeout=100)
         assert [row and row["loss"] for row in found] == [1, None, 9]
-        with pytest.raises(sdk.JobFailed):
+        with pytest.raises(JobFailed):
             client.app(loss).map(given, _on_failure="continue").result(timeout=100)
+
+
+def test_what_varies_stands_in_the_lines_of_tasks_and_of_the_job(sirdar: Product, loss: str, tmp_path: Path) -> None:
+    def cli(*words: str) -> list[str]:
+        env = {**surroundings(tmp_path), "SIRDAR_URL": sirdar.url, "SIRDAR_TOKEN": sirdar.token()}
+        done = subprocess.run(
+            [BIN / "sirdar", *words], check=False, env=env, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    sweep = {"parameters": {"a": [1, 2, 3], "b": ["x", "y"]}}
+    job = sirdar.run(loss, {"rate": 0.5}, sweep=sweep, stopWhen="loss > 0.5")
+    shown = cli("job", "show", job["id"])
+    assert "2 inputs vary: a, b" in shown
+    inputs = shown[shown.index("Inputs of all tasks") + 1 :]
+    assert sorted(line.split()[0] for line in inputs[: inputs.index("")]) == ["on", "rate"]
+    assert not [line for line in shown if line.endswith("  –")]
+    lines = cli("job", "tasks", job["id"], "--sort=-outputs.loss", "--state", "done")
+    assert lines[0].split()[:5] == ["NO", "STATE", "LOSS", "A", "B"]
+    no, _, _, found, a, _ = lines[1].split()[:6]
+    assert (int(found), int(a) ** 2) == (job["result"][int(no)]["loss"], int(found))

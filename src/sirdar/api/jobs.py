@@ -27,6 +27,7 @@ from sirdar.services.jobs import show_job
 from sirdar.services.never_fits import warnings_of
 from sirdar.services.resubmit import resubmit
 from sirdar.services.streams import CHUNK_BYTES, read_stream
+from sirdar.services.task_table import varying_inputs
 from sirdar.store import job_events, job_lists
 from sirdar.store.job_events import EventView
 from sirdar.store.job_views import JobView
@@ -121,6 +122,8 @@ async def show(
     if wait and shown.job.ended_at is None and caller is not None:
         shown = await wait_for_end(services, caller, shown.job.id, wait)
     content = render_job(shown, services.settings.url, results=await results_of(services, shown.job))
+    if shown.job.many:
+        content["varying"] = await varying_inputs(services, shown.job)
     if shown.job.many and shown.job.ended_at is None:
         now = services.store.clock()
         content["leftS"] = await services.store.read(lambda conn: pace.left_of_job(conn, shown.job, now))

@@ -110,6 +110,7 @@ class Job(JobSummary):
     stats: Stats | None = None
     debug_archive: str | None = None
     failures: list["Failure"] = Field([], description="Of many tasks: why they failed, the most frequent ten kinds")
+    varying: list[str] = Field([], description="Of many tasks: names of the inputs that are not the same for all")
     left_s: float | None = Field(
         None, description="Of many tasks: about how long it still takes; null while nobody knows"
     )

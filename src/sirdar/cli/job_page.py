@@ -15,6 +15,7 @@ from sirdar.client.requests.jobs import has_ended
 
 LONGEST_VALUE = 200
 ROWS_SHOWN = 10
+NAMES_SHOWN = 12
 STDERR_LINES = 10
 STDERR_BYTES = 16 * 1024
 
@@ -54,11 +55,22 @@ def page(document: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:
         },
         terminal,
     )
-    if document.get("inputs"):
-        yield ""
-        yield "Inputs"
-        yield from (f"  {line}" for line in pairs({k: value_words(v) for k, v in document["inputs"].items()}, terminal))
+    yield from _input_lines(document, terminal)
     yield from output_lines(document, terminal)
+
+
+def _input_lines(document: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:
+    """The inputs; of many tasks those that all have alike, and which others there are."""
+    varying = document.get("varying") or []
+    given = {k: value_words(v) for k, v in (document.get("inputs") or {}).items() if k not in varying}
+    if given:
+        yield ""
+        yield "Inputs of all tasks" if varying else "Inputs"
+        yield from (f"  {line}" for line in pairs(given, terminal))
+    if varying:
+        shown = ", ".join(varying[:NAMES_SHOWN]) + (", …" if len(varying) > NAMES_SHOWN else "")
+        yield ""
+        yield f"{len(varying)} {'input varies' if len(varying) == 1 else 'inputs vary'}: {shown}"
 
 
 def best_of(document: Mapping[str, Any]) -> str | None:
@@ -82,17 +94,17 @@ def _failed(document: Mapping[str, Any]) -> str | None:
 def output_lines(document: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:
     """The outputs; of many tasks the first ones."""
     result = document.get("result")
-    if not result:
+    if not result or (isinstance(result, list) and all(row is None for row in result)):
         return
     yield ""
     yield "Outputs"
     if isinstance(result, Mapping):
         yield from (f"  {line}" for line in pairs({k: value_words(v) for k, v in result.items()}, terminal))
     elif isinstance(result, list):
-        for number_of_task, row in enumerate(result[:ROWS_SHOWN]):
-            yield f"  {number_of_task}  {_row_words(row)}"
-        if len(result) > ROWS_SHOWN:
-            yield f"  … and {len(result) - ROWS_SHOWN} more: --json shows all"
+        rows = [(no, row) for no, row in enumerate(result) if row is not None]
+        yield from (f"  {no}  {_row_words(row)}" for no, row in rows[:ROWS_SHOWN])
+        if len(rows) > ROWS_SHOWN:
+            yield f"  … and {len(rows) - ROWS_SHOWN} more: --json shows all"
     else:
         yield f"  {result}"
 
@@ -133,7 +145,7 @@ def shown_line(line: str) -> str:
 
 def _row_words(row: Any) -> str:
     if not isinstance(row, Mapping):
-        return "–" if row is None else value_words(row)
+        return value_words(row)
     return ", ".join(f"{name} {value_words(value)}" for name, value in row.items())
 
 

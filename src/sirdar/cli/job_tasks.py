@@ -2,15 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from sirdar.cli import draw
 from sirdar.cli.jobs import JobId, plain, read_states
-from sirdar.cli.numbers import duration, size
 from sirdar.cli.reply import Reply
 from sirdar.cli.session import UsageError, current
+from sirdar.cli.task_rows import task_lines
 from sirdar.client.requests import jobs as requests
 
 _FORMS = {".csv": "csv", ".json": "json", ".parquet": "parquet"}
@@ -34,8 +34,9 @@ def tasks(
 ) -> Reply:
     """Tasks of a job, those too that have not been expanded yet."""
     session = current()
+    job_id = session.job_id(job)
     request = requests.tasks(
-        session.job_id(job),
+        job_id,
         state=read_states(state),
         reason=reason,
         text=text,
@@ -44,22 +45,12 @@ def tasks(
         limit=min(limit, 1000) or 1000,
     )
     found = list(session.client.iterate(request, limit or None))
-    headers = ("no>", "state", "resource", "waited>", "ran>", "in>", "out>", "attempts>", "message")
-    rows = [
-        (
-            task.get("no"),
-            draw.state(str(task.get("state")), plain()),
-            _name(task.get("resource")),
-            duration(task.get("waitS")),
-            duration(task.get("runS")),
-            size(task.get("stagedInBytes")),
-            size(task.get("stagedOutBytes")),
-            task.get("attempts"),
-            (task.get("outcome") or {}).get("message") or task.get("statusMessage"),
-        )
-        for task in found
-    ]
-    return Reply(found, [str(task.get("no")) for task in found], lambda: draw.table(headers, rows, session.terminal))
+
+    def lines() -> list[str]:
+        varying = session.client.call(requests.show(job_id)).get("varying") or []
+        return task_lines(found, varying, [*(where or ()), *([sort] if sort else ())], session.terminal, plain())
+
+    return Reply(found, [str(task.get("no")) for task in found], lines)
 
 
 def failures(job: JobId = "last", /) -> Reply:
@@ -101,7 +92,3 @@ def table(
         return None
     output.write_bytes(body)
     return Reply({"file": str(output), "bytes": len(body)}, [str(output)], lambda: [f"wrote {output}"])
-
-
-def _name(resource: Any) -> str:
-    return str(resource.get("name", "")) if isinstance(resource, dict) else str(resource or "")

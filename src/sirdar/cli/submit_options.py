@@ -25,7 +25,12 @@ class SubmitOptions:
         list[str] | None,
         Parameter(help="wait for the success of this job; may be repeated", consume_multiple=False, negative=""),
     ] = None
-    on_failure: Annotated[Literal["continue", "stop", "ignore"] | None, Parameter(help="of one task among many")] = None
+    on_failure: Annotated[
+        Literal["continue", "stop", "ignore"] | None,
+        Parameter(
+            help="of one task among many: continue (the job fails at its end), stop (at once) or ignore (it is done)"
+        ),
+    ] = None
     minimize: Annotated[
         str | None, Parameter(help="of many tasks: the best has the least value of this output, or of what they report")
     ] = None

@@ -4,6 +4,7 @@ import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sirdar.domain.app import FILE_INPUTS, FILE_OUTPUTS, App, InputSpec, InputType, OutputSpec, OutputType
 from sirdar.domain.command import places
@@ -15,12 +16,19 @@ from sirdar.domain.problems import FieldError
 SWEEP, PROBLEMS = "parameter-sweep", "solve-set-opt-probs"  # the built-in applications whose jobs a plan describes
 RESULTS, TABLE = "results.zip", "table.csv"  # of such a job, made while it is downloaded
 MADE = frozenset({RESULTS, TABLE})
+_OWN_FILES = "input_files_"  # begins the names of inputs that a plan's job has for its tasks' files
 _SHELLS_OWN = re.compile(r"\$\{")
 
 
 def planned(owner: str, alias: str) -> bool:
     """Whether jobs of this application are described by a plan."""
     return owner == SYSTEM_NAME and alias in (SWEEP, PROBLEMS)
+
+
+def of_the_author(owner: str, alias: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """A task's own inputs, of a plan's job without those that only say which files the task gets."""
+    inner = _OWN_FILES if planned(owner, alias) else None
+    return {name: value for name, value in inputs.items() if inner is None or not name.startswith(inner)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,7 @@ def app_of(plan: Plan, base: App) -> App:
 def files_of(plan: Plan) -> PlanFiles:
     common = [posixpath.normpath(one.path) for one in plan.inputs if not used_in(one.path)]
     own = [one.path for one in plan.inputs if used_in(one.path)]
-    return PlanFiles(tuple(dict.fromkeys(common)), tuple((f"input_files_{no}", path) for no, path in enumerate(own)))
+    return PlanFiles(tuple(dict.fromkeys(common)), tuple((f"{_OWN_FILES}{no}", path) for no, path in enumerate(own)))
 
 
 def faults_of(plan: Plan, base: App) -> list[FieldError]:
@@ -74,7 +82,7 @@ def faults_of(plan: Plan, base: App) -> list[FieldError]:
     errors = [
         FieldError("plan", f"a parameter cannot be called {one.name}: the application has an input of that name")
         for one in plan.parameters
-        if one.name in taken or one.name.startswith("input_files_")
+        if one.name in taken or one.name.startswith(_OWN_FILES)
     ]
     whole = {one.name: one.values for one in plan.parameters}
     for one in plan.inputs:

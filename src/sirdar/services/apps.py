@@ -92,7 +92,9 @@ def parse_reference(text: str) -> Reference:
             "not_found",
             f"{_shown(text)} names no application.",
             expected="owner/alias, me/alias or an id, with @N for one version",
-            hint="GET /api/apps lists what you may see.",
+            hint=f"Did you mean me/{text}?"
+            if not slash and ALIAS.fullmatch(name)
+            else "GET /api/apps lists what you may see.",
         )
     return Reference(owner, name if slash else "", "" if slash else name, int(number) if at else None)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sirdar.domain.failures import FailureGroup
 from sirdar.domain.people import Caller, Scope
+from sirdar.domain.plan_app import of_the_author
 from sirdar.domain.problems import Problem
 from sirdar.services import audit
 from sirdar.services.access import own_job, require_scope, seen_job
@@ -68,7 +69,8 @@ def _shown(conn: Conn, caller: Caller | None, job: JobView) -> Shown:
     notices = tuple(notices_of_job(conn, job.id)) if asked else ()
     failures = tuple(failure_groups(conn, job.id, FAILURES_SHOWN)) if job.many and job.failed else ()
     best = job_store.load_items(conn, job.id, [job.best.task])[job.best.task] if job.best is not None else {}
-    return Shown(job, task, may_act, notices, failures, best)
+    own = of_the_author(job.app_owner, job.app_alias, best)
+    return Shown(job, task, may_act, notices, failures, own)
 
 
 def find_seen(conn: Conn, caller: Caller | None, job_id: str, *, link: str | None = None) -> JobView:

@@ -10,6 +10,7 @@ from sirdar.domain import spans
 from sirdar.domain.app import App, OutputType
 from sirdar.domain.failures import FailureGroup
 from sirdar.domain.people import Caller
+from sirdar.domain.plan_app import of_the_author
 from sirdar.domain.problems import Problem
 from sirdar.domain.task_table import (
     EXPORTED,
@@ -137,6 +138,12 @@ async def _found_in_all(services: Services, job: JobView, app: App, declared: Se
         columns, after = await services.store.read(partial(read, after=after))
         widen(found, columns)
     return tuple(found.values())
+
+
+async def varying_inputs(services: Services, job: JobView) -> list[str]:
+    """Names of the inputs that are not the same for all tasks, in order."""
+    names = dict.fromkeys(await _differing_inputs(services, job))
+    return sorted(of_the_author(job.app_owner, job.app_alias, names))
 
 
 async def _differing_inputs(services: Services, job: JobView) -> frozenset[str]:

@@ -7,6 +7,7 @@ from typing import Any
 from sirdar.domain.app import FileRef
 from sirdar.domain.job import STOPPED_BY_FAILURE
 from sirdar.domain.people import Caller
+from sirdar.domain.plan_app import of_the_author
 from sirdar.services.explain import explain_now
 from sirdar.services.pace import left_of_job
 from sirdar.store import jobs as job_store
@@ -90,7 +91,7 @@ def _best(conn: Conn, job: JobView, share: str) -> BestShown | None:
     if job.best is None:
         return BestShown(job.criterion.key)
     no = job.best.task
-    item = job_store.load_items(conn, job.id, [no]).get(no, {})
+    item = of_the_author(job.app_owner, job.app_alias, job_store.load_items(conn, job.id, [no]).get(no, {}))
     inputs = tuple((name, _given(value)) for name, value in list(item.items())[:INPUTS_SHOWN])
     shown_at = TableQuery(job.id, share=share).at("", task=no)
     return BestShown(job.criterion.key, job.best.value, no, shown_at, inputs)

@@ -1,0 +1,86 @@
+"""Tasks of a job in lines: what was asked for and what varies stand beside how each of them went."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sirdar.cli import draw
+from sirdar.cli.job_page import value_words
+from sirdar.cli.numbers import duration, size
+from sirdar.cli.session import Terminal
+
+MOST_VALUES = 12  # columns of inputs and outputs
+WIDEST_VALUE = 16
+FEWEST_LETTERS = 48  # of a terminal's line, for what is told of every task
+_COLUMN = re.compile(r"(inputs|outputs)\.[\w.\- ]*\w")
+
+Task = Mapping[str, Any]
+
+
+def task_lines(
+    tasks: Sequence[Task], varying: Sequence[str], asked: Sequence[str], terminal: Terminal, states: Terminal
+) -> list[str]:
+    """A table of them.
+
+    ``varying``: names of inputs. ``asked``: conditions and a column to sort by, whose columns come first; the others as
+    far as the terminal is wide.
+    """
+    named = [found[0] for text in asked if (found := _COLUMN.match(text.strip().removeprefix("-")))]
+    values = _fitting(tasks, dict.fromkeys([*named, *_values(tasks, varying)]), len(set(named)), terminal)
+    headers = ["no>", "state", *(f"{_short(name, values)}>" for name in values), "resource", "waited>", "ran>"]
+    if not values:
+        headers += ["in>", "out>", "attempts>"]
+    rows = [_row(task, values, states) for task in tasks]
+    return draw.table([*headers, "message"], rows, terminal)
+
+
+def _row(task: Task, values: Sequence[str], states: Terminal) -> list[Any]:
+    row = [task.get("no"), draw.state(str(task.get("state")), states), *(_cell(task, name) for name in values)]
+    row += [_place(task.get("resource")), duration(task.get("waitS")), duration(task.get("runS"))]
+    if not values:
+        row += [size(task.get("stagedInBytes")), size(task.get("stagedOutBytes")), task.get("attempts")]
+    return [*row, (task.get("outcome") or {}).get("message") or task.get("statusMessage")]
+
+
+def _values(tasks: Sequence[Task], varying: Sequence[str]) -> Iterator[str]:
+    """Inputs that vary, then outputs that are values: numbers, truths and short texts, but no files."""
+    yield from (f"inputs.{name}" for name in varying)
+    for task in tasks:
+        for name, value in (task.get("result") or {}).items():
+            if isinstance(value, int | float) or (isinstance(value, str) and not value.startswith("/api/files/")):
+                yield f"outputs.{name}"
+
+
+def _fitting(tasks: Sequence[Task], names: Mapping[str, None], asked: int, terminal: Terminal) -> list[str]:
+    """Those that were asked for, and of the others the first ones, as far as there is room."""
+    left = None if terminal.columns is None else terminal.columns - FEWEST_LETTERS
+    chosen: list[str] = []
+    for name in names:
+        words = [_short(name, ()), *(_cell(task, name) for task in tasks)]
+        needed = min(WIDEST_VALUE, max(draw.width(word) for word in words)) + 2
+        left = None if left is None else left - needed
+        if len(chosen) >= max(asked, MOST_VALUES) or (len(chosen) >= asked and left is not None and left < 0):
+            break
+        chosen.append(name)
+    return chosen
+
+
+def _short(name: str, among: Sequence[str]) -> str:
+    """A column's own name, where no other is called so."""
+    own = name.partition(".")[2]
+    return name if sum(other.partition(".")[2] == own for other in among) > 1 else own
+
+
+def _cell(task: Task, name: str) -> str:
+    kind, _, own = name.partition(".")
+    value: Any = (task.get("inputs") if kind == "inputs" else task.get("result")) or {}
+    if own not in value:  # a value within an output, as ``outputs.values.loss``
+        for key in own.split("."):
+            value = value.get(key) if isinstance(value, Mapping) else None
+    else:
+        value = value[own]
+    return "" if value is None else draw.cut(value_words(value), 2 * WIDEST_VALUE)
+
+
+def _place(resource: Any) -> str:
+    return str(resource.get("name", "")) if isinstance(resource, Mapping) else str(resource or "")
