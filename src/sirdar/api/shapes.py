@@ -110,7 +110,9 @@ class Job(JobSummary):
     stats: Stats | None = None
     debug_archive: str | None = None
     failures: list["Failure"] = Field([], description="Of many tasks: why they failed, the most frequent ten kinds")
-    varying: list[str] = Field([], description="Of many tasks: names of the inputs that are not the same for all")
+    varying: list[str] = Field(
+        [], description="Of many tasks: inputs that are not the same for all; not in the reply to a submission"
+    )
     left_s: float | None = Field(
         None, description="Of many tasks: about how long it still takes; null while nobody knows"
     )
