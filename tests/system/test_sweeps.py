@@ -209,3 +209,8 @@ def test_what_varies_stands_in_the_lines_of_tasks_and_of_the_job(sirdar: Product
     assert lines[0].split()[:5] == ["NO", "STATE", "LOSS", "A", "B"]
     no, _, _, found, a, _ = lines[1].split()[:6]
     assert (int(found), int(a) ** 2) == (job["result"][int(no)]["loss"], int(found))
+
+
+def test_an_application_without_its_owner_is_guessed_at(sirdar: Product) -> None:
+    said = sirdar.admin.get("/api/apps/fit").json()
+    assert (said["code"], said["try"]) == ("not_found", "Did you mean me/fit?")
