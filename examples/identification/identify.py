@@ -170,7 +170,7 @@ def draw(data: Data, shown: Sequence[tuple[float, Any]], curve: Sequence[tuple[f
     left.legend(fontsize="small", loc="upper right")
     right.plot(*zip(*curve, strict=True), ".-", linewidth=1)
     right.axvline(best, color="0.6", linewidth=1)
-    right.set(xlabel="log10(alpha)", ylabel="error of cross validation")
+    right.set(xlabel="log10(alpha)", ylabel="error of cross validation", yscale="log")
     right.grid(alpha=0.3)
     return figure
 
