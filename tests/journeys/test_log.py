@@ -120,6 +120,7 @@ def test_a_log_of_a_million_lines(product: Product, reader: Callable[..., Reader
     expect(gap).to_contain_text("Left out in the middle while it runs")
     before = log.locator(".log-row:has(+ .log-row.gap)")
     known = log.locator(".log-row.gap + .log-row")
+    expect(known).to_contain_text("step ")  # its text comes after its number
     number, text = known.locator(".no").inner_text(), known.inner_text()
     assert f"step {int(number) - 1} of" in text and before.count() == 1
     anna.shot("gap", whole=False)

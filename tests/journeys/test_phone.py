@@ -13,7 +13,7 @@ WIDTH = 360
 STARTS = ("/jobs", "/apps", "/resources", "/account", "/admin", "/docs/errors", "/docs/reasons", "/style", "/nowhere")
 WALKED = frozenset({"tab", "way", "whose", "verb"})  # others only choose or order rows
 OF_MANY = ("/docs/errors/", "/docs/reasons/")  # all of one make; two of each are looked at
-MOST = 200
+MOST = 400
 NAME = "a job whose name is rather longer than a telephone is wide, as names that people give often are"
 
 
