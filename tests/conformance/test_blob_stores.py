@@ -88,6 +88,20 @@ def test_put_and_read(blobs: BlobStore, sizes: list[int]) -> None:
     assert there(blobs) == {sha(content)}
 
 
+def test_many_at_once(blobs: BlobStore) -> None:
+    contents = {sha(content): content for content in (b"", b"one", os.urandom(5000), os.urandom(MIB))}
+
+    async def run() -> None:
+        await blobs.put_all(contents)
+        await blobs.put_all({})
+        await blobs.put_all(contents)
+        for digest, content in contents.items():
+            assert await blobs.size(digest) == len(content) and await whole(blobs, digest) == content
+
+    asyncio.run(run())
+    assert there(blobs) == contents.keys()
+
+
 def test_ranges(blobs: BlobStore) -> None:
     content = os.urandom(3 * MIB)
 

@@ -95,6 +95,7 @@ class Agent:
             seal=self.seal,
             capabilities=partial(capabilities, settings),
             life=home.begin_life(),
+            spare_s=self.capacity.spare_s,
         )
         self.listen = ListenLoop(settings, self.outbox, self.journal, self.run_task)
         self.task_port = TaskPort(self.attempts, self._ask_vars, self.listen.take_status)

@@ -12,6 +12,9 @@ from sirdar.domain.usage import Curve
 from sirdar.wire.agent import OfferedJob, OwnedAttempt, Program
 
 
+WAITING = (AttemptState.ACCEPTED, AttemptState.STAGING_IN)
+
+
 @dataclass(frozen=True, slots=True)
 class SharedFile:
     """A file of the task's directory that is a hard link to a cached blob; it must not change."""
@@ -113,6 +116,14 @@ class Attempts:
         """Cpus of all that has not ended: what runs, and what is to run."""
         over = (AttemptState.STAGING_OUT, AttemptState.ENDED)
         return sum(self._cpus(attempt) for attempt in self.by_key.values() if attempt.state not in over)
+
+    def cpus_waiting(self) -> int:
+        """Cpus of what is ours and has not started."""
+        return sum(self._cpus(attempt) for attempt in self.by_key.values() if attempt.state in WAITING)
+
+    def waits(self, job: str) -> bool:
+        """Whether more of the job is ours and has not started. What came last is looked at first."""
+        return any(one.job == job and one.state in WAITING for one in reversed(self.by_key.values()))
 
     def cpus_running(self) -> int:
         """Cpus of the programs that run."""

@@ -8,6 +8,7 @@ from sirdar.agent.settings import Settings
 
 WEIGHT = 0.1
 FORGET_AFTER_S = 2.0
+SPARE = 0.25
 
 
 class Capacity:
@@ -17,6 +18,7 @@ class Capacity:
         self._slots = settings.slots
         self._ahead_s = settings.claim_ahead_s
         self._most = settings.claim_most
+        self._company_s = settings.company_s * settings.period_scale
         self._attempts = attempts
         self._mean_s: float | None = None
         self._noted_at = 0.0
@@ -36,6 +38,13 @@ class Capacity:
         """Returns when there may be room again."""
         self._changed.clear()
         await self._changed.wait()
+
+    def spare_s(self) -> float:
+        """How long word of an end may wait without a slot left idle for it: a part of the time for which there is work at hand."""
+        if self._mean_s is None:
+            return 0.0
+        ahead_s = self._mean_s * self._attempts.cpus_waiting() / self._slots
+        return min(self._company_s, ahead_s * SPARE)
 
     def wanted(self) -> int:
         """How many tasks of one cpu to ask for now; 0 when enough is at hand."""

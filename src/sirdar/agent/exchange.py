@@ -66,6 +66,7 @@ class Exchange:
         seal: Seal,
         capabilities: Callable[[], Capabilities],
         life: int,
+        spare_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._settings = settings
         self._policy: Policy = settings.policy
@@ -77,6 +78,7 @@ class Exchange:
         self._blobs = blobs
         self._seal = seal
         self._capabilities = capabilities
+        self._spare_s = spare_s  # so long may an accept wait for company: there is enough to start without it
         self._apps: dict[str, App] = {}
         self._hello_lock = asyncio.Lock()
         self._said_hello = 0
@@ -221,7 +223,7 @@ class Exchange:
                 raise OffersNotKept(str(error)) from error
             for attempt in fresh:
                 self._attempts.add(attempt)
-        self._outbox.accept([*again, *(attempt.key for attempt in fresh)])
+        self._outbox.accept([*again, *(attempt.key for attempt in fresh)], within_s=self._spare_s())
 
     def _learn(self, job: str, jobs: Mapping[str, OfferedJob], programs: Mapping[str, Program]) -> list[Record]:
         """Makes sure that the job's common part is known; returns what is to be written down of it.

@@ -1,6 +1,11 @@
-"""What the agent has to tell the server. Facts leave in order and are removed only when they are acknowledged."""
+"""What the agent has to tell the server. Facts leave in order and are removed only when they are acknowledged.
+
+Accepts and finals may wait a moment for company where whoever adds them says so: while a machine has more to start, one call
+for many of them costs server and agent less than a call for each.
+"""
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -23,24 +28,32 @@ class Outbox:
         self._messages: OrderedDict[str, Message] = OrderedDict()
         self._usage: OrderedDict[str, Usage] = OrderedDict()
         self._usage_due = self._usage_told = 0.0
+        self._work_due = math.inf  # when accepts and finals have waited long enough
         self._wake = asyncio.Event()
 
-    def accept(self, keys: Iterable[str]) -> None:
+    def accept(self, keys: Iterable[str], *, within_s: float = 0.0) -> None:
+        """They may wait ``within_s`` seconds for company."""
         self.accepts.update(dict.fromkeys(keys))
-        self._wake.set()
+        self._hurry(within_s)
 
     def refuse(self, key: str, why: str) -> None:
         self.refusals[key] = why
         self._wake.set()
 
-    def add_finals(self, finals: Iterable[Final]) -> None:
-        """Also drops what was to be said of these before: the final says it all."""
+    def add_finals(self, finals: Iterable[Final], *, within_s: float = 0.0) -> None:
+        """Also drops what was to be said of these before: the final says it all. They may wait ``within_s`` seconds for company."""
         for final in finals:
             self.finals[final.key] = final
             self._started.pop(final.key, None)
             self._messages.pop(final.key, None)
             self._usage.pop(final.key, None)
-        self._wake.set()
+        self._hurry(within_s)
+
+    def _hurry(self, within_s: float) -> None:
+        due = time.monotonic() + within_s
+        if self.has_work() and due < self._work_due:
+            self._work_due = due
+            self._wake.set()
 
     def give_back(self, keys: Iterable[str]) -> None:
         """These were asked back and will never start here."""
@@ -80,13 +93,26 @@ class Outbox:
             self._usage.pop(key, None)
 
     def has_news(self) -> bool:
-        return bool(self.accepts or self.refusals or self.finals or self._messages or self.given_back)
+        """Whether there is something to tell at once."""
+        if self.refusals or self._messages or self.given_back:
+            return True
+        return self.has_work() and self._work_due <= time.monotonic()
+
+    def has_work(self) -> bool:
+        """Whether there are accepts or finals to tell, now or soon."""
+        return bool(self.accepts or self.finals)
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing to tell, now or within a moment."""
+        return not (self.has_work() or self.has_news())
 
     async def wait(self) -> None:
         """Returns when there is something to tell."""
         while not self.has_news():
             self._wake.clear()
             dues = [due for due, _ in self._started.values()] + ([self._usage_due] if self._usage else [])
+            if self.has_work():
+                dues.append(self._work_due)
             wait_s = min(dues) - time.monotonic() if dues else None
             if wait_s is not None and wait_s <= 0:
                 return
@@ -97,9 +123,10 @@ class Outbox:
                 return
 
     def compose(self, session: str) -> SyncRequest:
-        """All that is due, as one request; nothing is removed yet."""
+        """All that is due, as one request; nothing is removed yet. What comes from now on waits for the next one."""
         now = time.monotonic()
         finals = list(self.finals.values())
+        self._work_due = math.inf if len(finals) <= self._finals_per_sync else now
         return SyncRequest(
             session=session,
             accepts=list(self.accepts),
@@ -110,6 +137,10 @@ class Outbox:
             finals=finals[: self._finals_per_sync],
             given_back=list(self.given_back),
         )
+
+    def unsent(self) -> None:
+        """What was composed last may not have been heard: it is due again."""
+        self._hurry(0.0)
 
     def settle(self, request: SyncRequest, reply: SyncReply) -> None:
         """The server has committed what the request said."""

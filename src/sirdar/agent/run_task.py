@@ -303,12 +303,19 @@ class RunTask:
             if durable or attempt.key in failed:
                 self._release(attempt)
         self._free_gpus([attempt.key for attempt in ended])
-        self._outbox.add_finals(finals)
+        self._outbox.add_finals(finals, within_s=self._may_wait_s(finals) if durable else 0.0)
         self._capacity.changed()
         if durable:
             handed = [attempt.key for attempt in ended if attempt.handed_over]
             if handed:
                 await self._executor.destroy(handed)
+
+    def _may_wait_s(self, finals: Sequence[Final]) -> float:
+        """How long the server may hear of these later: not at all where one may be its job's last, or was cancelled."""
+        if any(final.reason == Reason.CANCELLED for final in finals):
+            return 0.0
+        jobs = {final.key.rsplit("-", 2)[0] for final in finals}
+        return self._capacity.spare_s() if all(map(self._attempts.waits, jobs)) else 0.0
 
     async def settled(self, keys: Iterable[str]) -> None:
         """The server has these finals."""

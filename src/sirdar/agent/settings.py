@@ -30,6 +30,7 @@ class Settings:
     claim_most: int = 256
     heartbeat_s: float | None = None  # None: as the server says
     started_delay_s: float = 0.1
+    company_s: float = 0.1  # so long may a final wait for others while the same job has more to start here
     request_timeout_s: float = 30.0
     finals_per_sync: int = 500
     porter_idle_s: float = 600.0

@@ -125,6 +125,9 @@ class BlobStore(Protocol):
     async def put_bytes(self, content: bytes) -> Blob:
         """A blob of bytes that are in memory anyway."""
 
+    async def put_all(self, contents: Mapping[str, bytes]) -> None:
+        """Blobs of bytes that are in memory anyway, by their digests, which the caller has made of them."""
+
     async def put_path(self, path: Path, *, move: bool = False, expected_sha: str | None = None) -> Blob:
         """Take over a file's bytes as ``writer`` would; with ``move`` the file itself, which must not be written any more."""
 

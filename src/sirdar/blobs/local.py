@@ -1,7 +1,7 @@
 """Blobs on the local disk: ``ROOT/ab/abcdef...``, mode 0444.
 
-Besides them the root holds ``tmp/`` (drafts), ``uploads/`` (unfinished uploads), ``trash/`` (being removed) and ``.marker``,
-whose random content proves to an agent on the same machine that it sees the same directory.
+Besides them the root holds ``tmp/`` (drafts), ``uploads/`` (unfinished uploads), ``trash/`` (being removed), ``recent/`` (journals
+of small blobs) and ``.marker``, whose random content proves to an agent on the same machine that it sees the same directory.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from sirdar.blobs.draft import (
     sync_directory,
     sync_file,
 )
+from sirdar.blobs.recent import SMALL_BYTES, Recent
 from sirdar.blobs.uploads import Uploads
 from sirdar.blobs.writer import LocalWriter
 from sirdar.domain.problems import Problem
@@ -53,6 +54,8 @@ class LocalBlobs:
         self.marker = _marker(root)
         clean(root)
         self._restore_trash()
+        self._recent = Recent(root, self._hashers.submit)
+        self._recent.recover(self._put_bytes_now)
         self.uploads = Uploads(root, self.in_thread, self._hashers)
 
     @property
@@ -64,6 +67,7 @@ class LocalBlobs:
         """Wait for what is being written."""
         self._threads.shutdown()
         self._hashers.shutdown()
+        self._recent.close()
 
     # ------------------------------------------------------------ put
 
@@ -93,6 +97,17 @@ class LocalBlobs:
             return draft.publish()
         finally:
             draft.discard()
+
+    async def put_all(self, contents: Mapping[str, bytes]) -> None:
+        """See ``BlobStore.put_all``."""
+        await self.in_thread(self._put_all_now, contents)
+
+    def _put_all_now(self, contents: Mapping[str, bytes]) -> None:
+        small = {sha256: content for sha256, content in contents.items() if len(content) <= SMALL_BYTES}
+        if small:
+            self._recent.put(small)
+        for sha256 in contents.keys() - small.keys():
+            self._put_bytes_now(contents[sha256])
 
     async def put_path(self, path: Path, *, move: bool = False, expected_sha: str | None = None) -> Blob:
         """See ``BlobStore.put_path``."""

@@ -11,7 +11,7 @@ import hashlib
 import secrets
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -28,6 +28,7 @@ P = ParamSpec("P")
 
 THREADS = 8
 REMOVERS = 8
+PUT_AT_ONCE = 16
 DRAFT_KEPT_S = 2 * 86400.0
 REMOVAL_S = 120.0  # a removal that was announced so long ago is one of a process that died
 LOOK_S = 0.05
@@ -72,6 +73,16 @@ class S3Blobs:
         sha256 = hashlib.sha256(content).hexdigest()
         await self._place(sha256, lambda: self._bucket.put(_key(sha256), content))
         return Blob(sha256, len(content))
+
+    async def put_all(self, contents: Mapping[str, bytes]) -> None:
+        """See ``BlobStore.put_all``."""
+        at_once = asyncio.Semaphore(PUT_AT_ONCE)
+
+        async def put(content: bytes) -> None:
+            async with at_once:
+                await self.put_bytes(content)
+
+        await asyncio.gather(*map(put, contents.values()))
 
     async def put_path(self, path: Path, *, move: bool = False, expected_sha: str | None = None) -> Blob:
         """See ``BlobStore.put_path``. The file is read twice; one that changes in between is refused."""

@@ -1,6 +1,5 @@
 """Many small files in one call: brought (only what the server does not have from the same user), or read."""
 
-import asyncio
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ from sirdar.store.people import Conn
 
 MOST_FILES = 2000
 READ_BYTES = 8 * 2**20  # of one answer
-AT_ONCE = 16
 LASTING_S = 3600.0  # a file that is given again must outlast what is done with it
 
 
@@ -58,13 +56,8 @@ async def bring(services: Services, caller: Caller, brought: Sequence[Brought]) 
     await room(services, caller, sum(map(len, contents.values())))
     here = await _known(services, caller, brought)
     new = {sha256: content for sha256, content in contents.items() if sha256 not in {file.sha256 for file in here}}
-    limit = asyncio.Semaphore(AT_ONCE)
-
-    async def put(content: bytes) -> None:
-        async with limit:
-            await services.blobs.put_bytes(content)
-
-    await asyncio.gather(*map(put, new.values()))
+    if new:
+        await services.blobs.put_all(new)
     sizes = {file.sha256: file.size_bytes for file in here} | {sha: len(content) for sha, content in new.items()}
     named = {(file.sha256, file.name): file for file in here}
     wanted = {(one.sha256, one.name) for one in brought if one.sha256 in sizes} - named.keys()

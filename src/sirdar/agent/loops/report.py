@@ -1,4 +1,4 @@
-"""Tells the server whatever there is to tell, at once, and asks for more work in the same call."""
+"""Tells the server whatever there is to tell, as soon as it is due, and asks for more work in the same call."""
 
 import asyncio
 
@@ -28,7 +28,7 @@ class ReportLoop:
 
     async def run(self) -> None:
         while True:
-            if not self._outbox.has_news():
+            if self._outbox.is_empty():  # else the next report claims, too
                 self._claims.reporting.set()
             await self._outbox.wait()
             self._claims.reporting.clear()
@@ -47,5 +47,9 @@ class ReportLoop:
         wanted = self._capacity.wanted() if self._exchange.mode == "active" and not self._claims.parked else 0
         if wanted:
             request = request.model_copy(update={"claim": Claim(max_n=wanted)})
-        await self._exchange.sync(request)
+        try:
+            await self._exchange.sync(request)
+        except BaseException:
+            self._outbox.unsent()
+            raise
         await asyncio.sleep(0)

@@ -1,0 +1,166 @@
+"""Small blobs that are put many at a time: one journal of them all reaches the disk, in place of a file and a folder for each.
+
+``ROOT/recent/NAME.log`` holds the bytes of what this process put lately, and is fsynced before the blobs are written to their
+places, which the system brings to the disk when it likes. When the journal has grown, its blobs are fsynced after all, and it is
+removed. After a power failure whoever starts next finds the journal, and puts anew what is not whole in its place.
+
+Everything here blocks; ``local.LocalBlobs`` calls it in threads.
+"""
+
+import contextlib
+import hashlib
+import os
+import secrets
+import struct
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from sirdar.blobs.draft import MODE, blob_path, full_disk_is_a_problem, lock, sync_directory, sync_file
+
+FOLDER = "recent"
+JOURNAL_BYTES = 16 << 20
+SMALL_BYTES = 256 << 10  # a larger blob costs more to write twice than to fsync
+_HEAD = struct.Struct(">32sI")
+_FLAGS = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
+
+
+class Recent:
+    """One process's journal. ``in_background`` runs a call in another thread."""
+
+    def __init__(self, root: Path, in_background: Callable[[Callable[[], None]], object]) -> None:
+        self._root = root
+        self._folder = root / FOLDER
+        self._folder.mkdir(exist_ok=True)
+        self._in_background = in_background
+        self._lock = threading.Lock()
+        self._journal: _Journal | None = None
+
+    def put(self, contents: Mapping[str, bytes]) -> None:
+        """The blobs by digest, durable when it returns. Raises Problem ``disk_full``, OSError."""
+        grown = None
+        with self._lock, full_disk_is_a_problem():
+            if self._journal is None:
+                self._journal = _Journal(self._folder)
+            self._journal.append(contents)
+            for sha256, content in contents.items():
+                self._place(self._journal.draft, sha256, content)
+            if self._journal.size_bytes > JOURNAL_BYTES:
+                grown, self._journal = self._journal, None
+        if grown is not None:
+            journal = grown
+            self._in_background(lambda: self._settle(journal))
+
+    def close(self) -> None:
+        """Brings all to the disk, and leaves no journal behind."""
+        with self._lock:
+            journal, self._journal = self._journal, None
+        if journal is not None:
+            self._settle(journal)
+
+    def recover(self, put: Callable[[bytes], object]) -> None:
+        """What the journals of dead processes hold and is not whole in its place is put anew, by ``put``, which fsyncs."""
+        for path in self._folder.glob("*.log"):
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+                if not lock(file.fileno()):
+                    continue  # its process lives
+                for sha256, content in _records(file.read()):
+                    if not self._is_whole(sha256, content):
+                        put(content)
+                path.with_suffix(".draft").unlink(missing_ok=True)
+                path.unlink()
+
+    def _is_whole(self, sha256: str, content: bytes) -> bool:
+        """As it was written, and on the disk now: what the page cache alone holds may still be lost."""
+        place = blob_path(self._root, sha256)
+        try:
+            if place.read_bytes() != content:
+                return False
+            sync_file(place)
+        except FileNotFoundError:
+            return False
+        sync_directory(place.parent)
+        return True
+
+    def _place(self, draft: Path, sha256: str, content: bytes) -> None:
+        """Writes a blob to its place, where it appears whole. A file that is there is replaced, so that the blob is young."""
+        try:
+            handle = os.open(draft, _FLAGS, MODE)
+            try:
+                _write(handle, content)
+            finally:
+                os.close(handle)
+            target = blob_path(self._root, sha256)
+            try:
+                os.replace(draft, target)  # noqa: PTH105  (once for every blob)
+            except FileNotFoundError:
+                target.parent.mkdir(exist_ok=True)
+                os.replace(draft, target)  # noqa: PTH105
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
+
+    def _settle(self, journal: "_Journal") -> None:
+        """Its blobs reach the disk, then it is not needed any more. One that was removed meanwhile was not wanted any more."""
+        folders = set()
+        for sha256 in journal.digests:
+            place = blob_path(self._root, sha256)
+            with contextlib.suppress(FileNotFoundError):
+                sync_file(place)
+                folders.add(place.parent)
+        for folder in folders:
+            sync_directory(folder)
+        sync_directory(self._root)
+        journal.remove()
+
+
+class _Journal:
+    """An open, locked file of records: digest, length, bytes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / f"{secrets.token_hex(12)}.log"
+        self._handle = os.open(self._path, _FLAGS, 0o600)
+        lock(self._handle)
+        sync_directory(folder)
+        self.draft = self._path.with_suffix(".draft")  # one at a time
+        self.digests: set[str] = set()
+        self.size_bytes = 0
+
+    def append(self, contents: Mapping[str, bytes]) -> None:
+        """All or nothing, and on the disk."""
+        parts: list[bytes] = []
+        for sha256, content in contents.items():
+            parts += (_HEAD.pack(bytes.fromhex(sha256), len(content)), content)
+        raw = b"".join(parts)
+        try:
+            _write(self._handle, raw)
+            getattr(os, "fdatasync", os.fsync)(self._handle)
+        except OSError:
+            os.ftruncate(self._handle, self.size_bytes)
+            os.lseek(self._handle, self.size_bytes, os.SEEK_SET)
+            raise
+        self.size_bytes += len(raw)
+        self.digests.update(contents)
+
+    def remove(self) -> None:
+        os.close(self._handle)
+        self._path.unlink()
+
+
+def _write(handle: int, raw: bytes) -> None:
+    view = memoryview(raw)
+    while view:
+        view = view[os.write(handle, view) :]
+
+
+def _records(raw: bytes) -> Iterator[tuple[str, bytes]]:
+    """Whole records; one that was cut off ends them."""
+    at = 0
+    while at + _HEAD.size <= len(raw):
+        digest, length = _HEAD.unpack_from(raw, at)
+        content = raw[at + _HEAD.size : at + _HEAD.size + length]
+        if hashlib.sha256(content).digest() != digest:
+            return
+        yield digest.hex(), content
+        at += _HEAD.size + length
+

@@ -1,0 +1,115 @@
+"""Small blobs put together: whole after any death, on disk without the journal later, and nothing left behind."""
+
+import asyncio
+import errno
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sirdar.blobs import recent
+from sirdar.blobs.local import LocalBlobs
+from sirdar.domain.problems import Problem
+
+CONTENTS = {hashlib.sha256(content).hexdigest(): content for content in (b"one", b"two", os.urandom(9000))}
+PUTS = (
+    "import asyncio, hashlib, sys; from pathlib import Path; from sirdar.blobs.local import LocalBlobs;"
+    "made = [bytes.fromhex(word) for word in sys.argv[2:]];"
+    "asyncio.run(LocalBlobs(Path(sys.argv[1])).put_all({hashlib.sha256(one).hexdigest(): one for one in made}));"
+    "print('there', flush=True); sys.stdin.read()"
+)
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> Iterator[LocalBlobs]:
+    made = LocalBlobs(tmp_path / "blobs")
+    yield made
+    made.close()
+    assert list((made.root / "recent").iterdir()) == []
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Path:
+    """The root of a store whose process was killed after it had put blobs."""
+    root = tmp_path / "killed"
+    words = [sys.executable, "-c", PUTS, str(root), *[content.hex() for content in CONTENTS.values()]]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"there\n"
+        LocalBlobs(root).close()
+        assert len(list((root / "recent").glob("*.log"))) == 1, "the journal of a living process was taken away"
+        process.send_signal(signal.SIGKILL)
+    return root
+
+
+def content_of(blobs: LocalBlobs) -> dict[str, bytes]:
+    return {sha256: blobs.path(sha256).read_bytes() for sha256 in CONTENTS}
+
+
+@pytest.mark.parametrize("lost", ["nothing", "empty", "half", "gone"])
+def test_after_a_power_failure_the_journal_makes_blobs_whole(killed: Path, lost: str) -> None:
+    for sha256, content in CONTENTS.items():
+        place = killed / sha256[:2] / sha256
+        place.chmod(0o600)
+        if lost == "gone":
+            place.unlink()
+        elif lost != "nothing":
+            place.write_bytes(content[: len(content) // 2] if lost == "half" else b"")
+    blobs = LocalBlobs(killed)
+    try:
+        assert content_of(blobs) == CONTENTS
+        assert list((killed / "recent").iterdir()) == []
+    finally:
+        blobs.close()
+
+
+def test_a_torn_end_of_a_journal_is_no_blob(killed: Path) -> None:
+    (journal,) = (killed / "recent").glob("*.log")
+    journal.write_bytes(journal.read_bytes()[:-1])
+    last = list(CONTENTS)[-1]
+    (killed / last[:2] / last).unlink()
+    blobs = LocalBlobs(killed)
+    try:
+        assert not blobs.exists(last)
+        assert all(blobs.exists(sha256) for sha256 in list(CONTENTS)[:-1])
+    finally:
+        blobs.close()
+
+
+def test_a_journal_that_has_grown_is_given_up(blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recent, "JOURNAL_BYTES", 100)
+    asyncio.run(blobs.put_all(CONTENTS))
+    asyncio.run(blobs.put_all({hashlib.sha256(b"small").hexdigest(): b"small"}))
+    blobs._hashers.submit(lambda: None).result()
+    blobs._hashers.submit(lambda: None).result()
+    assert content_of(blobs) == CONTENTS
+
+
+def test_what_was_removed_meanwhile_is_no_fault(blobs: LocalBlobs) -> None:
+    asyncio.run(blobs.put_all(CONTENTS))
+    assert blobs.discard(CONTENTS, older_than=float("inf")) == len(CONTENTS)
+
+
+def test_a_full_disk_leaves_the_journal_whole(blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.write
+
+    def full(handle: int, raw: bytes) -> int:
+        if len(raw) < 3000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(handle, raw[:3000])
+
+    first = {hashlib.sha256(b"first").hexdigest(): b"first"}
+    asyncio.run(blobs.put_all(first))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        with pytest.raises(Problem) as refused:
+            asyncio.run(blobs.put_all(CONTENTS))
+    assert refused.value.code == "disk_full"
+    asyncio.run(blobs.put_all(CONTENTS))
+    assert content_of(blobs) == CONTENTS
+    (journal,) = (blobs.root / "recent").glob("*.log")
+    assert {digest for digest, _ in recent._records(journal.read_bytes())} == CONTENTS.keys() | first.keys()
