@@ -36,6 +36,7 @@ class Blobs:
         self._cache = BlobCache(cache, settings.cache_bytes, boot=boot_id())
         self._link = link
         self._shared: Path | None = None
+        self.small_bytes = 0  # so much of files the server takes in a final
         self._transfers = asyncio.Semaphore(settings.transfers)
         self._fetches = Fetches(settings, self._cache, link, self._transfers)
         self._uploads = Uploads(settings, link)

@@ -131,6 +131,7 @@ class Exchange:
                 self.told_labels = capabilities.labels
                 await self.take_mode(reply.mode)
                 self._blobs.share(reply.blob_dir, reply.blob_marker)
+                self._blobs.small_bytes = reply.small_bytes
                 await self.carry_out(reply.desired)
                 self._cut_off = True
             return self.hello_reply

@@ -3,6 +3,8 @@
 import asyncio
 import errno
 import time
+from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +24,8 @@ from sirdar.agent.stage_out import (
     Collected,
     collect,
     directory_bytes,
+    outputs_of,
+    read_small,
     read_stream,
     store_archive,
     store_stream,
@@ -62,9 +66,18 @@ def is_slow_to_examine(common: Common) -> bool:
 
 
 def examine(
-    attempt: Attempt, common: Common, end: ProgramEnd, settings: Settings, *, address_space_only: bool
+    attempt: Attempt,
+    common: Common,
+    end: ProgramEnd,
+    settings: Settings,
+    *,
+    address_space_only: bool,
+    small_bytes: int = 0,
 ) -> Finishing:
-    """Reads what lies in the task's directory. Synchronous and, without files to bring away, quick."""
+    """Reads what lies in the task's directory. Synchronous and, without files to bring away, quick.
+
+    ``small_bytes``: so much of files travels in the final.
+    """
     limits = limits_of(common, address_space_only=address_space_only)
     folder = attempt.folder
     wish = attempt.wish == "cancel"
@@ -85,6 +98,8 @@ def examine(
     shared = {file.path for file in attempt.shared}
     app = with_values(common.app, {**common.job.inputs, **attempt.inputs})
     found = collect(app, folder, shared, end.started_at) if ran and app.outputs else Collected()
+    if found.files and small_bytes:
+        read_small(found, small_bytes)
     return Finishing(attempt, common, end, _weigh(verdict, found), found, stdout, stderr)
 
 
@@ -142,8 +157,10 @@ def _say(error: Exception) -> str:
 
 
 def compose(finishing: Finishing) -> Final:
-    """The final. Called when all that it names is on the server."""
-    attempt, end = finishing.attempt, finishing.end
+    """The final. Called when all that it names is on the server, or goes with it."""
+    attempt, end, found = finishing.attempt, finishing.end, finishing.found
+    if finishing.outputs is None and not found.needs_upload:
+        finishing.outputs, finishing.staged_out_bytes = outputs_of(found, finishing.common.app)
     return Final(
         key=attempt.key,
         reason=finishing.verdict.reason,
@@ -154,7 +171,8 @@ def compose(finishing: Finishing) -> Final:
         started_at=attempt.started_at or end.started_at,
         ended_at=end.ended_at or time.time(),
         reported_at=time.time(),
-        outputs=finishing.found.values if finishing.outputs is None else finishing.outputs,
+        outputs=found.values if finishing.outputs is None else finishing.outputs,
+        files=_in_text(found.contents) if finishing.outputs is not None else {},
         debug=finishing.debug,
         stdout=_timed(finishing.stdout, attempt.seen.get("stdout"), end),
         stderr=_timed(finishing.stderr, attempt.seen.get("stderr"), end),
@@ -172,6 +190,10 @@ def compose(finishing: Finishing) -> Final:
         progress=attempt.said.progress,
         metrics=attempt.said.metrics,
     )
+
+
+def _in_text(contents: Mapping[str, bytes]) -> dict[str, str]:
+    return {digest: b64encode(content).decode() for digest, content in contents.items()}
 
 
 def _timed(stream: Stream | None, seen: Seen | None, end: ProgramEnd) -> Stream:

@@ -5,12 +5,15 @@ for many of them costs server and agent less than a call for each.
 """
 
 import asyncio
+import itertools
 import math
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
 
 from sirdar.wire.agent import Final, Message, Started, SyncReply, SyncRequest, Usage
+
+FILES_PER_SYNC_CHARS = 8 << 20
 
 
 class Outbox:
@@ -125,8 +128,8 @@ class Outbox:
     def compose(self, session: str) -> SyncRequest:
         """All that is due, as one request; nothing is removed yet. What comes from now on waits for the next one."""
         now = time.monotonic()
-        finals = list(self.finals.values())
-        self._work_due = math.inf if len(finals) <= self._finals_per_sync else now
+        finals = self._first_finals()
+        self._work_due = math.inf if len(finals) == len(self.finals) else now
         return SyncRequest(
             session=session,
             accepts=list(self.accepts),
@@ -134,9 +137,20 @@ class Outbox:
             started=[started for due, started in self._started.values() if due <= now],
             messages=list(self._messages.values()),
             usage=list(self._usage.values()) if self._usage and self._usage_due <= now else [],
-            finals=finals[: self._finals_per_sync],
+            finals=finals,
             given_back=list(self.given_back),
         )
+
+    def _first_finals(self) -> list[Final]:
+        """As many as one call takes, with the files in them."""
+        chosen: list[Final] = []
+        chars = 0
+        for final in itertools.islice(self.finals.values(), self._finals_per_sync):
+            chars += sum(map(len, final.files.values()))
+            if chosen and chars > FILES_PER_SYNC_CHARS:
+                break
+            chosen.append(final)
+        return chosen
 
     def unsent(self) -> None:
         """What was composed last may not have been heard: it is due again."""

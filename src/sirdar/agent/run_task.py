@@ -254,7 +254,7 @@ class RunTask:
             self._work.spawn(self._examine_aside(attempt, common, end), [attempt.key], Reason.STAGE_OUT)
             return None
         try:
-            finishing = examine(attempt, common, end, self._settings, address_space_only=self.address_space_only)
+            finishing = self._look(attempt, common, end)
         except OSError as error:
             return without_program(attempt, Reason.STAGE_OUT, say(error))
         if finishing.needs_transfer or attempt.shared:
@@ -262,12 +262,20 @@ class RunTask:
             return None
         return compose(finishing)
 
+    def _look(self, attempt: Attempt, common: Common, end: ProgramEnd) -> Finishing:
+        return examine(
+            attempt,
+            common,
+            end,
+            self._settings,
+            address_space_only=self.address_space_only,
+            small_bytes=self._blobs.small_bytes,
+        )
+
     async def _examine_aside(self, attempt: Attempt, common: Common, end: ProgramEnd) -> None:
         """Where all that the program wrote has to be looked through: others must not wait for that."""
         try:
-            finishing = await asyncio.to_thread(
-                examine, attempt, common, end, self._settings, address_space_only=self.address_space_only
-            )
+            finishing = await asyncio.to_thread(self._look, attempt, common, end)
         except OSError as error:
             await self._report([without_program(attempt, Reason.STAGE_OUT, say(error))])
             return

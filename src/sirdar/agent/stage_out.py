@@ -1,7 +1,9 @@
 """Reads what a program wrote: values, files, patterns, directories, its streams; and brings files to the server."""
 
 import asyncio
+import contextlib
 import glob
+import hashlib
 import os
 import stat
 from collections.abc import Collection, Mapping, Sequence
@@ -51,10 +53,12 @@ class Collected:
     left_out: dict[Path, str] = field(default_factory=dict)  # files that matched -> why they are no output
     untouched: frozenset[str] = frozenset()  # files that only the agent can have written
     started_at: float | None = None
+    refs: dict[Path, FileRef] = field(default_factory=dict)  # of files that travel in the final
+    contents: dict[str, bytes] = field(default_factory=dict)  # ... and their bytes, by digest
 
     @property
     def needs_upload(self) -> bool:
-        return bool(self.files or self.directories)
+        return bool(self.directories) or any(path not in self.refs for paths in self.files.values() for path in paths)
 
 
 def with_values(app: App, values: Mapping[str, Any]) -> App:
@@ -246,23 +250,42 @@ def _missing(spec: OutputSpec, folder: Path) -> Fault:
 # ---------------------------------------------------------------- bringing files to the server
 
 
+def read_small(found: Collected, limit_bytes: int) -> None:
+    """Reads the small ones among the files, up to so many bytes in all: they travel in the final, without a call of their own.
+
+    One that cannot be read is left to ``upload``, which tells why.
+    """
+    for path in [path for paths in found.files.values() for path in paths]:
+        with contextlib.suppress(OSError):
+            if path.stat().st_size <= limit_bytes:
+                content = path.read_bytes()
+                if len(content) <= limit_bytes:
+                    limit_bytes -= len(content)
+                    digest = hashlib.sha256(content).hexdigest()
+                    found.refs[path] = FileRef(_text(path.name), digest, len(content))
+                    found.contents[digest] = content
+
+
 async def upload(found: Collected, app: App, folder: Path, blobs: Blobs) -> tuple[dict[str, Any], int]:
     """Brings the files to the server; returns all outputs as stored values, and how many bytes they have."""
-    outputs = dict(found.values)
-    total = 0
-    for name, paths in found.files.items():
-        refs = []
-        for path in paths:
-            sha256, size_bytes = await blobs.store(path, final=path.parent != folder)
-            refs.append(FileRef(_text(path.name), sha256, size_bytes).to_json())
-            total += size_bytes
-        spec = app.output(name)
-        outputs[name] = refs[0] if spec is not None and spec.type is OutputType.FILE else refs
+    for path in [path for paths in found.files.values() for path in paths if path not in found.refs]:
+        sha256, size_bytes = await blobs.store(path, final=path.parent != folder)
+        found.refs[path] = FileRef(_text(path.name), sha256, size_bytes)
+    outputs, total = outputs_of(found, app)
     for name, directory in found.directories.items():
         ref = await store_archive(directory, f"{name}.zip", folder, blobs)
         outputs[name] = ref.to_json()
         total += ref.size_bytes
     return outputs, total
+
+
+def outputs_of(found: Collected, app: App) -> tuple[dict[str, Any], int]:
+    """The outputs as stored values, once all files have their references; and how many bytes the files have."""
+    outputs = dict(found.values)
+    for name, paths in found.files.items():
+        spec, refs = app.output(name), [found.refs[path].to_json() for path in paths]
+        outputs[name] = refs[0] if spec is not None and spec.type is OutputType.FILE else refs
+    return outputs, sum(found.refs[path].size_bytes for paths in found.files.values() for path in paths)
 
 
 async def store_archive(directory: Path, name: str, folder: Path, blobs: Blobs) -> FileRef:

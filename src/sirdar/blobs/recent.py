@@ -163,4 +163,3 @@ def _records(raw: bytes) -> Iterator[tuple[str, bytes]]:
             return
         yield digest.hex(), content
         at += _HEAD.size + length
-

@@ -7,6 +7,7 @@ transaction that the call changes anything in.
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -25,6 +26,7 @@ from sirdar.services.keys import Keys
 from sirdar.services.offers import Offers, build_offers
 from sirdar.services.places import place_of
 from sirdar.services.report import Report, apply_report
+from sirdar.services.report_files import bring_small
 from sirdar.services.settings import Settings
 from sirdar.store import moving
 from sirdar.store import resources as resource_store
@@ -36,6 +38,7 @@ from sirdar.wire.agent import HeartbeatRequest, HelloReply, HelloRequest, SyncRe
 
 log = structlog.get_logger()
 TOKENS_KEPT = 10_000
+SMALL_BYTES = 64 << 10  # of the files that may travel in a final
 HELD_BACK_S = 2.0  # for which what an agent gave back is kept for others
 
 
@@ -161,6 +164,7 @@ class Desk:
             desired=greeting.desired,
             blob_dir=str(shared.path) if shared else None,
             blob_marker=shared.marker if shared else None,
+            small_bytes=SMALL_BYTES,
         )
 
     async def heartbeat(self, resource_id: str, request: HeartbeatRequest) -> dict[str, Any]:
@@ -224,8 +228,9 @@ class Desk:
                 return (
                     self._answer(known, claimed) if claimed is not None else _render(known.row, Report(), Offers(), {})
                 )
+        brought = await bring_small(self._blobs, request)
         reply, parked = await self._store.write(
-            lambda tx: self._serve(tx, known, request, future), patient=True, resource_id=resource_id
+            lambda tx: self._serve(tx, known, request, brought, future), patient=True, resource_id=resource_id
         )
         if self._news.owes(resource_id) and (parked is None or self._assigner.unpark(parked)):
             return reply | {"vars": await self._news.collect(resource_id)}
@@ -268,7 +273,12 @@ class Desk:
             calls.held(time.perf_counter() - began)
 
     def _serve(
-        self, tx: Tx, known: _Known, request: SyncRequest, future: "asyncio.Future[ClaimReply] | None"
+        self,
+        tx: Tx,
+        known: _Known,
+        request: SyncRequest,
+        brought: Mapping[str, int],
+        future: "asyncio.Future[ClaimReply] | None",
     ) -> tuple[dict[str, Any], ParkedClaim | None]:
         standing = resource_store.standing(tx.conn, known.row.id)
         if standing is None or standing.session != request.session or standing.revoked_at is not None:
@@ -276,7 +286,7 @@ class Desk:
         if standing.mode != known.row.mode:
             known.row = replace(known.row, mode=standing.mode)
         row, told, heard = known.row, known.told, self._assigner.heard
-        report = apply_report(tx, self._settings, row.id, request)
+        report = apply_report(tx, self._settings, row.id, request, brought)
         if request.given_back:
             self._assigner.hold_back(row.id, tx.now + HELD_BACK_S)
         offers = Offers()

@@ -1,7 +1,7 @@
 """What agents report: accepts, refusals, phases, words, finals. One fenced transaction for a whole call."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from sirdar.domain.outcome import Outcome, Reason
 from sirdar.domain.states import AttemptState
 from sirdar.domain.usage import Row, joined
 from sirdar.services.batch import Batch
+from sirdar.services.report_files import NONE
 from sirdar.services.settings import Settings
 from sirdar.store import blobs as blob_store
 from sirdar.store import preparing, task_usage
@@ -37,16 +38,23 @@ def new_batch(tx: Tx, settings: Settings) -> Batch:
     return Batch(tx, retry_base_s=settings.retry_base_s, retry_max_s=settings.retry_max_s)
 
 
-def apply_report(tx: Tx, settings: Settings, resource_id: str, request: SyncRequest) -> Report:
-    """Apply everything that one call carries. Duplicates, late and superseded facts are acknowledged and change nothing."""
-    report = _apply_facts(tx, settings, resource_id, request)
+def apply_report(
+    tx: Tx, settings: Settings, resource_id: str, request: SyncRequest, brought: Mapping[str, int] = NONE
+) -> Report:
+    """Apply everything that one call carries. Duplicates, late and superseded facts are acknowledged and change nothing.
+
+    ``brought``: sizes by digest of the files in it, which lie in the blob store.
+    """
+    report = _apply_facts(tx, settings, resource_id, request, brought)
     if request.usage:  # gauges: no job is locked for them
         pieces = ((key, told.rows) for told in request.usage if (key := _parse(told.key)) is not None)
         task_usage.tell(tx, resource_id, pieces)
     return report
 
 
-def _apply_facts(tx: Tx, settings: Settings, resource_id: str, request: SyncRequest) -> Report:
+def _apply_facts(
+    tx: Tx, settings: Settings, resource_id: str, request: SyncRequest, brought: Mapping[str, int]
+) -> Report:
     report = Report()
     keys = {text: key for text in _named(request) if (key := _parse(text)) is not None}
     if not keys:
@@ -72,7 +80,7 @@ def _apply_facts(tx: Tx, settings: Settings, resource_id: str, request: SyncRequ
     for message in request.messages:
         if message.key in mine:
             batch.say(mine[message.key], message.text, message.progress, message.metrics)
-    _end_all(batch, request, mine, report)
+    _end_all(batch, request, mine, brought, report)
     if batch.recovered:  # so that the next round does not give it up again before it sends its heartbeat
         resource_store.extend_lease(tx, resource_id, lease_s=settings.lease_s)
     batch.flush()
@@ -120,10 +128,12 @@ def _give_back(batch: Batch, request: SyncRequest, mine: dict[str, AttemptKey], 
         report.acked.append(text)
 
 
-def _end_all(batch: Batch, request: SyncRequest, mine: dict[str, AttemptKey], report: Report) -> None:
+def _end_all(
+    batch: Batch, request: SyncRequest, mine: dict[str, AttemptKey], brought: Mapping[str, int], report: Report
+) -> None:
     versions: dict[str, str] = {}
     named = {final.key: set(_blobs(final)) for final in request.finals if final.key in mine}
-    here = blob_store.touch(batch.tx, set().union(*named.values())) if any(named.values()) else set()
+    here = _here(batch.tx, set().union(*named.values()), brought) if any(named.values()) else set()
     curves: dict[AttemptKey, list[Row]] = {}
     for final in request.finals:
         if final.key in mine and _end(batch, mine[final.key], final, named[final.key] - here):
@@ -137,6 +147,15 @@ def _end_all(batch: Batch, request: SyncRequest, mine: dict[str, AttemptKey], re
     blob_store.name(batch.tx, ((f"job:{mine[key].job}", sha) for key, shas in named.items() for sha in shas & here))
     for job_id, version in versions.items():
         preparing.note_code_version(batch.tx, job_id, version)
+
+
+def _here(tx: Tx, named: set[str], brought: Mapping[str, int]) -> set[str]:
+    """Those of the blobs that are on the server, young by now."""
+    fresh = {sha256: brought[sha256] for sha256 in named & brought.keys()}
+    if fresh:
+        blob_store.register_all(tx, fresh)
+    others = named - fresh.keys()
+    return (blob_store.touch(tx, others) if others else set()) | fresh.keys()
 
 
 def _end(batch: Batch, key: AttemptKey, final: Final, missing: set[str]) -> bool:

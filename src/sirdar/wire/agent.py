@@ -109,6 +109,9 @@ class HelloReply(Wire):
     blob_marker: str | None = Field(
         None, description="content of the file ``.marker`` in it, which proves that it is the same"
     )
+    small_bytes: int = Field(
+        0, description="so many bytes of files may travel in a final, in place of calls of their own"
+    )
     task_api_url: str = Field(
         "", description="base URL of the REST API for the attempts' own tokens; empty: as the agent's"
     )
@@ -223,7 +226,7 @@ class Stream(Wire):
 
 
 class Final(Wire):
-    """How an attempt ended. The blobs that ``outputs`` name are on the server already."""
+    """How an attempt ended. The blobs that ``outputs`` name are on the server already, or small ones in ``files``."""
 
     key: str
     reason: str
@@ -235,6 +238,9 @@ class Final(Wire):
     ended_at: float = Field(description="when the program ended")
     reported_at: float = Field(description="when staging out was over")
     outputs: dict[str, Any] = Field(default_factory=dict)
+    files: dict[str, str] = Field(
+        default_factory=dict, description="digest -> base64: up to ``HelloReply.small_bytes`` in all"
+    )
     debug: dict[str, Any] | None = Field(None, description="``$file`` of the whole working directory, where asked for")
     stdout: Stream = Field(default_factory=Stream)
     stderr: Stream = Field(default_factory=Stream)
