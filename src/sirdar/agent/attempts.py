@@ -11,7 +11,6 @@ from sirdar.domain.states import AttemptState
 from sirdar.domain.usage import Curve
 from sirdar.wire.agent import OfferedJob, OwnedAttempt, Program
 
-
 WAITING = (AttemptState.ACCEPTED, AttemptState.STAGING_IN)
 
 

@@ -55,6 +55,10 @@ class Collected:
     started_at: float | None = None
     refs: dict[Path, FileRef] = field(default_factory=dict)  # of files that travel in the final
     contents: dict[str, bytes] = field(default_factory=dict)  # ... and their bytes, by digest
+    matched: dict[str, list[Path]] = field(
+        default_factory=dict
+    )  # what was found for a source: several outputs may have it
+    read: tuple[Path, str] | None = None  # the file that a value was last read from, and its text
 
     @property
     def needs_upload(self) -> bool:
@@ -73,9 +77,9 @@ def with_values(app: App, values: Mapping[str, Any]) -> App:
 
 def mark_untouched(app: App, folder: Path) -> None:
     """Before the program starts: what lies there already and matches an output is none, unless the program writes it."""
-    for spec in app.outputs:
-        if spec.source not in STREAMS:
-            for path in _candidates(folder / "dir", spec.source):
+    for source in {spec.source for spec in app.outputs}:
+        if source not in STREAMS:
+            for path in _candidates(folder / "dir", source):
                 if _is_regular(path) and not path.is_symlink() and path.stat().st_nlink == 1:
                     os.utime(path, (UNTOUCHED_S, UNTOUCHED_S))
 
@@ -101,6 +105,7 @@ def collect(app: App, folder: Path, shared: Collection[str] = (), started_at: fl
         else:
             _collect_value(spec, folder, found)
     _tell_left_out(app, folder, found)
+    found.read = None
     return found
 
 
@@ -144,17 +149,24 @@ def _collect_value(spec: OutputSpec, folder: Path, found: Collected) -> None:
             found.faults.append(_missing(spec, folder))
         return
     try:
-        with paths[0].open("rb") as file:
-            raw = file.read(VALUE_BYTES + 1)
-        if len(raw) > VALUE_BYTES:
-            raise ValueError(f"{spec.source} is larger than {size(VALUE_BYTES)}, too large to read a value from")
-        value = _read_value(spec, raw.decode("utf-8", errors="replace"))
+        value = _read_value(spec, _text_of(spec, paths[0], found))
         found.values.update(value if spec.type is OutputType.VALUES else {spec.name: value})
     except ValueError as error:
         if spec.required:
             found.faults.append(Fault(Reason.OUTPUT_INVALID, f"output {spec.name}: {error}"))
     except OSError as error:
         found.faults.append(Fault(Reason.STAGE_OUT, f"output {spec.name} cannot be read: {error}"))
+
+
+def _text_of(spec: OutputSpec, path: Path, found: Collected) -> str:
+    if found.read is not None and found.read[0] == path:
+        return found.read[1]
+    with path.open("rb") as file:
+        raw = file.read(VALUE_BYTES + 1)
+    if len(raw) > VALUE_BYTES:
+        raise ValueError(f"{spec.source} is larger than {size(VALUE_BYTES)}, too large to read a value from")
+    found.read = path, raw.decode("utf-8", errors="replace")
+    return found.read[1]
 
 
 def _read_value(spec: OutputSpec, text: str) -> Any:
@@ -186,6 +198,12 @@ def _within(spec: OutputSpec, paths: list[Path], found: Collected) -> list[Path]
 
 def _matches(folder: Path, source: str, found: Collected) -> list[Path]:
     """Regular files inside the task's directory that fit a path or shell pattern, ordered by name; or a stream."""
+    if source not in found.matched:
+        found.matched[source] = _look_for(folder, source, found)
+    return found.matched[source]
+
+
+def _look_for(folder: Path, source: str, found: Collected) -> list[Path]:
     if source in STREAMS and not (folder / "dir" / source).exists():
         return [folder / source] if (folder / source).exists() else []
     base = folder / "dir"

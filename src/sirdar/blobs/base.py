@@ -5,7 +5,7 @@ registers it in the tables afterwards, so a blob without a row is garbage, never
 """
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,6 +133,9 @@ class BlobStore(Protocol):
 
     async def size(self, sha256: str) -> int | None:
         """Size in bytes, or None where there is no such blob."""
+
+    async def read_small(self, digests: Collection[str]) -> Mapping[str, bytes]:
+        """The bytes of small blobs, those that can be had with little effort; the others ``read`` gives one by one."""
 
     def read(self, sha256: str, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         """The bytes from ``start`` up to ``stop``, in pieces of at most 1 MiB. Raises Problem ``not_found`` at the first."""

@@ -164,6 +164,17 @@ class LocalBlobs:
         except FileNotFoundError:
             return None
 
+    async def read_small(self, digests: Collection[str]) -> Mapping[str, bytes]:
+        """See ``BlobStore.read_small``."""
+        return await self.in_thread(self._read_small_now, digests)
+
+    def _read_small_now(self, digests: Collection[str]) -> dict[str, bytes]:
+        found = {}
+        for sha256 in digests:
+            with contextlib.suppress(FileNotFoundError):
+                found[sha256] = self.path(sha256).read_bytes()
+        return found
+
     async def read(self, sha256: str, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         """See ``BlobStore.read``."""
         with self.open(sha256) as file:

@@ -4,7 +4,7 @@ The way of an upload: bytes go to the blob store as they arrive, then one transa
 row. A URI of this server (``/api/files/...``) is resolved by ``resolve_uri``, which checks that the caller may read it.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
@@ -136,6 +136,21 @@ async def find_file(services: Services, caller: Caller, file_id: str, name: str 
             hint="Temporary files expire; upload it again.",
         )
     return file
+
+
+async def find_temporary(services: Services, caller: Caller, uris: Collection[str]) -> dict[str, FileRef]:
+    """The caller's temporary files among these paths of URIs, found together. What is missing is what ``resolve_uri`` tells of."""
+    require_scope(caller, Scope.READ)
+    named = {uri: uri.removeprefix(TEMP_PREFIX).partition("/") for uri in uris if uri.startswith(TEMP_PREFIX)}
+    now = services.store.clock()
+    ids = {file_id for file_id, _, _ in named.values() if file_id.isascii() and file_id.isalnum()}
+    rows = await services.store.read(lambda conn: files_store.find_files(conn, ids, now=now)) if ids else {}
+    found = {}
+    for uri, (file_id, _, name) in named.items():
+        file = rows.get(file_id)
+        if file is not None and _may_use(caller, file.owner_id) and (not name or unquote(name) == file.name):
+            found[uri] = FileRef(file.name, file.sha256, file.size_bytes)
+    return found
 
 
 async def delete_file(services: Services, caller: Caller, file_id: str, name: str | None = None) -> None:

@@ -93,10 +93,12 @@ def look_in(conn: Conn, job: JobOfFiles, path: str) -> FileRef | InlineFile | No
         number, parts = int(parts[1]), parts[2:]
     elif job.many and parts[0] != "inputs":
         return None
+    of_inputs = parts[0] == "inputs" and len(parts) > 1
+    task = None if of_inputs else files_store.task_of_files(conn, job.id, number)
+    if task is not None and (found := _of_task(task, parts)) is not None:
+        return found
     inputs = {**job.inputs, **files_store.items_of_task(conn, job, number)} if job.many else job.inputs
-    if parts[0] == "inputs" and len(parts) > 1:
-        return find_job_file(inputs, None, parts)
-    return find_job_file(inputs, files_store.task_of_files(conn, job.id, number), parts)
+    return find_job_file(inputs, None, parts)
 
 
 def find_job_file(inputs: Mapping[str, Any], task: TaskOfFiles | None, parts: list[str]) -> FileRef | InlineFile | None:

@@ -1,6 +1,6 @@
 """From a submission's inputs to what is stored: checked, files resolved to blobs, secrets sealed, addresses noted for fetching."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from sirdar.domain.problems import FieldError, Problem
 from sirdar.domain.value_files import file_fault
 from sirdar.domain.values import check
 from sirdar.services.context import Services
-from sirdar.services.files import resolve_uri
+from sirdar.services.files import find_temporary, resolve_uri
 from sirdar.services.outbound.addresses import AddressPolicy
 
 MAX_ERRORS = 50
@@ -52,6 +52,7 @@ async def prepare(
     special = special_inputs(specs)
     prepared = Prepared(common, checked)
     if special:
+        await walk.learn(_texts(special, [common, *(checked or [])]))
         prepared.common = await walk.values(special, common, "inputs")
         if checked is not None:
             prepared.items = [await walk.values(special, item, f"foreach[{no}]") for no, item in enumerate(checked)]
@@ -102,6 +103,12 @@ class Walk:
         self.blobs: set[str] = set()
         self.urls: set[str] = set()
         self.errors: list[FieldError] = []
+
+    async def learn(self, texts: Collection[str]) -> None:
+        """Looks the caller's temporary files among them up together; the others are looked up when they come."""
+        uris = {uri for text in texts if (uri := self._local(text)) is not None}
+        if len(uris) > 1:
+            self._known |= await find_temporary(self._services, self._caller, uris)
 
     async def common(self, specs: Sequence[InputSpec], values: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs that all tasks have."""
@@ -173,6 +180,12 @@ class Walk:
                 self.errors.append(FieldError(place, problem.detail, problem.expected))
                 return None
         return self._known[uri]
+
+
+def _texts(special: Sequence[InputSpec], sets: Sequence[Mapping[str, Any]]) -> set[str]:
+    """What stands in the sets where files may be named."""
+    names = [spec.name for spec in special if spec.type is not InputType.SECRET]
+    return {value for one in sets for name in names if isinstance(value := one.get(name), str)}
 
 
 def refuse(errors: list[FieldError]) -> None:

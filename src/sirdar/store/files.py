@@ -102,6 +102,17 @@ def find_file(conn: Connection, file_id: str, *, now: float) -> File | None:
     return _file(row)
 
 
+def find_files(conn: Connection, ids: Iterable[str], *, now: float) -> dict[str, File]:
+    """Those of the files that there are, by id, and whose time is not over."""
+    wanted = sorted(set(ids))
+    lasts = files.c.expires_at.is_(None) | (files.c.expires_at > now)
+    found: dict[str, File] = {}
+    for start in range(0, len(wanted), blobs_store.CHUNK):
+        part = files.c.id.in_(wanted[start : start + blobs_store.CHUNK])
+        found |= {row.id: _file(row) for row in conn.execute(files.select().where(part, lasts))}
+    return found
+
+
 def files_with(conn: Connection, owner_id: str, digests: Iterable[str], *, lasting_to: float) -> list[File]:
     """The owner's files with these bytes that last at least until a time, the longest last; blobs in quarantine are left out."""
     c = files.c

@@ -81,7 +81,8 @@ def _make_folders(entries: Iterable[StageEntry]) -> None:
         folder = entry.target.rpartition("/")[0]
         if folder not in made:
             made.add(folder)
-            os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+            if not os.path.isdir(folder):  # noqa: PTH112
+                os.makedirs(folder, exist_ok=True)  # noqa: PTH103
 
 
 def _linked(source: str, target: str) -> bool:
