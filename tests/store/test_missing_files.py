@@ -1,5 +1,7 @@
 """DONE means that the files are here: a final that names a blob which is not is no success."""
 
+import hashlib
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +10,7 @@ import pytest
 from tests.store.ledger import Ledger, check
 
 from sirdar.blobs import s3, s3_bucket
+from sirdar.blobs.local import LocalBlobs
 from sirdar.domain.problems import Problem
 from sirdar.services import agent_files
 from sirdar.store import blobs as blob_store
@@ -44,6 +47,31 @@ def test_the_others_in_the_same_call_are_not_held_up(ledger: Ledger) -> None:
     check(ledger)
     assert [ledger.task(job, no).state for no in range(2)] == ["FAILED", "DONE"]
     assert ledger.read(lambda conn: blob_store.holders_of(conn, SHA)) == [f"job:{job}"]
+
+
+def test_small_files_come_with_their_final(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = LocalBlobs(tmp_path / "blobs")
+    monkeypatch.setattr(ledger.desk, "_blobs", blobs)
+    job = ledger.submit(3, retries=0)
+    agent = ledger.attach()
+    keys = agent.take(3)
+    for key in keys:
+        agent.phase(key)
+    digests = [hashlib.sha256(content).hexdigest() for content in (b"one", b"two", b"three")]
+    texts = [b64encode(b"one").decode(), b64encode(b"damaged").decode(), "no base64"]
+    finals = [
+        agent.make_final(key, outputs=outputs(digest), files={digest: text})
+        for key, digest, text in zip(keys, digests, texts, strict=True)
+    ]
+    agent.sync(finals=finals)
+    agent.sync(finals=finals[:1])  # its answer was lost
+    check(ledger)
+    assert [ledger.task(job, no).state for no in range(3)] == ["DONE", "FAILED", "FAILED"]
+    assert ledger.task(job, 1).reason == "stage_out"
+    assert ledger.read(lambda conn: blob_store.known(conn, digests)) == {digests[0]: 3}
+    assert ledger.read(lambda conn: blob_store.holders_of(conn, digests[0])) == [f"job:{job}"]
+    assert ledger.run(blobs.read_small(digests)) == {digests[0]: b"one"}
+    blobs.close()
 
 
 @pytest.mark.needs("obstore")

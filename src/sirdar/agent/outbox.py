@@ -161,6 +161,8 @@ class Outbox:
         for key in [*reply.acked, *reply.forget]:
             self.finals.pop(key, None)
             self.given_back.pop(key, None)
+        if any(final.key in self.finals for final in request.finals):
+            self._hurry(0.0)
         for key in request.accepts:
             self.accepts.pop(key, None)
         for key in request.refusals:

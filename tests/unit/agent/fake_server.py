@@ -1,6 +1,7 @@
 """A small server over real HTTP that speaks the agent's protocol, in a thread of its own."""
 
 import asyncio
+import base64
 import hashlib
 import json
 import threading
@@ -47,6 +48,8 @@ class FakeServer:
 
     def __init__(self, blob_dir: Path | None = None) -> None:
         self.blob_dir = blob_dir
+        self.small_bytes = 0  # so much of files it takes in a final; none, as servers of before
+        self.puts = 0
         self.agent_home = Path()
         self.queue: list[Offer] = []
         self.jobs: dict[str, OfferedJob] = {}
@@ -236,6 +239,7 @@ class FakeServer:
             desired=dict(self.wishes),
             blob_dir=str(self.blob_dir) if self.blob_dir is not None else None,
             blob_marker="m1" if self.blob_dir is not None else None,
+            small_bytes=self.small_bytes,
         )
         return self._answer(reply)
 
@@ -252,6 +256,8 @@ class FakeServer:
         for final in sync.finals:
             self.final_count[final.key] = self.final_count.get(final.key, 0) + 1
             self.finals.setdefault(final.key, final)
+            for sha256, text in final.files.items():
+                self.blobs[sha256] = base64.b64decode(text)
         said = sync.accepts or sync.finals or sync.started or sync.messages or sync.refusals
         if sync.claim is not None and sync.claim.wait_s and not said:
             await self._park(sync.claim)
@@ -326,6 +332,7 @@ class FakeServer:
         sha256 = hashlib.sha256(raw).hexdigest()
         assert sha256 == request.match_info["sha"]
         self.blobs[sha256] = raw
+        self.puts += 1
         return web.Response(status=201)
 
     async def _local_blob(self, request: web.Request) -> web.Response:

@@ -280,6 +280,42 @@ def test_outputs_of_each_kind(tmp_path: Path, make_agent, shared: bool) -> None:
         agent.close()
 
 
+@pytest.mark.parametrize(("small_bytes", "puts"), [(1000, 0), (14, 1), (2, 3)])
+def test_small_outputs_travel_in_the_final(tmp_path: Path, make_agent, small_bytes: int, puts: int) -> None:
+    outputs = [
+        {"name": "table", "type": "file", "from": "table.csv"},
+        {"name": "parts", "type": "files", "from": "part-*.txt"},
+        {"name": "log", "type": "file", "from": "stdout"},
+    ]
+    script = "printf 12345 > table.csv; printf 0 > part-0.txt; printf 123456 > part-1.txt; printf abcd"
+    with FakeServer() as server:
+        server.small_bytes = small_bytes
+        agent = make_agent(server).start()
+        (key,) = server.add_job({"command": ["sh", "-c", script], "outputs": outputs})
+        final = server.final(key)
+        assert final.reason == "ok", final
+        assert server.content(final.outputs["table"]) == b"12345"
+        assert [server.content(ref) for ref in final.outputs["parts"]] == [b"0", b"123456"]
+        assert server.content(final.outputs["log"]) == b"abcd"
+        assert (server.puts, final.stats.staged_out_bytes) == (puts, 16)
+        agent.close()
+
+
+def test_a_final_with_files_outlives_the_agent(server: FakeServer, make_agent) -> None:
+    server.small_bytes = 1000
+    agent = make_agent(server).start()
+    outputs = [{"name": "table", "type": "file", "from": "table.csv"}]
+    (key,) = server.add_job({"command": ["sh", "-c", "sleep 0.5; printf 12345 > table.csv"], "outputs": outputs})
+    wait_for(lambda: (key, "RUNNING") in server.started)
+    server.down = True
+    wait_for(lambda: b'"files"' in (agent.home / "journal").read_bytes())
+    agent.kill()
+    server.down = False
+    agent.start()
+    assert server.content(server.final(key).outputs["table"]) == b"12345"
+    agent.close()
+
+
 def test_a_missing_output_names_what_is_there_instead(running: FakeServer) -> None:
     outputs = [{"name": "plot", "type": "file", "from": "plot.png"}]
     (key,) = running.add_job({"command": ["touch", "Plot.PNG", "other"], "outputs": outputs})

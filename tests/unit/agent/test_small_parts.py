@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from sirdar.agent import events
+from sirdar.agent import outbox as outbox_module
 from sirdar.agent.attempts import Attempt, Attempts, SharedFile
 from sirdar.agent.backoff import Backoff
 from sirdar.agent.capacity import Capacity
@@ -22,6 +23,7 @@ from sirdar.agent.settings import Settings
 from sirdar.agent.stage_in import changed, place
 from sirdar.agent.stage_out import COPY_BYTES, Cap, store_stream, tail_of
 from sirdar.agent.stage_plan import Plan, Planned
+from sirdar.domain.states import AttemptState
 from sirdar.wire.agent import Final, Message, Started, SyncReply
 
 SETTINGS = Settings(home=Path("/nowhere"), slots=4)
@@ -85,6 +87,56 @@ def test_what_is_not_acknowledged_is_sent_again_and_news_is_not_lost() -> None:
         outbox.add_message(Message(key="m", seq=2, at=2.0, text="new"))
         outbox.settle(sent, SyncReply())
         assert [message.text for message in outbox.compose("s").messages] == ["new"]
+
+    asyncio.run(work())
+
+
+def test_work_waits_for_company_and_one_that_hurries_takes_all_along() -> None:
+    async def work() -> None:
+        outbox = Outbox(started_delay_s=60.0, finals_per_sync=10)
+        outbox.accept([])  # as after a restart with nothing at hand
+        outbox.add_finals([final("a")], within_s=60.0)
+        assert not outbox.has_news() and not outbox.is_empty()
+        waiting = asyncio.create_task(outbox.wait())
+        await asyncio.sleep(0)
+        outbox.accept(["b"], within_s=60.0)
+        outbox.add_finals([final("c")])
+        await asyncio.wait_for(waiting, 5)
+        request = outbox.compose("s")
+        assert ([one.key for one in request.finals], request.accepts) == (["a", "c"], ["b"])
+        outbox.add_finals([final("d")], within_s=60.0)  # while the call is under way
+        outbox.settle(request, SyncReply(acked=["a", "c"]))
+        assert not outbox.has_news() and not outbox.is_empty()
+        outbox.unsent()
+        assert outbox.has_news()
+
+    asyncio.run(work())
+
+
+def test_a_call_takes_no_more_files_than_it_may() -> None:
+    outbox = Outbox(started_delay_s=0.0, finals_per_sync=10)
+    large = {"ab" * 32: "x" * (outbox_module.FILES_PER_SYNC_CHARS // 2)}
+    outbox.add_finals([final(key).model_copy(update={"files": large}) for key in "abc"])
+    request = outbox.compose("s")
+    assert [one.key for one in request.finals] == ["a", "b"]
+    outbox.settle(request, SyncReply(acked=["a", "b"]))
+    assert outbox.has_news() and [one.key for one in outbox.compose("s").finals] == ["c"]
+
+
+def test_ends_wait_only_while_their_job_has_more_to_start_here() -> None:
+    async def work() -> None:
+        attempts = Attempts()
+        capacity = Capacity(SETTINGS, attempts)
+        attempts.add(attempt("j-0-0"))
+        attempts.by_key["j-0-0"].state = AttemptState.ENDED
+        assert capacity.spare_s() == 0, "nothing is known of how long tasks take"
+        capacity.note(0.4)
+        assert capacity.spare_s() == 0 and not attempts.waits("j"), "nothing is at hand"
+        for number in range(1, 5):
+            attempts.add(attempt(f"j-{number}-0"))
+            attempts.by_key[f"j-{number}-0"].state = AttemptState.ACCEPTED
+        assert 0 < capacity.spare_s() <= SETTINGS.company_s
+        assert attempts.waits("j") and not attempts.waits("k")
 
     asyncio.run(work())
 
