@@ -14,6 +14,7 @@ from sirdar.agent.cache import BLOB_MODE, BlobCache
 from sirdar.agent.digests import digest_of
 from sirdar.agent.events import get_logger
 from sirdar.agent.fetch import Fetches
+from sirdar.agent.fetch_small import SmallFetches
 from sirdar.agent.home import try_lock
 from sirdar.agent.link import Link, LinkError
 from sirdar.agent.porter.facts_log import boot_id
@@ -39,6 +40,7 @@ class Blobs:
         self.small_bytes = 0  # so much of files the server takes in a final
         self._transfers = asyncio.Semaphore(settings.transfers)
         self._fetches = Fetches(settings, self._cache, link, self._transfers)
+        self._small = SmallFetches(self._cache, link)
         self._uploads = Uploads(settings, link)
         self._registrations = Registrations(settings, link)
 
@@ -88,6 +90,12 @@ class Blobs:
             for result in done:
                 if isinstance(result, BaseException):
                     raise result
+
+    async def fetch_small(self, sizes: Mapping[str, int]) -> None:
+        """Small ones of these that are not here, as many as a few calls bring; ``sizes`` by digest. Raises OSError."""
+        missing = {sha256: size_bytes for sha256, size_bytes in sizes.items() if self.find(sha256) is None}
+        if missing:
+            await self._small.fetch(missing)
 
     async def fetch(self, sha256: str, size_bytes: int) -> Path:
         """The blob's file; it is fetched once, however many ask for it. Raises BlobMissing or OSError."""

@@ -10,6 +10,7 @@ import os
 import shutil
 import threading
 import time
+import uuid
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -112,17 +113,31 @@ class BlobCache:
 
     def keep(self, sha256: str) -> Path:
         """Its partial file is whole: from now on it is the blob. Blocks."""
-        partial, path = self.partial(sha256), self._path(sha256)
-        partial.chmod(BLOB_MODE)
-        size_bytes = partial.stat().st_size
+        return self._place(self.partial(sha256), sha256)
+
+    def _place(self, draft: Path, sha256: str) -> Path:
+        path = self._path(sha256)
+        draft.chmod(BLOB_MODE)
+        size_bytes = draft.stat().st_size
         if size_bytes >= SYNC_FROM_BYTES:
-            _sync(partial)
+            _sync(draft)
         path.parent.mkdir(exist_ok=True)
-        partial.replace(path)
+        draft.replace(path)
         with self._lock:
             self._entries[sha256] = _Entry(size_bytes, time.time())
             self.version += _is_large(size_bytes)
         return path
+
+    def add(self, sha256: str, content: bytes) -> None:
+        """A small blob whose bytes are in memory. Blocks. Raises OSError."""
+        with self.reserve(len(content)):
+            draft = self._root / PARTIAL / f"{uuid.uuid4().hex}.small"
+            try:
+                draft.write_bytes(content)
+                self._place(draft, sha256)
+            except OSError:
+                draft.unlink(missing_ok=True)
+                raise
 
     def drop_if_spoiled(self, sha256: str) -> None:
         """Removes the blob if its bytes are not what its name says. Blocks."""

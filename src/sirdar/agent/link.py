@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import time
+from base64 import b64decode
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -30,6 +31,8 @@ from sirdar.wire.agent import (
     ModeRequest,
     RegisterReply,
     RegisterRequest,
+    SmallReply,
+    SmallRequest,
     SyncReply,
     SyncRequest,
     TokenReply,
@@ -200,6 +203,14 @@ class Link:
         body = RegisterRequest(blobs=dict(sizes)).model_dump_json().encode()
         _, answer = await self._request("POST", "/blobs/local", body)
         return RegisterReply.model_validate_json(answer).here
+
+    async def small_blobs(self, digests: Sequence[str]) -> dict[str, bytes]:
+        """The bytes of small blobs, as many of these as the server gives in one answer."""
+        reply = await self._call("/blobs/small", SmallRequest(digests=list(digests)), SmallReply)
+        try:
+            return {sha256: b64decode(text, validate=True) for sha256, text in reply.files.items()}
+        except ValueError as error:
+            raise Unreachable(f"the answer to /blobs/small cannot be read: {error}") from error
 
     async def report_spoiled(self, sha256: str) -> None:
         """Tells the server that the blob in its directory, which this machine shares, may have other bytes by now."""

@@ -245,6 +245,8 @@ class RunTask:
 
     def _examine(self, attempt: Attempt, end: ProgramEnd) -> Final | None:
         """The final, or None where a coroutine of its own has to bring files away first."""
+        if end.started_at and attempt.state is not AttemptState.RUNNING:  # so short that only its end was told
+            log.info("attempt_started", attempt=attempt.key)
         attempt.state = AttemptState.STAGING_OUT
         attempt.started_at = end.started_at or attempt.started_at
         common = self._attempts.common(attempt)

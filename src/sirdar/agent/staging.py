@@ -68,6 +68,7 @@ class Staging:
     def begin(self, keys: Iterable[str]) -> None:
         """Those that wait to start are ours: they start as soon as their files are here."""
         quick: list[tuple[Attempt, Plan]] = []
+        soon: list[tuple[Attempt, Plan]] = []
         now = time.time()
         for key in keys:
             attempt = self._attempts.get(key)
@@ -91,22 +92,38 @@ class Staging:
             attempt.code_version = version or ""
             if version is not None and self._is_quick(made):
                 quick.append((attempt, made))
+            elif version is not None and _is_small(made):
+                soon.append((attempt, made))
             else:
                 self._work.spawn(self._stage_slowly(attempt, made), [attempt.key], Reason.STAGE_IN)
         if quick:
             self._work.spawn(self._stage_quickly(quick), [attempt.key for attempt, _ in quick], Reason.STAGE_IN)
+        for first in range(0, len(soon), BATCH):
+            part = soon[first : first + BATCH]
+            self._work.spawn(self._stage_soon(part), [attempt.key for attempt, _ in part], Reason.STAGE_IN)
 
     def _is_quick(self, made: Plan) -> bool:
-        if not made.files:
-            return True
-        return (
-            len(made.files) <= QUICK_FILES
-            and made.size_bytes <= QUICK_BYTES
-            and not any(file.unpack for file in made.files)
-            and all(self._blobs.find(file.sha256) is not None for file in made.files)
-        )
+        return _is_small(made) and all(self._blobs.find(file.sha256) is not None for file in made.files)
 
-    async def _stage_quickly(self, quick: list[tuple[Attempt, Plan]]) -> None:
+    async def _stage_soon(self, soon: Sequence[tuple[Attempt, Plan]]) -> None:
+        """Small files that are missing come for all of them together; whoever still lacks one gets it by itself."""
+        sizes = {file.sha256: file.size_bytes for _, made in soon for file in made.files}
+        for attempt, _ in soon:
+            self._begin_staging(attempt)
+        with self._blobs.hold(sizes.keys()):
+            try:
+                await self._blobs.fetch_small(sizes)
+            except OSError as error:
+                log.warning("small_blobs_not_kept", blobs=len(sizes), error=str(error))
+            await self._stage_quickly(soon)
+
+    def _begin_staging(self, attempt: Attempt) -> None:
+        if attempt.state is AttemptState.ACCEPTED and not attempt.given_back:
+            attempt.state = AttemptState.STAGING_IN
+            attempt.staging_at = time.time()
+            self._outbox.add_started(Started(key=attempt.key, state="STAGING_IN", at=attempt.staging_at))
+
+    async def _stage_quickly(self, quick: Sequence[tuple[Attempt, Plan]]) -> None:
         for begin in range(0, len(quick), BATCH):
             launches, failed = [], []
             for attempt, made in quick[begin : begin + BATCH]:
@@ -130,9 +147,7 @@ class Staging:
         async with self._at_once:
             if attempt.given_back:
                 return
-            attempt.state = AttemptState.STAGING_IN
-            attempt.staging_at = time.time()
-            self._outbox.add_started(Started(key=attempt.key, state="STAGING_IN", at=attempt.staging_at))
+            self._begin_staging(attempt)
             sizes = {file.sha256: file.size_bytes for file in made.files}
             with self._blobs.hold(sizes.keys()):
                 try:
@@ -168,6 +183,14 @@ class Staging:
             return without_program(attempt, error.reason, str(error))
         except OSError as error:
             return without_program(attempt, Reason.STAGE_IN, say(error))
+
+
+def _is_small(made: Plan) -> bool:
+    """Whether its files, once they are here, are placed so quickly that no thread is worth it."""
+    if not made.files:
+        return True
+    small = len(made.files) <= QUICK_FILES and made.size_bytes <= QUICK_BYTES
+    return small and not any(file.unpack for file in made.files)
 
 
 def say(error: Exception) -> str:

@@ -2,6 +2,7 @@
 be repeated; a download continues by ``Range``.
 """
 
+from base64 import b64encode
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -16,7 +17,7 @@ from sirdar.domain.app import FileRef
 from sirdar.domain.problems import Problem
 from sirdar.services import agent_files
 from sirdar.store.resources import ResourceRow
-from sirdar.wire.agent import RegisterReply, RegisterRequest, UploadRequest
+from sirdar.wire.agent import RegisterReply, RegisterRequest, SmallReply, SmallRequest, UploadRequest
 
 router = APIRouter(
     prefix="/agent/v1/blobs", tags=["agent"], include_in_schema=False, dependencies=[Depends(resource_of)]
@@ -41,6 +42,14 @@ async def get_blob(sha256: str, request: Request, services: ServicesDep) -> Resp
     if size is None:
         raise Problem("not_found", f"There is no blob {sha256}.")
     return blob_response(request, services.blobs, FileRef(sha256, sha256, size))
+
+
+@router.post("/small")
+async def small_blobs(body: SmallRequest, services: ServicesDep) -> Response:
+    digests = [check_sha256(sha256) for sha256 in body.digests]
+    found = await agent_files.read_small(services, digests)
+    files = {sha256: b64encode(content).decode() for sha256, content in found.items()}
+    return Response(SmallReply(files=files).model_dump_json(), media_type="application/json")
 
 
 @router.get("/{sha256}/address")

@@ -1,6 +1,7 @@
 """Blobs that agents fetch, send, or put into the shared directory themselves."""
 
 import asyncio
+import contextlib
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from sirdar.domain.problems import Problem
 from sirdar.services.context import Services
 from sirdar.store import blobs as blobs_store
 from sirdar.store.engine import Tx
-from sirdar.wire.agent import UploadPiece, UploadReply
+from sirdar.wire.agent import SMALL_REPLY_BYTES, UploadPiece, UploadReply
 
 STALLED_S = 30.0
 
@@ -25,6 +26,23 @@ async def find(services: Services, sha256: str, *, renew: bool) -> int | None:
     if renew and sha256 not in await services.store.write(lambda tx: blobs_store.touch(tx, [sha256])):
         return None
     return known[sha256]
+
+
+async def read_small(services: Services, digests: Sequence[str]) -> dict[str, bytes]:
+    """Those of the blobs that are here, as many as one answer takes."""
+    known = await services.store.read(lambda conn: blobs_store.known(conn, digests))
+    chosen: list[str] = []
+    left = SMALL_REPLY_BYTES
+    for sha256, size_bytes in known.items():
+        if size_bytes <= left:
+            left -= size_bytes
+            chosen.append(sha256)
+    found = dict(await services.blobs.read_small(chosen))
+    for sha256 in chosen:
+        if sha256 not in found:
+            with contextlib.suppress(Problem):
+                found[sha256] = b"".join([piece async for piece in services.blobs.read(sha256)])
+    return found
 
 
 async def put(services: Services, sha256: str, chunks: AsyncIterator[bytes], *, announced: int | None) -> None:

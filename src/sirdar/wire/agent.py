@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 PROTOCOL_VERSIONS = (1,)
 USAGE_ROWS = 100
+SMALL_REPLY_BYTES = 8 << 20
 
 
 class Wire(BaseModel):
@@ -155,6 +156,18 @@ class RegisterReply(Wire):
     """Those that are registered now; the agent sends the bytes of the others."""
 
     here: list[str] = Field(default_factory=list)
+
+
+class SmallRequest(Wire):
+    """``POST /blobs/small``: the bytes of many small blobs in one answer."""
+
+    digests: list[str] = Field(max_length=256)
+
+
+class SmallReply(Wire):
+    """Those that are here, as base64 by digest, as far as they fit into ``SMALL_REPLY_BYTES``; the others are asked for singly."""
+
+    files: dict[str, str] = Field(default_factory=dict)
 
 
 # ---------------------------------------------------------------- sync: accepts, facts, claims

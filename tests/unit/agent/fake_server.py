@@ -24,6 +24,8 @@ from sirdar.wire.agent import (
     Offer,
     OfferedJob,
     Program,
+    SmallReply,
+    SmallRequest,
     SyncReply,
     SyncRequest,
     TokenReply,
@@ -49,7 +51,8 @@ class FakeServer:
     def __init__(self, blob_dir: Path | None = None) -> None:
         self.blob_dir = blob_dir
         self.small_bytes = 0  # so much of files it takes in a final; none, as servers of before
-        self.puts = 0
+        self.gives_small = False  # many small blobs in one answer; servers of before do not
+        self.puts = self.gets = self.smalls = 0
         self.agent_home = Path()
         self.queue: list[Offer] = []
         self.jobs: dict[str, OfferedJob] = {}
@@ -98,6 +101,7 @@ class FakeServer:
         inputs: dict[str, Any] | None = None,
         files: dict[str, bytes] | None = None,
         secrets: dict[str, str] | None = None,
+        each: Callable[[int], dict[str, Any]] = lambda task: {},
         **common: Any,
     ) -> list[str]:
         """Puts tasks into the queue; returns their keys."""
@@ -108,7 +112,10 @@ class FakeServer:
         self.programs[digest] = program
         self.jobs[job] = OfferedJob(program=digest, inputs=inputs or {}, **common)
         keys = [f"{job}-{task}-0" for task in range(tasks)]
-        offers = [Offer(key=key, token=f"token-{key}", secrets=secrets or {}) for key in keys]
+        offers = [
+            Offer(key=key, token=f"token-{key}", secrets=secrets or {}, inputs=each(task))
+            for task, key in enumerate(keys)
+        ]
         self._do(lambda: self.queue.extend(offers))
         return keys
 
@@ -183,6 +190,7 @@ class FakeServer:
         app.router.add_get("/agent/v1/blobs/{sha}", self._get_blob)
         app.router.add_put("/agent/v1/blobs/{sha}", self._put_blob)
         app.router.add_post("/agent/v1/blobs/{sha}/local", self._local_blob)
+        app.router.add_post("/agent/v1/blobs/small", self._small_blobs)
         app.router.add_put("/agent/v1/attempts/{key}/log/{stream}", self._log)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
@@ -324,8 +332,17 @@ class FakeServer:
         return self.versions[job, name]
 
     async def _get_blob(self, request: web.Request) -> web.Response:
+        self.gets += 1
         raw = self.blobs.get(request.match_info["sha"])
         return web.Response(body=raw) if raw is not None else web.json_response({"code": "not_found"}, status=404)
+
+    async def _small_blobs(self, request: web.Request) -> web.Response:
+        if not self.gives_small:
+            return web.json_response({"code": "not_found"}, status=404)
+        self.smalls += 1
+        asked = SmallRequest.model_validate_json(await request.read())
+        found = {sha256: self.blobs[sha256] for sha256 in asked.digests if sha256 in self.blobs}
+        return self._answer(SmallReply(files={sha: base64.b64encode(raw).decode() for sha, raw in found.items()}))
 
     async def _put_blob(self, request: web.Request) -> web.Response:
         raw = await request.read()

@@ -1,5 +1,6 @@
 """A real agent, a real porter, real programs, and a fake server over HTTP: what ends how."""
 
+import base64
 import io
 import json
 import os
@@ -9,8 +10,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from fake_server import FakeServer, wait_for
 from harness import marked_processes
+
+from sirdar.wire.agent import SmallReply
 
 PYTHON = sys.executable
 
@@ -299,6 +303,50 @@ def test_small_outputs_travel_in_the_final(tmp_path: Path, make_agent, small_byt
         assert server.content(final.outputs["log"]) == b"abcd"
         assert (server.puts, final.stats.staged_out_bytes) == (puts, 16)
         agent.close()
+
+
+@pytest.mark.parametrize("gives_small", [True, False])
+def test_small_inputs_of_many_tasks_come_together(server: FakeServer, make_agent, gives_small: bool) -> None:
+    server.gives_small = gives_small
+    document = {"command": ["sh", "own.sh"], "inputs": [{"name": "data", "type": "file", "path": "data.txt"},
+                                                        {"name": "big", "type": "file", "path": "big"}]}  # fmt: skip
+    big = server.file("big", os.urandom(100_000))
+    texts = [b"the same", b"the same", *[f"of task {task}".encode() for task in range(2, 40)]]
+    keys = server.add_job(
+        document,
+        tasks=40,
+        files={"own.sh": b"cat data.txt; if [ -e big ]; then wc -c < big; fi"},
+        each=lambda task: {"data": server.file("data.txt", texts[task])} | ({"big": big} if task == 7 else {}),
+    )
+    agent = make_agent(server).start()
+    for task, key in enumerate(keys):
+        final = server.final(key)
+        said = texts[task].decode() + ("100000\n" if task == 7 else "")
+        assert (final.stdout.text or "").replace(" ", "") == said.replace(" ", ""), (task, final)
+    assert (server.gets, 0 < server.smalls < 12) == ((1, True) if gives_small else (41, False))
+    assert not list((agent.home / "cache" / "partial").iterdir())
+    agent.close()
+
+
+def test_small_blobs_that_do_not_come_together_are_fetched_singly(server: FakeServer, make_agent) -> None:
+    """One is missing in the answer, and of one other bytes come."""
+    server.gives_small = True
+    good, spoiled = server.file("good", b"good"), server.file("spoiled", b"right")
+    sha256 = spoiled["$file"]["sha256"]
+
+    async def wrong(request: web.Request) -> web.Response:
+        return server._answer(SmallReply(files={sha256: base64.b64encode(b"wrong").decode(), "../x": "AAAA"}))
+
+    server._small_blobs = wrong
+    server.stop()
+    server.start()
+    document = {"command": ["cat", "a", "b"], "inputs": [{"name": "a", "type": "file", "path": "a"},
+                                                         {"name": "b", "type": "file", "path": "b"}]}  # fmt: skip
+    (key,) = server.add_job(document, inputs={"a": good, "b": spoiled})
+    agent = make_agent(server).start()
+    assert server.final(key).stdout.text == "goodright"
+    assert server.gets == 2
+    agent.close()
 
 
 def test_a_final_with_files_outlives_the_agent(server: FakeServer, make_agent) -> None:
