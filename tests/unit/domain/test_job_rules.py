@@ -141,7 +141,12 @@ def test_a_wish_that_came_too_late_for_every_task_changes_no_end() -> None:
 @pytest.mark.parametrize(
     ("many", "on_failure", "state", "said"),
     [
-        (True, OnFailure.IGNORE, State.DONE, Outcome(Reason.OK, "0 of 1 tasks done, 1 failed: 1 by exit_code (task 0: It ended with 3)")),
+        (
+            True,
+            OnFailure.IGNORE,
+            State.DONE,
+            Outcome(Reason.OK, "0 of 1 tasks done, 1 failed: 1 by exit_code (task 0: It ended with 3)"),
+        ),
         (True, OnFailure.CONTINUE, State.FAILED, BAD),
         (False, OnFailure.IGNORE, State.FAILED, BAD),
     ],
