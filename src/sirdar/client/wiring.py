@@ -117,7 +117,7 @@ def _of_a_handler(error: httpx.TransportError) -> BaseException | None:
     first: BaseException | None = error
     while first is not None and type(first).__module__.partition(".")[0] in WRAPPERS:
         first = first.__cause__ or first.__context__  # httpcore hides the cause, its context stays
-    begun = first.__traceback__ if first is not None else None
+    begun = first.__traceback__ if isinstance(first, OSError) else None
     while begun is not None and begun.tb_next is not None:
         begun = begun.tb_next
     if begun is None or str(begun.tb_frame.f_globals.get("__name__")).partition(".")[0] in NETWORK:

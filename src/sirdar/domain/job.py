@@ -178,7 +178,7 @@ def _end_state(job: Job) -> State:
         return State.CANCELLED  # somebody called it off, whatever had failed by then
     if job.met is not None:
         return State.DONE  # what was sought is found, whatever else failed
-    if job.failed and (job.on_failure is not OnFailure.IGNORE or not job.many):
+    if job.failed and (job.on_failure is not OnFailure.IGNORE or not (job.many or job.total > 1)):
         return State.FAILED
     if job.cancelled and not (job.on_failure is OnFailure.IGNORE and job.cancel_requested_at is None):
         return State.CANCELLED
