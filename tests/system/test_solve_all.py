@@ -525,7 +525,7 @@ def test_a_job_that_somebody_else_cancels_is_told_as_it_stands(server: Product, 
     begun = tmp_path / "begun"
 
     def stop() -> None:
-        await_that(lambda: begun.exists() and len(begun.read_text().splitlines()) == 2, what="two solvers")
+        await_that(lambda: begun.exists() and len(begun.read_text().splitlines()) == 2, 45, "two solvers")
         job = server.admin.get("/api/jobs", params={"text": "stopped by others"}).json()[0]["id"]
         assert server.admin.post(f"/api/jobs/{job}/cancel").status_code < 300
 
