@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 from pyomo.environ import (
+    Binary,
     ConcreteModel,
     Constraint,
     Expr_if,
+    Integers,
     Objective,
     SolverFactory,
     Suffix,
@@ -192,7 +194,7 @@ def test_a_later_word_wins_and_aliases_are_known(driver: Driver, hs71_files: Wri
 
 @pytest.mark.parametrize(
     ("word", "told"),
-    [("no_such_option=1", 'Unknown keyword "no_such_option"'), ("max_iter=-3", "max_iter"), ("tol=x", "x")],
+    [("no_such_option=1", '"no_such_option"'), ("max_iter=-3", "max_iter"), ("tol=x", "x")],
 )
 def test_a_wrong_option_ends_it_before_it_solves(driver: Driver, hs71_files: Written, word: str, told: str) -> None:
     done = run(driver, hs71_files.stub.parent, "p", "-AMPL", word)
@@ -208,8 +210,88 @@ def test_a_wrong_word_in_the_options_file_ends_it(driver: Driver, hs71_files: Wr
     done = run(driver, hs71_files.stub.parent, "p", "-AMPL")
 
     assert done.exit_code == 155
-    assert "no_such_option" in done.stdout
+    assert "no_such_option" in done.stdout + done.stderr
     assert not hs71_files.stub.with_suffix(".sol").exists()
+
+
+REFUSALS = {
+    "no_such=1": 'there is no option "no_such"',
+    "word": 'there is no option "word"',
+    "max_iter=-3": 'the option max_iter does not take the value "-3"',
+    "maxit=-3": 'the option max_iter does not take the value "-3"',
+    "tol=x": 'the option tol does not take the value "x"',
+    "linear_solver=ma99": 'the option linear_solver does not take the value "ma99"',
+    "pardisolib=/nowhere.so linear_solver=pardiso": "the option linear_solver",
+    "halt_on_ampl_error=perhaps": "the option halt_on_ampl_error must be yes or no",
+}
+
+
+@pytest.mark.parametrize("by", ["words", "environment"])
+@pytest.mark.parametrize("words", REFUSALS)
+def test_what_it_refuses_stands_in_the_last_line_on_stderr(
+    driver: Driver, hs71_files: Written, words: str, by: str
+) -> None:
+    """That line is what becomes of it in the message of a job's task."""
+    if driver.name == "path":
+        pytest.skip("the real one says it on standard output")
+    given = (words.split(), {}) if by == "words" else ((), {"ipopt_options": words})
+    done = run(driver, hs71_files.stub.parent, "p", "-AMPL", *given[0], environment=given[1])
+
+    assert done.exit_code != 0
+    assert done.stderr.splitlines()[-1].startswith(f"ipopt: {REFUSALS[words]}")
+    assert not hs71_files.stub.with_suffix(".sol").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("no_such 1", 'there is no option "no_such"'),
+        ("max_iter -3", 'the option max_iter does not take the value "-3"'),
+        ("mu_strategy blue", 'the option mu_strategy does not take the value "blue"'),
+        ("tol x", "tol"),
+        ("linear_solver ma57", "the option linear_solver"),
+    ],
+)
+def test_what_it_refuses_of_the_options_file_too(driver: Driver, hs71_files: Written, line: str, told: str) -> None:
+    if driver.name == "path":
+        pytest.skip("the real one says it on standard output")
+    (hs71_files.stub.parent / "ipopt.opt").write_text(line + "\n")
+    done = run(driver, hs71_files.stub.parent, "p", "-AMPL", environment={"LD_LIBRARY_PATH": ""})
+
+    assert done.exit_code != 0
+    assert told in done.stderr.splitlines()[-1]
+
+
+def two_goals() -> Any:
+    m = hs71()
+    m.other = Objective(expr=m.x[1])
+    return m
+
+
+def test_a_problem_with_two_objectives_is_refused(driver: Driver, tmp_path: Path) -> None:
+    write(two_goals(), tmp_path, "p")
+    done = run(driver, tmp_path, "p", "-AMPL")
+
+    assert done.exit_code != 0
+    assert "more than one objective function" in done.stdout + done.stderr
+    assert not (tmp_path / "p.sol").exists()
+    if driver.name != "path":
+        assert done.stderr.startswith("ipopt: There is more than one objective function")
+
+
+def test_integers_are_taken_as_continuous_and_the_solution_says_so(driver: Driver, tmp_path: Path) -> None:
+    m = ConcreteModel()
+    m.x = Var(bounds=(0, 3), domain=Integers, initialize=1)
+    m.y = Var(domain=Binary, initialize=0)
+    m.obj = Objective(expr=(m.x - 1.5) ** 2 + m.y)
+    written = write(m, tmp_path, "p")
+    done = run(driver, tmp_path, "p", "-AMPL")
+
+    assert "==> Warning: Treating 1 binary and 1 integer variables as continuous." in done.stdout
+    said = written.load().solver.message
+    assert m.x.value == pytest.approx(1.5)
+    if driver.name != "path":
+        assert said.endswith("Optimal Solution Found (2 integer variables taken as continuous)")
 
 
 def test_writes_an_output_file(driver: Driver, hs71_files: Written) -> None:

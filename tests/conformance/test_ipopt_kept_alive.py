@@ -126,7 +126,13 @@ def test_a_task_that_fails_does_not_end_the_process(worker: Worker, tmp_path: Pa
     assert worker.ask(folder, "none", "-AMPL")["exit_code"] == 1
     assert "can't open none.nl" in (folder / "stderr").read_text()
     assert worker.ask(folder, "p", "-AMPL", "no_such_option=1")["exit_code"] == 1
+    assert (folder / "stderr").read_text() == 'ipopt: there is no option "no_such_option"\n'
+    (folder / "ipopt.opt").write_text("mu_strategy blue\n")
+    assert worker.ask(folder, "p", "-AMPL")["exit_code"] == 155
+    assert 'the option mu_strategy does not take the value "blue"' in (folder / "stderr").read_text()
+    (folder / "ipopt.opt").unlink()
     assert worker.ask(folder, "p", "-AMPL")["exit_code"] == 0
+    assert "Optimal Solution Found" in printed(folder)
     assert worker.process.poll() is None
 
 

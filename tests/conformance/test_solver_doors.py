@@ -279,6 +279,61 @@ def test_a_nonconvex_objective_is_no_answer_of_highs(solvers: Mapping[str, Path]
     assert read_sol(tmp_path / "p.sol").code == 500
 
 
+# ---------------------------------------------------------------- several objectives
+
+
+def two_goals(tmp_path: Path) -> Path:
+    m = model(x=pe.Var(bounds=(1, 4)))
+    m.c.add(m.x <= 3)
+    goal(m, m.x)
+    m.other = pe.Objective(expr=2 * m.x + 1, sense=pe.maximize)
+    m.write(str(tmp_path / "p.nl"))
+    return tmp_path / "p"
+
+
+@pytest.mark.parametrize(
+    ("words", "objective", "told"),
+    [
+        ([], 1, "(no. 1 of 2 objectives)"),
+        (["objno=1"], 1, "(no. 1 of 2 objectives)"),
+        (["objno=2"], 7, "(no. 2 of 2 objectives)"),
+        (["objno=0"], 0, "(none of 2 objectives)"),
+    ],
+)
+@pytest.mark.parametrize("solver", ["highs", "cbc"])
+def test_of_several_objectives_the_first_is_taken_or_that_of_objno_and_the_solution_says_so(
+    solver: str, words: list[str], objective: float, told: str, solvers: Mapping[str, Path], tmp_path: Path
+) -> None:
+    """As AMPL's solvers do, which say nothing of it."""
+    stub = two_goals(tmp_path)
+    done = run(solvers[solver], stub, *words)
+    assert done.returncode == 0, done
+    first = read_sol(tmp_path / "p.sol").message.splitlines()[0]
+    assert first.endswith(f"objective {objective} {told}") and first in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("solver", "words", "told"),
+    [
+        ("highs", ["objno=3"], "there is no objective 3: it has 2"),
+        ("cbc", ["objno=3"], "there is no objective 3: it has 2"),
+        ("scip", [], "it has 2 objectives, and SCIP reads problems with one"),
+        ("scip", ["objno=2"], "it has 2 objectives, and SCIP reads problems with one"),
+    ],
+)
+def test_an_objective_that_cannot_be_had_is_refused(
+    solver: str, words: list[str], told: str, solvers: Mapping[str, Path], tmp_path: Path
+) -> None:
+    done = run(solvers[solver], two_goals(tmp_path), *words)
+    assert done.returncode == 1 and told in done.stderr.splitlines()[-1]
+    assert read_sol(tmp_path / "p.sol").code == 500
+
+
+def test_scip_does_not_pass_over_objno(solvers: Mapping[str, Path], tmp_path: Path) -> None:
+    diet().write(str(tmp_path / "p.nl"))
+    assert "objno=0" in run(solvers["scip"], tmp_path / "p", "objno=0").stderr
+
+
 # ---------------------------------------------------------------- ends that are no solution
 
 

@@ -3,8 +3,8 @@
 
 ``NAME STUB.nl -AMPL k=v ...``: writes STUB.sol with the start values plus ``step``, duals 0.5, 1.5, .., and each suffix of the
 problem again under its name with ``_in`` made ``_out``. ``code``: the solve code; ``crash``: words for stderr and exit code 3;
-``die``: the process kills itself; ``mute``: writes nothing; ``pid``: tells its process;
-``gate``: waits for a file, and adds a line to the file ``begun`` beside it.
+``refuse``: a word for standard output and exit code 1; ``die``: the process kills itself; ``mute``: writes nothing;
+``pid``: tells its process; ``gate``: waits for a file, and adds a line to the file ``begun`` beside it.
 """
 
 import os
@@ -30,6 +30,9 @@ def main(words: Sequence[str]) -> int:
         print("pid", os.getpid())
     if "die" in options:
         os.kill(os.getpid(), signal.SIGKILL)
+    if "refuse" in options:
+        print(f'Unknown keyword "{options["refuse"]}"')
+        return 1
     if "crash" in options:
         print("crash:", options["crash"], file=sys.stderr)
         return 3

@@ -199,6 +199,48 @@ def test_ends_are_told_apart_one_by_one(server: Product, client: Client) -> None
     assert server.job(crashed.job_id)["state"] == "DONE", "the set is done; its record says what failed"
 
 
+def test_a_set_of_one_is_done_though_it_fails(server: Product, client: Client) -> None:
+    (record,) = solve_all([model()], options="crash=alone", client=client, progress=False)
+    assert (record.status, record.reason) == (Status.FAILED, "exit_code")
+    job = server.job(record.job_id)
+    assert (job["state"], job["tasks"]["failed"]) == ("DONE", 1)
+    assert job["info"].startswith("0 of 1 tasks done, 1 failed") and "crash: alone" in job["info"]
+
+
+def test_the_reason_of_a_refusal_stands_in_the_message(client: Client) -> None:
+    """Also where the solver says it on standard output only, as Ipopt's own command does."""
+    said, printed = solve_all([model(), model()], options=["crash=it-is-so", "refuse=tool"], client=client)
+    assert said.message == "the program ended with exit code 3: crash: it-is-so"
+    assert printed.message == 'the program ended with exit code 1: Unknown keyword "tool"'
+    assert printed.message in str(printed)
+
+
+def test_two_objectives_are_refused_before_anything_is_sent(client: Client, tmp_path: Path) -> None:
+    several = model("several")
+    several.gain = pyo.Objective(expr=several.x, sense=pyo.maximize)
+    for solver in ("ipopt", "tests"):
+        fine, refused = solve_all([model("fine"), several], solver, client=client, progress=False)
+        assert fine.ok and (refused.status, refused.reason, refused.job_id) == (Status.FAILED, "model", "")
+        assert refused.message == "not sent: it has 2 active objectives (cost, gain); deactivate all but one"
+    several.cost.deactivate()
+    assert solve_all([several], client=client)[0].ok
+
+
+def test_integers_for_ipopt_are_warned_of(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = [model(f"whole{number}") for number in range(5)]
+    for one in whole:
+        one.x.domain = pyo.Integers
+    records = solve_all([model("smooth"), *whole], client=client, progress=False)
+    assert [len(record.warnings) for record in records] == [0, *[1] * 5]
+    assert "takes integer variables as continuous" in records[1].warnings[0] and records[1].ok
+    assert "continuous" in str(records[1]) and "continuous" in str(records)
+    said = capsys.readouterr().err
+    assert said.count("takes integer variables as continuous") == 1
+    assert "whole0, whole1, whole2 and 2 more: Ipopt takes" in said
+    assert solve_all(whole, "tests", client=client)[0].warnings == []
+    assert capsys.readouterr().err == ""
+
+
 def test_a_model_that_cannot_be_written_is_a_record_of_its_own(client: Client) -> None:
     odd = model("odd")
     odd.complex = pyo.Objective(expr=odd.x)
@@ -358,38 +400,120 @@ def labels_of(server: Product, name: str) -> list[str]:
 # ---------------------------------------------------------------- stopped
 
 SCRIPT = """
-import sys
+import signal, sys
 import pyomo.environ as pyo
 from sirdar.optim import solve_all
+def ring(*ignored):
+    raise TimeoutError("my own clock")
+signal.signal(signal.SIGALRM, ring)
 model = pyo.ConcreteModel()
 model.x = pyo.Var(initialize=1.0)
 model.o = pyo.Objective(expr=model.x)
 print("begins", flush=True)
-solve_all([model] * 6, options={"gate": sys.argv[1]}, name="to be stopped")
+solve_all([model] * 6, options={"gate": sys.argv[1]}, name=sys.argv[2])
 """
+STOPS = {
+    signal.SIGINT: (-signal.SIGINT, "KeyboardInterrupt"),
+    signal.SIGTERM: (128 + signal.SIGTERM, ""),
+    signal.SIGALRM: (1, "TimeoutError: my own clock"),
+}
 
 
+@pytest.mark.parametrize("number", STOPS, ids=["ctrl-C", "SIGTERM", "the user's own TimeoutError"])
 @pytest.mark.parametrize("early", [False, True], ids=["while it runs", "before the answer to the submission"])
-def test_ctrl_c_cancels_the_job(server: Product, tmp_path: Path, early: bool) -> None:
+def test_what_leaves_the_wait_cancels_the_job(
+    server: Product, tmp_path: Path, early: bool, number: signal.Signals
+) -> None:
     """Early: the first answer is held for a second, so the process does not know the job's id yet."""
     environment = {**os.environ, "SIRDAR_URL": server.url, "SIRDAR_TOKEN": server.token()}
-    words = [sys.executable, "-c", SCRIPT, str(tmp_path / "gate")]
+    name = f"to be stopped by {number.name}{' early' if early else ''}."
+    words = [sys.executable, "-c", SCRIPT, str(tmp_path / "gate"), name]
     process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         begun = tmp_path / "begun"
         await_that(lambda: begun.exists() and len(begun.read_text().splitlines()) >= 1, what="a solver")
         if not early:
             await_that(lambda: len(begun.read_text().splitlines()) == 4, what="four solvers")
-            job = server.admin.get("/api/jobs", params={"text": "to be stopped"}).json()[0]["id"]
+            job = server.admin.get("/api/jobs", params={"text": name}).json()[0]["id"]
             await_that(lambda: _age_s(server, job) > 1.5, what="the second call")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, said = process.communicate(timeout=60)
     finally:
         process.kill()
         process.wait()
-    assert process.returncode != 0 and "KeyboardInterrupt" in said
-    job = server.admin.get("/api/jobs", params={"text": "to be stopped"}).json()[0]
+    code, words_told = STOPS[number]
+    assert process.returncode == code and words_told in said, said
+    job = server.admin.get("/api/jobs", params={"text": name}).json()[0]
     assert server.ended(job["id"])["state"] == "CANCELLED"
+
+
+WAITING = """
+import signal, sys
+import pyomo.environ as pyo
+import sirdar.optim.plugin
+from sirdar.optim import solve_all
+model = pyo.ConcreteModel(name="waiting")
+model.x = pyo.Var(initialize=1.0)
+model.o = pyo.Objective(expr=model.x)
+try:
+    if sys.argv[1] == "all":
+        solve_all([model], "baron", name="nobody has it", progress=False)
+    else:
+        pyo.SolverFactory("sirdar", solver="baron").solve(model)
+finally:
+    print("handler:", signal.getsignal(signal.SIGTERM).name, flush=True)
+"""
+
+
+@pytest.mark.parametrize("by", ["all", "factory"])
+def test_a_solver_that_nobody_has_is_told_at_once_and_waited_for(server: Product, tmp_path: Path, by: str) -> None:
+    environment = {**os.environ, "SIRDAR_URL": server.url, "SIRDAR_TOKEN": server.token()}
+    told = tmp_path / "stderr"
+    with told.open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-c", WAITING, by], env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+        )
+    try:
+        await_that(lambda: "no label solver-baron" in told.read_text() or process.poll(), what="a word")
+        assert process.poll() is None, "it waits: somebody may come"
+        job = server.admin.get("/api/jobs", params={"limit": 1}).json()[0]
+        assert job["state"] == "READY"
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert (process.returncode, out) == (128 + signal.SIGTERM, "handler: SIG_DFL\n")
+    assert told.read_text().count("It waits until one can.") == 1
+    assert server.ended(job["id"])["state"] == "CANCELLED"
+
+
+def test_what_does_not_begin_is_explained_once(
+    server: Product, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A resource has the solver, so the submission is not warned of; but all its slots are taken."""
+    monkeypatch.setattr("sirdar.optim.solving.QUIET_S", 1.0)
+    app = server.publish("holds", "sleep 600")
+    held = [server.submit(app, resources=["left"])["id"] for _ in range(2)]
+    await_that(lambda: all(server.job(one)["state"] == "RUNNING" for one in held), what="both slots")
+    said: list[str] = []
+
+    def make_room() -> None:
+        await_that(lambda: said.append(capsys.readouterr().err) or any(said), within_s=60, what="an explanation")
+        asked = server.admin.get("/api/jobs", params={"text": "held up"}).json()[0]["id"]
+        await_that(lambda: _age_s(server, asked) > 4, what="further looks")
+        for one in held:
+            server.admin.post(f"/api/jobs/{one}/cancel")
+
+    maker = threading.Thread(target=make_room)
+    maker.start()
+    with sirdar.client.connect(server.url, server.token()) as client:
+        (record,) = solve_all([model()], "tests", resources="left", client=client, name="held up", progress=False)
+    maker.join()
+    assert record.ok
+    lines = ("".join(said) + capsys.readouterr().err).splitlines()
+    assert [line for line in lines if line.startswith("held up: ")] == lines[:1], lines
+    assert "left" in " ".join(lines)
 
 
 def _age_s(server: Product, job: str) -> float:
@@ -401,7 +525,7 @@ def test_a_job_that_somebody_else_cancels_is_told_as_it_stands(server: Product, 
     begun = tmp_path / "begun"
 
     def stop() -> None:
-        await_that(lambda: begun.exists() and len(begun.read_text().splitlines()) == 2, what="two solvers")
+        await_that(lambda: begun.exists() and len(begun.read_text().splitlines()) == 2, 45, "two solvers")
         job = server.admin.get("/api/jobs", params={"text": "stopped by others"}).json()[0]["id"]
         assert server.admin.post(f"/api/jobs/{job}/cancel").status_code < 300
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.system.attached import Machine, create, resource
 from tests.system.product import Product, await_that
+from tests.system.test_parameter_sweep import unzipped
 
 from sirdar.optim.trial import PROBLEM
 
@@ -167,3 +168,28 @@ def test_solvers_installed_while_the_agent_runs_are_told_and_found(
     await_that(lambda: "solver-highs" in labels(server, "late"), what="the label of the new solver")
     if labels(server, "late")["solver-highs"] == "1.15.1":
         await_that(lambda: server.admin.get(f"/api/jobs/{waiting}").json()["state"] == "DONE", what="the job's end")
+
+
+def test_who_uses_rest_learns_per_problem_what_ipopt_refused(server: Product, machine: Callable[..., Machine]) -> None:
+    """By the application of one problem and by that of sets, where the scripts of Everest's resources stand between."""
+    machine("refusing", installed=True)
+    names = ("small", "other")
+    problems = [server.upload(f"{name}.nl", PROBLEM.encode()) for name in names]
+    reason = 'the program ended with exit code 1: ipopt: there is no option "no_such"'
+    inputs = {"problems": problems, "solver": "ipopt", "options": ["no_such=1"]}
+    for given in (inputs, {**inputs, "problems": problems[:1]}):
+        reply = server.admin.post("/api/apps/sirdar/solve-set-opt-probs", json={"inputs": given})
+        job = server.ended(reply.json()["id"])
+        assert job["state"] == "DONE" and 'no option "no_such"' in job["info"], job
+        tasks = server.admin.get(f"/api/jobs/{job['id']}/tasks").json()
+        assert [(task["state"], task["outcome"]["message"]) for task in tasks] == [("FAILED", reason)] * len(
+            given["problems"]
+        )
+        (kind,) = server.admin.get(f"/api/jobs/{job['id']}/failures").json()
+        assert (kind["message"], kind["count"]) == (reason, len(tasks))
+        found = unzipped(server, job["result"]["results"])
+        assert found["0/small.err.txt"] == 'ipopt: there is no option "no_such"\n'
+    alone = {"problem": problems[0], "solver": "ipopt", "options": ["linear_solver=ma99"]}
+    job = server.ended(server.admin.post("/api/apps/sirdar/solve", json={"inputs": alone}).json()["id"])
+    assert job["state"] == "FAILED"
+    assert job["outcome"]["message"].endswith('the option linear_solver does not take the value "ma99"')

@@ -107,6 +107,16 @@ def test_warm_solutions_are_the_cold_ones_byte_by_byte(server: Product, client: 
     assert apps == ["sirdar/solve-kept", "sirdar/solve"]
 
 
+@pytest.mark.parametrize("warm", [False, True])
+def test_ipopts_refusals_name_the_option(client: Client, warm: bool) -> None:
+    options = ["no_such=1", "linear_solver=ma99", "max_iter=5"]
+    wrong, value, fine = solve_all(models(3), options=options, client=client, progress=False, warm=warm)
+    assert (wrong.status, wrong.reason) == (Status.FAILED, "exit_code")
+    assert wrong.message == 'the program ended with exit code 1: ipopt: there is no option "no_such"'
+    assert value.message.endswith('the option linear_solver does not take the value "ma99"')
+    assert fine.status is Status.LIMIT
+
+
 def test_the_process_stays_between_problems_and_between_calls(client: Client) -> None:
     first, second = (solve_all(peers(6), "tests", options="pid=1", client=client, warm=True) for _ in range(2))
     assert all(one.ok for one in [*first, *second])

@@ -1,5 +1,6 @@
 """What both drivers share: the settings of httpx, and its errors as ours."""
 
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,8 @@ from sirdar.client.profile import is_loopback
 
 CHUNK_BYTES = 256 * 1024
 CONNECT_TIMEOUT_S = 10.0
+WRAPPERS = frozenset({"httpx", "httpcore"})
+NETWORK = WRAPPERS | {"ssl", "socket", "selectors", "anyio", "asyncio", "trio", "socksio", "gevent", "eventlet"}
 
 
 def settings(url: str, token: str | None) -> dict[str, Any]:
@@ -76,7 +79,8 @@ def reply_of(response: httpx.Response, body: bytes) -> Reply:
 def connection_errors(url: str) -> Iterator[None]:
     """Turns what httpx raises when no whole answer came into ServerUnreachable."""
     try:
-        yield
+        with _errors_of_callers():
+            yield
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         message = f"no server answers at {url.rstrip('/')} ({_words(error)})"
         raise ServerUnreachable(message, "is it running? `sirdar up` starts one here", sent=False) from error
@@ -86,6 +90,39 @@ def connection_errors(url: str) -> Iterator[None]:
         raise ServerUnreachable(f"the connection to {url.rstrip('/')} broke ({_words(error)})") from error
     except httpx.InvalidURL as error:
         raise NotConfigured(f"{url!r} is no address of a server ({error})") from error
+
+
+@contextmanager
+def _errors_of_callers() -> Iterator[None]:
+    """Lets through what a handler of a signal raised in the midst of a call, such as the TimeoutError of somebody's alarm.
+
+    httpx takes any OSError for one of the network's. (It drops those that are no TimeoutError where they come in the midst of
+    sending, and reads on.)
+    """
+    try:
+        yield
+    except httpx.TransportError as error:
+        own = _of_a_handler(error)
+        if own is None:
+            raise
+    else:
+        return
+    raise own
+
+
+def _of_a_handler(error: httpx.TransportError) -> BaseException | None:
+    """Python runs handlers in the main thread; what they raise begins in none of the modules of the network."""
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    first: BaseException | None = error
+    while first is not None and type(first).__module__.partition(".")[0] in WRAPPERS:
+        first = first.__cause__ or first.__context__  # httpcore hides the cause, its context stays
+    begun = first.__traceback__ if isinstance(first, OSError) else None
+    while begun is not None and begun.tb_next is not None:
+        begun = begun.tb_next
+    if begun is None or str(begun.tb_frame.f_globals.get("__name__")).partition(".")[0] in NETWORK:
+        return None
+    return first
 
 
 def _words(error: Exception) -> str:

@@ -36,6 +36,7 @@ class Job:
     criterion: Criterion | None = None
     best: Best | None = None
     met: int | None = None  # the task that met the condition on which the job stops
+    many: bool = False  # its tasks are a set, which may have one member
 
     @property
     def stopped_early(self) -> bool:
@@ -177,7 +178,7 @@ def _end_state(job: Job) -> State:
         return State.CANCELLED  # somebody called it off, whatever had failed by then
     if job.met is not None:
         return State.DONE  # what was sought is found, whatever else failed
-    if job.failed and (job.on_failure is not OnFailure.IGNORE or job.total == 1):
+    if job.failed and (job.on_failure is not OnFailure.IGNORE or not (job.many or job.total > 1)):
         return State.FAILED
     if job.cancelled and not (job.on_failure is OnFailure.IGNORE and job.cancel_requested_at is None):
         return State.CANCELLED
@@ -186,7 +187,7 @@ def _end_state(job: Job) -> State:
 
 def _end_outcome(job: Job, state: State, event: Counted) -> Outcome:
     last = event.outcome
-    if job.total == 1 and last is not None:
+    if job.total == 1 and last is not None and (last.ok or state is not State.DONE):
         return last
     if state is State.DONE:
         return Outcome(Reason.OK, _done_words(job, event.failures))

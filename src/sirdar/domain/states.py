@@ -60,7 +60,7 @@ class OnFailure(StrEnum):
 
     CONTINUE: the others run on; the job is FAILED at the end.
     STOP: what has not started is cancelled, what runs is ended; the job is FAILED.
-    IGNORE: the others run on; the job is DONE when all have ended.
+    IGNORE: the others run on; the job is DONE when all have ended, also where it was a list of one.
     """
 
     CONTINUE = "continue"

@@ -7,17 +7,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sirdar.optim.records import Solved, Status
+    from sirdar.optim.records import Records, Solved, Status
     from sirdar.optim.sets import solve_all, solve_all_async
 
 _HOMES = {
+    "Records": "records",
     "Solved": "records",
     "Status": "records",
     "solve_all": "sets",
     "solve_all_async": "sets",
 }
 
-__all__ = ["Solved", "Status", "solve_all", "solve_all_async"]
+__all__ = ["Records", "Solved", "Status", "solve_all", "solve_all_async"]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -95,12 +95,7 @@ def read_options(text: str) -> Iterator[IpoptOption]:
 def documentation(library: Path) -> str:
     """What Ipopt prints of its options: during the preparation of a solve, which ends there for want of a starting point."""
     ipopt = ctypes.CDLL(str(library))
-    ipopt.CreateIpoptProblem.restype = ctypes.c_void_p
-    evaluate = ctypes.CFUNCTYPE(ctypes.c_bool)(lambda: False)
-    zero = (ctypes.c_double * 1)(0.0)
-    problem = ctypes.c_void_p(
-        ipopt.CreateIpoptProblem(1, zero, zero, 0, None, None, 0, 0, 0, evaluate, None, evaluate, None, None)
-    )
+    problem = _empty_problem(ipopt)
     asked = {
         "option_file_name": "",
         "print_options_documentation": "yes",
@@ -116,6 +111,40 @@ def documentation(library: Path) -> str:
         text = printed.read()
     ipopt.FreeIpoptProblem(problem)
     return text
+
+
+def refused_option(library: Path, options: Mapping[str, int | float | str]) -> str | None:
+    """The first option whose value this Ipopt does not take; None where it takes them all."""
+    ipopt = ctypes.CDLL(str(library))
+    problem = _empty_problem(ipopt)
+    try:
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as unheard, stdout_into(unheard):
+            return next((name for name, value in options.items() if not _takes(ipopt, problem, name, value)), None)
+    finally:
+        ipopt.FreeIpoptProblem(problem)
+
+
+def _takes(ipopt: ctypes.CDLL, problem: ctypes.c_void_p, name: str, value: int | float | str) -> bool:
+    match value:
+        case int():
+            taken = ipopt.AddIpoptIntOption(problem, name.encode(), ctypes.c_int(value))
+        case float():
+            taken = ipopt.AddIpoptNumOption(problem, name.encode(), ctypes.c_double(value))
+        case _:
+            taken = ipopt.AddIpoptStrOption(problem, name.encode(), value.encode())
+    return bool(taken & 0xFF)  # a C bool is one byte
+
+
+def _empty_problem(ipopt: ctypes.CDLL) -> ctypes.c_void_p:
+    """One variable and nothing to evaluate: to be asked about options only."""
+    ipopt.CreateIpoptProblem.restype = ctypes.c_void_p
+    zero = (ctypes.c_double * 1)(0.0)
+    return ctypes.c_void_p(
+        ipopt.CreateIpoptProblem(1, zero, zero, 0, None, None, 0, 0, 0, _nothing, None, _nothing, None, None)
+    )
+
+
+_nothing = ctypes.CFUNCTYPE(ctypes.c_bool)(lambda: False)
 
 
 @contextmanager

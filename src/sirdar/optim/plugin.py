@@ -124,8 +124,9 @@ class SirdarSolver:
 def _refuse_crash(record: Solved) -> None:
     """Without a solve code there was no solution at all."""
     if record.status in (Status.FAILED, Status.CANCELLED) and record.code is None:
-        said = f"\n{record.stderr.strip()}" if record.stderr.strip() else f"\n{record.log.strip()[-2000:]}"
-        raise ApplicationError(f"Solver (sirdar) did not exit normally: {record.message}{said.rstrip()}")
+        said = record.stderr.strip() or record.log.strip()[-2000:]
+        more = "" if said in record.message else f"\n{said}"
+        raise ApplicationError(f"Solver (sirdar) did not exit normally: {record.message}{more}")
 
 
 def _say_how(record: Solved, model: str) -> None:

@@ -45,6 +45,10 @@ class Bar:
         if self._bar is not None:
             self._bar.stop()
 
+    def note(self, text: str) -> None:
+        """What must be said whether progress is wanted or not, above the bar where there is one."""
+        self._console.print(f"{self._label}: {text}", highlight=False, markup=False, soft_wrap=True)
+
     def show(self, records: Mapping[int, Solved], last: Solved | None) -> None:
         """``last``: the record that came last."""
         if not self._on:

@@ -65,6 +65,10 @@ def _write_model(index: int, model: Any) -> Problem:
         return Problem(index, name, model=model, fault=_not_sent(index, name, Status.INFEASIBLE, str(error)))
     except (ValueError, RuntimeError, TypeError) as error:
         return Problem(index, name, model=model, fault=_not_sent(index, name, Status.FAILED, str(error)))
+    if len(info.objectives) > 1:
+        names = ", ".join(str(one.name) for one in info.objectives[:5])
+        why = f"it has {len(info.objectives)} active objectives ({names}); deactivate all but one"
+        return Problem(index, name, model=model, fault=_not_sent(index, name, Status.FAILED, why))
     if info.external_function_libraries:
         why = f"it calls functions of {info.external_function_libraries[0]}, which is on this machine only"
         return Problem(index, name, model=model, fault=_not_sent(index, name, Status.FAILED, why))

@@ -14,12 +14,14 @@ from sirdar.client.errors import SirdarError
 from sirdar.client.flows.basic import document
 from sirdar.client.requests import jobs as requests
 from sirdar.client.requests.jobs import Options
+from sirdar.optim.doubts import doubts_of, told_together
 from sirdar.optim.progress import Bar
 from sirdar.optim.pyomo_models import Problem, attach, judged, load, objective_of, results_of, write_problem
-from sirdar.optim.records import Solved, Status
+from sirdar.optim.records import Records, Solved, Status
 from sirdar.optim.sol_reader import Sol, read_sol
-from sirdar.optim.solver_log import read_log
-from sirdar.optim.solving import APP, WARM_APP, Submission, TaskEnd, cancelling, solving
+from sirdar.optim.solver_log import read_log, refusal
+from sirdar.optim.solving import APP, WARM_APP, Submission, TaskEnd, Waits, cancelling, solving
+from sirdar.optim.stopping import left_by_sigterm
 
 SolverOptions = Mapping[str, Any] | str
 NEVER_KEPT = ("highs", "scip", "cbc")
@@ -39,7 +41,7 @@ def solve_all(
     time_limit_s: float | None = None,
     retries: int | None = None,
     warm: bool = False,
-) -> list[Solved]:
+) -> Records:
     """Solve a set of problems, as one job of a task for each, and load the solutions into the models.
 
     ``models``: Pyomo models, or paths of .nl files. ``options``: of the solver, a mapping or ``"k=v k=v"``; or a list of them, one
@@ -49,7 +51,8 @@ def solve_all(
 
     Returns a record for each, in order; a problem that is infeasible, unbounded, stopped by a limit, or whose solver failed, is
     told by its ``status`` and raises nothing. Values, duals and declared suffixes are loaded where the solver gave them.
-    ``client`` None: that of SIRDAR_URL, or of the server that was signed in to last. Ctrl-C cancels the job.
+    ``client`` None: that of SIRDAR_URL, or of the server that was signed in to last. Where nothing can be solved yet, stderr says
+    why, once. Ctrl-C, SIGTERM and any exception that a signal's handler raises cancel the job.
 
     Raises ApiError, ServerUnreachable, NotConfigured; TypeError and OSError for what is no model; ValueError for
     ``warm`` with a solver that cannot be kept.
@@ -59,13 +62,18 @@ def solve_all(
         return work.finished(None)
     used = client or client_of_process()
     submission = work.submission(options_file, resources, name, time_limit_s, retries)
+    with left_by_sigterm():
+        return _solve(used, work, submission, Bar(len(work.problems), submission.options.name or solver, progress))
+
+
+def _solve(client: Client, work: "_Work", submission: Submission, bar: Bar) -> Records:
     try:
-        with Bar(len(work.problems), submission.options.name or solver, progress) as bar:
-            job = _follow(used, work, submission, bar)
+        with bar:
+            job = _follow(client, work, submission, bar)
     except BaseException:
         # Ctrl-C, above all; a second one gives up on this too.
         with suppress(SirdarError):
-            _cancel(used, submission)
+            _cancel(client, submission)
         raise
     return work.finished(job)
 
@@ -83,15 +91,19 @@ async def solve_all_async(
     time_limit_s: float | None = None,
     retries: int | None = None,
     warm: bool = False,
-) -> list[Solved]:
+) -> Records:
     """As ``solve_all``, for asyncio; cancelling the coroutine cancels the job."""
     work = _Work(models, solver, options, load_solutions, warm=warm)
     if not work.sent:
         return work.finished(None)
     submission = work.submission(options_file, resources, name, time_limit_s, retries)
     try:
+        work.tell_doubts(bar := Bar(len(work.problems), submission.options.name or solver, wanted=False))
         async for told in client.driver.iterate(solving(submission, client)):
-            work.take(told)
+            if isinstance(told, Waits):
+                bar.note(told.text)
+            else:
+                work.take(told)
     except BaseException:
         with suppress(SirdarError):
             for request in cancelling(submission):
@@ -115,6 +127,7 @@ class _Work:
         self.records = {one.index: one.fault for one in self.problems if one.fault is not None}
         self.sent = [one for one in self.problems if one.fault is None]
         self._load = load_solutions
+        self._doubts: dict[int, list[str]] = {}
 
     def submission(
         self,
@@ -143,6 +156,12 @@ class _Work:
         settings = Path(options_file).read_bytes() if options_file is not None else None
         return Submission(files, rows, common, chosen, uuid4().hex, settings, self.app)
 
+    def tell_doubts(self, bar: Bar) -> None:
+        """Say what the solver will do otherwise than one may think; records have it as ``warnings``."""
+        self._doubts = {one.index: doubts_of(one.nl, self.solver, self.options[one.index]) for one in self.sent}
+        for line in told_together((one.name, self._doubts[one.index]) for one in self.sent):
+            bar.note(line)
+
     def take(self, end: TaskEnd) -> Solved:
         """Make the record of a task that has ended, and load its solution."""
         problem = self.sent[end.number]
@@ -154,15 +173,16 @@ class _Work:
         self.records[problem.index] = record
         return record
 
-    def finished(self, job: Mapping[str, Any] | None) -> list[Solved]:
+    def finished(self, job: Mapping[str, Any] | None) -> Records:
         """Records of all problems, in order. Those that no task told of have not been started."""
         for problem in self.sent:
             if problem.index not in self.records and job is not None:
                 self.records[problem.index] = _unstarted(problem, job)
-        return [self.records[index] for index in sorted(self.records)]
+        return Records(self.records[index] for index in sorted(self.records))
 
     def _record(self, problem: Problem, end: TaskEnd) -> tuple[Solved, Sol | None]:
         record = _of_task(problem, end)
+        record.warnings = self._doubts[problem.index]
         if end.document["state"] != "DONE" or end.sol is None:
             return record, None
         try:
@@ -195,7 +215,7 @@ def _of_task(problem: Problem, end: TaskEnd) -> Solved:
         problem.index,
         problem.name,
         Status.CANCELLED if task["state"] == "CANCELLED" else Status.FAILED,
-        message=str(outcome.get("message") or ""),
+        message=_message(task, log, end.stderr),
         objective=objective,
         iterations=facts.iterations,
         solver_s=facts.solver_s,
@@ -207,6 +227,14 @@ def _of_task(problem: Problem, end: TaskEnd) -> Solved:
         job_id=str(task["id"]).split("-", 1)[0],
         task=end.number,
     )
+
+
+def _message(task: Mapping[str, Any], log: str, stderr: bytes) -> str:
+    """What the server says of the task's end. Ipopt's own command says why it refused a problem on standard output only."""
+    outcome = task.get("outcome") or {}
+    said = str(outcome.get("message") or "")
+    why = refusal(log) if outcome.get("reason") == "exit_code" and not stderr.strip() else ""
+    return f"{said}: {why}" if why else said
 
 
 def _unstarted(problem: Problem, job: Mapping[str, Any]) -> Solved:
@@ -226,9 +254,13 @@ def _unstarted(problem: Problem, job: Mapping[str, Any]) -> Solved:
 
 
 def _follow(client: Client, work: _Work, submission: Submission, bar: Bar) -> Mapping[str, Any]:
+    work.tell_doubts(bar)
     bar.show(work.records, None)
     for told in client.driver.iterate(solving(submission, client)):
-        bar.show(work.records, work.take(told))
+        if isinstance(told, Waits):
+            bar.note(told.text)
+        else:
+            bar.show(work.records, work.take(told))
     return submission.job
 
 

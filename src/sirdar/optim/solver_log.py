@@ -32,6 +32,24 @@ def read_log(text: str) -> LogFacts:
     )
 
 
+_REFUSALS = (  # the first that is found
+    re.compile(r'(Unknown keyword ".*")'),
+    re.compile(r'^(Setting: ".*" is not a valid setting for Option: \w+)', re.MULTILINE),
+    re.compile(r'(Read Option: ".*"\. It is not a valid option)'),
+    re.compile(r"^\s*Exception message: (.*?)\.?\s*$", re.MULTILINE),
+    re.compile(r"(Ipopt does not support [^.*\n]*)"),
+    re.compile(r"^(There is more than one objective.*?)\.?\s*$", re.MULTILINE),
+)
+
+
+def refusal(text: str) -> str:
+    """Why Ipopt would not begin, as its own command says it among other words; empty where it does not."""
+    for pattern in _REFUSALS:
+        if found := pattern.search(text):
+            return found[1]
+    return ""
+
+
 def _last(patterns: tuple[re.Pattern[str], ...], text: str) -> str | None:
     for pattern in patterns:
         found = pattern.findall(text)

@@ -1,12 +1,13 @@
 """A set of problems as one job: sent, watched, and told one by one as they end. A flow, for blocking and asynchronous callers."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from sirdar.client.aio import AsyncClient
 from sirdar.client.client import Client
-from sirdar.client.errors import ApiError, InvalidRequest
+from sirdar.client.errors import ApiError, InvalidRequest, SirdarError
 from sirdar.client.exchange import Emit, Flow, Reply, Request
 from sirdar.client.flows.basic import document, read
 from sirdar.client.flows.batches import KnownFiles, bring, contents
@@ -16,11 +17,14 @@ from sirdar.client.requests import jobs as requests
 from sirdar.client.requests.address import next_page
 from sirdar.client.requests.jobs import Options, has_ended
 from sirdar.client.retry import RetryPolicy
+from sirdar.client.views import explanation_of
 
 APP, WARM_APP = "sirdar/solve", "sirdar/solve-kept"
 ENDED = "DONE,FAILED,CANCELLED"
 PAGE = 1000
 LOOK_S = 1.0
+BEFORE = ("SUBMITTED", "READY")
+QUIET_S = 10.0  # a job that has not begun by then is explained
 TASKS_A_SECOND = 1000  # a list of more is read less often than each second
 
 
@@ -52,6 +56,13 @@ class TaskEnd:
     stderr: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Why nothing is solved yet, in words of the server's. Told once."""
+
+    text: str
+
+
 @dataclass(slots=True)
 class _Seen:
     """Tasks that were told of already."""
@@ -60,11 +71,18 @@ class _Seen:
 
 
 def solving(submission: Submission, client: Client | AsyncClient) -> Flow[None]:
-    """Emits ``TaskEnd`` for each task, until the job has ended. Raises what the client raises."""
+    """Emits ``TaskEnd`` for each task, until the job has ended; before them ``Waits``, once, where it does not begin.
+
+    Raises what the client raises.
+    """
     look_s = max(LOOK_S, len(submission.rows) / TASKS_A_SECOND)
     job = yield from _submit(submission, client.known_files, client.limits, look_s)
     submission.job_id = str(job["id"])
     seen = _Seen()
+    warnings = list(map(str, job.get("warnings") or ()))
+    if warnings:
+        yield Emit(Waits("\n".join(warnings)))
+    told, looks = bool(warnings), 0
     while True:
         if has_ended(job) or _ended(job) > len(seen.numbers):
             yield from _tell_new(submission.job_id, seen, client.url, client.policy)
@@ -72,6 +90,17 @@ def solving(submission: Submission, client: Client | AsyncClient) -> Flow[None]:
             submission.job = job
             return
         job = yield from wait(submission.job_id, look_s)
+        looks += 1
+        if not told and job["state"] in BEFORE and looks * look_s >= QUIET_S:
+            told = True
+            yield from _tell_why(submission.job_id)
+
+
+def _tell_why(job_id: str) -> Flow[None]:
+    """Emits the server's explanation. Where there is none to be had, the job is waited for as before."""
+    with suppress(SirdarError):
+        explained = yield from document(requests.explain(job_id))
+        yield Emit(Waits(str(explanation_of(explained))))
 
 
 def _submit(submission: Submission, known: KnownFiles, limits: UploadLimits, wait_s: float) -> Flow[dict[str, Any]]:

@@ -214,6 +214,7 @@ def _to_row(row: Any) -> JobRow:
         stored_criterion(criterion) if criterion else None,
         Best(best_task, best_value) if best_task is not None else None,
         met,
+        bool(many),
     )
     return JobRow(job, owner_id, version_id, retries, bool(many), event_seq, keep_s, notify, delete_at, bool(ordered))
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from sirdar.domain.failures import FailureGroup
 from sirdar.domain.ids import JobId
 from sirdar.domain.job import (
     RULES,
@@ -34,7 +35,7 @@ IMPOSSIBLE = {
 
 
 def job(state: State = State.READY, total: int = 3, **values: Any) -> Job:
-    return Job(JobId("j"), state, total, **{"waiting": total, **values})
+    return Job(JobId("j"), state, total, **{"waiting": total, "many": total > 1, **values})
 
 
 @pytest.mark.parametrize("state", list(State))
@@ -135,6 +136,27 @@ def test_a_wish_that_came_too_late_for_every_task_changes_no_end() -> None:
         wished, _ = step(job(State.RUNNING, waiting=0, leased=3), CancelRequested("anna"), NOW)
         after, _ = step(wished, Counted(Delta(leased=-3, **counts), outcome=BAD), NOW)
         assert after.state is state
+
+
+@pytest.mark.parametrize(
+    ("many", "on_failure", "state", "said"),
+    [
+        (
+            True,
+            OnFailure.IGNORE,
+            State.DONE,
+            Outcome(Reason.OK, "0 of 1 tasks done, 1 failed: 1 by exit_code (task 0: It ended with 3)"),
+        ),
+        (True, OnFailure.CONTINUE, State.FAILED, BAD),
+        (False, OnFailure.IGNORE, State.FAILED, BAD),
+    ],
+)
+def test_a_set_of_one_ends_as_larger_sets_do(many: bool, on_failure: OnFailure, state: State, said: Outcome) -> None:
+    """A job that is one task, and no set, ends as its task does, whatever it says of failures."""
+    before = job(State.RUNNING, 1, waiting=0, leased=1, on_failure=on_failure, many=many)
+    failures = (FailureGroup(Reason.EXIT_CODE, BAD.message, 3, count=1, example=0),)
+    after, _ = step(before, Counted(Delta(leased=-1, failed=1), outcome=BAD, failures=failures), NOW)
+    assert (after.state, after.outcome) == (state, said)
 
 
 def test_what_its_own_rule_stopped_has_failed() -> None:

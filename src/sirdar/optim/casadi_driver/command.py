@@ -19,11 +19,19 @@ from sirdar.optim.casadi_driver.words import (
     read_options_file,
     read_words,
 )
-from sirdar.optim.ipopt_options import IpoptOption, NoIpopt, casadi_folder, ipopt_library, registered_options
+from sirdar.optim.ipopt_options import (
+    IpoptOption,
+    NoIpopt,
+    casadi_folder,
+    ipopt_library,
+    refused_option,
+    registered_options,
+)
 from sirdar.optim.sol import Answer, write_sol
 
 EXIT_BAD_PROBLEM = 1
 EXIT_BAD_OPTION_FILE = 155
+INVALID_OPTION = "Invalid_Option"
 VERSION_WORDS = ("-v", "--version")
 DEFAULT_OPTIONS_FILE = "ipopt.opt"
 
@@ -32,11 +40,15 @@ def main(words: Sequence[str]) -> int:
     """The exit code of the command."""
     try:
         return run(words)
-    except (BadWords, NotForCasadi, NoIpopt, OSError) as error:
-        print(error, file=sys.stderr, flush=True)
-    except CasadiRefused as error:
-        print(error, flush=True)
-    return EXIT_BAD_PROBLEM
+    except (BadWords, NotForCasadi, NoIpopt, CasadiRefused, OSError) as error:
+        return _complain(error, EXIT_BAD_PROBLEM)
+
+
+def _complain(error: Exception, code: int) -> int:
+    """In the last line on stderr: that line is what becomes of it in a job's message."""
+    sys.stdout.flush()
+    print(f"ipopt: {error}", file=sys.stderr, flush=True)
+    return code
 
 
 def run(words: Sequence[str]) -> int:
@@ -52,18 +64,35 @@ def run(words: Sequence[str]) -> int:
         return 0
     asked = read_words(words, os.environ, known)
     if not asked.stub:
-        print("No .nl file given!")
-        return EXIT_BAD_PROBLEM
+        raise BadWords("No .nl file given!")
     print(f"{name}: {chr(10).join(asked.echo)}\n\n", flush=True)
     text = _read(asked.stub)
     try:
         options = {**asked.options, **_options_of_file(asked, known), "option_file_name": ""}
     except BadWords as error:
-        print(error, flush=True)
-        return EXIT_BAD_OPTION_FILE
-    found = solve(text, options)
+        return _complain(error, EXIT_BAD_OPTION_FILE)
+    found = _solve(text, options)
+    if found.status == INVALID_OPTION:
+        return _complain(_without_library(options), EXIT_BAD_OPTION_FILE)
     _tell(asked, text, found, name)
     return 0
+
+
+def _solve(text: NlText, options: dict[str, Value]) -> Found:
+    """Raises BadWords where Ipopt refuses an option: CasADi does not say which."""
+    try:
+        return solve(text, options)
+    except CasadiRefused:
+        name = refused_option(ipopt_library(), options)
+        if name is None:
+            raise
+        raise BadWords(f'the option {name} does not take the value "{options[name]}"') from None
+
+
+def _without_library(options: dict[str, Value]) -> BadWords:
+    return BadWords(
+        f'the option linear_solver does not take the value "{options.get("linear_solver", "")}" here: its library cannot be loaded'
+    )
 
 
 def _options_of_file(asked: Asked, known: Iterable[IpoptOption]) -> dict[str, Value]:
@@ -99,13 +128,17 @@ def _read(stub: str) -> NlText:
     return text
 
 
+def _relaxed(integers: int) -> str:
+    return f" ({integers} integer variable{'s' * (integers > 1)} taken as continuous)" if integers else ""
+
+
 def _tell(asked: Asked, text: NlText, found: Found, name: str) -> None:
     """Signs of multipliers go back to those of the objective as the user wrote it."""
     code, words = verdict(found.status)
     sign = -1.0 if text.maximize else 1.0
     answer = Answer(
         code,
-        f"{name}: {words}",
+        f"{name}: {words}{_relaxed(sum(text.n_discrete))}",
         found.x,
         [-sign * value for value in found.multipliers],
         {

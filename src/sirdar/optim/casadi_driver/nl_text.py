@@ -41,6 +41,8 @@ def read_nl_text(content: bytes) -> NlText:
     try:
         text = _header(lines)
         _body(text, lines)
+    except NotForCasadi:
+        raise
     except (ValueError, IndexError) as error:
         raise NotForCasadi(f"corrupt .nl file: {error}") from None
     return text

@@ -66,9 +66,9 @@ def read_options_file(text: str, known: Iterable[IpoptOption]) -> dict[str, Valu
     options: dict[str, Value] = {}
     for name, value in zip_longest(words[::2], words[1::2]):
         if name not in kinds:
-            raise BadWords(f"Error reading options file: unknown option {name}")
+            raise BadWords(f'there is no option "{name}"')
         if value is None:
-            raise BadWords(f"Error reading options file: {name} has no value")
+            raise BadWords(f"the option {name} has no value in the options file")
         options[name] = value if kinds[name] is OptionKind.STRING else _number(name, value, kinds[name])
     return options
 
@@ -89,11 +89,11 @@ def _take(asked: Asked, kinds: Mapping[str, OptionKind], given: str, text: str) 
         asked.wantsol = int(_number(given, text, OptionKind.INTEGER))
     elif given == "halt_on_ampl_error":
         if text not in ("yes", "no"):
-            raise BadWords("halt_on_ampl_error must be yes or no")
+            raise BadWords("the option halt_on_ampl_error must be yes or no")
     elif name in kinds:
         asked.options[name] = text if kinds[name] is OptionKind.STRING else _number(given, text, kinds[name])
     else:
-        raise BadWords(f'Unknown keyword "{given}"')
+        raise BadWords(f'there is no option "{given}"')
     asked.echo.append(f"{given}={text}")
 
 
@@ -101,6 +101,5 @@ def _number(name: str, text: str, kind: OptionKind) -> int | float:
     try:
         return int(text) if kind is OptionKind.INTEGER else float(text.lower().replace("d", "e"))
     except ValueError:
-        raise BadWords(
-            f'Bad value "{text}" of {name}: it must be {"an integer" if kind is OptionKind.INTEGER else "a number"}'
-        ) from None
+        expected = "an integer" if kind is OptionKind.INTEGER else "a number"
+        raise BadWords(f'the option {name} does not take the value "{text}": {expected} is expected') from None

@@ -14,6 +14,7 @@ from sirdar.optim.sol import FAILURE, Answer, write_sol
 
 OK, FAULT, USAGE = 0, 1, 2
 FILE_OPTION = "option_file_name"
+HEADER_BYTES = 8192
 TAKEN_AS_THEY_ARE = (".mps", ".lp")
 # Words that AMPL's solvers share; the solver's own name of what each does stands in the door.
 READ_OVER = frozenset({"wantsol", "timing", "version"})
@@ -151,6 +152,7 @@ def _solve(door: Door, given: Given) -> int:
         solved = door.solve(given)
         sys.stdout.flush()
         answer = solved.answer
+        answer.message = _with_objective(answer.message, given)
         write_sol(given.solution, answer, n_vars=solved.n_vars, n_rows=solved.n_rows, options=solved.options)
     except FileNotFoundError as fault:
         return _complain(door, f"there is no file {fault.filename or given.problem}", FAULT)
@@ -160,6 +162,19 @@ def _solve(door: Door, given: Given) -> int:
         return _refuse(door, given, f"{given.problem}: {fault}" if isinstance(fault, NlError) else str(fault))
     print(answer.message)  # noqa: T201
     return FAULT if answer.code >= FAILURE else OK
+
+
+def _with_objective(message: str, given: Given) -> str:
+    """Of several objectives, which one was taken: AMPL's solvers take the first, unless ``objno`` says another (0: none)."""
+    if not given.is_nl:
+        return message
+    with given.problem.open("rb") as file:
+        header, _ = read_header(file.read(HEADER_BYTES))
+    if header.n_objectives < 2:
+        return message
+    taken = f"no. {given.objective}" if given.objective else "none"
+    first, *more = message.split("\n", 1)
+    return "\n".join([f"{first} ({taken} of {header.n_objectives} objectives)", *more])
 
 
 def _refuse(door: Door, given: Given, text: str) -> int:

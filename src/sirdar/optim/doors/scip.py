@@ -8,7 +8,7 @@ from pathlib import Path
 from sirdar.optim import sol
 from sirdar.optim.doors.call import Door, Given, OptionFault, Solved, SolverFault, problem_of, serve
 from sirdar.optim.doors.scip_library import PRESOLVING_OFF, Scip
-from sirdar.optim.nl import Header, Problem, read_header
+from sirdar.optim.nl import Header, NlError, Problem, read_header
 from sirdar.optim.sol import Answer, read_sol
 
 ALIAS = {
@@ -46,9 +46,13 @@ def solve(package: Path, given: Given) -> Solved:
     """Solve the problem of one call."""
     if not given.is_nl:
         raise SolverFault(f"{given.problem}: this command takes .nl files")
-    if given.objective > 1:
-        raise OptionFault(f"objno={given.objective}: SCIP takes the first objective")
     header, _ = read_header(given.problem.read_bytes())
+    if header.n_objectives > 1:
+        raise NlError(
+            f"it has {header.n_objectives} objectives, and SCIP reads problems with one: leave out the others"
+        )
+    if given.objective != 1:
+        raise OptionFault(f"objno={given.objective}: SCIP takes the problem's objective")
     lp = _is_lp(header) and not any(name.startswith(CHANGES_THE_PROBLEM) for name, _ in given.options)
     answer = _run(package, given, whole=lp)
     if answer.code == sol.INFEASIBLE_OR_UNBOUNDED:  # presolve does not say which

@@ -47,6 +47,16 @@ int print_all_options(const struct ipopt_library *ipopt, const char *mode);
 /* solve.c: one problem, from its .nl file to its .sol file. Answers the exit code of the command. */
 int solve_problem(const struct ipopt_library *ipopt, char **words);
 
+/* refusal.c: why nothing was solved, as the last line on stderr: that line is what becomes of it in a job's message. */
+struct overheard { /* what libraries say on standard output in the meantime */
+    int kept, file;
+    char text[16384];
+};
+void listen_to_output(struct overheard *heard);
+void stop_listening(struct overheard *heard);
+void tell_unknown_option(const char *said_by_asl);
+void tell_refusal(const struct ipopt_library *ipopt, IpoptProblem problem, double *x, void *model);
+
 /* worker.c: serves tasks from the socket with this descriptor until its other end is closed. Answers the exit code of the process. */
 int serve_tasks(const struct ipopt_library *ipopt, char *program, int socket);
 

@@ -39,6 +39,11 @@ static struct option_setting *add_setting(const struct registered *option) {
     return setting;
 }
 
+/* What is refused is said in the last line on stderr: that line is what becomes of it in a job's message. */
+static void refuse_value(const char *name, const char *value) {
+    fprintf(stderr, "ipopt: the option %s does not take the value \"%.*s\"\n", name, (int)strcspn(value, " \t\r\n"), value);
+}
+
 /* Reads one value with ASL's reader of the option's type, which reports what is malformed. */
 static char *read_setting(Option_Info *oi, keyword *kw, char *value) {
     const struct registered *option = kw->info;
@@ -53,8 +58,10 @@ static char *read_setting(Option_Info *oi, keyword *kw, char *value) {
     rest = option->kind == OPTION_INTEGER  ? I_val(oi, &typed, value)
            : option->kind == OPTION_NUMBER ? D_val(oi, &typed, value)
                                            : C_val(oi, &typed, value);
-    if (oi->n_badopts > bad_before)
+    if (oi->n_badopts > bad_before) {
+        refuse_value(kw->name, value);
         return rest;
+    }
     setting = add_setting(option);
     setting->integer = read.integer;
     setting->number = read.number;
@@ -73,8 +80,8 @@ static char *read_halt(Option_Info *oi, keyword *kw, char *value) {
     else if (word && !strcmp(word, "no"))
         asked->halt_on_evaluation_error = false;
     else {
-        fprintf(stderr, "halt_on_ampl_error must be yes or no\n");
         badopt_ASL(oi);
+        fprintf(stderr, "ipopt: the option halt_on_ampl_error must be yes or no\n");
     }
     return rest;
 }
@@ -125,10 +132,18 @@ static bool apply_option(const struct ipopt_library *ipopt, IpoptProblem problem
     }
 }
 
+static void tell_value(const struct option_setting *setting) {
+    char number[32];
+
+    snprintf(number, sizeof number, setting->kind == OPTION_INTEGER ? "%.0f" : "%g",
+             setting->kind == OPTION_INTEGER ? setting->integer : setting->number);
+    refuse_value(setting->name, setting->kind == OPTION_STRING ? setting->string : number);
+}
+
 bool apply_options(const struct ipopt_library *ipopt, IpoptProblem problem, const struct asked *given) {
     for (const struct option_setting *setting = given->first; setting; setting = setting->next)
         if (!apply_option(ipopt, problem, setting)) {
-            printf("\nInvalid value for option %s.\n", setting->name);
+            tell_value(setting);
             return false;
         }
     return true;

@@ -175,6 +175,10 @@ static const char *unsuitable(ASL *asl) {
     return NULL;
 }
 
+static int discrete_count(ASL *asl) {
+    return (int)(nbv + niv + nlvbi + nlvci + nlvoi);
+}
+
 static const char *reading_error(int code) {
     switch (code) {
     case ASL_readerr_nofile: return "Cannot open .nl file";
@@ -195,18 +199,18 @@ static bool read_problem(struct model *model, char *stub) {
     return_nofile = 1;
     nl = jac0dim(stub, (ftnlen)strlen(stub));
     if (!nl) {
-        fprintf(stderr, "can't open %s.nl\n", stub);
+        fprintf(stderr, "ipopt: can't open %s.nl\n", stub);
         return false;
     }
     wrong = unsuitable(asl);
     if (wrong) {
-        printf("%s\n", wrong);
+        fprintf(stderr, "ipopt: %s\n", wrong);
         fclose(nl);
         return false;
     }
-    if (nbv + niv + nlvbi + nlvci + nlvoi > 0)
+    if (discrete_count(asl))
         printf("==> Warning: Treating %d binary and %d integer variables as continuous.\n\n", (int)nbv,
-               (int)(niv + nlvbi + nlvci + nlvoi));
+               discrete_count(asl) - (int)nbv);
     want_xpi0 = 1 | 2;
     obj_no = 0;
     X0 = doubles(n_var);
@@ -216,7 +220,7 @@ static bool read_problem(struct model *model, char *stub) {
     suf_declare(SUFFIXES, sizeof SUFFIXES / sizeof *SUFFIXES);
     code = pfgh_read(nl, ASL_return_read_err | ASL_findgroups);
     if (code != ASL_readerr_none) {
-        printf("%s\n", reading_error(code));
+        fprintf(stderr, "ipopt: %s\n", reading_error(code));
         return false;
     }
     model->sign = n_obj && objtype[obj_no] ? -1 : 1;
@@ -325,7 +329,8 @@ static void write_answer(const struct ipopt_library *ipopt, struct model *model,
                          struct answer *answer, Option_Info *description) {
     ASL *asl = model->asl;
     struct verdict verdict = verdict_of(status);
-    char message[160];
+    int discrete = discrete_count(asl);
+    char message[240], relaxed[80] = "";
 
     for (int i = 0; i < n_var; i++) {
         answer->lower[i] *= model->sign;
@@ -335,7 +340,9 @@ static void write_answer(const struct ipopt_library *ipopt, struct model *model,
         answer->multipliers[i] *= -model->sign;
     suf_rput("ipopt_zL_out", ASL_Sufkind_var, answer->lower);
     suf_rput("ipopt_zU_out", ASL_Sufkind_var, answer->upper);
-    snprintf(message, sizeof message, " \nIpopt %s: %s", ipopt->version, verdict.words);
+    if (discrete)
+        snprintf(relaxed, sizeof relaxed, " (%d integer variable%s taken as continuous)", discrete, discrete > 1 ? "s" : "");
+    snprintf(message, sizeof message, " \nIpopt %s: %s%s", ipopt->version, verdict.words, relaxed);
     solve_result_num = verdict.code;
     write_sol(message, answer->x, answer->multipliers, description);
 }
@@ -352,7 +359,9 @@ static int solve_read(const struct ipopt_library *ipopt, struct model *model, co
         status = ipopt->solve(problem, answer.x, answer.constraints, &answer.objective, answer.multipliers, answer.lower,
                               answer.upper, model);
         code = status == Invalid_Option ? EXIT_BAD_OPTION_FILE : 0;
-        if (!code)
+        if (code)
+            tell_refusal(ipopt, problem, answer.x, model);
+        else
             write_answer(ipopt, model, status, &answer, description);
     }
     ipopt->release(problem);
@@ -370,6 +379,20 @@ static void forget(struct model *model) {
     ASL_free(&model->asl);
 }
 
+/* ASL says on standard output which word it does not know. */
+static bool read_options(ASL *asl, char **words, Option_Info *description) {
+    struct overheard heard;
+    int bad;
+
+    listen_to_output(&heard);
+    bad = getopts(words, description);
+    stop_listening(&heard);
+    fputs(heard.text, stdout);
+    if (bad)
+        tell_unknown_option(heard.text);
+    return !bad;
+}
+
 int solve_problem(const struct ipopt_library *ipopt, char **words) {
     struct model model = {.asl = ASL_alloc(ASL_read_pfgh)};
     struct asked asked = {0};
@@ -379,8 +402,8 @@ int solve_problem(const struct ipopt_library *ipopt, char **words) {
     int code = EXIT_BAD_PROBLEM;
 
     if (!stub) {
-        puts("No .nl file given!");
-    } else if (!getopts(words, description)) {
+        fputs("ipopt: No .nl file given!\n", stderr);
+    } else if (read_options(asl, words, description)) {
         model.on_error = asked.halt_on_evaluation_error ? NULL : &model.error;
         if (read_problem(&model, stub))
             code = solve_read(ipopt, &model, &asked, description);
