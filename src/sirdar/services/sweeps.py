@@ -95,14 +95,24 @@ def _read(app: App, sweep: Sweep, most: int, errors: list[FieldError]) -> Iterat
             continue
         counts.append(len(texts) or 1)
         _count(counts, sweep, most)
-        try:
-            values = [from_text(spec, text) for text in texts] if isinstance(given, str) else given
-        except Invalid as error:
-            errors.append(FieldError(f"{WHERE}.{name}", error.detail, describe(spec)))
+        before = len(errors)
+        values = list(_from_texts(spec, texts, errors)) if isinstance(given, str) else given
+        if len(errors) > before:
             continue
         if not values:
             errors.append(FieldError(f"{WHERE}.{name}", "has no values", "at least one"))
         yield _Axis(spec, values)
+
+
+def _from_texts(spec: InputSpec, texts: Sequence[str], errors: list[FieldError]) -> Iterator[Any]:
+    for number, text in enumerate(texts):
+        if len(errors) >= MAX_ERRORS:
+            return
+        try:
+            yield from_text(spec, text)
+        except Invalid as error:
+            place = f"{WHERE}.{spec.name}[{number}]" if len(texts) > 1 else f"{WHERE}.{spec.name}"
+            errors.append(FieldError(place, error.detail, describe(spec)))
 
 
 def _count(counts: Sequence[int], sweep: Sweep, most: int) -> None:
