@@ -71,7 +71,7 @@ def read_values(text: str) -> dict[str, Any]:
 
 
 def without_endless(values: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-    """The values as JSON can carry them, None for a number that is not finite; and a sentence about these (empty: there is none)."""
+    """The values as JSON can carry them, None for a number that is not finite; and a sentence about these, if there are any."""
     endless = {key: _endless(value) for key, value in values.items() if _is_endless(value)}
     kept = {key: None if key in endless else value for key, value in values.items()}
     told = ", ".join(f"{key} is {word}" for key, word in list(endless.items())[:SHOWN_ENDLESS])
