@@ -50,9 +50,9 @@ async def prepare_sweep(
     """
     common, errors = check(app.inputs, given, partial=True, file_refs=False)
     most = services.settings.foreach_items
-    axes = await services.combining.run(partial(_axes, app, sweep, most, errors))
+    axes = await services.combining.run(partial(_axes, app, sweep, most, errors), caller.user_id)
     refuse(errors)
-    places = await services.combining.run(partial(_combinations, axes, sweep, most))
+    places = await services.combining.run(partial(_combinations, axes, sweep, most), caller.user_id)
     _, missing = check(app.inputs, {**common, **{axis.spec.name: axis.values[0] for axis in axes}}, file_refs=False)
     refuse(missing)
     common = {spec.name: spec.default for spec in app.inputs if spec.has_default} | common
@@ -63,7 +63,7 @@ async def prepare_sweep(
             await walk.one(axis.spec, value, f"{WHERE}.{axis.spec.name}[{i}]") for i, value in enumerate(axis.values)
         ]
     refuse(walk.errors)
-    items = await services.combining.run(lambda _: _items(axes, places))
+    items = await services.combining.run(lambda _: _items(axes, places), caller.user_id)
     return Prepared(common, items, walk.blobs, walk.urls)
 
 

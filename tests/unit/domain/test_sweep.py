@@ -292,9 +292,9 @@ criterion min $error
 
 
 def parsed(text: str) -> Plan:
-    plan, errors = parse_plan(text)
-    assert not errors and plan is not None, errors
-    return plan
+    read = parse_plan(text)
+    assert not read.errors and read.plan is not None, read.errors
+    return read.plan
 
 
 def test_a_plan() -> None:
@@ -327,12 +327,36 @@ def test_a_plan() -> None:
         ("parameter x 1\ncommand a\ncommand b", "plan:3", "stands in line 2"),
         ("parameter x 1\ncommand a\noutput_files ../b", "plan:3", "no path below"),
         ("parameter x 1\ncommand a\ncriterion least e", "plan:3", "criterion takes"),
-        ("parameter x 1\ncommand a\ninput_files ${y}.txt", "plan", "there is no parameter y"),
+        ("parameter x 1\ncommand a\ninput_files ${y}.txt", "plan:3", "there is no parameter y"),
         ("command a", "plan", "there is no parameter"),
         ("parameter x 1", "plan", "there is no command"),
     ],
 )
 def test_what_is_wrong_with_a_plan_is_told_by_line(text: str, field: str, words: str) -> None:
-    plan, errors = parse_plan(text)
-    assert plan is None
-    assert any(error.field == field and words in error.detail for error in errors), errors
+    read = parse_plan(text)
+    assert read.plan is None
+    assert any(error.field == field and words in error.detail for error in read.errors), read.errors
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "words"),
+    [
+        ("parameter x{0} from 1 to 900000\n", "plan:3", "more than 2000000 values of all parameters together"),
+        ("parameter x{0} 1\n", "plan:101", "at most 100 parameters"),
+        ("input_files a b c d e f g h i j\n", "plan:1001", "more than 10000 names of files"),
+    ],
+)
+def test_a_plan_that_holds_too_much_is_not_read_to_its_end(text: str, field: str, words: str) -> None:
+    read = parse_plan("".join(text.format(number) for number in range(5000)))
+    assert (read.plan, [error.field for error in read.errors]) == (None, [field])
+    assert words in read.errors[0].detail
+
+
+def test_a_plan_of_wrong_lines_is_told_of_the_first_ones_and_one_that_takes_long_of_where_it_stopped() -> None:
+    read = parse_plan("nothing\n" * 100_000)
+    assert [error.field for error in read.errors] == [f"plan:{number}" for number in range(1, 51)]
+    asked = iter([False, False, True])
+    read = parse_plan("input_files a\n" * 100, lambda: next(asked))
+    assert read.plan is None
+    assert [(error.field, "takes too long" in error.detail) for error in read.errors] == [("plan:3", True)]
+    assert [(one.path, one.line) for one in read.inputs] == [("a", 1), ("a", 2), ("a", 3)]
