@@ -3,6 +3,8 @@
 import pytest
 from tests.store.ledger import Agent, Ledger, check
 
+from sirdar.store import job_views
+from sirdar.store import jobs as job_store
 from sirdar.store import tables as t
 
 
@@ -289,6 +291,22 @@ def test_who_speaks_runs_though_its_start_was_not_told_yet(ledger: Ledger, stagi
     agent.sync(messages=[{"key": late, "seq": 2, "at": ledger.clock.now, "text": "late"}])
     assert (ledger.job(alone).state, ledger.job(alone).status_message) == ("DONE", "half")
     check(ledger)
+
+
+def test_a_job_of_some_tasks_of_another_knows_their_numbers_there(ledger: Ledger) -> None:
+    first = ledger.submit(2000)
+    again = list(range(1, 1400, 2))
+    second = ledger.submit(len(again), again_of=first, again_tasks=again)
+    asked = [0, 255, 256, 257, 699]
+    found = ledger.read(lambda conn: job_store.load_again(conn, second, asked))
+    assert found == {number: again[number] for number in asked}
+    assert ledger.read(lambda conn: job_store.load_again(conn, first, asked)) == {}
+    for visible, seen in (
+        (("id-anna", frozenset[str]()), [second]),
+        (("id-bob", frozenset[str]()), []),
+        (None, [second]),
+    ):
+        assert ledger.read(lambda conn, who=visible: job_views.repeating(conn, first, who, 10)) == seen  # type: ignore[misc]
 
 
 def test_words_of_an_offer_that_nobody_accepted_say_nothing(ledger: Ledger) -> None:

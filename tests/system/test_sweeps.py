@@ -66,6 +66,16 @@ def test_failed_tasks_are_counted_and_rerun_alone(sirdar: Product, loss: str) ->
     reply = sirdar.admin.post(f"/api/jobs/{job['id']}/resubmit", json={"only": "failed"})
     again = sirdar.ended(reply.json()["id"])
     assert (again["tasks"]["total"], again["tasks"]["failed"]) == (2, 2)
+    assert again["againOf"] == job["id"] and "repeatedBy" not in again
+    assert sirdar.job(job["id"])["repeatedBy"] == [again["id"]]
+    assert [task["againOf"] for task in sirdar.admin.get(f"/api/jobs/{again['id']}/tasks").json()] == [1, 3]
+    assert sirdar.admin.get(f"/api/jobs/{again['id']}/tasks/1").json()["againOf"] == 3
+    assert rows(sirdar, again["id"], "no", "againOf", "inputs.a") == [(0, 1, 1), (1, 3, 2)]
+    lines = sirdar.admin.get(f"/api/jobs/{again['id']}/table?format=csv").text.splitlines()
+    assert lines[1].split(",")[lines[0].split(",").index("againOf")] == "1"
+    whole = sirdar.ended(sirdar.admin.post(f"/api/jobs/{job['id']}/resubmit", json={}).json()["id"])
+    assert "againOf" not in sirdar.admin.get(f"/api/jobs/{whole['id']}/tasks/3").json(), "the same numbers"
+    assert sirdar.job(job["id"])["repeatedBy"] == [whole["id"], again["id"]]
     stopped = sirdar.run(
         loss, sweep={"parameters": {"b": ["broken", "x"]}}, inputs={"a": 1}, onFailure="continue", state="FAILED"
     )
@@ -145,6 +155,26 @@ def test_the_command_line_sweeps(sirdar: Product, loss: str, tmp_path: Path) -> 
     assert rows(sirdar, job["id"], "inputs.a", "inputs.data", "outputs.loss") == [
         (a, f"{n}.txt", a * a + n) for a in (3, 4) for n in (10, 20)
     ]
+
+
+def test_the_command_line_shows_what_is_run_again(sirdar: Product, loss: str, tmp_path: Path) -> None:
+    job = sirdar.run(loss, sweep={"parameters": {"a": [1, 2], "b": "x,broken"}})
+
+    def told(*words: str) -> str:
+        surrounded = {**surroundings(tmp_path), "SIRDAR_URL": sirdar.url, "SIRDAR_TOKEN": sirdar.token()}
+        done = subprocess.run(
+            [BIN / "sirdar", "job", *words], check=False, env=surrounded, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    again = json.loads(told("resubmit", job["id"], "--failed", "--json"))["id"]
+    sirdar.ended(again)
+    assert ["repeats", job["id"]] in [line.split() for line in told("show", again).splitlines()]
+    assert ["repeated", "by", again] in [line.split() for line in told("show", job["id"]).splitlines()]
+    head, *lines = told("tasks", again).splitlines()
+    assert head.split()[:3] == ["NO", "AGAIN", "OF"]
+    assert [line.split()[:2] for line in lines if line] == [["0", "1"], ["1", "3"]]
 
 
 def test_the_command_line_names_the_value_that_is_none(sirdar: Product, loss: str, tmp_path: Path) -> None:

@@ -51,6 +51,8 @@ def page(document: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:
             "cpu time": duration(cpu_s) if cpu_s else None,
             "peak memory": memory(stats["maxRssBytes"]) if stats.get("maxRssBytes") else None,
             "parent": document.get("parent"),
+            "repeats": document.get("againOf"),
+            "repeated by": ", ".join(document.get("repeatedBy") or ()) or None,
             "page": document.get("url"),
         },
         terminal,
