@@ -1,7 +1,10 @@
 """The ledger through its services, on both databases: offers, leases, lost agents, replacements, cancelling."""
 
+import pytest
 from tests.store.ledger import Agent, Ledger, check
 
+from sirdar.store import job_views
+from sirdar.store import jobs as job_store
 from sirdar.store import tables as t
 
 
@@ -261,6 +264,58 @@ def test_an_end_that_comes_too_late_goes_into_the_story(ledger: Ledger) -> None:
     assert ledger.attempt(job).message.endswith("It ended: exit_code")
     second.final(new)
     assert ledger.job(job).state == "DONE"
+
+
+@pytest.mark.parametrize("staging", [False, True])
+def test_who_speaks_runs_though_its_start_was_not_told_yet(ledger: Ledger, staging: bool) -> None:
+    alone, many = ledger.submit(), ledger.submit(2)
+    agent = ledger.attach()
+    keys = agent.take(2)
+    assert {key.rsplit("-", 2)[0] for key in keys} == {alone, many}
+    for key in keys:
+        job = key.rsplit("-", 2)[0]
+        if staging:
+            agent.phase(key, "STAGING_IN")
+        at = ledger.clock.now = ledger.clock.now + 10
+        agent.sync(messages=[{"key": key, "seq": 1, "at": at, "text": "half", "progress": 0.5}])
+        check(ledger)
+        assert ledger.task(job).status_message == "half"
+        assert ledger.task(job).state == ledger.job(job).state == ledger.attempt(job).state == "RUNNING"
+        assert ledger.task(job).started_at == ledger.attempt(job).started_at == ledger.job(job).started_at == at
+        agent.sync(started=[{"key": key, "state": "RUNNING", "at": at - 4}])
+        assert ledger.kinds(job).count("running") == 1, "told once"
+    assert ledger.job(alone).status_message == "half"
+    for key in keys:
+        agent.final(key)
+    late = next(key for key in keys if key.startswith(alone))
+    agent.sync(messages=[{"key": late, "seq": 2, "at": ledger.clock.now, "text": "late"}])
+    assert (ledger.job(alone).state, ledger.job(alone).status_message) == ("DONE", "half")
+    check(ledger)
+
+
+def test_a_job_of_some_tasks_of_another_knows_their_numbers_there(ledger: Ledger) -> None:
+    first = ledger.submit(2000)
+    again = list(range(1, 1400, 2))
+    second = ledger.submit(len(again), again_of=first, again_tasks=again)
+    asked = [0, 255, 256, 257, 699]
+    found = ledger.read(lambda conn: job_store.load_again(conn, second, asked))
+    assert found == {number: again[number] for number in asked}
+    assert ledger.read(lambda conn: job_store.load_again(conn, first, asked)) == {}
+    for visible, seen in (
+        (("id-anna", frozenset[str]()), [second]),
+        (("id-bob", frozenset[str]()), []),
+        (None, [second]),
+    ):
+        assert ledger.read(lambda conn, who=visible: job_views.repeating(conn, first, who, 10)) == seen  # type: ignore[misc]
+
+
+def test_words_of_an_offer_that_nobody_accepted_say_nothing(ledger: Ledger) -> None:
+    job = ledger.submit()
+    agent = ledger.attach()
+    (key,) = agent.claim()
+    agent.sync(messages=[{"key": key, "seq": 1, "at": 1.0, "text": "half"}])
+    assert (ledger.job(job).state, ledger.job(job).status_message) == ("READY", None)
+    check(ledger)
 
 
 def test_characters_that_a_database_does_not_take_do_not_stop_the_outbox(ledger: Ledger) -> None:

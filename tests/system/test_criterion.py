@@ -100,3 +100,17 @@ def test_the_command_line_ends_with_the_best_task(apps: Product, tmp_path: Path,
     told = subprocess.run(words, check=False, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert told.returncode == 0, told.stderr
     assert "best  loss 1.5 in task 1: a 1.5" in told.stdout.splitlines()
+
+
+def test_where_there_is_no_best_it_is_said_why(apps: Product) -> None:
+    def best(app: str, value: str) -> str:
+        words = [str(BIN / "sirdar"), "sweep", app, "-i", value, "--minimize", "nothing", "--wait"]
+        subprocess.run(words, check=False, env=surroundings(apps.root), capture_output=True, timeout=60)
+        words = [str(BIN / "sirdar"), "job", "show", "last"]
+        told = subprocess.run(
+            words, check=False, env=surroundings(apps.root), capture_output=True, text=True, timeout=60
+        )
+        return next(line for line in told.stdout.splitlines() if line.startswith("best ")).partition("none")[2]
+
+    assert best("me/fit", "a=1,2") == " (minimize nothing): no task gave a number nothing (2 done)"
+    assert best("me/says", "a=3,3") == " (minimize nothing): no task is done"

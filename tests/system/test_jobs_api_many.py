@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -333,6 +334,27 @@ def test_status_progress_and_metrics_are_live(apps: Product) -> None:
     gate.unlink()
     assert (ended["state"], ended["statusMessage"]) == ("DONE", "half way: да")
     assert '["TASK_MESSAGE", "' in apps.admin.get(f"/api/jobs/{job['id']}/log").text
+
+
+def test_words_are_never_here_before_the_start(own_sirdar: Callable[..., Product], tmp_path: Path) -> None:
+    """The agent keeps starts back for longer than this test takes: short tasks are told of by their ends alone."""
+    product = own_sirdar(agent_started_delay_s=600)
+    gate = tmp_path / "gate"
+    app = product.publish(
+        "says-at-once",
+        'sirdar status half; while [ ! -e "$gate" ]; do sleep 0.02; done',
+        shell=True,
+        inputs={"gate": "string"},
+    )
+    job = product.submit(app, {"gate": str(gate)})
+    try:
+        live = await_that(lambda: (seen := product.job(job["id"]))["statusMessage"] and seen, what="a message")
+        assert live["state"] == "RUNNING"
+        assert live["startedAt"]
+    finally:
+        gate.touch()
+    ended = product.ended(job["id"])
+    assert (ended["state"], ended["statusMessage"]) == ("DONE", "half")
 
 
 def test_a_waiting_job_says_why(apps: Product) -> None:

@@ -17,7 +17,7 @@ from own_server import BIN, surroundings
 from tests.system.attached import Ran
 from tests.system.product import Product, await_that
 
-from sirdar.blobs.logs import LogStore
+from sirdar.blobs.logs import SEGMENT_BYTES, LogStore
 from sirdar.domain.ids import AttemptKey, JobId
 
 FILE = os.urandom(300_000)
@@ -105,7 +105,9 @@ def test_a_backup_while_jobs_run(product: Callable[..., Product], tmp_path: Path
     old.start()
     kept = Kept(old, tmp_path / "gate")
     key = AttemptKey(JobId(kept.running), 0, 1)
-    LogStore(old.home / "logs").append_newest(key, "stderr", 10_000_000, 1000, b"late\n")  # as of a long stream
+    logs = LogStore(old.home / "logs")
+    logs.append_newest(key, "stderr", 10_000_000, 1000, b"x" * SEGMENT_BYTES)  # as of a long stream
+    logs.append_newest(key, "stderr", 10_000_000 + SEGMENT_BYTES, 1000, b"x\nlate\n")  # that goes on within a line
     saved = sirdar(tmp_path, "backup", "copy.tar", "--home", old.home, "--json")
     assert saved.code == 0, saved.err
     said = json.loads(saved.out)

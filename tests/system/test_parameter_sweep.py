@@ -171,7 +171,7 @@ def test_a_value_leads_to_no_file_outside_the_archive(sirdar: Product, tmp_path:
     outside.write_text("mine")
     wanted = value.format(outside=outside, name=outside.relative_to("/"))
     plan = f"parameter x {wanted} b\ninput_files ${{x}}\ncommand cat *\noutput_files stdout"
-    found = problem(submit(sirdar, plan, zipped(b="x")), 422, "invalid_input", "plan")
+    found = problem(submit(sirdar, plan, zipped(b="x")), 422, "invalid_input", "plan:2")
     assert "slash" in found["detail"] or "leads out" in found["detail"] or "absolute" in found["detail"]
     assert outside.read_text() == "mine"
 
@@ -209,12 +209,12 @@ WRONG = [
     (
         "a member that is not there",
         "parameter x 1 2\ninput_files data-${x}.txt\ncommand true",
-        "inputs.files",
-        "data-1.txt",
+        "plan:2",
+        "a.zip has no file data-1.txt, data-2.txt; did you mean data-1.0.txt?",
     ),
     ("a path that climbs", "parameter x 1 2\ninput_files ../x\ncommand true", "plan:2", "no path below"),
     ("a zero byte", "parameter x 1 2\ncommand true\0", "plan:2", "zero byte"),
-    ("a folder by a parameter", "parameter x 1 2\ninput_files ${x}/a\ncommand true", "plan", "not of its folder"),
+    ("a folder by a parameter", "parameter x 1 2\ninput_files ${x}/a\ncommand true", "plan:2", "not of its folder"),
 ]
 
 
@@ -224,6 +224,25 @@ def test_a_wrong_plan_is_refused_at_its_line(sirdar: Product, plan: str, field: 
     found = problem(submit(sirdar, plan, zipped()), 422, "invalid_input", field)
     assert says in json.dumps(found)
     assert sirdar.counts()["jobs"] == before
+
+
+def test_all_files_that_are_not_in_the_archive_are_told_by_line(sirdar: Product) -> None:
+    plan = (
+        "parameter x -0.5 7.5 8.5\ninput_files bin/run.sh bin/rum.sh\n# a comment\ninput_files data-${x}.txt \\\n  more.txt\n"
+        "command true\ninput_files data-${x}.txt more.txt"
+    )
+    found = problem(submit(sirdar, plan, zipped()), 422, "invalid_input", "plan:2")
+    assert [
+        (error["field"], error["detail"].partition(";")[0].partition(". It holds")[0]) for error in found["errors"]
+    ] == [
+        ("plan:2", "a.zip has no file bin/rum.sh"),
+        ("plan:4", "a.zip has no file data-7.5.txt, data-8.5.txt, more.txt"),
+    ]
+    wrong = plan.replace("command true", "command true\nconstraint $y > 1")
+    found = problem(submit(sirdar, wrong, zipped()), 422, "invalid_input", "plan:2")
+    assert [error["field"] for error in found["errors"]] == ["plan:2", "plan:4", "plan:7"]
+    assert "no parameter y" in found["errors"][2]["detail"]
+    assert "more.txt" in found["errors"][1]["detail"]
 
 
 def test_files_that_are_needed_and_not_given(sirdar: Product) -> None:

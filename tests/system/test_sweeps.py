@@ -66,6 +66,16 @@ def test_failed_tasks_are_counted_and_rerun_alone(sirdar: Product, loss: str) ->
     reply = sirdar.admin.post(f"/api/jobs/{job['id']}/resubmit", json={"only": "failed"})
     again = sirdar.ended(reply.json()["id"])
     assert (again["tasks"]["total"], again["tasks"]["failed"]) == (2, 2)
+    assert again["againOf"] == job["id"] and "repeatedBy" not in again
+    assert sirdar.job(job["id"])["repeatedBy"] == [again["id"]]
+    assert [task["againOf"] for task in sirdar.admin.get(f"/api/jobs/{again['id']}/tasks").json()] == [1, 3]
+    assert sirdar.admin.get(f"/api/jobs/{again['id']}/tasks/1").json()["againOf"] == 3
+    assert rows(sirdar, again["id"], "no", "againOf", "inputs.a") == [(0, 1, 1), (1, 3, 2)]
+    lines = sirdar.admin.get(f"/api/jobs/{again['id']}/table?format=csv").text.splitlines()
+    assert lines[1].split(",")[lines[0].split(",").index("againOf")] == "1"
+    whole = sirdar.ended(sirdar.admin.post(f"/api/jobs/{job['id']}/resubmit", json={}).json()["id"])
+    assert "againOf" not in sirdar.admin.get(f"/api/jobs/{whole['id']}/tasks/3").json(), "the same numbers"
+    assert sirdar.job(job["id"])["repeatedBy"] == [whole["id"], again["id"]]
     stopped = sirdar.run(
         loss, sweep={"parameters": {"b": ["broken", "x"]}}, inputs={"a": 1}, onFailure="continue", state="FAILED"
     )
@@ -85,6 +95,7 @@ WRONG: list[tuple[str, dict[str, Any], str, str]] = [
     ("a wrong value", {"parameters": {"a": [1, 2000]}}, "sweep.parameters.a[1]", "1000"),
     ("a wrong type", {"parameters": {"a": [1, "2"]}}, "sweep.parameters.a[1]", "2"),
     ("no text of a number", {"parameters": {"a": "1..x"}}, "sweep.parameters.a", "1..x"),
+    ("no number in a list of texts", {"parameters": {"rate": "1,nan"}}, "sweep.parameters.rate[1]", "nan"),
     ("no values", {"parameters": {"a": []}}, "sweep.parameters.a", "no values"),
     ("a null", {"parameters": {"a": [None]}}, "sweep.parameters.a[0]", "empty"),
     ("a file of somebody", {"parameters": {"a": [1], "data": [{"$file": {"name": "x", "sha256": "0" * 64, "size": 1}}]}}, "sweep.parameters.data[0]", "file"),
@@ -100,7 +111,8 @@ WRONG: list[tuple[str, dict[str, Any], str, str]] = [
     ("a condition of nothing", {"parameters": {"a": [1]}, "where": "c < 2"}, "sweep.where", "no parameter c"),
     ("a condition on a file", {"parameters": {"a": [1], "key": ["k"]}, "where": ["a<2", "key < 2"]}, "sweep.where[1]", "no condition can compare"),
     ("a condition that calls", {"parameters": {"a": [1]}, "where": "__import__('os')"}, "sweep.where", "no function"),
-    ("a condition without a value", {"parameters": {"a": [0]}, "where": "1/a < 2"}, "sweep", "division"),
+    ("a condition without a value", {"parameters": {"a": [0]}, "where": "1/a < 2"}, "sweep", "1/a < 2: a division by zero, where a is 0"),
+    ("a condition that counts with a text", {"parameters": {"a": [1], "b": ["x"]}, "where": "b*2 < 3"}, "sweep.where", "b is a text"),
     ("nothing is left", {"parameters": {"a": [1, 2]}, "where": "a > 5"}, "sweep", "none of the 2"),
     ("pairs that do not pair", {"parameters": {"a": [1, 2], "rate": [1, 2, 3]}, "mode": "zip"}, "sweep", "equally many"),
     ("something required is missing", {"parameters": {"b": ["x", "y"]}}, "inputs.a", "required"),
@@ -143,6 +155,71 @@ def test_the_command_line_sweeps(sirdar: Product, loss: str, tmp_path: Path) -> 
     assert rows(sirdar, job["id"], "inputs.a", "inputs.data", "outputs.loss") == [
         (a, f"{n}.txt", a * a + n) for a in (3, 4) for n in (10, 20)
     ]
+
+
+def test_the_command_line_shows_what_is_run_again(sirdar: Product, loss: str, tmp_path: Path) -> None:
+    job = sirdar.run(loss, sweep={"parameters": {"a": [1, 2], "b": "x,broken"}})
+
+    def told(*words: str) -> str:
+        surrounded = {**surroundings(tmp_path), "SIRDAR_URL": sirdar.url, "SIRDAR_TOKEN": sirdar.token()}
+        done = subprocess.run(
+            [BIN / "sirdar", "job", *words], check=False, env=surrounded, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    again = json.loads(told("resubmit", job["id"], "--failed", "--json"))["id"]
+    sirdar.ended(again)
+    assert ["repeats", job["id"]] in [line.split() for line in told("show", again).splitlines()]
+    assert ["repeated", "by", again] in [line.split() for line in told("show", job["id"]).splitlines()]
+    head, *lines = told("tasks", again).splitlines()
+    assert head.split()[:3] == ["NO", "AGAIN", "OF"]
+    assert [line.split()[:2] for line in lines if line] == [["0", "1"], ["1", "3"]]
+
+
+def test_the_command_line_names_the_value_that_is_none(sirdar: Product, loss: str, tmp_path: Path) -> None:
+    surrounded = {**surroundings(tmp_path), "SIRDAR_URL": sirdar.url, "SIRDAR_TOKEN": sirdar.token()}
+    for word, says in (("rate=1,nan,inf", "value 2 of rate: rate is a number, and 'nan'"), ("rate=inf", "]: rate is")):
+        done = subprocess.run(
+            [BIN / "sirdar", "sweep", loss, "-i", "a=1..4", "-i", word],
+            check=False,
+            env=surrounded,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 2
+        assert says in done.stderr
+
+
+def test_a_number_that_is_not_finite_takes_no_other_value_with_it(sirdar: Product) -> None:
+    app = sirdar.publish(
+        "not-finite",
+        'printf "loss = $loss\\nsteps = 7\\n" > v.txt; echo "{\\"last\\": $last, \\"first\\": 1, \\"gap\\": NaN}" > r.json',
+        shell=True,
+        inputs={"loss": {"type": "string", "required": True}, "last": {"type": "string", "default": "2"}},
+        outputs={
+            "named": {"type": "values", "from": "v.txt"},
+            "first": {"type": "number", "from": "r.json", "key": "first"},
+            "last": {"type": "number", "from": "r.json", "key": "last"},
+        },
+    )
+    job = sirdar.run(app, sweep={"parameters": {"loss": ["nan", "0.5", "-inf"]}}, criterion={"minimize": "loss"})
+    assert [(task["loss"], task["steps"], task["first"], task["last"]) for task in job["result"]] == [
+        (None, 7, 1, 2), (0.5, 7, 1, 2), (None, 7, 1, 2),
+    ]  # fmt: skip
+    assert job["best"]["task"] == 1
+    columns = {
+        column["name"]: column["kind"] for column in sirdar.admin.get(f"/api/jobs/{job['id']}/table").json()["columns"]
+    }
+    assert columns["outputs.loss"] == "number", "not a column of texts"
+    told = sirdar.admin.get(f"/api/jobs/{job['id']}/tasks/0").json()["outcome"]
+    assert told["message"] == "output named: in v.txt loss is NaN; no JSON has such a number, so null is kept"
+    failed = sirdar.run(app, {"loss": "1", "last": "-Infinity"}, state="FAILED")
+    assert failed["outcome"]["message"] == (
+        "output last: last of r.json: -Infinity is not a finite number, and JSON can carry no other"
+    )
+    assert failed["result"] == {"loss": 1, "steps": 7, "first": 1}
 
 
 def test_python_gets_a_table_for_pandas(sirdar: Product, loss: str) -> None:

@@ -263,6 +263,15 @@ def test_failed_ones_are_run_again(busy: Site, sweep: str, secret_of: Callable[[
             assert made.status_code == 303, made.text
             new = made.headers["location"].split("/")[2]
             told = anna.get(f"/api/jobs/{new}/tasks").json()
+            shown = anna.get(f"/jobs/{new}")
+            assert (
+                f'<a class="soft" href="/jobs/{sweep}?task={told[0]["againOf"]}">was {told[0]["againOf"]}</a>'
+                in shown.text
+            )
+            assert f"repeats {sweep}" in plain(shown)
+            assert (
+                f'href="/jobs/{new}"><code>' in anna.get(f"/jobs/{sweep}").text.split("repeated by")[1].split("</p>")[0]
+            )
             return [one["inputs"] for one in told]
 
         assert [one["beta"] for one in rerun()] == [2.1, 2.2, 2.3]
@@ -322,7 +331,7 @@ def test_the_best_task_and_what_stopped_it_stand_above(busy: Site, sweep: str) -
 
     with busy.browser("anna") as anna:
         seek()
-        assert "No task has given cv_error yet." in plain(anna.get(f"/jobs/{sweep}"))
+        assert "No task has given a number cv_error yet (done: " in plain(anna.get(f"/jobs/{sweep}"))
         seek(best_task=19, best_value=0.81)
         page = anna.get(f"/jobs/{sweep}")
         told = plain(page).split("Best so far")[1][:80]

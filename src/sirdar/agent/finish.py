@@ -107,7 +107,8 @@ def _weigh(verdict: Verdict, found: Collected) -> Verdict:
     """A fault of an output counts only where the program itself ended well."""
     if verdict.reason is Reason.OK and found.faults:
         messages = "; ".join(fault.message for fault in found.faults)
-        return Verdict(found.faults[0].reason, messages, verdict.exit_code)
+        reasons = (fault.reason for fault in found.faults if fault.reason is not Reason.OK)
+        return Verdict(next(reasons, Reason.OK), messages, verdict.exit_code)
     return verdict
 
 

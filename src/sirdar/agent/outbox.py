@@ -128,13 +128,14 @@ class Outbox:
     def compose(self, session: str) -> SyncRequest:
         """All that is due, as one request; nothing is removed yet. What comes from now on waits for the next one."""
         now = time.monotonic()
+        said = self._messages  # whose program speaks, runs: the server is never told of words alone
         finals = self._first_finals()
         self._work_due = math.inf if len(finals) == len(self.finals) else now
         return SyncRequest(
             session=session,
             accepts=list(self.accepts),
             refusals=dict(self.refusals),
-            started=[started for due, started in self._started.values() if due <= now],
+            started=[started for due, started in self._started.values() if due <= now or started.key in said],
             messages=list(self._messages.values()),
             usage=list(self._usage.values()) if self._usage and self._usage_due <= now else [],
             finals=finals,

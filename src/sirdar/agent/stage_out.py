@@ -20,7 +20,7 @@ from sirdar.agent.redact import redact, safe_length
 from sirdar.domain.app import FILE_INPUTS, App, FileRef, OutputSpec, OutputType
 from sirdar.domain.command import as_text, fill_template
 from sirdar.domain.outcome import Reason
-from sirdar.domain.outputs import read_value
+from sirdar.domain.outputs import read_value, without_endless
 from sirdar.wire.agent import Stream
 from sirdar.wire.archives import ZipEntry, pack_zip, walk
 
@@ -150,7 +150,13 @@ def _collect_value(spec: OutputSpec, folder: Path, found: Collected) -> None:
         return
     try:
         value = _read_value(spec, _text_of(spec, paths[0], found))
-        found.values.update(value if spec.type is OutputType.VALUES else {spec.name: value})
+        if spec.type is OutputType.VALUES:
+            value, endless = without_endless(value)
+            found.values.update(value)
+            if endless:
+                found.faults.append(Fault(Reason.OK, f"output {spec.name}: in {spec.source} {endless}"))
+        else:
+            found.values[spec.name] = value
     except ValueError as error:
         if spec.required:
             found.faults.append(Fault(Reason.OUTPUT_INVALID, f"output {spec.name}: {error}"))

@@ -74,7 +74,9 @@ async def tasks(
         found.tasks,
         limit,
         cursor=lambda task: str(passed + limit) if sort else str(task.no),
-        show=lambda task: render_task(job, task, {**job.inputs, **found.items.get(task.no, {})}),
+        show=lambda task: render_task(
+            job, task, {**job.inputs, **found.items.get(task.no, {})}, found.again.get(task.no)
+        ),
     )
 
 
@@ -88,10 +90,11 @@ async def one_task(services: ServicesDep, caller: ViewerDep, job_id: str, no: in
         if task is None:
             raise Problem("not_found", f"Job {job.id} has no task {no}; it has {job.total}.")
         items = job_store.load_items(conn, job.id, [no]) if job.many else {}
-        return job, task, items.get(no, {}), task_views.attempts_of_task(conn, job.id, no)
+        again = job_store.load_again(conn, job.id, [no]) if job.again_of and job.many else {}
+        return job, task, items.get(no, {}), again.get(no), task_views.attempts_of_task(conn, job.id, no)
 
-    job, task, item, tries = await services.store.read(read)
-    body = render_task(job, task, {**job.inputs, **item})
+    job, task, item, again, tries = await services.store.read(read)
+    body = render_task(job, task, {**job.inputs, **item}, again)
     body["tries"] = [render_try(one) for one in tries]
     body["timeline"] = [render_span(span) for span in timeline_of(job, task, tries)]
     return Response(to_json(body), media_type="application/json")

@@ -81,6 +81,8 @@ def render_job(shown: Shown, base: str, *, results: list[Any] | dict[str, str] |
         body["best"]["inputs"] = inputs_with_uris(_shown_inputs(shown.best_inputs), prefix)
     if shown.failures:
         body["failures"] = [render_failure(group) for group in shown.failures]
+    if shown.repeated_by:
+        body["repeatedBy"] = list(shown.repeated_by)
     body["permissions"] = {"act": shown.may_act}
     if shown.notices:
         body["notices"] = [asdict(notice) for notice in shown.notices]
@@ -166,8 +168,10 @@ def render_failure(group: FailureGroup) -> dict[str, Any]:
     }
 
 
-def render_task(job: JobView, task: TaskView, inputs: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A task's row: what Everest's page shows, and its outputs."""
+def render_task(
+    job: JobView, task: TaskView, inputs: dict[str, Any] | None = None, again: int | None = None
+) -> dict[str, Any]:
+    """A task's row: what Everest's page shows, and its outputs. ``again``: its number in the job that is repeated."""
     prefix = job_prefix(job.id, task.no if job.many else None)
     ready = task.ready_at if task.ready_at is not None else job.ready_at
     body: dict[str, Any] = {
@@ -200,6 +204,8 @@ def render_task(job: JobView, task: TaskView, inputs: dict[str, Any] | None = No
     }
     if inputs is not None:
         body["inputs"] = inputs_with_uris(_shown_inputs(inputs), prefix)
+    if again is not None:
+        body["againOf"] = again
     if task.debug:
         body["debugArchive"] = _debug_uri(task.debug, prefix)
     return body

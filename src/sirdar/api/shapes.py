@@ -116,6 +116,7 @@ class Job(JobSummary):
     left_s: float | None = Field(
         None, description="Of many tasks: about how long it still takes; null while nobody knows"
     )
+    repeated_by: list[str] = Field([], description="Your jobs that repeat it, or some of its tasks; the newest ten")
     permissions: dict[str, bool] | None = None
     warnings: list[str] = Field([], description="In the reply to a submission alone: why it may wait for ever")
 
@@ -144,6 +145,9 @@ class Task(Shape):
     progress: float | None
     metrics: dict[str, float]
     inputs: dict[str, Any] | None = None
+    again_of: int | None = Field(
+        None, description="Of some tasks that are run again: its number in the job that is repeated"
+    )
 
 
 class Try(Shape):

@@ -1,8 +1,8 @@
 """What programs write, while they run: files for each stream of an attempt, appended by offset, so that a resend is harmless.
 
 ``KEY.stdout`` is the beginning of a stream, whole up to a limit. What is newest after that stands in at most two segments,
-``KEY.stdout.newest/OFFSET-LINE``, whose names say where in the stream they begin; before them a gap may be. ``KEY.stdout.seen``
-says when bytes came.
+``KEY.stdout.newest/OFFSET-LINE``, whose names say where in the stream they begin (``OFFSET-LINE-part``: within a line); before them
+a gap may be, and what is left of a line behind it belongs to it. ``KEY.stdout.seen`` says when bytes came.
 """
 
 import os
@@ -15,6 +15,7 @@ from sirdar.domain.ids import AttemptKey
 
 STREAMS = ("stdout", "stderr")
 SEGMENT_BYTES = 4 << 20
+LOOKED_AT_BYTES = 64 << 10
 SEEN_BYTES = 128 << 10  # of the times of one stream; beyond that every second one goes
 NOTE = "[... {omitted} bytes left out here ...]\n"  # a line of its own, as agents write it into what they keep of a long stream
 
@@ -23,10 +24,11 @@ Mark = tuple[int, float | None]
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Bytes of a stream from ``offset`` on, before which ``line`` newlines stand."""
+    """Bytes of a stream from ``offset`` on, before which ``line`` newlines stand. ``part``: it begins within a line."""
 
     offset: int
     line: int
+    part: bool
     path: Path
     size_bytes: int
 
@@ -39,10 +41,11 @@ class Segment:
 class LiveText:
     """A stream as it is read: its beginning, a line that says what is left out, and its newest part.
 
-    ``size``: of that text; ``gap_at``: where in it that line stands; ``tail_line``: newlines of the stream before what follows it.
+    ``parts``: each a file or bytes, and its beginning and end. ``size``: of that text; ``gap_at``: where that line stands in it;
+    ``tail_line``: newlines of the stream before what follows it.
     """
 
-    parts: tuple[tuple[Path | bytes, int], ...]
+    parts: tuple[tuple[Path | bytes, int, int], ...]
     size: int
     omitted: int = 0
     gap_at: int | None = None
@@ -51,10 +54,11 @@ class LiveText:
     def read(self, offset: int, max_bytes: int) -> bytes:
         """Raises FileNotFoundError where a part has gone meanwhile."""
         found, place = [], 0
-        for source, size in self.parts:
+        for source, begin, end in self.parts:
+            size = end - begin
             start, stop = max(offset, place), min(offset + max_bytes, place + size)
             if start < stop:
-                found.append(_part(source, start - place, stop - start))
+                found.append(_part(source, begin + start - place, stop - start))
             place += size
         return b"".join(found)
 
@@ -122,7 +126,8 @@ class LogStore:
                 return offset + len(chunk)
         place = self._newest(key, stream)
         place.mkdir(parents=True, exist_ok=True)
-        path = place / f"{offset}-{line}"
+        within = last is not None and joined and _part(last.path, last.size_bytes - 1, 1) != b"\n"
+        path = place / (f"{offset}-{line}-part" if within else f"{offset}-{line}")
         _write(path, 0, chunk)
         for old in self._segments(key, stream):
             if old.path != path and not (joined and old == last):
@@ -135,15 +140,20 @@ class LogStore:
         head = _size(path)
         kept = self._newest_run(key, stream)
         if not kept:
-            return LiveText(((path, head),), head)
-        omitted = kept[0].offset - head
-        tail = tuple((segment.path, segment.size_bytes) for segment in kept)
-        if omitted <= 0:
-            return LiveText(((path, kept[0].offset), *tail), kept[0].offset + sum(size for _, size in tail))
+            return LiveText(((path, 0, head),), head)
+        tail: tuple[tuple[Path | bytes, int, int], ...]
+        if kept[0].offset <= head:
+            tail = tuple((segment.path, 0, segment.size_bytes) for segment in kept)
+            return LiveText(((path, 0, kept[0].offset), *tail), kept[-1].stop)
+        first, begins, line = _whole_line(kept)
+        tail = tuple(
+            (one.path, begins if one is first else 0, one.size_bytes) for one in kept if one.offset >= first.offset
+        )
+        omitted = first.offset + begins - head
         begin = b"" if not head or _part(path, head - 1, 1) == b"\n" else b"\n"
         note = begin + NOTE.format(omitted=omitted).encode()
-        parts: tuple[tuple[Path | bytes, int], ...] = ((path, head), (note, len(note)), *tail)
-        return LiveText(parts, sum(size for _, size in parts), omitted, head + len(begin), kept[0].line)
+        size = head + len(note) + kept[-1].stop - first.offset - begins
+        return LiveText(((path, 0, head), (note, 0, len(note)), *tail), size, omitted, head + len(begin), line)
 
     def read_live(self, key: AttemptKey, stream: str, offset: int, max_bytes: int) -> tuple[bytes, LiveText]:
         """Bytes of that text (offset negative: from its end), and the text."""
@@ -175,8 +185,8 @@ class LogStore:
         except FileNotFoundError:
             return []
         for path in paths:
-            offset, _, line = path.name.partition("-")
-            found.append(Segment(int(offset), int(line), path, _size(path)))
+            offset, line, *part = path.name.split("-")
+            found.append(Segment(int(offset), int(line), bool(part), path, _size(path)))
         return sorted((one for one in found if one.size_bytes), key=lambda one: one.offset)
 
     # ------------------------------------------------------------ times
@@ -221,6 +231,34 @@ class LogStore:
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink(missing_ok=True)
+
+
+def _whole_line(run: Sequence[Segment]) -> tuple[Segment, int, int]:
+    """Where the first line begins that is known whole: the segment, the place in it, and newlines of the stream before it.
+
+    Where one line goes on through all of them, what is known of it.
+    """
+    for number, segment in enumerate(run if run[0].part else ()):
+        begins = _newline(segment) + 1
+        if begins == segment.size_bytes and number + 1 < len(run):
+            return run[number + 1], 0, run[0].line + 1
+        if begins:
+            return segment, begins, run[0].line + 1
+    return run[0], 0, run[0].line
+
+
+def _newline(segment: Segment) -> int:
+    """Where its first newline stands; -1: it has none, or has gone meanwhile."""
+    place = 0
+    try:
+        with segment.path.open("rb") as file:
+            while piece := file.read(LOOKED_AT_BYTES):
+                if (found := piece.find(b"\n")) >= 0:
+                    return place + found
+                place += len(piece)
+    except FileNotFoundError:
+        pass
+    return -1
 
 
 def _write(path: Path, place: int, chunk: bytes) -> None:

@@ -51,6 +51,8 @@ def page(document: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:
             "cpu time": duration(cpu_s) if cpu_s else None,
             "peak memory": memory(stats["maxRssBytes"]) if stats.get("maxRssBytes") else None,
             "parent": document.get("parent"),
+            "repeats": document.get("againOf"),
+            "repeated by": ", ".join(document.get("repeatedBy") or ()) or None,
             "page": document.get("url"),
         },
         terminal,
@@ -74,15 +76,24 @@ def _input_lines(document: Mapping[str, Any], terminal: Terminal) -> Iterator[st
 
 
 def best_of(document: Mapping[str, Any]) -> str | None:
-    """The best task so far and its inputs, or that there is none yet."""
+    """The best task so far and its inputs, or why there is none."""
     words = best_words(document)
     if not words:
-        sought = document.get("criterion")
-        none = "none" if has_ended(document) else "none yet"
-        return f"{none} ({next(iter(sought))} {next(iter(sought.values()))})" if sought else None
+        return _no_best(document)
     inputs = (document.get("best") or {}).get("inputs") or {}
     given = ", ".join(f"{name} {value_words(value)}" for name, value in inputs.items())
     return words.removeprefix("best ") + (f": {given}" if given else "")
+
+
+def _no_best(document: Mapping[str, Any]) -> str | None:
+    sought = document.get("criterion")
+    if not sought:
+        return None
+    direction, key = next(iter(sought.items()))
+    done = (document.get("tasks") or {}).get("done") or 0
+    none = "none" if has_ended(document) else "none yet"
+    why = f"no task gave a number {key} ({done} done)" if done else "no task is done"
+    return f"{none} ({direction} {key}): {why}"
 
 
 def _failed(document: Mapping[str, Any]) -> str | None:

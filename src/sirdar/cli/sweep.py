@@ -1,6 +1,6 @@
 """``sweep``: one job with a task for each combination of inputs' values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -77,7 +77,7 @@ def read_axes(given: Sequence[str], declared: Mapping[str, Schema]) -> tuple[dic
         if spec.get("type") in ("array", "object"):  # their own texts hold commas: a value each time the input is named
             values = [_whole(name, text, spec) for text in found]
         else:
-            values = [read_value(name, text, spec) for text in _split(name, found)]
+            values = list(_read(name, _split(name, found), spec))
         if len(values) == 1:
             common[name] = values[0]
         else:
@@ -90,6 +90,15 @@ def _split(name: str, texts: Sequence[str]) -> list[str]:
         return [value for text in texts for value in read_texts(text)]
     except SweepError as error:
         raise UsageError(f"{name}: {error}") from None
+
+
+def _read(name: str, texts: Sequence[str], spec: Schema) -> Iterator[Any]:
+    for number, text in enumerate(texts, 1):
+        try:
+            yield read_value(name, text, spec)
+        except UsageError as error:
+            which = f"value {number} of {name}: " if len(texts) > 1 else ""
+            raise UsageError(f"{which}{error.message}", error.hint) from None
 
 
 def _whole(name: str, text: str, spec: Schema) -> Any:

@@ -27,15 +27,25 @@ def task_lines(
     """
     named = [found[0] for text in asked if (found := _COLUMN.match(text.strip().removeprefix("-")))]
     values = _fitting(tasks, dict.fromkeys([*named, *_values(tasks, varying)]), len(set(named)), terminal)
-    headers = ["no>", "state", *(f"{_short(name, values)}>" for name in values), "resource", "waited>", "ran>"]
+    again = any("againOf" in task for task in tasks)
+    headers = [
+        "no>",
+        *(["again of>"] if again else []),
+        "state",
+        *(f"{_short(name, values)}>" for name in values),
+        "resource",
+        "waited>",
+        "ran>",
+    ]
     if not values:
         headers += ["in>", "out>", "attempts>"]
-    rows = [_row(task, values, states) for task in tasks]
+    rows = [_row(task, values, states, again=again) for task in tasks]
     return draw.table([*headers, "message"], rows, terminal)
 
 
-def _row(task: Task, values: Sequence[str], states: Terminal) -> list[Any]:
-    row = [task.get("no"), draw.state(str(task.get("state")), states), *(_cell(task, name) for name in values)]
+def _row(task: Task, values: Sequence[str], states: Terminal, *, again: bool) -> list[Any]:
+    number = [task.get("no"), *([task.get("againOf")] if again else [])]
+    row = [*number, draw.state(str(task.get("state")), states), *(_cell(task, name) for name in values)]
     row += [_place(task.get("resource")), duration(task.get("waitS")), duration(task.get("runS"))]
     if not values:
         row += [size(task.get("stagedInBytes")), size(task.get("stagedOutBytes")), task.get("attempts")]

@@ -162,7 +162,7 @@ def _number(name: str, text: str) -> float | int:
     except ValueError:
         raise UsageError(f"{name} is a number, and {text!r} is not") from None
     if not math.isfinite(value):
-        raise UsageError(f"{name} is a number, and {text!r} has no JSON form")
+        raise UsageError(f"{name} is a number, and {text!r} is not a finite one")
     return value
 
 

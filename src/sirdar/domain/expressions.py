@@ -21,6 +21,8 @@ MOST_NODES = 500
 MOST_BITS = (
     4096  # of a whole number: it would grow without bounds otherwise, and its arithmetic be as slow as one likes
 )
+_SHOWN_BITS, _SHOWN_CHARS = 200, 60
+_WORD = re.compile(r"\w+")
 _PIECE = re.compile(
     r"""(?P<text>"[^"\\]*"|'[^'\\]*')|\$\{(?P<braced>[^{}]*)\}|\$(?P<plain>\w+)|(?P<and>&&)|(?P<or>\|\|)|(?P<not>!(?!=))"""
 )
@@ -30,13 +32,34 @@ class ExpressionError(ValueError):
     """What is wrong with an expression, or why it has no value for these parameters."""
 
 
+def _told(name: str, function: Callable[..., Number]) -> Callable[..., Number]:
+    """The function, whose refusal names it and what it was given."""
+
+    def call(*values: Number) -> Number:
+        try:
+            return function(*values)
+        except OverflowError:
+            why = "has no value" if math.inf in map(abs, values) else "grows too large"
+        except (ValueError, ZeroDivisionError):
+            why = "has no value"
+        raise ExpressionError(f"{name}({', '.join(map(_short, values))}) {why}")
+
+    return call
+
+
+def _short(value: Number) -> str:
+    if isinstance(value, int) and value.bit_length() > _SHOWN_BITS:
+        return f"a whole number of {value.bit_length()} bits"
+    return str(value)
+
+
 def _power(base: Number, exponent: Number) -> Number:
     whole = isinstance(base, int) and isinstance(exponent, int) and abs(base) > 1
     if whole and not 0 <= exponent * int(base).bit_length() <= MOST_BITS:
         return float(base) ** exponent
     value = base**exponent
     if isinstance(value, complex):
-        raise ExpressionError("a negative number has no real power like that")
+        raise ExpressionError(f"{_short(base)} to the power of {_short(exponent)} is no real number")
     return value
 
 
@@ -52,18 +75,18 @@ FUNCTIONS: Mapping[str, tuple[Callable[..., Number], int, int]] = {  # what it i
     "abs": (abs, 1, 1),
     "min": (min, 1, 99),
     "max": (max, 1, 99),
-    "round": (round, 1, 1),
-    "floor": (math.floor, 1, 1),
-    "ceil": (math.ceil, 1, 1),
-    "int": (int, 1, 1),
-    "sqrt": (math.sqrt, 1, 1),
-    "exp": (math.exp, 1, 1),
-    "log": (math.log, 1, 2),
-    "log10": (math.log10, 1, 1),
-    "log2": (math.log2, 1, 1),
-    "sin": (math.sin, 1, 1),
-    "cos": (math.cos, 1, 1),
-    "tan": (math.tan, 1, 1),
+    "round": (_told("round", round), 1, 1),
+    "floor": (_told("floor", math.floor), 1, 1),
+    "ceil": (_told("ceil", math.ceil), 1, 1),
+    "int": (_told("int", int), 1, 1),
+    "sqrt": (_told("sqrt", math.sqrt), 1, 1),
+    "exp": (_told("exp", math.exp), 1, 1),
+    "log": (_told("log", math.log), 1, 2),
+    "log10": (_told("log10", math.log10), 1, 1),
+    "log2": (_told("log2", math.log2), 1, 1),
+    "sin": (_told("sin", math.sin), 1, 1),
+    "cos": (_told("cos", math.cos), 1, 1),
+    "tan": (_told("tan", math.tan), 1, 1),
     "pow": (_power, 2, 2),
 }
 CONSTANTS: Mapping[str, float] = {"pi": math.pi, "e": math.e}
@@ -89,8 +112,12 @@ class Expression:
         """The same for the values of ``names``, in their order."""
         try:
             return self._run(*values)
-        except (ArithmeticError, ValueError) as error:
+        except ExpressionError as error:
             raise ExpressionError(f"{self.text}: {error}") from None
+        except ZeroDivisionError:
+            raise ExpressionError(f"{self.text}: a division by zero") from None
+        except (ArithmeticError, ValueError):
+            raise ExpressionError(f"{self.text}: a number grows too large") from None
 
 
 def compile_expression(text: str, kinds: Mapping[str, Kind]) -> Expression:
@@ -198,7 +225,7 @@ class _Checker:
             case ast.Call(func=ast.Name(id=name)):
                 raise ExpressionError(f"there is no function {name}; there are {', '.join(FUNCTIONS)}")
         raise ExpressionError(
-            f"{ast.unparse(node)} is not allowed: an expression holds numbers, parameters and comparisons"
+            f"{self._words(node)} is not allowed: an expression holds numbers, parameters and comparisons"
         )
 
     def _name(self, name: str) -> Kind:
@@ -214,7 +241,8 @@ class _Checker:
             raise ExpressionError("of comparisons there are ==, !=, <, <=, > and >=")
         kinds = [self.kind(part) for part in parts]
         if len(set(kinds)) > 1 or "truth" in kinds:
-            raise ExpressionError("a number is compared with a number, and a text with a text")
+            here = ", ".join(f"{self._words(part)} is a {kind}" for part, kind in zip(parts, kinds, strict=True))
+            raise ExpressionError(f"a number is compared with a number, and a text with a text; here {here}")
         return "truth"
 
     def _call(self, name: str, args: list[ast.expr]) -> Kind:
@@ -225,12 +253,19 @@ class _Checker:
         return "number"
 
     def _numbers(self, what: str, *nodes: ast.expr) -> None:
-        if any(self.kind(node) != "number" for node in nodes):
-            raise ExpressionError(f"{what} takes numbers")
+        for node in nodes:
+            if (kind := self.kind(node)) != "number":
+                raise ExpressionError(f"{what} takes numbers, and {self._words(node)} is a {kind}")
 
     def _truths(self, *nodes: ast.expr) -> None:
-        if any(self.kind(node) == "text" for node in nodes):
-            raise ExpressionError("and, or, not take comparisons")
+        for node in nodes:
+            if self.kind(node) == "text":
+                raise ExpressionError(f"and, or, not take comparisons, and {self._words(node)} is a text")
+
+    def _words(self, node: ast.expr) -> str:
+        """A part as it was written, or nearly so."""
+        text = _WORD.sub(lambda found: self._names.get(found[0], found[0]), ast.unparse(node))
+        return text if len(text) <= _SHOWN_CHARS else f"{text[: _SHOWN_CHARS - 3]}..."
 
 
 class _Bounded(ast.NodeTransformer):

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sirdar.domain.app import FILE_OUTPUTS, OutputSpec, OutputType
@@ -12,6 +13,7 @@ from sirdar.domain.names import closest
 MAX_VALUE_TEXT = 1_000_000  # characters that a value may have; more belongs into an output of type file
 MAX_DEPTH = 64
 MAX_VALUES, MAX_KEY = 1000, 200  # of one output of type values
+SHOWN_ENDLESS = 5
 
 _INTEGER = re.compile(r"[+-]?\d{1,1200}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d{1,5})?", re.ASCII)
@@ -19,6 +21,8 @@ _STEP = re.compile(r"\[(\d{1,9})\]|\.?([^.\[\]]+)")
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _HALF = re.compile("[\ud800-\udfff]")
 _MISSING = object()
+_BEFORE = "\ufeff \t\r\n"  # what may stand before a JSON document
+_ENDLESS = {"nan", "inf", "infinity"}
 
 
 def read_value(spec: OutputSpec, text: str) -> Any:
@@ -34,19 +38,20 @@ def read_value(spec: OutputSpec, text: str) -> Any:
         return _convert(spec, _found(spec.regex, spec.source, text))
     if spec.key is None:
         return _convert(spec, text)
-    stripped = text.lstrip("\ufeff \t\r\n")
-    if stripped.startswith(("{", "[")):
-        found = _walk(_json(stripped, spec.source), spec.key, spec.source)
-        return _checked_json(found) if spec.type is OutputType.JSON else _convert(spec, found)
-    return _convert(spec, _line_value(spec.key, spec.source, text))
+    found = _at_key(spec.key, spec.source, text)
+    try:
+        return _checked_json(found) if spec.type is OutputType.JSON and _is_json(text) else _convert(spec, found)
+    except ValueError as error:
+        raise ValueError(f"{spec.key} of {spec.source}: {error}") from None
 
 
 def read_values(text: str) -> dict[str, Any]:
     """Every value of a file of ``KEY = VALUE`` lines, or of a JSON object: numbers, truths, and texts.
 
-    Raises ValueError for none, for too many, or for one that is too long.
+    A number may be NaN or infinite, as programs write them; ``without_endless`` takes these out. Raises ValueError for no value,
+    for too many, or for one that is too long.
     """
-    stripped = text.lstrip("\ufeff \t\r\n")
+    stripped = text.lstrip(_BEFORE)
     if stripped.startswith("{"):
         found = _json(stripped, "the file")
         values = {str(key): value for key, value in found.items() if isinstance(value, str | int | float)}
@@ -62,17 +67,33 @@ def read_values(text: str) -> dict[str, Any]:
             _whole(value)
         if len(key) > MAX_KEY or (isinstance(value, str) and len(value) > MAX_VALUE_TEXT):
             raise ValueError(f"{key[:80]} is too long")
-        if isinstance(value, float) and not math.isfinite(value):
-            values[key] = str(value)
     return values
+
+
+def without_endless(values: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """The values as JSON can carry them, None for a number that is not finite; and a sentence about these, if there are any."""
+    endless = {key: _endless(value) for key, value in values.items() if _is_endless(value)}
+    kept = {key: None if key in endless else value for key, value in values.items()}
+    told = ", ".join(f"{key} is {word}" for key, word in list(endless.items())[:SHOWN_ENDLESS])
+    more = f" and {len(endless) - SHOWN_ENDLESS} more are not finite" if len(endless) > SHOWN_ENDLESS else ""
+    return kept, f"{told}{more}; no JSON has such a number, so null is kept" if endless else ""
 
 
 def _plain(text: str) -> Any:
     """A number where the text is one, else the text."""
-    try:
-        return _number(text)
-    except ValueError:
-        return text
+    number = _as_number(text)
+    return text if number is None else number
+
+
+def _at_key(key: str, source: str, text: str) -> Any:
+    """What the source holds under that key: of a JSON document any value, else the text of a line ``KEY = VALUE``."""
+    if _is_json(text):
+        return _walk(_json(text.lstrip(_BEFORE), source), key, source)
+    return _line_value(key, source, text)
+
+
+def _is_json(text: str) -> bool:
+    return text.lstrip(_BEFORE).startswith(("{", "["))
 
 
 def _found(regex: str, source: str, text: str) -> str:
@@ -153,32 +174,42 @@ def _boolean(found: Any) -> bool:
 
 def _number(found: Any) -> float:
     """An int where the text is one, so that large counts stay exact. Fortran's ``1.0D+02`` is understood."""
-    if isinstance(found, int | float) and not isinstance(found, bool):
-        value: float = found
-    elif isinstance(found, str) and _INTEGER.fullmatch(found.strip()):
-        value = int(found)
-    elif isinstance(found, str) and _NUMBER.fullmatch(found.strip()):
-        value = float(found.strip().replace("D", "e").replace("d", "e"))
-    elif isinstance(found, str) and found.strip().lower().lstrip("+-") in {"nan", "inf", "infinity"}:
-        value = math.nan
-    else:
+    value = _as_number(found)
+    if value is None:
         raise ValueError(f"{_short(found)} is not a number")
-    if isinstance(value, float) and not math.isfinite(value):
+    if _is_endless(value):
         raise ValueError(f"{_short(found)} is not a finite number, and JSON can carry no other")
     return value
 
 
+def _as_number(found: Any) -> float | None:
+    """The number that a value of JSON is, or that a text is written as; it may be NaN or infinite. None: it is none."""
+    if isinstance(found, int | float) and not isinstance(found, bool):
+        return found
+    text = found.strip() if isinstance(found, str) else ""
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _NUMBER.fullmatch(text):
+        return float(text.replace("D", "e").replace("d", "e"))
+    return float(text) if text.lower().lstrip("+-") in _ENDLESS else None
+
+
+def _is_endless(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _endless(value: float) -> str:
+    """As JavaScript and Python's json write it."""
+    return json.dumps(value)
+
+
 def _json(text: str, source: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text)  # NaN and Infinity too: a document may hold them beside what is sought
     except RecursionError:
         raise ValueError(f"{source} is JSON that is nested too deep") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"{source} is not JSON: {error.msg} in line {error.lineno}") from None
-
-
-def _refuse_constant(constant: str) -> float:
-    raise ValueError(f"holds {constant}, which JSON does not have")
 
 
 def _checked_json(value: Any) -> Any:
@@ -197,9 +228,20 @@ def _checked_json(value: Any) -> Any:
             stack.extend([(depth + 1, child) for child in item])
         elif isinstance(item, str):
             _whole(item)
-        elif isinstance(item, float) and not math.isfinite(item):
-            raise ValueError("holds a number too large for JSON")
+        elif _is_endless(item):
+            where, endless = next(_places(value, ""))
+            at = f" at {where}" if where else ""
+            raise ValueError(f"holds {_endless(endless)}{at}, no finite number, and JSON can carry no other")
     return value
+
+
+def _places(value: Any, at: str) -> Iterator[tuple[str, float]]:
+    """Numbers that are not finite and where they stand, written as a key is. ``value`` is not nested deep."""
+    if _is_endless(value):
+        yield at, value
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, member in members:
+        yield from _places(member, f"{at}[{key}]" if isinstance(key, int) else f"{at}.{key}".lstrip("."))
 
 
 def _whole(*texts: str) -> str:

@@ -17,7 +17,7 @@ A line that ends with a backslash goes on with the next.
 
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sirdar.domain.expressions import Expression, ExpressionError, Value, compile_expression
@@ -25,6 +25,8 @@ from sirdar.domain.names import closest
 from sirdar.domain.problems import FieldError
 from sirdar.domain.sweep import (
     MOST_CONDITIONS,
+    MOST_VALUES,
+    TOO_LONG,
     Condition,
     Parameter,
     SweepError,
@@ -36,6 +38,8 @@ from sirdar.domain.sweep import (
 
 DIRECTIVES = ("parameter", "constraint", "input_files", "command", "output_files", "criterion")
 STREAMS = ("stdout", "stderr")
+MOST_PARAMETERS, MOST_FILES = 100, 10_000
+MOST_ERRORS = 50  # after so many wrong lines the rest is not read
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _USE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _KEY = re.compile(r"\$\{?([^\s{}$]+)\}?")
@@ -43,10 +47,19 @@ _KEY = re.compile(r"\$\{?([^\s{}$]+)\}?")
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A file that the plan names. ``special``: with an ``@``; an input is a template, an output holds lines of ``KEY = VALUE``."""
+    """A file that the plan names. ``special``: with an ``@``; an input is a template, an output holds lines of ``KEY = VALUE``.
+
+    ``line``: where it stands in the plan, from 1; 0 where there is none.
+    """
 
     path: str
     special: bool = False
+    line: int = field(default=0, compare=False)
+
+    @property
+    def place(self) -> str:
+        """The field of an error about it."""
+        return f"plan:{self.line}" if self.line else "plan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +89,22 @@ class Plan:
         return [{name: column[at] for name, column, at in zip(names, columns, one, strict=True)} for one in places]
 
 
+@dataclass(frozen=True, slots=True)
+class ReadPlan:
+    """The plan, or everything that is wrong with it: the field of an error is ``plan:LINE``, lines from 1.
+
+    ``inputs``: the files that it names, right or wrong, so that those that are missing are told together with the rest.
+    """
+
+    plan: Plan | None
+    errors: list[FieldError]
+    inputs: tuple[Named, ...] = ()
+
+
 @dataclass(slots=True)
 class _Draft:
     parameters: dict[str, Parameter] = field(default_factory=dict)
+    values: int = 0  # of all parameters
     constraints: list[tuple[int, str]] = field(default_factory=list)
     inputs: list[Named] = field(default_factory=list)
     command: str = ""
@@ -87,23 +113,27 @@ class _Draft:
     criterion: Criterion | None = None
 
 
-def parse_plan(text: str) -> tuple[Plan | None, list[FieldError]]:
-    """The plan, or everything that is wrong with it; the field of an error is ``plan:LINE``, lines from 1."""
+def parse_plan(text: str, expired: Callable[[], bool] = lambda: False) -> ReadPlan:
+    """Read a plan. ``expired``: asked now and then whether the time for it is over."""
     draft, errors = _Draft(), list[FieldError]()
     if (at := text.find("\0")) >= 0:
-        return None, [FieldError(f"plan:{text.count(chr(10), 0, at) + 1}", "holds a zero byte")]
-    for number, line in _lines(text):
-        try:
-            _read(draft, number, line)
-        except (SweepError, ExpressionError) as error:
-            errors.append(FieldError(f"plan:{number}", str(error)))
+        return ReadPlan(None, [FieldError(f"plan:{text.count(chr(10), 0, at) + 1}", "holds a zero byte")])
+    whole = _read_all(draft, text, errors, expired)
+    inputs = tuple(draft.inputs)
+    if not whole:
+        return ReadPlan(None, errors, inputs)
     constraints = list(_constraints(draft, errors))
     errors.extend(_missing(draft))
     errors.extend(_unknown_names(draft))
     if errors:
-        return None, sorted(errors, key=lambda error: int(error.field.partition(":")[2] or 0))
-    parameters, inputs, outputs = tuple(draft.parameters.values()), tuple(draft.inputs), tuple(draft.outputs)
-    return Plan(parameters, tuple(constraints), inputs, draft.command, outputs, draft.criterion), []
+        return ReadPlan(None, by_line(errors), inputs)
+    parameters, outputs = tuple(draft.parameters.values()), tuple(draft.outputs)
+    return ReadPlan(Plan(parameters, tuple(constraints), inputs, draft.command, outputs, draft.criterion), [], inputs)
+
+
+def by_line(errors: Sequence[FieldError]) -> list[FieldError]:
+    """In the order of the plan's lines; what belongs to none comes first."""
+    return sorted(errors, key=lambda error: int(error.field.partition(":")[2] or 0))
 
 
 def fill(text: str, values: Mapping[str, Value]) -> str:
@@ -117,6 +147,31 @@ def used_in(text: str) -> list[str]:
 
 
 # ---------------------------------------------------------------- lines
+
+
+def _read_all(draft: _Draft, text: str, errors: list[FieldError], expired: Callable[[], bool]) -> bool:
+    """False where it was not read to its end: it takes too long, holds too much, or too many lines of it are wrong."""
+    for number, line in _lines(text):
+        try:
+            _read(draft, number, line)
+        except (SweepError, ExpressionError) as error:
+            errors.append(FieldError(f"plan:{number}", str(error)))
+        if fault := _too_much(draft, expired):
+            errors.append(FieldError(f"plan:{number}", fault))
+            return False
+        if len(errors) >= MOST_ERRORS:
+            return False
+    return True
+
+
+def _too_much(draft: _Draft, expired: Callable[[], bool]) -> str:
+    if len(draft.parameters) > MOST_PARAMETERS:
+        return f"at most {MOST_PARAMETERS} parameters"
+    if draft.values > 2 * MOST_VALUES:
+        return f"more than {2 * MOST_VALUES} values of all parameters together"
+    if len(draft.inputs) + len(draft.outputs) > MOST_FILES:
+        return f"more than {MOST_FILES} names of files"
+    return TOO_LONG if expired() else ""
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
@@ -169,9 +224,9 @@ def _read(draft: _Draft, number: int, line: str) -> None:
                 raise SweepError(f"at most {MOST_CONDITIONS} constraints; && joins several")
             draft.constraints.append((number, _without_comment(rest)))
         case "input_files":
-            draft.inputs.extend(_named(_words(_without_comment(rest)), "input_files"))
+            draft.inputs.extend(_named(_words(_without_comment(rest)), "input_files", number))
         case "output_files":
-            draft.outputs.extend(_named(_words(_without_comment(rest)), "output_files"))
+            draft.outputs.extend(_named(_words(_without_comment(rest)), "output_files", number))
         case "command":
             _command(draft, number, rest)
         case "criterion":
@@ -200,9 +255,10 @@ def _parameter(draft: _Draft, words: list[str]) -> None:
         case _:
             made = values_of(values)
     draft.parameters[name] = Parameter(name, made)
+    draft.values += len(made)
 
 
-def _named(words: list[str], directive: str) -> list[Named]:
+def _named(words: list[str], directive: str, line: int) -> list[Named]:
     if not words:
         raise SweepError(f"{directive} takes names of files")
     found = []
@@ -213,7 +269,7 @@ def _named(words: list[str], directive: str) -> list[Named]:
             raise SweepError(f"{word[:200]} is no path below the task's directory")
         if directive == "output_files" and path in STREAMS and word.startswith("@"):
             raise SweepError(f"{path} is named without @")
-        found.append(Named(path, word.startswith("@")))
+        found.append(Named(path, word.startswith("@"), line))
     return found
 
 
@@ -262,4 +318,4 @@ def _unknown_names(draft: _Draft) -> Iterator[FieldError]:
     for one in (*draft.inputs, *draft.outputs):
         for name in _USE.findall(one.path):
             if name not in draft.parameters:
-                yield FieldError("plan", f"{one.path}: there is no parameter {name}")
+                yield FieldError(one.place, f"{one.path}: there is no parameter {name}")

@@ -76,6 +76,27 @@ def files_of(plan: Plan) -> PlanFiles:
     return PlanFiles(tuple(dict.fromkeys(common)), tuple((f"{_OWN_FILES}{no}", path) for no, path in enumerate(own)))
 
 
+def named_by_line(plan: Plan, of_tasks: Iterable[Mapping[str, str]], paths: Collection[str]) -> dict[str, list[str]]:
+    """Those of the paths that each line of the plan names, in order; by the field of an error about it.
+
+    ``of_tasks``: as ``PlanFiles.of_task`` gives them.
+    """
+    files = files_of(plan)
+    common = {posixpath.normpath(one.path): one.place for one in reversed(plan.inputs) if not used_in(one.path)}
+    places = {
+        name: one.place for (name, _), one in zip(files.own, (x for x in plan.inputs if used_in(x.path)), strict=True)
+    }
+    found: dict[str, dict[str, None]] = {}
+    for path in files.common:
+        if path in paths:
+            found.setdefault(common[path], {})[path] = None
+    for own in of_tasks:
+        for name, path in own.items():
+            if path in paths:
+                found.setdefault(places[name], {})[path] = None
+    return {place: list(named) for place, named in found.items()}
+
+
 def faults_of(plan: Plan, base: App) -> list[FieldError]:
     """What a plan may say and this way of running it cannot."""
     taken = {spec.name for spec in base.inputs if spec.type in FILE_INPUTS}
@@ -88,15 +109,15 @@ def faults_of(plan: Plan, base: App) -> list[FieldError]:
     for one in plan.inputs:
         if used_in(posixpath.dirname(one.path)):
             errors.append(
-                FieldError("plan", f"{one.path}: a parameter may stand in the name of a file, not of its folder")
+                FieldError(one.place, f"{one.path}: a parameter may stand in the name of a file, not of its folder")
             )
         values = {name: values for name, values in whole.items() if name in used_in(posixpath.basename(one.path))}
         if any(isinstance(value, str) and "/" in value for several in values.values() for value in several):
             errors.append(
-                FieldError("plan", f"{one.path}: the value of a parameter in the name of a file holds no slash")
+                FieldError(one.place, f"{one.path}: the value of a parameter in the name of a file holds no slash")
             )
         if one.special and used_in(one.path):
-            errors.append(FieldError("plan", f"@{one.path}: the name of a template holds no parameter"))
+            errors.append(FieldError(one.place, f"@{one.path}: the name of a template holds no parameter"))
     return errors
 
 

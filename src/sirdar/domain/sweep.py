@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, InvalidOperation, localcontext
 
-from sirdar.domain.expressions import Expression, Kind, Value
+from sirdar.domain.expressions import Expression, ExpressionError, Kind, Value
 
 MOST_VALUES = 1_000_000  # of one parameter
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 MOST_COMBINATIONS = 10_000_000  # that conditions may be asked about
 MOST_CONDITIONS = 100
 TOO_LONG = "takes too long; give fewer values, or plainer conditions"
+_SHOWN_CHARS = 40  # of a value that a message names
 _AT_ONCE = 1000  # combinations between two looks at the time
 _DIGITS, _EXPONENT = 40, 400  # of a number in a range: int(Decimal("1e500000")) takes seconds, and holds all threads
 _SCALE = 1000  # digits that hold each sum and product of whole numbers of such sizes exactly
@@ -109,10 +110,22 @@ class Condition:
     def __init__(self, expression: Expression, names: Sequence[str], axes: Sequence[Sequence[Value]]) -> None:
         at = [names.index(name) for name in expression.names]
         self._columns = [(place, axes[place]) for place in at]
+        self._expression = expression
         self._of = expression.of
 
     def __call__(self, places: tuple[int, ...]) -> bool:
-        return bool(self._of(*[axis[places[place]] for place, axis in self._columns]))
+        """Raises ExpressionError, which names the combination."""
+        values = [axis[places[place]] for place, axis in self._columns]
+        try:
+            return bool(self._of(*values))
+        except ExpressionError as error:
+            where = [f"{name} is {_short(value)}" for name, value in zip(self._expression.names, values, strict=True)]
+            raise ExpressionError(f"{error}, where {' and '.join(where)}" if where else str(error)) from None
+
+
+def _short(value: Value) -> str:
+    text = shown(value)
+    return text if len(text) <= _SHOWN_CHARS else f"{text[: _SHOWN_CHARS - 3]}..."
 
 
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(?::(\*?)({_NUMBER}))?")

@@ -58,6 +58,9 @@ TOTAL, ATTEMPTS = Column("totalS", Kind.NUMBER, unit="s"), Column("attempts", Ki
 BYTES_IN = Column("stagedInBytes", Kind.NUMBER, unit="B", whole=True)
 BYTES_OUT = Column("stagedOutBytes", Kind.NUMBER, unit="B", whole=True)
 SELDOM = (TOTAL, BYTES_IN, BYTES_OUT, ATTEMPTS)  # there for whoever asks for them
+AGAIN = Column(
+    "againOf", Kind.NUMBER, whole=True
+)  # of a job that runs some tasks of another again: their numbers there
 EXPORTED = (  # besides, in a file of the whole table
     Column("reason", Kind.TEXT),
     Column("createdAt", Kind.TIME),

@@ -40,6 +40,7 @@ from sirdar.store.engine import Tx
 from sirdar.store.jobs import JobRow
 from sirdar.store.task_values import ended_values
 from sirdar.store.tasks import Loaded, Times
+from sirdar.wire.agent import Message
 
 
 class Batch:
@@ -142,14 +143,16 @@ class Batch:
             self._move(key)
         self._rows.moves[key] = (state, times)
 
-    def say(self, key: AttemptKey, text: str | None, progress: float | None, metrics: Mapping[str, float]) -> None:
-        """The program's latest words."""
+    def say(self, key: AttemptKey, message: Message) -> None:
+        """The program's latest words. A program that speaks runs, whether or not its start has been told."""
         task = self._rows.tasks.get((key.job, key.task))
         if task is None or task.attempt != key.attempt or task.state.ended:
             return
+        self.progress(key, AttemptState.RUNNING, message.at)
         self.recover(key)
-        text = storable(text) if text is not None else None
-        self._rows.said[key.job, key.task] = {"text": text, "progress": progress, "metrics": dict(metrics)}
+        text = storable(message.text) if message.text is not None else None
+        said = {"text": text, "progress": message.progress, "metrics": dict(message.metrics)}
+        self._rows.said[key.job, key.task] = said
         self.tx.hints.jobs.add(key.job)
         if text is not None:
             self._jobs[key.job].said.append([key.task, key.attempt, text])

@@ -29,6 +29,7 @@ from sirdar.store.task_views import TaskView
 ID_CHARS = 16
 PREFIX_CHARS = 4
 FAILURES_SHOWN = 10  # kinds; the list of a job's failures has more
+REPEATS_SHOWN = 10
 DELETE_AT_ONCE = 200  # in one transaction
 
 
@@ -36,7 +37,8 @@ DELETE_AT_ONCE = 200  # in one transaction
 class Shown:
     """A job with its only task (None for a job of many), as a caller may see it.
 
-    Of a job of many: why tasks failed, the most frequent kinds first; what the best task's own input set gives.
+    Of a job of many: why tasks failed, the most frequent kinds first; what the best task's own input set gives. ``repeated_by``:
+    the newest of the caller's jobs that repeat it, or some of its tasks.
     """
 
     job: JobView
@@ -45,6 +47,7 @@ class Shown:
     notices: tuple[NoticeView, ...] = ()  # for whoever may act on it
     failures: tuple[FailureGroup, ...] = ()
     best_inputs: dict[str, Any] = field(default_factory=dict)
+    repeated_by: tuple[str, ...] = ()
 
 
 async def show_job(services: Services, caller: Caller | None, job_id: str, *, link: str | None = None) -> Shown:
@@ -70,7 +73,15 @@ def _shown(conn: Conn, caller: Caller | None, job: JobView) -> Shown:
     failures = tuple(failure_groups(conn, job.id, FAILURES_SHOWN)) if job.many and job.failed else ()
     best = job_store.load_items(conn, job.id, [job.best.task])[job.best.task] if job.best is not None else {}
     own = of_the_author(job.app_owner, job.app_alias, best)
-    return Shown(job, task, may_act, notices, failures, own)
+    return Shown(job, task, may_act, notices, failures, own, repeats_of(conn, caller, job))
+
+
+def repeats_of(conn: Conn, caller: Caller | None, job: JobView) -> tuple[str, ...]:
+    """Jobs that repeat this one or some of its tasks, as far as the caller may see them; the newest first."""
+    if caller is None or not caller.has(Scope.READ):
+        return ()
+    visible = None if caller.administers else visible_to(caller)
+    return tuple(job_views.repeating(conn, job.id, visible, REPEATS_SHOWN))
 
 
 def find_seen(conn: Conn, caller: Caller | None, job_id: str, *, link: str | None = None) -> JobView:

@@ -7,7 +7,7 @@ which stands for all plans that differ in nothing but values and contents; each 
 import asyncio
 import json
 import posixpath
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -20,9 +20,9 @@ from sirdar.domain.app import App, FileEntry, FileRef
 from sirdar.domain.expressions import ExpressionError, Value
 from sirdar.domain.names import closest
 from sirdar.domain.people import Caller
-from sirdar.domain.plan import Criterion, Plan, parse_plan
-from sirdar.domain.plan_app import PlanFiles, app_of, faults_of, files_of, planned
-from sirdar.domain.problems import Problem
+from sirdar.domain.plan import Criterion, Named, Plan, by_line, parse_plan, used_in
+from sirdar.domain.plan_app import PlanFiles, app_of, faults_of, files_of, named_by_line, planned
+from sirdar.domain.problems import FieldError, Problem
 from sirdar.domain.sweep import SweepError
 from sirdar.services import quotas
 from sirdar.services.app_archives import workplace
@@ -38,9 +38,11 @@ from sirdar.store.engine import Tx
 from sirdar.wire.archive_formats import Limits
 from sirdar.wire.archive_names import check_name
 from sirdar.wire.archive_pick import Picked, pick
+from sirdar.wire.archives import list_archive
 from sirdar.wire.description import to_document, version_digest
 
 PLAN_BYTES = 4 * 2**20
+Where = Callable[[Collection[str]], dict[str, list[str]]]
 SHOWN = 8  # members of the archive that an error names
 
 
@@ -78,21 +80,23 @@ async def expand(
         problems = await find_problems(services, prepared.common, archive)
         plan, here = problem_plan(prepared.common, problems), problems.files
     else:
-        plan, here = await _read_plan(services, plan_file, loaded.app), {}
+        plan, here = await _read_plan(services, caller, plan_file, archive, loaded.app), {}
     for one in plan.parameters:  # what is the same for all tasks may say where they run
         prepared.common.pop(one.name, None)
         if len(one.values) == 1:
             prepared.common[one.name] = one.values[0]
     try:
-        combinations = await services.combining.run(partial(plan.combinations, services.settings.foreach_items))
+        making = partial(plan.combinations, services.settings.foreach_items)
+        combinations = await services.combining.run(making, caller.user_id)
     except (SweepError, ExpressionError) as error:
         raise Problem("invalid_input", f"plan: {error}", field="inputs.plan") from None
     files = files_of(plan)
     of_tasks = await run_sync(partial(_own_files, files, combinations))
     wanted = {*files.common, *(path for own in of_tasks for path in own.values())}
-    await run_sync(_check_paths, wanted)
+    await run_sync(_check_paths, plan, of_tasks, wanted)
     found = {name: (ref, 0o644) for name, ref in here.items() if name in wanted}
-    found |= await _members(services, caller, archive, wanted - found.keys())
+    where = partial(named_by_line, plan, of_tasks)
+    found |= await _members(services, caller, archive, wanted - found.keys(), where)
     items = await run_sync(partial(_items, combinations, of_tasks, found))
     prepared.items = items
     prepared.blobs |= {ref.sha256 for ref, _ in found.values()}
@@ -120,7 +124,7 @@ async def _fetch(services: Services, prepared: Prepared) -> None:
     prepared.urls.clear()
 
 
-async def _read_plan(services: Services, file: FileRef, base: App) -> Plan:
+async def _read_plan(services: Services, caller: Caller, file: FileRef, archive: FileRef | None, base: App) -> Plan:
     if file.size_bytes > PLAN_BYTES:
         raise Problem("too_large", f"{file.name} is over {PLAN_BYTES} bytes.", field="inputs.plan")
     content = b"".join([piece async for piece in services.blobs.read(file.sha256)])
@@ -129,12 +133,13 @@ async def _read_plan(services: Services, file: FileRef, base: App) -> Plan:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise Problem("invalid_input", f"Line {line} of {file.name} is not UTF-8.", field=f"plan:{line}") from None
-    plan, errors = await run_sync(parse_plan, text)
-    if plan is not None:
-        errors = faults_of(plan, base)
+    read = await services.combining.run(partial(parse_plan, text), caller.user_id)
+    errors = read.errors if read.plan is None else faults_of(read.plan, base)
+    if errors and archive is not None:
+        errors = by_line([*errors, *await _not_there(services, archive, read.inputs)])
     refuse(errors)
-    assert plan is not None
-    return plan
+    assert read.plan is not None
+    return read.plan
 
 
 # ---------------------------------------------------------------- files
@@ -154,10 +159,30 @@ def _own_files(files: PlanFiles, combinations: Sequence[Mapping[str, Value]]) ->
     return made
 
 
+async def _not_there(services: Services, archive: FileRef, inputs: Sequence[Named]) -> list[FieldError]:
+    """Files that a plan names, whatever else is wrong with it, and that are not in the archive; of names without parameters."""
+    async with services.blobs.file(archive.sha256) as path:
+        try:
+            members = await run_sync(list_archive, path, limiter=_picking())
+        except Problem:  # told when the plan is right
+            return []
+    names = [posixpath.normpath(member.name) for member in members if not member.is_dir]
+    known = set(names)
+    by_place: dict[str, list[str]] = {}
+    for one in inputs:
+        if not used_in(one.path) and (name := posixpath.normpath(one.path)) not in known:
+            by_place.setdefault(one.place, []).append(name)
+            known.add(name)  # told once
+    return [FieldError(place, _sentence(names, archive, missing)) for place, missing in by_place.items()]
+
+
 async def _members(
-    services: Services, caller: Caller, archive: FileRef | None, wanted: set[str]
+    services: Services, caller: Caller, archive: FileRef | None, wanted: set[str], where: Where
 ) -> dict[str, tuple[FileRef, int]]:
-    """The files of the archive that tasks need: their blobs and permission bits, by path. Raises Problem for a missing one."""
+    """The files of the archive that tasks need: their blobs and permission bits, by path.
+
+    ``where``: which line of the plan names which of these paths. Raises Problem with all lines whose files are missing.
+    """
     if not wanted:
         return {}
     if archive is None:
@@ -171,7 +196,7 @@ async def _members(
                 partial(pick, path, wanted, Path(place), limits, name=archive.name), limiter=_picking()
             )
         if missing := sorted(wanted - made.files.keys()):
-            raise Problem("invalid_input", _sentence(made.names, archive, missing), field="inputs.files")
+            refuse(await run_sync(_missing_by_line, where, made.names, archive, missing))
         await services.store.write(partial(_check_quota, services, caller, made.size_bytes))
         gate = asyncio.Semaphore(16)
 
@@ -195,11 +220,32 @@ def _check_quota(services: Services, caller: Caller, size_bytes: int, tx: Tx) ->
     quotas.check_bytes(tx.conn, caller.user_id, size_bytes, services.settings, now=tx.now)
 
 
-def _check_paths(paths: Iterable[str]) -> None:
-    """Values of parameters may have made any path of a name. Raises Problem for one that leads out of the archive."""
-    for path in paths:
-        if reason := check_name(path):
-            raise Problem("invalid_input", f"input_files: {path[:200]!r}: {reason}", field="plan")
+def _missing_by_line(
+    where: Where, names: Sequence[str], archive: FileRef, missing: Collection[str]
+) -> list[FieldError]:
+    """Of a set of problems, which has no plan, in the archive."""
+    by_place = where(set(missing))
+    return by_line(
+        [
+            FieldError(place if ":" in place else "inputs.files", _sentence(names, archive, lost))
+            for place, lost in by_place.items()
+        ]
+    )
+
+
+def _check_paths(plan: Plan, of_tasks: Sequence[Mapping[str, str]], paths: Iterable[str]) -> None:
+    """Values of parameters may have made any path of a name. Raises Problem for those that lead out of the archive."""
+    wrong = {path: reason for path in paths if (reason := check_name(path))}
+    if wrong:
+        by_place = named_by_line(plan, of_tasks, wrong.keys())
+        refuse(
+            by_line(
+                [
+                    FieldError(place, f"input_files: {found[0][:200]!r}: {wrong[found[0]]}")
+                    for place, found in by_place.items()
+                ]
+            )
+        )
 
 
 def _sentence(names: Sequence[str], archive: FileRef, missing: Sequence[str]) -> str:

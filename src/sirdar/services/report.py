@@ -79,7 +79,7 @@ def _apply_facts(
     _give_back(batch, request, mine, report)
     for message in request.messages:
         if message.key in mine:
-            batch.say(mine[message.key], message.text, message.progress, message.metrics)
+            batch.say(mine[message.key], message)
     _end_all(batch, request, mine, brought, report)
     if batch.recovered:  # so that the next round does not give it up again before it sends its heartbeat
         resource_store.extend_lease(tx, resource_id, lease_s=settings.lease_s)

@@ -29,19 +29,19 @@ async def resubmit(
     Somebody with whom the job is shared has to give its secrets anew: they are not theirs to use.
     """
 
-    def read(conn: Conn) -> tuple[JobView, list[dict[str, Any]] | None]:
+    def read(conn: Conn) -> tuple[JobView, list[dict[str, Any]] | None, Sequence[int]]:
         job = find_seen(conn, caller, job_id)
         numbers = _chosen(conn, job, request)
         if not job.many:
-            return job, None
+            return job, None, ()
         items = job_store.load_items(conn, job.id, numbers)
-        return job, [items[no] for no in numbers]
+        return job, [items[no] for no in numbers], numbers if len(numbers) < job.total else ()
 
     body = request.model_dump_json().encode()
     once = Once.of(services, caller, key, f"resubmit {job_id}", body)
     if once is not None and (known := await once.earlier()):
         return known
-    job, items = await services.store.read(read)
+    job, items, some = await services.store.read(read)
     loaded = await load_version(services, job.version_id)
     number = f"@{job.version}" if request.version == "same" else ""
     if loaded.version.is_hidden and request.inputs:
@@ -61,6 +61,7 @@ async def resubmit(
         name=request.name,
         debug=request.debug,
         once=once,
+        tasks=some,
     )
 
 

@@ -95,7 +95,7 @@ async def read_times(
         key = AttemptKey(JobId(job.id), task, row.attempt or row.last_attempt)
         text = await asyncio.to_thread(services.logs.live, key, stream)
         marks = await asyncio.to_thread(services.logs.notes, key, stream)
-        note_bytes = text.parts[1][1] if text.omitted else 0
+        note_bytes = text.parts[1][2] if text.omitted else 0
         return _in_text(marks, text.gap_at, text.omitted, note_bytes)
     kept = row.stdout if stream == "stdout" else row.stderr
     piece = await _kept(services.blobs, kept, 0, 0)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -116,8 +116,12 @@ async def submit_again(
     name: str | None,
     debug: bool | None,
     once: Once | None = None,
+    tasks: Sequence[int] = (),
 ) -> str:
-    """A job like an earlier one, whose stored inputs may name blobs directly. The new job's id."""
+    """A job like an earlier one, whose stored inputs may name blobs directly. The new job's id.
+
+    ``tasks``: the numbers that the items had there, where they are some of them.
+    """
     require_scope(caller, Scope.RUN)
     loaded = await resolve_app(services, caller, reference)
     sought = _sought_again(job)
@@ -141,6 +145,7 @@ async def submit_again(
         **sought,
     )
     new = await _build(services, caller, loaded, request, prepared, kept=job, code_files=code_files)
+    new = replace(new, again_tasks=tasks)
 
     def write(tx: Tx) -> str:
         if once is not None and (earlier := once.take(tx, new.id)):

@@ -50,9 +50,9 @@ async def prepare_sweep(
     """
     common, errors = check(app.inputs, given, partial=True, file_refs=False)
     most = services.settings.foreach_items
-    axes = await services.combining.run(partial(_axes, app, sweep, most, errors))
+    axes = await services.combining.run(partial(_axes, app, sweep, most, errors), caller.user_id)
     refuse(errors)
-    places = await services.combining.run(partial(_combinations, axes, sweep, most))
+    places = await services.combining.run(partial(_combinations, axes, sweep, most), caller.user_id)
     _, missing = check(app.inputs, {**common, **{axis.spec.name: axis.values[0] for axis in axes}}, file_refs=False)
     refuse(missing)
     common = {spec.name: spec.default for spec in app.inputs if spec.has_default} | common
@@ -63,7 +63,7 @@ async def prepare_sweep(
             await walk.one(axis.spec, value, f"{WHERE}.{axis.spec.name}[{i}]") for i, value in enumerate(axis.values)
         ]
     refuse(walk.errors)
-    items = await services.combining.run(lambda _: _items(axes, places))
+    items = await services.combining.run(lambda _: _items(axes, places), caller.user_id)
     return Prepared(common, items, walk.blobs, walk.urls)
 
 
@@ -95,14 +95,24 @@ def _read(app: App, sweep: Sweep, most: int, errors: list[FieldError]) -> Iterat
             continue
         counts.append(len(texts) or 1)
         _count(counts, sweep, most)
-        try:
-            values = [from_text(spec, text) for text in texts] if isinstance(given, str) else given
-        except Invalid as error:
-            errors.append(FieldError(f"{WHERE}.{name}", error.detail, describe(spec)))
+        before = len(errors)
+        values = list(_from_texts(spec, texts, errors)) if isinstance(given, str) else given
+        if len(errors) > before:
             continue
         if not values:
             errors.append(FieldError(f"{WHERE}.{name}", "has no values", "at least one"))
         yield _Axis(spec, values)
+
+
+def _from_texts(spec: InputSpec, texts: Sequence[str], errors: list[FieldError]) -> Iterator[Any]:
+    for number, text in enumerate(texts):
+        if len(errors) >= MAX_ERRORS:
+            return
+        try:
+            yield from_text(spec, text)
+        except Invalid as error:
+            place = f"{WHERE}.{spec.name}[{number}]" if len(texts) > 1 else f"{WHERE}.{spec.name}"
+            errors.append(FieldError(place, error.detail, describe(spec)))
 
 
 def _count(counts: Sequence[int], sweep: Sweep, most: int) -> None:

@@ -13,6 +13,7 @@ from sirdar.domain.people import Caller
 from sirdar.domain.plan_app import of_the_author
 from sirdar.domain.problems import Problem
 from sirdar.domain.task_table import (
+    AGAIN,
     EXPORTED,
     FIXED,
     SELDOM,
@@ -72,13 +73,17 @@ class TaskQuery:
 
 @dataclass(frozen=True, slots=True)
 class TaskPage:
-    """A page of tasks, each with its own input set. ``fitting``: how many fit the filter, where that was asked for."""
+    """A page of tasks, each with its own input set. ``fitting``: how many fit the filter, where that was asked for.
+
+    ``again``: of a job that runs some tasks of another again, their numbers there.
+    """
 
     job: JobView
     columns: tuple[Column, ...]
     tasks: list[TaskView]
     items: dict[int, dict[str, Any]]
     fitting: int | None
+    again: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +194,14 @@ async def list_tasks(
         )
         items = job_store.load_items(conn, job.id, numbers) if job.many and numbers else {}
         fitting = task_table.count_tasks(conn, job, wanted, columns) if count else None
-        return TaskPage(job, columns, task_views.tasks_by_no(conn, job, numbers), items, fitting)
+        again = _again(conn, job, numbers)
+        return TaskPage(job, columns, task_views.tasks_by_no(conn, job, numbers), items, fitting, again)
 
     return await services.store.read(read)
+
+
+def _again(conn: Conn, job: JobView, numbers: Sequence[int]) -> dict[int, int]:
+    return job_store.load_again(conn, job.id, numbers) if job.again_of and job.many and numbers else {}
 
 
 def _narrowed(wanted: TaskFilter, columns: Sequence[Column], where: Sequence[str]) -> TaskFilter:
@@ -275,7 +285,8 @@ async def table(
     columns = await columns_of_all(services, job)
     wanted = _narrowed(wanted, columns, where)
     job = await _in_order(services, caller, job, wanted, None)
-    every = (*columns, *EXPORTED)
+    again = await services.store.read(lambda conn: _again(conn, job, [0]))
+    every = (*columns, *([AGAIN] if again else []), *EXPORTED)
     return Table(job, every, _rows(services, job, every, wanted))
 
 
@@ -301,8 +312,12 @@ def _values(conn: Conn, job: JobView, columns: Sequence[Column], numbers: Sequen
     """The values of these tasks, the number first whatever the columns are."""
     of_inputs = any(column.of_input for column in columns)
     items = job_store.load_items(conn, job.id, numbers) if of_inputs and numbers else {}
+    again = _again(conn, job, numbers) if AGAIN in columns else {}
     rows = task_table.read_rows(conn, job, numbers)
-    return [[cell(job, row, items.get(row.no, {}), column) for column in columns] for row in rows]
+    return [
+        [again.get(row.no) if column is AGAIN else cell(job, row, items.get(row.no, {}), column) for column in columns]
+        for row in rows
+    ]
 
 
 def cell(job: JobView, row: TaskRow, item: dict[str, Any], column: Column) -> Any:
@@ -370,7 +385,7 @@ async def show_tasks(
 
     def read(conn: Conn) -> TaskPage:
         items = job_store.load_items(conn, job.id, some) if job.many and some else {}
-        return TaskPage(job, FIXED, task_views.tasks_by_no(conn, job, some), items, None)
+        return TaskPage(job, FIXED, task_views.tasks_by_no(conn, job, some), items, None, _again(conn, job, some))
 
     return await services.store.read(read)
 

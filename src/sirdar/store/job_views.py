@@ -126,6 +126,14 @@ def job_id_of_prefix(conn: Connection, prefix: str, visible_to: tuple[str, froze
     return [row[0] for row in conn.execute(query.limit(2))]
 
 
+def repeating(conn: Connection, job_id: str, visible_to: tuple[str, frozenset[str]] | None, limit: int) -> list[str]:
+    """Ids of jobs that repeat that one and that the caller owns, the newest first."""
+    query = sa.select(jobs.c.id).where(jobs.c.again_of == job_id)
+    if visible_to is not None:
+        query = query.where(jobs.c.owner_id == visible_to[0])
+    return [row[0] for row in conn.execute(query.order_by(jobs.c.seq.desc()).limit(limit))]
+
+
 def descendants_in_flight(conn: Connection, job_id: str) -> list[str]:
     """Jobs that this job's tasks submitted, and theirs, that have not ended."""
     found: list[str] = []

@@ -80,6 +80,7 @@ class NewJob:
     parent_job: str | None = None
     parent_task: int | None = None
     again_of: str | None = None
+    again_tasks: Sequence[int] = ()  # of some tasks of that job: their numbers there, one for each of the items
     notify_json: str | None = None
     code_version: str = ""
     code_files_json: str | None = None
@@ -258,7 +259,7 @@ def insert_job(tx: Tx, new: NewJob) -> None:
     """Write a submitted job, its items and references, and its first event. Raises Problem ``gone`` for a missing blob."""
     insert_jobs(tx, [new])
     if new.items:
-        _insert_items(tx, new.id, new.items)
+        _insert_items(tx, new.id, new.items, new.again_tasks)
     if new.blobs:
         refer(tx, f"job:{new.id}", new.blobs)
     if new.waits:
@@ -332,12 +333,13 @@ def common_inputs(conn: Connection, job_id: str) -> dict[str, Any]:
     return dict(json.loads(rows[0][0])) if rows else {}
 
 
-def _insert_items(tx: Tx, job_id: str, items: Sequence[Mapping[str, Any]]) -> None:
+def _insert_items(tx: Tx, job_id: str, items: Sequence[Mapping[str, Any]], again: Sequence[int]) -> None:
     chunks = [
         {
             "job_id": job_id,
             "first": first,
             "items_json": json.dumps(items[first : first + ITEMS_PER_CHUNK], separators=(",", ":")),
+            "again_json": json.dumps(list(again[first : first + ITEMS_PER_CHUNK])) if again else None,
         }
         for first in range(0, len(items), ITEMS_PER_CHUNK)
     ]
@@ -353,6 +355,20 @@ def load_items(conn: Connection, job_id: str, numbers: Sequence[int]) -> dict[in
         )
     )
     chunks = {row.first: json.loads(row.items_json) for row in rows}
+    return {
+        number: chunks[first][number - first]
+        for number in numbers
+        if (first := number - number % ITEMS_PER_CHUNK) in chunks
+    }
+
+
+def load_again(conn: Connection, job_id: str, numbers: Sequence[int]) -> dict[int, int]:
+    """Of a job that runs some tasks of another again: which of them these are, by their numbers here and there."""
+    firsts = sorted({number - number % ITEMS_PER_CHUNK for number in numbers})
+    query = sa.select(job_items.c.first, job_items.c.again_json).where(
+        job_items.c.job_id == job_id, job_items.c.first.in_(firsts), job_items.c.again_json.is_not(None)
+    )
+    chunks = {row.first: json.loads(row.again_json) for row in conn.execute(query)}
     return {
         number: chunks[first][number - first]
         for number in numbers

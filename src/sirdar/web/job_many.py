@@ -50,6 +50,7 @@ class Row:
     outcome: str
     briefly: str
     running_since: float | None
+    again: int | None  # its number in the job that is repeated
     cells: tuple[Cell, ...]
 
 
@@ -166,6 +167,7 @@ async def _live_values(
         "share": asked.share,
         "head": head,
         "shares": await _shares(page, shown),
+        "repeated_by": shown.repeated_by,
         "made": job_prefix(job.id, None) if await _is_planned(page, job) else "",
         "inputs": _common_inputs(job, columns, asked.share),
         "link": f"?{urlencode({'share': asked.share})}" if asked.share else "",
@@ -176,7 +178,7 @@ async def _live_values(
         "columns": chosen,
         "labels": _labels(columns),
         "units": _units(),
-        "rows": [_row(job, task, found.items.get(task.no, {}), chosen, now) for task in found.tasks],
+        "rows": [_row(found, task, chosen, now) for task in found.tasks],
         "looked_at": now,
     }
 
@@ -214,12 +216,22 @@ def _address_of(asked: TableQuery, group: FailureGroup) -> str:
     return asked.address(state=(), reason="", text="", like=str(group.example))
 
 
-def _row(job: JobView, task: TaskView, item: dict[str, Any], columns: tuple[Column, ...], now: float) -> Row:
+def _row(found: TaskPage, task: TaskView, columns: tuple[Column, ...], now: float) -> Row:
+    job, item = found.job, found.items.get(task.no, {})
     shown = job_words.task_row(job, task, now)
     cells = tuple(Cell(column, task_table.value_of(job, task, item, column)) for column in columns)
     runs = task.started_at if task.started_at is not None and task.ended_at is None else None
     since = runs if task.reason is None else None
-    return Row(task, shown.shape, shown.word, shown.outcome, _briefly(task, shown.outcome), since, cells)
+    return Row(
+        task,
+        shown.shape,
+        shown.word,
+        shown.outcome,
+        _briefly(task, shown.outcome),
+        since,
+        found.again.get(task.no),
+        cells,
+    )
 
 
 def _briefly(task: TaskView, outcome: str) -> str:

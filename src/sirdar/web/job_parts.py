@@ -104,6 +104,7 @@ async def load(page: Page, asked: Asked) -> dict[str, Any]:
         "share": asked.share,
         "head": facts.head,
         "shares": facts.shares,
+        "repeated_by": facts.shown.repeated_by,
         **_answer(facts, now),
         **_files(facts, _Words.of(version.app)),
         **_tab(facts, now, page.services.settings.url),

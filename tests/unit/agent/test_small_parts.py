@@ -74,6 +74,17 @@ def test_a_started_fact_is_dropped_when_the_final_comes_first() -> None:
     asyncio.run(work())
 
 
+def test_words_take_the_start_with_them() -> None:
+    outbox = Outbox(started_delay_s=600.0, finals_per_sync=10)
+    for key in ("a", "b"):
+        outbox.add_started(Started(key=key, state="RUNNING", at=1.0))
+    outbox.add_message(Message(key="a", seq=1, at=2.0, text="half"))
+    request = outbox.compose("s")
+    assert [started.key for started in request.started] == ["a"]
+    outbox.settle(request, SyncReply())
+    assert not outbox.compose("s").started and not outbox.has_news()
+
+
 def test_what_is_not_acknowledged_is_sent_again_and_news_is_not_lost() -> None:
     async def work() -> None:
         outbox = Outbox(started_delay_s=0.0, finals_per_sync=2)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from sirdar.agent.stage_out import collect, with_values
-from sirdar.domain.outputs import read_values
+from sirdar.domain.outcome import Reason
+from sirdar.domain.outputs import read_values, without_endless
 from sirdar.domain.problems import Problem
 from sirdar.wire.description import check_files, parse_yaml
 
@@ -63,7 +64,7 @@ def test_keys_are_values() -> None:
         "big": 100,
     }
     assert read_values('{"a": 1, "deep": {"b": 2}, "t": true}') == {"a": 1, "t": True}
-    assert read_values("a = nan")["a"] == "nan"
+    assert read_values("a = nanometre")["a"] == "nanometre"
     for text in ("", "no line", "{}", '{"deep": {}}'):
         with pytest.raises(ValueError, match="no line KEY"):
             read_values(text)
@@ -73,3 +74,39 @@ def test_keys_are_values() -> None:
     assert read_values(r'{"a": "\ud83d\ude00"}') == {"a": "\U0001f600"}
     with pytest.raises(ValueError, match="at most"):
         read_values("\n".join(f"k{n} = 1" for n in range(2000)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "loss = nan\nrate = -INF\nbig = 1e999\nsteps = 7\nname = x",
+        '{"loss": NaN, "rate": -Infinity, "big": 1e999, "steps": 7, "name": "x"}',
+    ],
+)
+def test_a_number_that_is_not_finite_is_null_and_told_and_the_others_are_kept(text: str) -> None:
+    kept, told = without_endless(read_values(text))
+    assert kept == {"loss": None, "rate": None, "big": None, "steps": 7, "name": "x"}
+    assert told == "loss is NaN, rate is -Infinity, big is Infinity; no JSON has such a number, so null is kept"
+    assert without_endless({"a": 1, "b": "nan"}) == ({"a": 1, "b": "nan"}, "")
+    many, told = without_endless({f"k{no}": float("nan") for no in range(7)})
+    assert set(many.values()) == {None}
+    assert "k4 is NaN and 2 more are not finite; no JSON" in told
+
+
+def test_of_several_outputs_only_that_which_is_not_finite_is_refused(tmp_path: Path) -> None:
+    app = parse_yaml(
+        "sirdar: 1\nalias: named\ncommand: 'true'\noutputs:\n  named: {type: values, from: v.txt}\n"
+        "  loss: {type: number, from: r.json, key: loss}\n  steps: {type: integer, from: r.json, key: steps}\n"
+    )
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "dir" / "r.json").write_text('{"loss": NaN, "steps": 7}')
+    (tmp_path / "dir" / "v.txt").write_text("gap = nan\nrate = 0.5\n")
+    found = collect(app, tmp_path)
+    assert found.values == {"gap": None, "rate": 0.5, "steps": 7}
+    assert [(fault.reason, fault.message) for fault in found.faults] == [
+        (Reason.OK, "output named: in v.txt gap is NaN; no JSON has such a number, so null is kept"),
+        (
+            Reason.OUTPUT_INVALID,
+            "output loss: loss of r.json: NaN is not a finite number, and JSON can carry no other",
+        ),
+    ]

@@ -165,7 +165,7 @@ def test_sweeps_from_json_lines(sirdar: Sirdar, fake: Any, signed_in: Path) -> N
     ("word", "message"),
     [
         ("power=two", "power is an integer, and 'two' is not"),
-        ("scale=nan", "no JSON form"),
+        ("scale=nan", "scale is a number, and 'nan' is not a finite one"),
         ("verbose=maybe", "true or false"),
         ("options={", "an object in JSON"),
         ("data=a.csv", "-i data=@a.csv"),

@@ -112,6 +112,20 @@ def test_numbers_of_numpy_become_plain_numbers(client: Client, fake: Any) -> Non
     assert fake.bodies[0]["inputs"] == {"power": 3, "scale": 0.5, "labels": [0, 1, 2]}
 
 
+def test_a_number_that_is_not_finite_is_refused_with_its_place(client: Client, fake: Any) -> None:
+    numpy = pytest.importorskip("numpy")
+    app = client.app("me/sumsq")
+    for values in (numpy.array([1.0, numpy.nan]), [1.0, float("nan")], [1, numpy.float32("nan")]):
+        with pytest.raises(ValueError, match=r"^sweep\.parameters\.scale\[1\] is nan, and no input can be"):
+            app.sweep(scale=values)
+    for one in (float("-inf"), numpy.float64("-inf"), numpy.float32("-inf"), numpy.array(-numpy.inf)):
+        with pytest.raises(ValueError, match=r"^inputs\.scale is -inf"):
+            app.run(scale=one)
+    with pytest.raises(ValueError, match=r"^foreach\[1\]\.labels\[0\]\[2\] is nan"):
+        app.map([{"labels": 1}, {"labels": numpy.array([[1, 2, numpy.nan]])}])
+    assert not fake.bodies
+
+
 def test_the_result_has_files_where_the_application_declares_them(client: Client, fake: Any, tmp_path: Path) -> None:
     job = client.app("me/sumsq").run(power=2)
     plot = fake.put_file(job.id, "plot.png", b"picture")

@@ -47,15 +47,17 @@ def test_expressions(text: str, value: object) -> None:
         ("$c > 1", "there is no parameter c"),
         ("c > 1", "there is no parameter c"),
         ("__import__('os')", "there is no function __import__"),
-        ("a.real", "is not allowed"),
+        ("a.real", "^a.real is not allowed"),
         ("(lambda: 1)()", "is not allowed"),
         ("[1][0]", "is not allowed"),
         ("a if b else 1", "is not allowed"),
         ("f'{a}'", "is not allowed"),
-        ("t * 1000", "arithmetic takes numbers"),
-        ("'x' * 10 ** 9", "arithmetic takes numbers"),
-        ("t > 1", "a text with a text"),
-        ("t and a", "take comparisons"),
+        ("t * 1000", "arithmetic takes numbers, and t is a text"),
+        ("'x' * 10 ** 9", "arithmetic takes numbers, and 'x' is a text"),
+        ("sqrt(a) + (a > 1)", "arithmetic takes numbers, and a > 1 is a truth"),
+        ("sqrt($t)", "sqrt takes numbers, and t is a text"),
+        ("t > 1", "a text with a text; here t is a text, 1 is a number"),
+        ("t and a", "take comparisons, and t is a text"),
         ("a in (1, 2)", "of comparisons there are"),
         ("sqrt(a, b)", "takes 1 value"),
         ("a << 1000000", "is not allowed"),
@@ -73,10 +75,40 @@ def test_what_is_no_expression(text: str, words: str) -> None:
         made(text)
 
 
-@pytest.mark.parametrize("text", ["1 / (a - 3)", "sqrt(-a)", "10.0 ** 400", "9 ** 99999", "(-8) ** b", "exp(1000)"])
-def test_an_expression_without_a_value(text: str) -> None:
-    with pytest.raises(ExpressionError):
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("1 / (a - 3)", "a division by zero"),
+        ("1 // (a - 3) + 1 % (a - 3)", "a division by zero"),
+        ("(a - 3) ** -1", "a division by zero"),
+        ("sqrt(-a)", "sqrt(-3) has no value"),
+        ("log(a - 3)", "log(0) has no value"),
+        ("log(a, 1)", "log(3, 1) has no value"),
+        ("10.0 ** 400", "a number grows too large"),
+        ("sin(10 ** 400)", "sin(a whole number of 1329 bits) grows too large"),
+        ("a * 1.5 * 10 ** 400", "a number grows too large"),
+        ("9 ** 99999", "a number grows too large"),
+        ("(-8) ** b", "-8 to the power of 0.5 is no real number"),
+        ("exp(1000)", "exp(1000) grows too large"),
+        ("floor(1e300 * 1e300)", "floor(inf) has no value"),
+        ("int(1e300 * 1e300 - 1e300 * 1e300)", "int(nan) has no value"),
+        ("sqrt(-(2 ** 1000))", "sqrt(a whole number of 1001 bits) has no value"),
+    ],
+)
+def test_an_expression_without_a_value_says_why_in_words_of_its_own(text: str, says: str) -> None:
+    with pytest.raises(ExpressionError) as caught:
         made(text)(VALUES)
+    assert str(caught.value) == f"{text}: {says}"
+
+
+def test_a_condition_without_a_value_names_the_combination() -> None:
+    ratio = compile_expression("1 / (a - b) > 0", {"a": "number", "b": "number", "t": "text"})
+    with pytest.raises(ExpressionError) as caught:
+        chosen([2, 1, 3], [Condition(ratio, ["a", "t", "b"], [(1, 2.5), ("x",), (5, 2.5, 1)])], 9, paired=False)
+    assert str(caught.value) == "1 / (a - b) > 0: a division by zero, where a is 1 and b is 1"
+    with pytest.raises(ExpressionError) as caught:
+        chosen([1], [Condition(compile_expression("1 / 0 > 1", {"a": "number"}), ["a"], [(1,)])], 9, paired=False)
+    assert str(caught.value) == "1 / 0 > 1: a division by zero"
 
 
 @pytest.mark.parametrize(
@@ -260,9 +292,9 @@ criterion min $error
 
 
 def parsed(text: str) -> Plan:
-    plan, errors = parse_plan(text)
-    assert not errors and plan is not None, errors
-    return plan
+    read = parse_plan(text)
+    assert not read.errors and read.plan is not None, read.errors
+    return read.plan
 
 
 def test_a_plan() -> None:
@@ -295,12 +327,36 @@ def test_a_plan() -> None:
         ("parameter x 1\ncommand a\ncommand b", "plan:3", "stands in line 2"),
         ("parameter x 1\ncommand a\noutput_files ../b", "plan:3", "no path below"),
         ("parameter x 1\ncommand a\ncriterion least e", "plan:3", "criterion takes"),
-        ("parameter x 1\ncommand a\ninput_files ${y}.txt", "plan", "there is no parameter y"),
+        ("parameter x 1\ncommand a\ninput_files ${y}.txt", "plan:3", "there is no parameter y"),
         ("command a", "plan", "there is no parameter"),
         ("parameter x 1", "plan", "there is no command"),
     ],
 )
 def test_what_is_wrong_with_a_plan_is_told_by_line(text: str, field: str, words: str) -> None:
-    plan, errors = parse_plan(text)
-    assert plan is None
-    assert any(error.field == field and words in error.detail for error in errors), errors
+    read = parse_plan(text)
+    assert read.plan is None
+    assert any(error.field == field and words in error.detail for error in read.errors), read.errors
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "words"),
+    [
+        ("parameter x{0} from 1 to 900000\n", "plan:3", "more than 2000000 values of all parameters together"),
+        ("parameter x{0} 1\n", "plan:101", "at most 100 parameters"),
+        ("input_files a b c d e f g h i j\n", "plan:1001", "more than 10000 names of files"),
+    ],
+)
+def test_a_plan_that_holds_too_much_is_not_read_to_its_end(text: str, field: str, words: str) -> None:
+    read = parse_plan("".join(text.format(number) for number in range(5000)))
+    assert (read.plan, [error.field for error in read.errors]) == (None, [field])
+    assert words in read.errors[0].detail
+
+
+def test_a_plan_of_wrong_lines_is_told_of_the_first_ones_and_one_that_takes_long_of_where_it_stopped() -> None:
+    read = parse_plan("nothing\n" * 100_000)
+    assert [error.field for error in read.errors] == [f"plan:{number}" for number in range(1, 51)]
+    asked = iter([False, False, True])
+    read = parse_plan("input_files a\n" * 100, lambda: next(asked))
+    assert read.plan is None
+    assert [(error.field, "takes too long" in error.detail) for error in read.errors] == [("plan:3", True)]
+    assert [(one.path, one.line) for one in read.inputs] == [("a", 1), ("a", 2), ("a", 3)]

@@ -52,6 +52,27 @@ def test_the_newest_part_is_kept_and_says_where_it_begins(store: LogStore, head:
     assert WHOLE[:end].endswith(behind) and 2000 <= len(behind) <= 4 * 2000
     assert text.omitted == end - head - len(behind)
     assert text.gap_at == len(before) and text.tail_line == WHOLE.count(b"\n", 0, end - len(behind))
+    assert behind.startswith(b"line %d of it\n" % text.tail_line), "a whole line, and its number"
+
+
+def test_of_a_line_without_a_beginning_nothing_is_shown(store: LogStore) -> None:
+    """However long it is; where nothing else is known, its newest part is better than nothing."""
+    store.append(KEY, "stdout", 0, b"head\n", 5)
+    place, expected = 5, b""
+    for piece, follows in (
+        (b"a\n" * 1500, b"a\n" * 1500),  # a segment for each: joined, and the older ones go
+        (b"first" * 500, b"a\n" * 1500 + b"first" * 500),
+        (b"second" * 500, b"first" * 500 + b"second" * 500),  # one endless line
+        (b"\nb\nc" * 600, b"b\nc" + b"\nb\nc" * 599),
+    ):
+        store.append_newest(KEY, "stdout", place, 1, piece)
+        place, expected = place + len(piece), follows
+        assert text_of(store).endswith(expected)
+        gap = place - len(expected) - 5
+        assert store.live(KEY, "stdout").omitted == gap
+        if gap:
+            assert text_of(store) == b"head\n" + NOTE.format(omitted=gap).encode() + expected
+    assert store.read_live(KEY, "stdout", -5, 4)[0] == expected[-5:-1]
 
 
 def test_a_jump_forgets_what_was_newest(store: LogStore) -> None:

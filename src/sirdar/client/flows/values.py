@@ -1,5 +1,6 @@
 """Values of inputs: files among them are uploaded, everything else becomes plain JSON."""
 
+import math
 import os
 import tempfile
 from collections.abc import Mapping
@@ -32,10 +33,12 @@ class ValueUploads:
         """The value as JSON, with URIs in place of files.
 
         A ``Path`` or an open binary file is uploaded, the folder of a ``Path`` as a zip; a ``str`` never is. Raises
-        TypeError for what has no JSON form, with its place in the inputs.
+        TypeError for what has no JSON form and ValueError for a number that is not finite, with its place in the inputs.
         """
         if depth > DEEPEST:
             raise TypeError(f"{where}: nested more than {DEEPEST} deep")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{where} is {float(value)}, and no input can be: give a finite number")
         if value is None or isinstance(value, str | bool | int | float):
             return value
         if isinstance(value, PurePath):
@@ -51,7 +54,9 @@ class ValueUploads:
             return members
         if hasattr(value, "read"):
             return (yield from self._upload_open(value, where))
-        return _scalar(value, where)
+        if callable(getattr(value, "tolist", None)):  # a NumPy scalar or array, a pandas series
+            return (yield from self.resolve(value.tolist(), where, depth + 1))
+        return (yield from self.resolve(_scalar(value, where), where, depth + 1))
 
     def _mapping(self, value: Mapping[Any, Any], where: str, depth: int) -> Flow[dict[str, Any]]:
         members = {}
@@ -94,11 +99,9 @@ class ValueUploads:
 
 
 def _scalar(value: Any, where: str) -> Any:
-    """Numbers of other libraries (NumPy's and the like) as Python's own."""
+    """Numbers of other libraries as Python's own."""
     if isinstance(value, bytes | bytearray | memoryview):
         raise TypeError(f"{where}: bytes have no JSON form; give io.BytesIO(...) to send them as a file")
-    if callable(getattr(value, "tolist", None)):  # a NumPy scalar or array, a pandas series
-        return value.tolist()
     if callable(getattr(value, "__index__", None)):
         return int(value)
     if callable(getattr(value, "__float__", None)):

@@ -17,7 +17,7 @@ MANIFEST = "manifest.json"
 KEY_MEMBER = "keys/server.key"
 _NAMES = re.compile(
     r"backup\.json|manifest\.json|keys/server\.key|rows/\d{3}-\w+/\d{6}\.jsonl\.gz"
-    r"|logs/[0-9A-Za-z]{2}/[0-9A-Za-z-]+\.(stdout|stderr)(\.seen|\.newest/\d+-\d+)?|blobs/[0-9a-f]{2}/[0-9a-f]{64}"
+    r"|logs/[0-9A-Za-z]{2}/[0-9A-Za-z-]+\.(stdout|stderr)(\.seen|\.newest/\d+-\d+(-part)?)?|blobs/[0-9a-f]{2}/[0-9a-f]{64}"
 )
 
 

@@ -64,7 +64,7 @@ jobs = Table(
     Column("delete_requested_at", Float),
     Column("parent_job", Text, index=True),
     Column("parent_task", Integer),
-    Column("again_of", Text),  # the job that was submitted again; it may be gone
+    Column("again_of", Text, index=True),  # the job that was submitted again; it may be gone
     Column("notify_json", Text),
     Column("code_version", Text, nullable=False, server_default=""),
     Column("code_files_json", Text),  # code resolved for this job, in place of the version's files
@@ -119,6 +119,7 @@ job_items = Table(
     Column("job_id", Text, cascade("jobs.id"), nullable=False),
     Column("first", Integer, nullable=False),  # number of the first task in this chunk
     Column("items_json", Text, nullable=False),  # list of input sets, merged over the job's inputs
+    Column("again_json", Text),  # of some tasks that are run again: list of their numbers in the job that is repeated
     PrimaryKeyConstraint("job_id", "first"),
 )
 

@@ -513,6 +513,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("share_hash", name=op.f("uq_jobs_share_hash")),
     )
     with op.batch_alter_table("jobs", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_jobs_again_of"), ["again_of"], unique=False)
         batch_op.create_index("ix_jobs_app_seq", ["app_id", "seq"], unique=False)
         batch_op.create_index(
             "ix_jobs_delete",
@@ -580,6 +581,7 @@ def upgrade() -> None:
         sa.Column("job_id", sa.Text(), nullable=False),
         sa.Column("first", sa.Integer(), nullable=False),
         sa.Column("items_json", sa.Text(), nullable=False),
+        sa.Column("again_json", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_job_items_job_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "first", name=op.f("pk_job_items")),
     )
@@ -739,6 +741,7 @@ def downgrade() -> None:
             postgresql_where=sa.text("delete_requested_at IS NOT NULL"),
         )
         batch_op.drop_index("ix_jobs_app_seq")
+        batch_op.drop_index(batch_op.f("ix_jobs_again_of"))
 
     op.drop_table("jobs")
     op.drop_table("versions")
