@@ -77,7 +77,7 @@ class Engine:
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """With the images of server and agent built, by deploy/build-images."""
+    """With all images built, by deploy/build-images."""
     here = tmp_path_factory.mktemp("containers")
     found = Engine(
         here, {**os.environ, "CONTAINERS_CONF": f"{here}/c.conf", "CONTAINERS_STORAGE_CONF": f"{here}/s.conf"}
@@ -89,7 +89,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         (here / "s.conf").write_text(STORAGE.format(here=here, driver="vfs"))
     try:
         make_base(found)
-        build(found, "server", "agent")
+        tool = "buildah --runtime runc build --isolation chroot --quiet"
+        words = ["--base", "localhost/base", "--python", "3.11", "--tag", "test", "--tool", tool]
+        found.do(DEPLOY / "build-images", *words)
         yield found
     finally:
         found.do("podman", "rm", "--all", "--force", check=False)
@@ -98,19 +100,6 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         for mount in [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if str(here) in line]:
             subprocess.run(["umount", mount], check=False)
         shutil.rmtree(here)
-
-
-@pytest.fixture(scope="module")
-def solvers(engine: Engine) -> Engine:
-    """With the image of solvers besides: compiled in its build, with packages from where this machine has its own."""
-    build(engine, "solvers")
-    return engine
-
-
-def build(engine: Engine, *parts: str) -> None:
-    tool = "buildah --runtime runc build --isolation chroot --quiet"
-    words = ["--base", "localhost/base", "--python", "3.11", "--tag", "test", "--tool", tool]
-    engine.do(DEPLOY / "build-images", *words, *parts)
 
 
 def make_base(engine: Engine) -> None:
@@ -166,13 +155,13 @@ def test_the_server_wants_tls_before_it_listens_beyond_loopback(engine: Engine, 
     assert "SIRDAR_PUBLIC_URL=https://" in (tmp_path / "log").read_text()
 
 
-def test_each_solver_of_the_image_works_by_hand(solvers: Engine) -> None:
+def test_each_solver_of_the_image_works_by_hand(engine: Engine) -> None:
     """Without a server, without a network, and as the image's own user, who may not change it."""
     words = ["podman", "run", "--rm", "--network", "none", "--entrypoint", "sh", "sirdar-solvers:test", "-c"]
     last = (
         "id -u; command -v cc gcc pip; ls -d /usr/include/ampl-netlib-solvers /wheels; python -c 'import pyomo.environ'"
     )
-    told = solvers.do(*words, f"sirdar optim solvers --json && echo ---; {last}", check=False)
+    told = engine.do(*words, f"sirdar optim solvers --json && echo ---; {last}", check=False)
     found, _, left = told.partition("---\n")
     there = {one["name"]: one for one in json.loads(found)}
     assert {name: one["state"] for name, one in there.items()} == dict.fromkeys(SOLVERS, "works")
@@ -181,11 +170,11 @@ def test_each_solver_of_the_image_works_by_hand(solvers: Engine) -> None:
 
 
 def test_an_agent_with_solvers_joins_and_solves(
-    solvers: Engine, own_sirdar: Callable[..., Product], tmp_path: Path
+    engine: Engine, own_sirdar: Callable[..., Product], tmp_path: Path
 ) -> None:
     server = own_sirdar()
     given = environment(SIRDAR_URL=server.url, SIRDAR_JOIN=join_token(server), MAX_TASKS=2)
-    with running(solvers, "solvers", tmp_path, "--init", *given) as agent:
+    with running(engine, "solvers", tmp_path, "--init", *given) as agent:
         await_that(lambda: agent.poll() is not None or reachable(server), within_s=60, what="the agent")
         assert agent.poll() is None, (tmp_path / "solvers.log").read_text()
         labels = resource(server, "container")["capabilities"]["labels"]
@@ -196,7 +185,7 @@ def test_an_agent_with_solvers_joins_and_solves(
             assert_solved(client, "ipopt", warm=True)
         job = server.run(server.publish("script", "python script.py", files={"script.py": SCRIPT}), wait=120)
         assert server.admin.get(job["stdout"]).text == "optimal 4.0\n", "programs have Pyomo and find the solvers"
-        solvers.do("podman", "kill", "--signal", "TERM", "solvers")
+        engine.do("podman", "kill", "--signal", "TERM", "solvers")
         assert agent.wait(60) == 0, (tmp_path / "solvers.log").read_text()
 
 

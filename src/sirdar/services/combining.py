@@ -18,12 +18,15 @@ class Combining:
         self._longest_s = longest_s
         self._limiter: anyio.CapacityLimiter | None = None
 
-    async def run(self, work: Callable[[Expired], T]) -> T:
-        """What ``work`` gives; it is to end soon after its argument says that the time is over, counted from its start."""
+    async def run(self, work: Callable[[Expired], T], *, within_s: float | None = None) -> T:
+        """What ``work`` gives; it is to end soon after its argument says that the time is over, counted from its start.
+
+        ``within_s``: less time than submissions have."""
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(1)
-        return await anyio.to_thread.run_sync(self._timed, work, limiter=self._limiter)
+        longest_s = self._longest_s if within_s is None else min(within_s, self._longest_s)
+        return await anyio.to_thread.run_sync(self._timed, work, longest_s, limiter=self._limiter)
 
-    def _timed(self, work: Callable[[Expired], T]) -> T:
-        end = monotonic() + self._longest_s
+    def _timed(self, work: Callable[[Expired], T], longest_s: float) -> T:
+        end = monotonic() + longest_s
         return work(lambda: monotonic() > end)
