@@ -49,7 +49,7 @@ def test_fill_in_the_form(form: str, product: Product, reader: Callable[..., Rea
     anna.page.locator(f'a[href="{form}"]').click()
     page = anna.page
     expect(page.locator("[data-bar]")).to_contain_text("Starts at once on")
-    page.get_by_label("Folds").fill("99")
+    page.locator("#in-folds").fill("99")
     page.locator("sirdar-editor[language=json] .cm-content").click()
     page.keyboard.type('{"tol": 1e-8,')
     expect(page.locator("#in-folds-error")).to_have_text("99 is more than 20.")
@@ -64,7 +64,7 @@ def test_fill_in_the_form(form: str, product: Product, reader: Callable[..., Rea
     _drop(anna, "parts", [f"part-{number}.txt" for number in range(7)])
     expect(page.locator('input[name="kept.parts"]')).to_have_count(7)
     assert page.locator('[data-field="parts"] li a').all_inner_texts() == [f"part-{number}.txt" for number in range(7)]
-    page.get_by_label("Folds").fill("9")
+    page.locator("#in-folds").fill("9")
     page.locator("sirdar-editor[language=json] .cm-content").click()
     page.keyboard.press("Control+a")
     page.keyboard.type('{"tol": 1e-8}')
@@ -83,7 +83,7 @@ def test_fill_in_the_form(form: str, product: Product, reader: Callable[..., Rea
     assert len(product.admin.get("/api/jobs").json()) == 1
     page.locator("#resubmit-menu summary").click()
     page.get_by_role("link", name="With other inputs").click()
-    expect(page.get_by_label("Folds")).to_have_value("9")
+    expect(page.locator("#in-folds")).to_have_value("9")
     expect(page.get_by_role("link", name="data.csv")).to_be_visible()
     _in_another_dress(form, product, reader, {"width": 360, "height": 740, "color_scheme": "dark"})
     _in_another_dress(form, product, reader, {"java_script_enabled": False})
@@ -131,10 +131,10 @@ def test_many_tasks_from_a_table_and_an_example(form: str, product: Product, rea
     anna.go("/apps/admin/fit")
     page = anna.page
     page.get_by_role("link", name="Fill in the form with: Careful").click()
-    expect(page.get_by_label("Folds")).to_have_value("20")
+    expect(page.locator("#in-folds")).to_have_value("20")
     page.set_input_files("#in-data", {"name": "data.csv", "mimeType": "text/csv", "buffer": b"1,2\n"})
     expect(page.get_by_role("link", name="data.csv")).to_be_visible()
-    page.get_by_text("More: limits").click()
+    page.get_by_text("Many tasks: a sweep, or a table").click()
     sets = page.locator("#opt-foreach")
     assert sets.get_attribute("placeholder") == "folds,beta\n7,0.03\n8,0.06\n9,0.09"
     sets.fill("folds,beta\n2,0.1\n99,\n")

@@ -1,6 +1,7 @@
 """The images of deploy/: built on a base made here, since no registry is asked, and run."""
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -10,13 +11,18 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.system.attached import resource
 from tests.system.product import ADMIN_PASSWORD, Product, await_that
 
+import sirdar.client
+from sirdar.client import Client
+from sirdar.optim import Status, solve_all
 from sirdar.services import attach
 from sirdar.services.settings import Settings
 from sirdar.store import people
 from sirdar.store.engine import Store, Tx
 
+pyo = pytest.importorskip("pyomo.environ")
 pytestmark = [
     pytest.mark.needs("buildah", "podman", "runc", "mmdebstrap"),
     pytest.mark.slow,
@@ -37,6 +43,17 @@ volume_path = "{here}/volumes"
 """
 STORAGE = '[storage]\ndriver = "{driver}"\ngraphroot = "{here}/graph"\nrunroot = "{here}/run"\n'
 SOURCES = ("/etc/apt/sources.list", "/etc/apt/sources.list.d/debian.sources")
+SOLVERS = ("ipopt", "highs", "scip", "cbc")
+SCRIPT = """
+import pyomo.environ as pyo
+
+model = pyo.ConcreteModel()
+model.x, model.y = pyo.Var(bounds=(0, 2)), pyo.Var(bounds=(0, 10))
+model.line = pyo.Constraint(expr=model.x + model.y >= 3)
+model.cost = pyo.Objective(expr=model.x + 2 * model.y)
+found = pyo.SolverFactory("ipopt").solve(model)
+print(found.solver.termination_condition, round(pyo.value(model.cost), 5))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +77,7 @@ class Engine:
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """With both images built, by deploy/build-images."""
+    """With all images built, by deploy/build-images."""
     here = tmp_path_factory.mktemp("containers")
     found = Engine(
         here, {**os.environ, "CONTAINERS_CONF": f"{here}/c.conf", "CONTAINERS_STORAGE_CONF": f"{here}/s.conf"}
@@ -136,6 +153,51 @@ def test_the_server_wants_tls_before_it_listens_beyond_loopback(engine: Engine, 
     refused = engine.run("sirdar-server:test", log=tmp_path / "log")
     assert refused.wait(60) == 2
     assert "SIRDAR_PUBLIC_URL=https://" in (tmp_path / "log").read_text()
+
+
+def test_each_solver_of_the_image_works_by_hand(engine: Engine) -> None:
+    """Without a server, without a network, and as the image's own user, who may not change it."""
+    words = ["podman", "run", "--rm", "--network", "none", "--entrypoint", "sh", "sirdar-solvers:test", "-c"]
+    last = (
+        "id -u; command -v cc gcc pip; ls -d /usr/include/ampl-netlib-solvers /wheels; python -c 'import pyomo.environ'"
+    )
+    told = engine.do(*words, f"sirdar optim solvers --json && echo ---; {last}", check=False)
+    found, _, left = told.partition("---\n")
+    there = {one["name"]: one for one in json.loads(found)}
+    assert {name: one["state"] for name, one in there.items()} == dict.fromkeys(SOLVERS, "works")
+    assert there["ipopt"]["what"].startswith("driver in C") and there["ipopt"]["kept"]
+    assert left == "10002\n", "the compiler stays where it was needed"
+
+
+def test_an_agent_with_solvers_joins_and_solves(
+    engine: Engine, own_sirdar: Callable[..., Product], tmp_path: Path
+) -> None:
+    server = own_sirdar()
+    given = environment(SIRDAR_URL=server.url, SIRDAR_JOIN=join_token(server), MAX_TASKS=2)
+    with running(engine, "solvers", tmp_path, "--init", *given) as agent:
+        await_that(lambda: agent.poll() is not None or reachable(server), within_s=60, what="the agent")
+        assert agent.poll() is None, (tmp_path / "solvers.log").read_text()
+        labels = resource(server, "container")["capabilities"]["labels"]
+        assert {*(f"solver-{name}" for name in SOLVERS), "kept-ipopt"} <= set(labels)
+        with sirdar.client.connect(server.url, server.token()) as client:
+            for solver in SOLVERS:
+                assert_solved(client, solver)
+            assert_solved(client, "ipopt", warm=True)
+        job = server.run(server.publish("script", "python script.py", files={"script.py": SCRIPT}), wait=120)
+        assert server.admin.get(job["stdout"]).text == "optimal 4.0\n", "programs have Pyomo and find the solvers"
+        engine.do("podman", "kill", "--signal", "TERM", "solvers")
+        assert agent.wait(60) == 0, (tmp_path / "solvers.log").read_text()
+
+
+def assert_solved(client: Client, solver: str, *, warm: bool = False) -> None:
+    """x + 2y is least at (2, 1)."""
+    model = pyo.ConcreteModel()
+    model.x, model.y = pyo.Var(bounds=(0, 2)), pyo.Var(bounds=(0, 10))
+    model.line = pyo.Constraint(expr=model.x + model.y >= 3)
+    model.cost = pyo.Objective(expr=model.x + 2 * model.y)
+    (record,) = solve_all([model], solver, resources=["container"], client=client, progress=False, warm=warm)
+    assert record.status is Status.OPTIMAL, (solver, record.message, record.stderr)
+    assert (record.resource, pyo.value(model.cost)) == ("container", pytest.approx(4, abs=1e-6))
 
 
 def environment(**values: object) -> list[str]:

@@ -20,6 +20,7 @@ interface Found {
   titles: Record<string, string>; // of the fields that have errors
   bar: Said;
   sets: string; // how many tasks it would be
+  swept: string;
   places: Record<string, Said>;
   code: Record<string, string>;
 }
@@ -72,6 +73,8 @@ export class CheckedForm extends HTMLElement {
     const part = field.closest<HTMLElement>("[data-part]");
     if (event.type === "change" && part) this.#touched.add(part.dataset.part ?? "");
     if (event.type === "input" && part && !part.querySelector("sirdar-upload")) this.#touched.add(part.dataset.part ?? "");
+    const around = field.closest<HTMLElement>("[data-touches]");
+    if (around) this.#touched.add(around.dataset.touches ?? "");
     window.clearTimeout(this.#timer);
     this.#timer = window.setTimeout(() => void this.#check(), PAUSE_MS);
   }
@@ -108,8 +111,10 @@ export class CheckedForm extends HTMLElement {
     const bar = this.querySelector<HTMLElement>("[data-bar]");
     const said = wrong.length > 0 ? { shape: "failed", text: say("Needs a look: {names}.", { names: wrong.join(", ") }) } : found.bar;
     if (bar && !this.#waits) tell(bar, said);
-    const sets = document.getElementById("opt-foreach-read");
-    if (sets && sets.textContent !== found.sets) sets.textContent = found.sets;
+    for (const [id, text] of [["opt-foreach-read", found.sets], ["opt-sweep-read", found.swept]] as const) {
+      const read = document.getElementById(id);
+      if (read && read.textContent !== text) read.textContent = text;
+    }
     for (const [id, place] of Object.entries(found.places)) {
       const row = this.querySelector<HTMLElement>(`[data-place="${CSS.escape(id)}"]`);
       const shape = row?.querySelector<HTMLElement>("[data-shape]");

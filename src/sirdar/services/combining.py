@@ -27,19 +27,21 @@ class Combining:
         self._busy = False
         self._queues: dict[str, deque[asyncio.Future[None]]] = {}  # of those who wait, by user; the first is the next
 
-    async def run(self, work: Callable[[Expired], T], user: str = "") -> T:
+    async def run(self, work: Callable[[Expired], T], user: str = "", *, within_s: float | None = None) -> T:
         """What ``work`` gives; it is to end soon after its argument says that the time is over, counted from its start.
 
-        Raises Problem ``unavailable`` where too many wait, or when its turn did not come for long.
+        ``within_s``: less time than submissions have. Raises Problem ``unavailable`` where too many wait, or when its turn did
+        not come for long.
         """
+        longest_s = self._longest_s if within_s is None else min(within_s, self._longest_s)
         await self._turn(user)
         try:
-            return await anyio.to_thread.run_sync(self._timed, work)
+            return await anyio.to_thread.run_sync(self._timed, work, longest_s)
         finally:
             self._pass_on()
 
-    def _timed(self, work: Callable[[Expired], T]) -> T:
-        end = monotonic() + self._longest_s
+    def _timed(self, work: Callable[[Expired], T], longest_s: float) -> T:
+        end = monotonic() + longest_s
         return work(lambda: monotonic() > end)
 
     async def _turn(self, user: str) -> None:

@@ -67,6 +67,39 @@ async def prepare_sweep(
     return Prepared(common, items, walk.blobs, walk.urls)
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many tasks a sweep has. ``total``: combinations before conditions are asked; None: not counted in the time given."""
+
+    total: int | None
+    tasks: int | None
+
+
+async def count_sweep(
+    services: Services, caller: Caller, app: App, sweep: Sweep, *, within_s: float | None = None
+) -> Counted:
+    """What a submission would make of it, without its files and other inputs. Raises Problem ``invalid_input`` as that does.
+
+    ``within_s``: what takes longer is not counted, and is no fault; nor is it where too many wait for their turn.
+    """
+    most = services.settings.foreach_items
+    errors: list[FieldError] = []
+    total = None
+    try:
+        axes = await services.combining.run(partial(_axes, app, sweep, most, errors), caller.user_id, within_s=within_s)
+        refuse(errors)
+        counts = [len(axis.values) for axis in axes]
+        total = max(counts) if sweep.mode == "zip" else math.prod(counts)
+        places = await services.combining.run(
+            partial(_combinations, axes, sweep, most), caller.user_id, within_s=within_s
+        )
+    except Problem as problem:
+        if within_s is None or not (problem.detail == TOO_LONG or problem.code == "unavailable"):
+            raise
+        return Counted(total, None)
+    return Counted(total, len(places))
+
+
 def _axes(app: App, sweep: Sweep, most: int, errors: list[FieldError], expired: Expired) -> list[_Axis]:
     """Values are counted first, so that none is checked in vain."""
     try:

@@ -109,10 +109,15 @@ def _value(spec: InputSpec, value: Any) -> Any:
 
 
 def command_line(reference: str, values: Mapping[str, Any], options: Mapping[str, Any] = NONE) -> str:
-    words = ["sirdar run", shell_word(reference)]
+    sweep = options.get("sweep")
+    words = ["sirdar sweep" if sweep else "sirdar run", shell_word(reference)]
     for name, value in values.items():
         each = value if isinstance(value, list) and any(isinstance(item, Local) for item in value) else [value]
         words += [f"-i {shell_word(f'{name}={_cli_text(one)}')}" for one in each]
+    if sweep:
+        words += [f"-i {shell_word(f'{name}={text}')}" for name, text in sweep["parameters"].items()]
+        words += [f"--where {shell_word(text)}" for text in sweep.get("where", ())]
+        words += ["--zip"] if sweep.get("mode") == "zip" else []
     words += [f"{flag} {shell_word(text)}".rstrip() if text else flag for flag, text in _flags(options)]
     words.append("--wait")
     line = " ".join(words)
@@ -121,7 +126,9 @@ def command_line(reference: str, values: Mapping[str, Any], options: Mapping[str
 
 def _flags(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Input sets of a job of many tasks stand in a file of their own on a command line."""
-    for name in ("name", "on_failure", "retries"):
+    for direction, key in options.get("criterion", {}).items():
+        yield f"--{direction}", str(key)
+    for name in ("stop_when", "name", "on_failure", "retries"):
         if value := options.get(name, options.get(_camel(name))):
             yield f"--{name.replace('_', '-')}", str(value)
     for resource in options.get("resources", ()):
@@ -177,7 +184,8 @@ def _imports(values: Mapping[str, Any]) -> str:
 
 def _call(values: Mapping[str, Any], options: Mapping[str, Any]) -> str:
     """Inputs are keyword arguments, unless their names cannot be; options are told from them by an underscore."""
-    more = {"on_failure" if name == "onFailure" else name: value for name, value in options.items()}
+    snake = {_camel(name): name for name in ("on_failure", "stop_when")}
+    more = {snake.get(name, name): value for name, value in options.items()}
     if all(_is_argument(name) for name in values):
         words, ends = [f"{name}={_literal(value)}" for name, value in values.items()], ("run(", ")")
         words += [f"_{name}={value!r}" for name, value in more.items()]

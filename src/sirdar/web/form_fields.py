@@ -19,6 +19,7 @@ from sirdar.domain.value_words import FILE_EXPECTED, Invalid, describe
 from sirdar.domain.values import check
 from sirdar.web import formats, service_words, words
 from sirdar.web.form_sets import Sets
+from sirdar.web.form_sweep import Swept
 
 IN, FILE, KEPT, REFUSED = "in.", "file.", "kept.", "refused."
 SHORT_CHOICES = 4  # so many and fewer are shown side by side
@@ -60,6 +61,7 @@ class Given:
     faults: list[FieldError] = field(default_factory=list)  # files that could not be taken
     sets_file: Kept | None = None  # the input sets of many tasks, in a file on the server
     sets: Sets | None = None  # as they were read, from wherever
+    swept: Swept | None = None
 
     def option(self, name: str) -> str:
         return self.texts.get(name, "").strip()
@@ -208,10 +210,10 @@ def _by_lines(spec: InputSpec, value: list[Any]) -> bool:
 
 
 def read_inputs(specs: Sequence[InputSpec], given: Given) -> tuple[dict[str, Any], list[FieldError]]:
-    """What was typed, as a submission's inputs, and what no value could be made of."""
+    """What was typed, as a submission's inputs, and what no value could be made of. An input that a sweep gives is left out."""
     values: dict[str, Any] = {}
     errors = list(given.faults)
-    for spec in specs:
+    for spec in _unswept(specs, given):
         try:
             value = _read(spec, given)
         except Invalid as error:
@@ -220,6 +222,10 @@ def read_inputs(specs: Sequence[InputSpec], given: Given) -> tuple[dict[str, Any
         if value is not None:
             values[spec.name] = value
     return values, errors
+
+
+def _unswept(specs: Sequence[InputSpec], given: Given) -> list[InputSpec]:
+    return [spec for spec in specs if given.swept is None or spec.name not in given.swept.names]
 
 
 def _read(spec: InputSpec, given: Given) -> Any:
@@ -247,6 +253,7 @@ def _empty(spec: InputSpec) -> Any:
 def all_errors(specs: Sequence[InputSpec], given: Given) -> list[FieldError]:
     """Everything wrong with what was typed, as the submission would find it; of files their names and sizes are looked at."""
     values, errors = read_inputs(specs, given)
+    specs = _unswept(specs, given)
     errors += [fault for spec in specs for fault in _of_files(spec, given)]
     seen = {name_of(error.field) for error in errors}
     _, more = check(specs, values, file_refs=False)

@@ -1,13 +1,13 @@
 """What a form says beside the inputs: name, resources, what the application lets change, what is tried again, who is told. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sirdar.domain.app import App
 from sirdar.domain.problems import FieldError
 from sirdar.domain.units import format_duration, format_size
-from sirdar.web import formats, words
+from sirdar.web import form_sweep, formats, words
 from sirdar.web.form_fields import Given, in_words
 
 OVER = "over."
@@ -16,7 +16,22 @@ MOST_OF_SETS = 10  # things that are wrong with them, told at once
 COUNTS = frozenset({"cpus", "gpus", "nodes"})
 OVERRIDE_ORDER = ("cpus", "memory", "time", "gpus", "nodes", "disk")
 # The parts as they stand on the page, from above.
-PARTS = ("resource", "name", *(OVER + name for name in OVERRIDE_ORDER), "retries", "notify_to", "foreach", "on_failure")
+PARTS = (
+    "resource",
+    "name",
+    form_sweep.WHERE,
+    "sweep",
+    "foreach",
+    "criterion",
+    "stop_when",
+    "on_failure",
+    *(OVER + name for name in OVERRIDE_ORDER),
+    "retries",
+    "notify_to",
+)
+MANY = frozenset(
+    {form_sweep.WHERE, "sweep", "foreach", "criterion", "stop_when", "on_failure"}
+)  # of a job of many tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +67,15 @@ def title_of(part: str) -> str:
         "name": words.gettext("Name of the job"),
         "retries": words.gettext("Retries"),
         "notify_to": words.gettext("When it ends"),
+        "where": words.gettext("Conditions"),
+        "sweep": words.gettext("Combinations"),
         "foreach": words.gettext("Many tasks"),
+        "criterion": words.gettext("Criterion"),
+        "stop_when": words.gettext("Stop when"),
         "on_failure": words.gettext("When one of many fails"),
     }
+    if part.startswith(form_sweep.SWEEP):
+        return words.gettext("Values of %(name)s", name=part.removeprefix(form_sweep.SWEEP))
     return titles.get(part, part)
 
 
@@ -97,7 +118,14 @@ def read_options(given: Given) -> tuple[dict[str, Any], list[FieldError]]:
         body["debug"] = True
     if given.sets is not None:
         body["foreach"] = given.sets.items
-        body["onFailure"] = given.option("on_failure") or "continue"
+    if given.swept is not None:
+        body["sweep"] = given.swept.body
+    if (given.sets is not None or given.swept is not None) and (wish := given.option("on_failure")):
+        body["onFailure"] = wish
+    if key := given.option("criterion"):
+        body["criterion"] = {"maximize" if given.option("direction") == "maximize" else "minimize": key}
+    if condition := given.option("stop_when"):
+        body["stopWhen"] = condition
     notify = _notify(given)
     if notify is not None:
         body["notify"] = notify
@@ -106,9 +134,16 @@ def read_options(given: Given) -> tuple[dict[str, Any], list[FieldError]]:
 
 def is_unfolded(given: Given, faults: Mapping[str, str]) -> bool:
     """Whether what most people leave alone has to be seen: something in it was changed, or is wrong."""
-    changed = {"retries", "foreach", "notify_to", "debug", *(OVER + name for name in OVERRIDE_ORDER)}
-    many = given.sets is not None or given.sets_file is not None
-    return many or any(given.option(part) for part in changed) or bool(faults.keys() - {"name", "resource"})
+    changed = {"retries", "notify_to", "debug", *(OVER + name for name in OVERRIDE_ORDER)}
+    elsewhere = {part for part in faults if part in MANY or part.startswith(form_sweep.SWEEP)} | {"name", "resource"}
+    return any(given.option(part) for part in changed) or bool(faults.keys() - elsewhere)
+
+
+def is_many(given: Given, faults: Mapping[str, str]) -> bool:
+    """Whether what makes a job of many tasks has to be seen."""
+    asked = any(given.option(part) for part in ("foreach", "criterion", "stop_when"))
+    many = given.sets is not None or given.sets_file is not None or given.swept is not None
+    return many or asked or any(part in MANY or part.startswith(form_sweep.SWEEP) for part in faults)
 
 
 def _notify(given: Given) -> list[dict[str, str]] | None:
@@ -126,17 +161,29 @@ def places_of(errors: Sequence[FieldError]) -> dict[str, str]:
     said: dict[str, str] = {}
     sets: list[str] = []
     for error in errors:
-        root = error.field.partition("[")[0]
-        part = {"resources": "resource", "notify": "notify_to"}.get(root, root)
-        if part.startswith("overrides."):
-            part = OVER + part.removeprefix("overrides.")
-        if part != "foreach":
+        part = _part_of(error.field)
+        if part.startswith(form_sweep.SWEEP) or part == form_sweep.WHERE:
+            said.setdefault(part, in_words(replace(error, field=part)))
+        elif part != "foreach":
             said.setdefault(part, in_words(error))
         elif (text := in_words(error)) not in sets and len(sets) < MOST_OF_SETS:
             sets.append(text)
     return in_order(said | ({"foreach": "\n".join(sets)} if sets else {}))
 
 
+def _part_of(place: str) -> str:
+    if swept := form_sweep.part_of(place):
+        return swept
+    root = place.partition("[")[0]
+    if root.startswith("overrides."):
+        return OVER + root.removeprefix("overrides.")
+    if root.startswith("criterion."):
+        return "criterion"
+    parts = {"resources": "resource", "notify": "notify_to", "stopWhen": "stop_when", "onFailure": "on_failure"}
+    return parts.get(root, root)
+
+
 def in_order(said: Mapping[str, str]) -> dict[str, str]:
     """As the parts stand on the page."""
-    return {part: said[part] for part in [*PARTS, *(said.keys() - set(PARTS))] if part in said}
+    swept = [part for part in said if part.startswith(form_sweep.SWEEP)]
+    return {part: said[part] for part in (*PARTS[:2], *swept, *PARTS[2:], *said) if part in said}

@@ -12,14 +12,26 @@ from fastapi.responses import JSONResponse
 from pydantic_core import to_json
 
 from sirdar.api import submit as api_submit
-from sirdar.domain.app import FILE_INPUTS, App, InputType
+from sirdar.domain.app import FILE_INPUTS, App, InputType, OutputType
+from sirdar.domain.criterion import read_criterion
 from sirdar.domain.problems import FieldError, Problem
 from sirdar.services import apps
 from sirdar.services.app_cache import LoadedVersion
 from sirdar.services.files import TEMP_PREFIX, resolve_uri
 from sirdar.services.outlook import Outlook, outlook
+from sirdar.services.plans import is_planned
 from sirdar.services.submit import apply_overrides, submit
-from sirdar.web import form_options, form_post, form_sets, outlook_words, run_like, run_sets, words
+from sirdar.web import (
+    form_options,
+    form_post,
+    form_sets,
+    form_sweep,
+    outlook_words,
+    run_like,
+    run_sets,
+    run_sweep,
+    words,
+)
 from sirdar.web.code_examples import Example, examples
 from sirdar.web.form_fields import (
     IN,
@@ -40,6 +52,7 @@ from sirdar.wire.submit import Overrides, SubmitRequest
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 PageDep = Annotated[Page, Depends(open_page)]
 MAX_ONCE = 64
+NUMBERS = frozenset({OutputType.NUMBER, OutputType.INTEGER})  # of which a task may be the best
 LIVE_SETS = 2_000  # of many tasks, which are looked at while one types
 SETS_IN_CODE = 20
 # What a submission may be refused for by what stands in the form; anything else is a page of its own.
@@ -98,7 +111,11 @@ async def run(owner: str, alias: str, page: PageDep) -> Response:
     loaded = await apps.resolve_app(page.services, page.user, reference)
     given = await form_post.read(page.request, page.services, page.user, loaded.app)
     await run_sets.read(page.services, page.user, loaded, given)
+    given.swept = form_sweep.read_sweep(loaded.app.inputs, given.texts, tabled=_is_tabled(given))
     request, faults = await run_sync(_request_of, loaded.app, given)  # there may be a million sets
+    if given.swept is not None and (request is None or given.option("action") == "check"):
+        await run_sweep.count(page.services, page.user, loaded.app, given)
+        request, faults = await run_sync(_request_of, loaded.app, given)
     if given.option("action") == "check":
         return await _show(page, loaded, reference, given, faults, checked=request is not None)
     if request is None:
@@ -119,11 +136,14 @@ async def check(owner: str, alias: str, page: PageDep) -> Response:
     loaded = await apps.resolve_app(page.services, page.user, f"{owner}/{alias}")
     given = await form_post.read(page.request, page.services, page.user, loaded.app)
     await run_sets.read(page.services, page.user, loaded, given, quick=True)
+    given.swept = form_sweep.read_sweep(loaded.app.inputs, given.texts, tabled=_is_tabled(given))
+    await run_sweep.count(page.services, page.user, loaded.app, given, quick=True)
     _, faults = _request_of(loaded.app, given, most_sets=LIVE_SETS)
     seen = await _outlook(page, loaded, given)
     bar = outlook_words.bar(seen, _asked(given))
     content = {
         "sets": _sets_words(given),
+        "swept": form_sweep.told(given.swept),
         "errors": {f"in-{name}": text for name, text in faults.inputs.items()}
         | {f"opt-{name}": text for name, text in faults.options.items()},
         "titles": {
@@ -145,7 +165,10 @@ def _request_of(app: App, given: Given, most_sets: int | None = None) -> tuple[S
     values, errors = read_inputs(app.inputs, given)
     body, wrong = form_options.read_options(given)
     wrong += [fault for fault in given.faults if not name_of(fault.field)]
-    if given.sets is None and given.sets_file is None and not given.option(run_sets.JOB):
+    tabled = _is_tabled(given)
+    if given.swept is not None:
+        wrong += given.swept.errors
+    if not tabled:
         errors = all_errors(app.inputs, given)
     else:
         errors += refused_errors(app.inputs, given)
@@ -156,8 +179,11 @@ def _request_of(app: App, given: Given, most_sets: int | None = None) -> tuple[S
         wrong += form_sets.in_lines([*given.sets.errors, *(error for error in found if not name_of(error.field))])
     faults = Faults(by_name(app.inputs, errors), form_options.places_of(wrong))
     try:
+        if given.swept is not None and tabled:
+            del body["sweep"]
         request = api_submit.parse(to_json({**body, "inputs": values}))
         apply_overrides(app, request.overrides)
+        read_criterion(app, body.get("criterion", {}), body.get("stopWhen", ""))
     except Problem as problem:
         more = _faults_of(app, problem, given)
         faults.options = form_options.in_order(faults.options | more.options)
@@ -166,10 +192,15 @@ def _request_of(app: App, given: Given, most_sets: int | None = None) -> tuple[S
     return (None if faults else request), faults
 
 
+def _is_tabled(given: Given) -> bool:
+    """Whether it has input sets, from wherever."""
+    return given.sets is not None or given.sets_file is not None or bool(given.option(run_sets.JOB))
+
+
 def _faults_of(app: App, problem: Problem, given: Given) -> Faults:
     """A submission's problem at the fields that it is about."""
     errors = list(problem.errors) or [FieldError(problem.field or "", problem.detail, problem.expected)]
-    errors = [form_sets.placed(error, given.sets) for error in errors]
+    errors = [form_sweep.placed(form_sets.placed(error, given.sets), given.swept) for error in errors]
     faults = Faults(
         by_name(app.inputs, errors), form_options.places_of([error for error in errors if not name_of(error.field)])
     )
@@ -224,6 +255,10 @@ async def _show(
         unfolded=form_options.is_unfolded(given, faults.options),
         sets_sample=form_sets.sample(app.inputs),
         sets_words=_sets_words(given),
+        many=form_options.is_many(given, faults.options),
+        sweep_rows=[] if is_planned(loaded) else form_sweep.rows(app.inputs, given.texts),
+        sweep_words=form_sweep.told(given.swept),
+        numbers=[spec.name for spec in app.outputs if spec.type in NUMBERS],
         overrides=form_options.overrides_of(app),
         places=outlook_words.rows(seen),
         asked=_asked(given),

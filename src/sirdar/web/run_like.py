@@ -45,6 +45,10 @@ async def filled(services: Services, caller: Caller, loaded: LoadedVersion, job_
         given.texts["foreach_job"] = job.id  # too many for a text: taken as they are
     if job.many:
         given.texts["on_failure"] = job.on_failure
+    if job.criterion is not None:
+        stop = job.criterion.stop
+        given.texts |= {"criterion": job.criterion.key, "direction": job.criterion.direction}
+        given.texts["stop_when"] = stop.text if stop is not None else ""
     return given
 
 

@@ -1,8 +1,8 @@
 """What services say in English, in the page's language: a sentence whose wording is known is translated where it is shown.
 
 Services, agents and the ledger speak English, and what they said is stored so. The sentences that people meet most stand in
-``service_sentences.py`` and ``problem_sentences.py``, as the catalogue has them: with ``%(name)s`` in the place of each value. What
-is known in none of them is shown as it was said.
+``service_sentences.py``, ``problem_sentences.py`` and ``sweep_sentences.py``, as the catalogue has them: with ``%(name)s`` in the
+place of each value. What is known in none of them is shown as it was said.
 
 A place's name says what stands there: ``count...`` a number, ``span...`` and ``size...`` an amount whose units are translated,
 ``field...`` a field of a request, ``place...`` a name or a known phrase, ``said...`` a known sentence, ``list...`` known phrases
@@ -20,6 +20,7 @@ from sirdar.web import formats, words
 from sirdar.web.advice import ADVICE, Advice
 from sirdar.web.problem_sentences import PROBLEMS
 from sirdar.web.service_sentences import SENTENCES
+from sirdar.web.sweep_sentences import SWEEPS
 
 LONGEST = 2000  # characters; what is longer is shown as it was said
 _PLACE = re.compile(r"%\((\w+)\)s")
@@ -130,7 +131,7 @@ def _with_case_of(text: str, told: str) -> str:
 @cache
 def sentences() -> tuple[_Sentence, ...]:
     """Those with the most words of their own first: they are the surest."""
-    every = dict.fromkeys((*SENTENCES, *PROBLEMS))
+    every = dict.fromkeys((*SENTENCES, *PROBLEMS, *SWEEPS))
     return tuple(_Sentence.of(text) for text in sorted(every, key=lambda text: -len(_PLACE.sub("", text))))
 
 

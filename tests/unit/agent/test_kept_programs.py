@@ -299,7 +299,7 @@ def test_after_the_porters_death_kept_programs_are_found_and_ended(tmp_path: Pat
     porter.process.wait()
     wait_for(lambda: not held(porter.home), what="the porter's death")
     assert end_orphans(past) >= 1
-    assert not lives(busy) and not lives(porter.who("a-0-0"))
+    wait_for(lambda: not lives(busy) and not lives(porter.who("a-0-0")), what="the end of both")
     porter.disconnect()
     assert marked_processes(str(tmp_path)) == []
 

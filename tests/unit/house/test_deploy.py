@@ -20,6 +20,7 @@ NOT_SETTINGS = {
     "SIRDAR_CONFIG_DIR",
     "SIRDAR_URL",
     "SIRDAR_JOIN",
+    "SIRDAR_SOLVERS",
 }
 FILES = sorted(path for path in DEPLOY.rglob("*") if path.is_file())
 
@@ -46,8 +47,18 @@ def test_the_compose_file_names_what_is_there(compose: dict[str, Any]) -> None:
         for volume in service.get("volumes", ()):
             place = volume.split(":")[0]
             assert place in compose["volumes"] or place == "./tls" or (DEPLOY / place).exists()
-    ours = {service["image"].split(":")[0] for service in services.values() if "/" not in service["image"]}
-    assert ours == {path.name.replace("Containerfile.", "sirdar-") for path in DEPLOY.glob("Containerfile.*")}
+    images = [re.sub(r"\$\{\w+:-([\w-]+)\}", r"\1", service["image"]) for service in services.values()]
+    ours = {image.split(":")[0] for image in images if "/" not in image}
+    built = {path.name.replace("Containerfile.", "sirdar-") for path in DEPLOY.glob("Containerfile.*")}
+    assert built == ours | {"sirdar-solvers"}, "which takes an agent's place, as the head of the file says"
+    assert "AGENT=sirdar-solvers" in (DEPLOY / "compose.yaml").read_text()
+
+
+def test_all_images_are_built_unless_some_are_named() -> None:
+    script = (DEPLOY / "build-images").read_text()
+    parts = {path.name.removeprefix("Containerfile.") for path in DEPLOY.glob("Containerfile.*")}
+    assert set(re.findall(r"parts:-([a-z ]+)\}", script)[0].split()) == parts
+    assert set(re.findall(r"^    ([a-z |]+)\)\n        parts=", script, re.MULTILINE)[0].split(" | ")) == parts
 
 
 def test_health_checks_ask_an_address_that_exists(compose: dict[str, Any]) -> None:
