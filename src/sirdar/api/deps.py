@@ -11,7 +11,8 @@ from sirdar.services.context import Services
 COOKIE = "access_token"
 
 
-def get_services(request: Request) -> Services:
+async def get_services(request: Request) -> Services:
+    # Awaits nothing; a plain function would be run in a thread, for each request.
     services: Services = request.app.state.services
     return services
 

@@ -19,7 +19,7 @@ PageDep = Annotated[Page, Depends(open_page)]
 Text = Annotated[str, Query(max_length=200)]
 
 
-def asked_of(
+async def asked_of(
     job_id: str,
     tab: Annotated[str, Query(max_length=40)] = "",
     task: Annotated[int | None, Query(ge=0, le=2**31)] = None,

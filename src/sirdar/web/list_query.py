@@ -69,7 +69,7 @@ def _moment(field: str, text: str, *, end: bool = False) -> str | None:
         raise Problem("invalid_field", wrong, field=field, expected="2026-11-22") from error
 
 
-def _read(
+async def _read(
     *,
     state: Annotated[list[str] | None, Query()] = None,
     app: Text = "",

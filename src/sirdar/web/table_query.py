@@ -102,7 +102,7 @@ def _read_number(text: str, field: str) -> int:
     return int(text)
 
 
-def _read(
+async def _read(
     job_id: str,
     *,
     state: Annotated[list[str] | None, Query()] = None,

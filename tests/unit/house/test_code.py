@@ -83,3 +83,21 @@ def test_nothing_is_fetched_from_elsewhere_at_run_time() -> None:
         text = path.read_text()
         found += [f"{short(path)}: {match[0]}" for match in (*ELSEWHERE.finditer(text), *NETWORKS.finditer(text))]
     assert not found
+
+
+WITH_ROUTES = [path for path in MODULES if path.parent.name in {"api", "web"}]
+
+
+@pytest.mark.parametrize("module", WITH_ROUTES, ids=short)
+def test_what_routes_depend_on_is_no_plain_function(module: Path) -> None:
+    """FastAPI would run it, and a plain route, in a thread: a change of threads for every request, for nothing."""
+    tree = ast.parse(module.read_text())
+    named = {
+        call.args[0].id
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Depends"
+        if isinstance(call.args[0], ast.Name)
+    }
+    for function in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
+        routes = [ast.unparse(mark) for mark in function.decorator_list if ast.unparse(mark).startswith("router.")]
+        assert function.name not in named and not routes, f"{function.name} is to be async"
