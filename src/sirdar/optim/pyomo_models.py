@@ -10,7 +10,7 @@ from typing import Any
 from sirdar.optim.records import Solved, Status, status_of
 from sirdar.optim.sol_reader import Sol
 
-_MAXIMISED = re.compile(rb"^O0 1\b", re.MULTILINE)
+_MAXIMISED = re.compile(rb"O0 1\b")
 _TERMINATIONS = {
     Status.OPTIMAL: "optimal",
     Status.INFEASIBLE: "infeasible",
@@ -38,7 +38,8 @@ class Problem:
     @property
     def sign(self) -> float:
         """-1 where the objective is maximised: what solvers that minimise print is turned by it."""
-        return -1.0 if _MAXIMISED.search(self.nl) else 1.0
+        at = self.nl.find(b"\nO0 1")  # once for each problem: a search by lines takes ten times as long
+        return -1.0 if at >= 0 and _MAXIMISED.match(self.nl, at + 1) else 1.0
 
 
 def write_problem(index: int, given: Any) -> Problem:
