@@ -165,7 +165,10 @@ async def points(
     job_id: str,
     x: Name = "",
     y: Name = "",
-    color: Name = "",
+    color: Annotated[
+        str,
+        Query(max_length=200, description="A column; else the output that the job seeks the best of; none: no colour"),
+    ] = "",
     share: Share = None,
 ) -> Response:
     """Points of a plot of one column of the table over another; of two thousand tasks at most, which are then taken evenly."""

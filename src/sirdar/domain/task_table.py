@@ -67,6 +67,7 @@ EXPORTED = (  # besides, in a file of the whole table
     Column("startedAt", Kind.TIME),
     Column("endedAt", Kind.TIME),
 )
+NO_COLOR = "none"  # of a plot, where a colour would be chosen
 MOST_LETTERS = 200  # of a text that is sorted and compared
 _INPUTS = {
     InputType.NUMBER: Kind.NUMBER,
@@ -270,8 +271,11 @@ def read_sort(columns: Sequence[Column], text: str) -> Sort:
     return Sort(find_column(columns, text.removeprefix("-"), "sort"), text.startswith("-"))
 
 
-def read_axes(columns: Sequence[Column], x: str, y: str, color: str) -> tuple[Column, Column, Column | None]:
-    """What a plot shows. Where nobody chose: the first output that is a number over the first such input, else how long each ran.
+def read_axes(
+    columns: Sequence[Column], x: str, y: str, color: str, *, sought: str = ""
+) -> tuple[Column, Column, Column | None]:
+    """What a plot shows. Where nobody chose: the first output that is a number over the first such input, else how long each ran;
+    in the colour of the output ``sought``, if the job seeks the best of one. The color ``none`` is no colour.
 
     Raises Problem ``invalid_field``.
     """
@@ -281,5 +285,13 @@ def read_axes(columns: Sequence[Column], x: str, y: str, color: str) -> tuple[Co
     return (
         find_column(columns, x, "x") if x else of_x,
         find_column(columns, y, "y") if y else of_y,
-        find_column(columns, color, "color") if color else None,
+        _color(columns, color, sought),
     )
+
+
+def _color(columns: Sequence[Column], color: str, sought: str) -> Column | None:
+    if color == NO_COLOR:
+        return None
+    if color:
+        return find_column(columns, color, "color")
+    return next((column for column in columns if sought and column.name == f"outputs.{sought}"), None)

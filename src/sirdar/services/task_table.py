@@ -400,9 +400,10 @@ async def points(
     color: str = "",
     link: str | None = None,
 ) -> Points:
-    """What a plot of two columns shows, of two thousand tasks at most. Raises Problem ``not_found``, ``invalid_field``."""
+    """What a plot of two columns shows, of two thousand tasks at most, in the colour of what the job seeks unless another is
+    named, or ``none``. Raises Problem ``not_found``, ``invalid_field``."""
     job = await _seen(services, caller, job_id, link)
-    axes = read_axes(await columns_of_job(services, job), x, y, color)
+    axes = read_axes(await columns_of_job(services, job), x, y, color, sought=sought_of(job))
 
     def read(conn: Conn) -> Points:
         chosen = [column for column in axes if column is not None]
@@ -413,6 +414,11 @@ async def points(
         return Points(*axes, whole, count > len(numbers), count, job.ended_at is not None)
 
     return await services.store.read(read)
+
+
+def sought_of(job: JobView) -> str:
+    """Name of the output whose best the job seeks; empty where it seeks none."""
+    return job.criterion.key if job.criterion else ""
 
 
 async def _seen(services: Services, caller: Caller | None, job_id: str, link: str | None) -> JobView:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sirdar.domain.failures import FailureGroup
+from sirdar.domain.plot_data import thin
 from sirdar.domain.states import STATES
 from sirdar.domain.task_table import Column, Condition, Sort, value_at
 from sirdar.domain.task_table import is_ordered as column_is_ordered
@@ -417,9 +418,5 @@ def sample(conn: Connection, job: JobView, columns: Sequence[Column], most: int)
         needs.append(tasks.c.ended_at.is_not(None))
     if any(column.name == "waitS" for column in columns):
         needs.append(tasks.c.started_at.is_not(None))
-    count = conn.execute(sa.select(sa.func.count()).select_from(tasks).where(*needs)).scalar_one()
-    step = max(1, -(-count // most))
-    place = (sa.func.row_number().over(order_by=tasks.c.no) - 1).label("place")
-    inner = sa.select(tasks.c.no, place).where(*needs).subquery()
-    query = sa.select(inner.c.no).where(inner.c.place % step == 0).order_by(inner.c.no)
-    return list(conn.execute(query).scalars()), count
+    numbers = list(conn.execute(sa.select(tasks.c.no).where(*needs).order_by(tasks.c.no)).scalars())
+    return thin(numbers, most), len(numbers)

@@ -92,7 +92,7 @@ async def show_page(page: Page, asked: TableQuery, shown: Shown) -> Response:
         first=query.offset + 1 if asked.sort else None,
         following=following,
         axes=_axes(columns),
-        drawn=_drawn(columns, asked),
+        drawn=_drawn(columns, asked, task_table.sought_of(shown.job)),
         events=_events(asked, shown.job),
         part=_part_address(asked, tasks),
         refresh_s=job_words.refresh_s(shown.job, values["looked_at"]),
@@ -275,7 +275,7 @@ def _axes(columns: tuple[Column, ...]) -> dict[str, list[Column]]:
     return {"x": x, "y": numbers, "color": list(columns[1:])}
 
 
-def _drawn(columns: tuple[Column, ...], asked: TableQuery) -> dict[str, Column | None]:
+def _drawn(columns: tuple[Column, ...], asked: TableQuery, sought: str) -> dict[str, Column | None]:
     """What the plot shows now. Raises Problem ``invalid_field`` for an address with a column that there is not."""
-    x, y, color = read_axes(columns, asked.x, asked.y, asked.color)
+    x, y, color = read_axes(columns, asked.x, asked.y, asked.color, sought=sought)
     return {"x": x, "y": y, "color": color}

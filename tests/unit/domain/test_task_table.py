@@ -83,5 +83,8 @@ def test_what_is_sorted_and_drawn_by() -> None:
     assert "inputs.beta" in str(caught.value.expected)
     names = [axis.name if axis else None for axis in read_axes(columns, "", "", "")]
     assert names == ["inputs.beta", "outputs.error", None]
+    coloured = [read_axes(columns, "", "", color, sought="error")[2] for color in ("", "none", "inputs.beta")]
+    assert [color.name if color else None for color in coloured] == ["outputs.error", None, "inputs.beta"]
+    assert read_axes(columns, "", "", "", sought="nothing that is a column")[2] is None
     plain = columns_of(App("plain"), ())
     assert [axis.name if axis else None for axis in read_axes(plain, "", "", "state")] == ["no", "runS", "state"]
