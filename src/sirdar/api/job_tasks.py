@@ -29,7 +29,7 @@ router = APIRouter(tags=["jobs"])
 _FORMS: dict[str, tuple[Any, str]] = {
     "json": (write_json, "application/json"),
     "csv": (write_csv, "text/csv; charset=utf-8"),
-    "parquet": (lambda found: write_parquet(found.columns, found.rows), PARQUET),
+    "parquet": (lambda found: write_parquet(found.columns, found.batches), PARQUET),
 }
 States = Annotated[list[str] | None, Query(description="One or several, also joined by commas")]
 Resource = Annotated[str | None, Query(max_length=200, description="Name or id of the machine that has it")]

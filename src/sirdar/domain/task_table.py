@@ -207,21 +207,29 @@ def found_columns(app: App, results: Iterable[Mapping[str, Any]], known: Iterabl
         return
     declared = {spec.name for spec in app.outputs} | {column.name.removeprefix("outputs.") for column in known}
     kinds: dict[str, Kind] = {}
+    broken: set[str] = set()  # of numbers: some are not whole
     for result in results:
         for name, value in result.items():
             if name not in declared and isinstance(value, str | int | float):
                 kind = _kind_of(value)
                 kinds[name] = kind if kinds.get(name, kind) is kind else Kind.TEXT
+                if not _is_whole(value):
+                    broken.add(name)
     for name, kind in kinds.items():
-        yield Column(f"outputs.{name}", kind, name, (name,))
+        yield Column(f"outputs.{name}", kind, name, (name,), whole=kind is Kind.NUMBER and name not in broken)
 
 
 def widen(found: dict[str, Column], more: Iterable[Column]) -> None:
     """Add columns of further results: one that holds values of several kinds is of texts."""
     for column in more:
         known = found.setdefault(column.name, column)
-        if known.kind is not column.kind:
-            found[column.name] = replace(known, kind=Kind.TEXT)
+        kind = known.kind if known.kind is column.kind else Kind.TEXT
+        found[column.name] = replace(known, kind=kind, whole=kind is Kind.NUMBER and known.whole and column.whole)
+
+
+def _is_whole(value: str | float) -> bool:
+    """A whole number of 64 bits."""
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 
 
 def _kind_of(value: str | float) -> Kind:
@@ -231,17 +239,17 @@ def _kind_of(value: str | float) -> Kind:
 
 
 def _input(spec: InputSpec) -> Column:
-    numbers = spec.type is InputType.ENUM and all(
-        isinstance(value, int | float) and not isinstance(value, bool) for value in spec.values
-    )
+    kind, whole = _INPUTS[spec.type], spec.type is InputType.INTEGER
+    if spec.type is InputType.ENUM and len(kinds := {_kind_of(value) for value in spec.values}) == 1:
+        kind, whole = kinds.pop(), all(map(_is_whole, spec.values))
     path = (spec.name, "$file", "name") if spec.type in _FILES else (spec.name,)
     return Column(
         f"inputs.{spec.name}",
-        Kind.NUMBER if numbers else _INPUTS[spec.type],
+        kind,
         spec.title,
         path,
         spec.unit or "",
-        spec.type is InputType.INTEGER,
+        whole,
     )
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from sirdar.domain.people import Caller
 from sirdar.domain.plot_data import Choice, Plot, Sense, Wish, arrange, choose, thin
-from sirdar.domain.task_table import FIXED, Column, Sort
+from sirdar.domain.task_table import FIXED, NO, Column, Sort
 from sirdar.services.context import Services
 from sirdar.services.jobs import find_seen
-from sirdar.services.task_table import cell, columns_of_job
+from sirdar.services.task_cells import values_of
+from sirdar.services.task_table import columns_of_job
 from sirdar.store import jobs as job_store
 from sirdar.store import task_table
 from sirdar.store.job_views import JobView
@@ -74,5 +75,4 @@ def _rows(conn: Conn, job: JobView, columns: Sequence[Column], numbers: Sequence
     """Number and values of each of these tasks."""
     of_inputs = any(column.of_input for column in columns)
     items = job_store.load_items(conn, job.id, numbers) if of_inputs and job.many and numbers else {}
-    rows = task_table.read_rows(conn, job, numbers)
-    return [[row.no, *(cell(job, row, items.get(row.no, {}), column) for column in columns)] for row in rows]
+    return values_of(job, (NO, *columns), task_table.read_rows(conn, job, numbers), items)
