@@ -101,7 +101,7 @@ def test_what_is_sorted_and_drawn_by() -> None:
         {"n": 2, "x": 0.5, "mixed": "a"},
         {"n": 2**70},
     ]
-    some = App("some", outputs=(OutputSpec("all", OutputType.VALUES),))
+    some = App("some", outputs=(OutputSpec("all", OutputType.VALUES, "out.txt"),))
     found: dict[str, Column] = {}
     for result in results[:2]:
         widen(found, found_columns(some, [result], ()))
