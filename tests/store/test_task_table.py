@@ -8,8 +8,10 @@ import pytest
 import sqlalchemy as sa
 from tests.store.ledger import START, Ledger, count_failures
 
+from sirdar.domain.plot_data import Choice, Sense
 from sirdar.domain.task_table import FIXED, Column, Kind, Sort
 from sirdar.services.pace import left_of_job
+from sirdar.services.plots import looked_at
 from sirdar.store import job_views, task_table
 from sirdar.store import tables as t
 from sirdar.store.engine import Tx
@@ -204,7 +206,34 @@ def test_failures_by_why_and_a_sample(ledger: Ledger, job: str) -> None:
     ]
     assert not any(group.differ for group in groups)
     assert failed == [2, 3, 4]
-    assert samples == [([0, 5], 3), ([0, 3], 6), ([0, 5], 3)]
+    assert samples == [([0, 5], 3), ([0, 5], 6), ([0, 5], 3)]
+
+
+def test_a_sample_has_all_values_that_come_back_with_a_period(ledger: Ledger) -> None:
+    """Every fourth of tasks whose inner parameter has four values would show one of these alone."""
+    job = ledger.submit(80)
+    columns = {"state": "DONE", "attempt": 1, "last_attempt": 1, "ended_at": START, "reason": "ok", "result_json": "{}"}
+    rows = [{"job_id": job, "no": no, **columns} for no in range(80)]
+    ledger.store.write_now(lambda tx: tx.conn.execute(sa.insert(t.tasks), rows) and None)
+
+    def read(conn: sa.Connection) -> tuple[list[int], int]:
+        found = job_views.find_job(conn, job)
+        assert found is not None
+        return task_table.sample(conn, found, [ERROR], 20)
+
+    numbers, count = ledger.read(read)
+    assert (len(numbers), count, {no % 4 for no in numbers}) == (20, 80, {0, 1, 2, 3})
+
+
+def test_a_plot_of_some_tasks_has_the_best_of_all(ledger: Ledger, job: str) -> None:
+    def read(conn: sa.Connection, best: Sense | None) -> tuple[list[int], int]:
+        found = job_views.find_job(conn, job)
+        assert found is not None
+        return looked_at(conn, found, Choice(ERROR, (RATE,), None, best, False), most=1)
+
+    assert ledger.read(lambda conn: read(conn, Sense.MIN)) == ([0, 5], 3)
+    assert ledger.read(lambda conn: read(conn, Sense.MAX)) == ([0, 1], 3)
+    assert ledger.read(lambda conn: read(conn, None)) == ([0], 3)
 
 
 @pytest.mark.parametrize(("like", "same"), [(2, [2, 3]), (3, [2, 3]), (4, [4]), (0, []), (6, []), (8, [])])

@@ -241,6 +241,7 @@ def test_units_stand_where_the_description_gives_them(busy: Site) -> None:
         body = {
             "inputs": {"data": sent["uri"]},
             "foreach": [{"beta": 0.1}, {"beta": 0.2}],
+            "criterion": {"minimize": "cv_error"},
         }
         made = httpx.post(f"{busy.url}/api/apps/anna/svf", json=body, headers=token)
         assert made.status_code in {200, 201, 202}, made.text
@@ -251,6 +252,15 @@ def test_units_stand_where_the_description_gives_them(busy: Site) -> None:
         assert ">beta, 1/K</option>" in page.text
         points = anna.get(f"/api/jobs/{job}/points").json()
         assert (points["x"]["unit"], points["y"]["unit"], points["ended"]) == ("1/K", "mm", False)
+        assert points["color"]["name"] == "outputs.cv_error"  # what the job seeks, unless somebody chose
+        chosen = {"": "outputs.cv_error", "?color=none": "none", "?color=inputs.beta": "inputs.beta"}
+        for asked, name in chosen.items():
+            colors = (
+                anna.get(f"/jobs/{job}{asked}").text.partition('<select name="color">')[2].partition("</select>")[0]
+            )
+            assert re.findall(r'value="([^"]+)"[^>]* selected', colors) == [name]
+            told = anna.get(f"/api/jobs/{job}/points{asked}").json()["color"]
+            assert (told["name"] if told else "none") == name
         assert "that all tasks have in common" in plain(page) and "data.csv" in plain(page)
 
 

@@ -29,7 +29,7 @@ router = APIRouter(tags=["jobs"])
 _FORMS: dict[str, tuple[Any, str]] = {
     "json": (write_json, "application/json"),
     "csv": (write_csv, "text/csv; charset=utf-8"),
-    "parquet": (lambda found: write_parquet(found.columns, found.rows), PARQUET),
+    "parquet": (lambda found: write_parquet(found.columns, found.batches), PARQUET),
 }
 States = Annotated[list[str] | None, Query(description="One or several, also joined by commas")]
 Resource = Annotated[str | None, Query(max_length=200, description="Name or id of the machine that has it")]
@@ -165,7 +165,10 @@ async def points(
     job_id: str,
     x: Name = "",
     y: Name = "",
-    color: Name = "",
+    color: Annotated[
+        str,
+        Query(max_length=200, description="A column; else the output that the job seeks the best of; none: no colour"),
+    ] = "",
     share: Share = None,
 ) -> Response:
     """Points of a plot of one column of the table over another; of two thousand tasks at most, which are then taken evenly."""

@@ -120,8 +120,8 @@ def output_lines(document: Mapping[str, Any], terminal: Terminal) -> Iterator[st
         yield f"  {result}"
 
 
-def value_words(value: Any) -> str:
-    """A value in a line: numbers as scientists write them, files by their names, long texts cut."""
+def value_words(value: Any, most: int | None = LONGEST_VALUE) -> str:
+    """A value in a line: numbers as scientists write them, files by their names, long texts cut unless ``most`` is None."""
     if isinstance(value, bool) or value is None:
         return json.dumps(value)
     if isinstance(value, int | float):
@@ -131,7 +131,7 @@ def value_words(value: Any) -> str:
         text = name.replace("\n", "⏎")
     else:
         text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
+    return text if most is None or len(text) <= most else f"{text[:most]}…"
 
 
 def tail_of_stderr(session: Session, job_id: str) -> list[str]:

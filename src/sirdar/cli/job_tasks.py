@@ -31,6 +31,9 @@ def tasks(
         str | None, Parameter(help="by a column: runS, inputs.beta, or --sort=-outputs.error for the largest first")
     ] = None,
     limit: Annotated[int, Parameter(help="how many; 0 for all")] = 40,
+    wide: Annotated[
+        bool, Parameter(help="all columns and whole values, however long the lines are", negative="")
+    ] = False,
 ) -> Reply:
     """Tasks of a job, those too that have not been expanded yet."""
     session = current()
@@ -48,7 +51,8 @@ def tasks(
 
     def lines() -> list[str]:
         varying = session.client.call(requests.show(job_id)).get("varying") or []
-        return task_lines(found, varying, [*(where or ()), *([sort] if sort else ())], session.terminal, plain())
+        asked = [*(where or ()), *([sort] if sort else ())]
+        return task_lines(found, varying, asked, session.terminal, plain(), wide=wide)
 
     return Reply(found, [str(task.get("no")) for task in found], lines)
 

@@ -27,7 +27,10 @@ def plot(
         Literal["min", "max"] | None, Parameter(help="mark the task with the smallest or largest value")
     ] = None,
     log: Annotated[
-        str | None, Parameter(help="logarithmic scale: x, y (the value), or names of parameters; several with commas")
+        str | None,
+        Parameter(
+            help="logarithmic scale: x, y (the value), names of parameters, several with commas; none; else by the values"
+        ),
     ] = None,
     title: Annotated[str, Parameter(help="above the picture")] = "",
     output: Annotated[

@@ -221,6 +221,7 @@ COMMANDS: tuple[Command, ...] = (
         "sirdar job tasks last",
         "sirdar job tasks last --state failed",
         "sirdar job tasks last --sort runS",
+        "sirdar job tasks last --wide | less -S",
     ),
     _c("job failures", "job_tasks:failures", "Why tasks of a job failed", "sirdar job failures last"),
     _c(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sirdar.cli import draw
@@ -18,34 +19,44 @@ Task = Mapping[str, Any]
 
 
 def task_lines(
-    tasks: Sequence[Task], varying: Sequence[str], asked: Sequence[str], terminal: Terminal, states: Terminal
+    tasks: Sequence[Task],
+    varying: Sequence[str],
+    asked: Sequence[str],
+    terminal: Terminal,
+    states: Terminal,
+    *,
+    wide: bool = False,
 ) -> list[str]:
     """A table of them.
 
     ``varying``: names of inputs. ``asked``: conditions and a column to sort by, whose columns come first; the others as
-    far as the terminal is wide.
+    far as the terminal is wide. ``wide``: all columns, and every value whole, however long the lines become.
     """
+    if wide:
+        terminal = replace(terminal, columns=None)
     named = [found[0] for text in asked if (found := _COLUMN.match(text.strip().removeprefix("-")))]
-    values = _fitting(tasks, dict.fromkeys([*named, *_values(tasks, varying)]), len(set(named)), terminal)
+    names = dict.fromkeys([*named, *_values(tasks, varying)])
+    values = list(names) if wide else _fitting(tasks, names, len(set(named)), terminal)
     again = any("againOf" in task for task in tasks)
     headers = [
         "no>",
         *(["again of>"] if again else []),
         "state",
-        *(f"{_short(name, values)}>" for name in values),
+        *(_short(name, values) + (">" if _of_numbers(tasks, name) else "") for name in values),
         "resource",
         "waited>",
         "ran>",
     ]
     if not values:
         headers += ["in>", "out>", "attempts>"]
-    rows = [_row(task, values, states, again=again) for task in tasks]
+    most = None if wide else 2 * WIDEST_VALUE
+    rows = [_row(task, [_cell(task, name, most) for name in values], states, again=again) for task in tasks]
     return draw.table([*headers, "message"], rows, terminal)
 
 
 def _row(task: Task, values: Sequence[str], states: Terminal, *, again: bool) -> list[Any]:
     number = [task.get("no"), *([task.get("againOf")] if again else [])]
-    row = [*number, draw.state(str(task.get("state")), states), *(_cell(task, name) for name in values)]
+    row = [*number, draw.state(str(task.get("state")), states), *values]
     row += [_place(task.get("resource")), duration(task.get("waitS")), duration(task.get("runS"))]
     if not values:
         row += [size(task.get("stagedInBytes")), size(task.get("stagedOutBytes")), task.get("attempts")]
@@ -81,7 +92,18 @@ def _short(name: str, among: Sequence[str]) -> str:
     return name if sum(other.partition(".")[2] == own for other in among) > 1 else own
 
 
-def _cell(task: Task, name: str) -> str:
+def _of_numbers(tasks: Sequence[Task], name: str) -> bool:
+    """Whether no value in the column is a text, so that digits shall stand below digits."""
+    return not any(isinstance(_value(task, name), str) for task in tasks)
+
+
+def _cell(task: Task, name: str, most: int | None = 2 * WIDEST_VALUE) -> str:
+    value = _value(task, name)
+    text = "" if value is None else value_words(value, most)
+    return text if most is None else draw.cut(text, most)
+
+
+def _value(task: Task, name: str) -> Any:
     kind, _, own = name.partition(".")
     value: Any = (task.get("inputs") if kind == "inputs" else task.get("result")) or {}
     if own not in value:  # a value within an output, as ``outputs.values.loss``
@@ -89,7 +111,7 @@ def _cell(task: Task, name: str) -> str:
             value = value.get(key) if isinstance(value, Mapping) else None
     else:
         value = value[own]
-    return "" if value is None else draw.cut(value_words(value), 2 * WIDEST_VALUE)
+    return value
 
 
 def _place(resource: Any) -> str:

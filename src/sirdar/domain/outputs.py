@@ -12,6 +12,7 @@ from sirdar.domain.names import closest
 
 MAX_VALUE_TEXT = 1_000_000  # characters that a value may have; more belongs into an output of type file
 MAX_DEPTH = 64
+_TRUTHS = {"true": True, "True": True, "false": False, "False": False}  # as shells and Python write them
 MAX_VALUES, MAX_KEY = 1000, 200  # of one output of type values
 SHOWN_ENDLESS = 5
 
@@ -80,7 +81,9 @@ def without_endless(values: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
 
 
 def _plain(text: str) -> Any:
-    """A number where the text is one, else the text."""
+    """A number or a truth where the text is one, else the text."""
+    if text in _TRUTHS:
+        return _TRUTHS[text]
     number = _as_number(text)
     return text if number is None else number
 

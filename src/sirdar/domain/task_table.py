@@ -67,6 +67,7 @@ EXPORTED = (  # besides, in a file of the whole table
     Column("startedAt", Kind.TIME),
     Column("endedAt", Kind.TIME),
 )
+NO_COLOR = "none"  # of a plot, where a colour would be chosen
 MOST_LETTERS = 200  # of a text that is sorted and compared
 _INPUTS = {
     InputType.NUMBER: Kind.NUMBER,
@@ -206,21 +207,29 @@ def found_columns(app: App, results: Iterable[Mapping[str, Any]], known: Iterabl
         return
     declared = {spec.name for spec in app.outputs} | {column.name.removeprefix("outputs.") for column in known}
     kinds: dict[str, Kind] = {}
+    broken: set[str] = set()  # of numbers: some are not whole
     for result in results:
         for name, value in result.items():
             if name not in declared and isinstance(value, str | int | float):
                 kind = _kind_of(value)
                 kinds[name] = kind if kinds.get(name, kind) is kind else Kind.TEXT
+                if not _is_whole(value):
+                    broken.add(name)
     for name, kind in kinds.items():
-        yield Column(f"outputs.{name}", kind, name, (name,))
+        yield Column(f"outputs.{name}", kind, name, (name,), whole=kind is Kind.NUMBER and name not in broken)
 
 
 def widen(found: dict[str, Column], more: Iterable[Column]) -> None:
     """Add columns of further results: one that holds values of several kinds is of texts."""
     for column in more:
         known = found.setdefault(column.name, column)
-        if known.kind is not column.kind:
-            found[column.name] = replace(known, kind=Kind.TEXT)
+        kind = known.kind if known.kind is column.kind else Kind.TEXT
+        found[column.name] = replace(known, kind=kind, whole=kind is Kind.NUMBER and known.whole and column.whole)
+
+
+def _is_whole(value: str | float) -> bool:
+    """A whole number of 64 bits."""
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 
 
 def _kind_of(value: str | float) -> Kind:
@@ -230,17 +239,17 @@ def _kind_of(value: str | float) -> Kind:
 
 
 def _input(spec: InputSpec) -> Column:
-    numbers = spec.type is InputType.ENUM and all(
-        isinstance(value, int | float) and not isinstance(value, bool) for value in spec.values
-    )
+    kind, whole = _INPUTS[spec.type], spec.type is InputType.INTEGER
+    if spec.type is InputType.ENUM and len(kinds := {_kind_of(value) for value in spec.values}) == 1:
+        kind, whole = kinds.pop(), all(map(_is_whole, spec.values))
     path = (spec.name, "$file", "name") if spec.type in _FILES else (spec.name,)
     return Column(
         f"inputs.{spec.name}",
-        Kind.NUMBER if numbers else _INPUTS[spec.type],
+        kind,
         spec.title,
         path,
         spec.unit or "",
-        spec.type is InputType.INTEGER,
+        whole,
     )
 
 
@@ -270,8 +279,11 @@ def read_sort(columns: Sequence[Column], text: str) -> Sort:
     return Sort(find_column(columns, text.removeprefix("-"), "sort"), text.startswith("-"))
 
 
-def read_axes(columns: Sequence[Column], x: str, y: str, color: str) -> tuple[Column, Column, Column | None]:
-    """What a plot shows. Where nobody chose: the first output that is a number over the first such input, else how long each ran.
+def read_axes(
+    columns: Sequence[Column], x: str, y: str, color: str, *, sought: str = ""
+) -> tuple[Column, Column, Column | None]:
+    """What a plot shows. Where nobody chose: the first output that is a number over the first such input, else how long each ran;
+    in the colour of the output ``sought``, if the job seeks the best of one. The color ``none`` is no colour.
 
     Raises Problem ``invalid_field``.
     """
@@ -281,5 +293,13 @@ def read_axes(columns: Sequence[Column], x: str, y: str, color: str) -> tuple[Co
     return (
         find_column(columns, x, "x") if x else of_x,
         find_column(columns, y, "y") if y else of_y,
-        find_column(columns, color, "color") if color else None,
+        _color(columns, color, sought),
     )
+
+
+def _color(columns: Sequence[Column], color: str, sought: str) -> Column | None:
+    if color == NO_COLOR:
+        return None
+    if color:
+        return find_column(columns, color, "color")
+    return next((column for column in columns if sought and column.name == f"outputs.{sought}"), None)

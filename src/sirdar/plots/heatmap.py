@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from sirdar.plots.scales import BEST, SEQUENCE, colour_scale, name_places
-from sirdar.plots.words import label_of, name_of
+from sirdar.plots.ticks import number_text
+from sirdar.plots.words import ALONG, UP, label_of, name_of, wrapped
 
 WRITTEN = 150  # cells up to which each shows its number
 MISSING = "#eef0f3"
@@ -21,14 +22,14 @@ def draw_heatmap(axes: Axes, document: Mapping[str, Any], log: Collection[str]) 
     scale = colour_scale(known.tolist(), log=document["y"]["name"] in log, name=name_of(document["y"]))
     axes.set_facecolor(MISSING)
     image = axes.imshow(values, cmap=SEQUENCE, norm=scale, aspect="auto", origin="lower", interpolation="nearest")
-    name_places(axes.xaxis, grid["x"], most=12)
-    name_places(axes.yaxis, grid["y"], most=16)
-    axes.set_xlabel(label_of(x))
-    axes.set_ylabel(label_of(by))
+    name_places(axes.xaxis, grid["x"], inches=5.2)
+    name_places(axes.yaxis, grid["y"], inches=3.2)
+    axes.set_xlabel(wrapped(label_of(x), ALONG))
+    axes.set_ylabel(wrapped(label_of(by), UP))
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     bar = axes.figure.colorbar(image, ax=axes, pad=0.02, aspect=30)
-    bar.set_label(label_of(document["y"]))
+    bar.set_label(wrapped(label_of(document["y"]), UP))
     bar.outline.set_visible(False)
     if values.size <= WRITTEN:
         _write(axes, values, scale)
@@ -45,5 +46,11 @@ def _write(axes: Axes, values: Any, scale: Any) -> None:
         if not np.isnan(value):
             dark = scale(value) < 0.6
             axes.text(
-                column, row, f"{value:.3g}", ha="center", va="center", fontsize=7, color="white" if dark else "#20262e"
+                column,
+                row,
+                number_text(float(value), 3),
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="white" if dark else "#20262e",
             )

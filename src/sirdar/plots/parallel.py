@@ -1,100 +1,177 @@
 """Parallel coordinates: an axis for each parameter and one for the value, a line for each task, its colour the value.
 
-The best is on top. Each axis runs from its smallest to its largest value (A. Inselberg, The Visual Computer 1, 1985).
+The axis of the value bears the colours. Each axis runs from its smallest to its largest value, rounded outwards (A. Inselberg,
+The Visual Computer 1, 1985). The better a line, the later it is drawn; of very many the best ones stand out.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from textwrap import wrap
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
+from matplotlib.colors import Normalize
+from matplotlib.patheffects import withStroke
 
-from sirdar.plots.scales import BEST, SEQUENCE, check_log, colour_scale, is_number, places_of
-from sirdar.plots.words import label_of, name_of, value_text
+from sirdar.plots.scales import BEST, SEQUENCE, check_log, is_number, places_of
+from sirdar.plots.ticks import log_ticks, number_text, round_ticks, tick_texts
+from sirdar.plots.words import FAINT, label_of, name_of, short, short_apart, standing_out, value_text, wrapped
 
-TICKS = 5
-FEW = 6  # values up to which each has its tick
-WIDE = 16  # letters of a name in one line
-GREY = "#5b6470"
+TICKS = 6
+FEW = 10  # values up to which each has its tick
+NAMED = 20  # texts of an axis that are written
+APART = 0.05  # of an axis' height between two ticks
+RASTER_FROM = 1000  # lines that a vector file holds as dots
+GOLDEN = 2_654_435_769  # of 2**32
+INCHES_EACH = 0.85  # of an axis
+BAR = 0.12  # width of the colours, in inches
+NAME_SIZES, TICK_SIZE = (9.5, 8.5, 7.5), 7.5  # points
+NAME_LINES = 3
+LETTER = 0.57  # mean width of a letter, in its size
+GREY, AXIS, INK = "#5b6470", "#9aa3ad", "#20262e"
+
+
+def size_of(document: Mapping[str, Any], size: tuple[float, float]) -> tuple[float, float]:
+    """Inches that the axes need, where the usual size is too narrow."""
+    return max(size[0], INCHES_EACH * (len(document["dimensions"]) + 1.5)), size[1]
 
 
 def draw_parallel(axes: Axes, document: Mapping[str, Any], log: Collection[str]) -> None:
     """Raises CannotPlot."""
-    y = document["y"]
-    columns = [*document["dimensions"], y]
+    columns = [*document["dimensions"], document["y"]]
     rows = [[*line["values"], line["y"]] for line in document["lines"]]
     scales = [
-        _Scale(column, [row[place] for row in rows], log=column["name"] in log) for place, column in enumerate(columns)
+        _Scale(column, values, log=column["name"] in log)
+        for column, values in zip(columns, zip(*rows, strict=True), strict=True)
     ]
-    heights = np.array([[scale.height(value) for scale, value in zip(scales, row, strict=True)] for row in rows])
-    values = np.array([row[-1] for row in rows], dtype=float)
-    colours = colour_scale(values.tolist(), log=y["name"] in log, name=name_of(y))
-    # The better a line, the later it is drawn, so that the good ones are seen.
-    order = np.argsort(values, kind="stable") if document["sense"] == "max" else np.argsort(-values, kind="stable")
-    at = np.arange(len(columns))
-    segments = [np.column_stack([at, heights[place]]) for place in order]
-    seen = max(0.12, min(0.75, 12 / len(rows) ** 0.5))
-    lines = LineCollection(segments, array=values[order], cmap=SEQUENCE, norm=colours, linewidths=1.1, alpha=seen)
-    axes.add_collection(lines)
+    heights = np.column_stack(
+        [scale.heights(values) for scale, values in zip(scales, zip(*rows, strict=True), strict=True)]
+    )
+    _lines(axes, heights, largest_first=document["sense"] != "max")
     if best := document["best"]:
-        shown = [scale.height(value) for scale, value in zip(scales, [*best["values"], best["y"]], strict=True)]
-        axes.plot(at, shown, color=BEST, linewidth=2.4, marker="o", markersize=5, zorder=5)
-    _axes(axes, columns, scales)
-    bar = axes.figure.colorbar(ScalarMappable(colours, SEQUENCE), ax=axes, pad=0.04, aspect=30)
-    bar.set_label(label_of(y))
-    bar.outline.set_visible(False)
+        at_best = [scale.heights([value])[0] for scale, value in zip(scales, [*best["values"], best["y"]], strict=True)]
+        axes.plot(range(len(columns)), at_best, color=BEST, linewidth=2.2, marker="o", markersize=4.5, zorder=5)
+    _frame(axes, columns)
+    inches = (axes.figure.get_figure(root=True).get_size_inches()[0] - 0.5) / (len(columns) + 0.4)
+    for place, scale in enumerate(scales):
+        _axis(axes, place, scale, inches, bar=place == len(scales) - 1)
+
+
+def _lines(axes: Axes, heights: Any, *, largest_first: bool) -> None:
+    """The best last. Of very many the others are thinner and nearly clear, and only some of them are drawn."""
+    value = heights[:, -1]
+    order = np.argsort(-value if largest_first else value, kind="stable")
+    strong = standing_out(len(order)) or len(order)
+    best, others = order[-strong:], _some(order[:-strong], FAINT)
+    for some, width, clear in ((others, 0.6, 30 / max(1, len(others))), (best, 1.1, 8 / strong**0.5)):
+        if len(some):
+            colours = SEQUENCE(value[some])
+            colours[:, 3] = min(0.75, max(0.02, clear))
+            points = np.stack(
+                [np.broadcast_to(np.arange(heights.shape[1]), heights[some].shape), heights[some]], axis=2
+            )
+            lines = LineCollection(list(points), colors=colours, linewidths=width, zorder=2)
+            lines.set_rasterized(len(some) > RASTER_FROM)
+            axes.add_collection(lines)
+
+
+def _some(places: Any, most: int) -> Any:
+    """At most so many of them, in their order, spread as multiples of the golden ratio are."""
+    if len(places) <= most:
+        return places
+    spread = np.argsort(np.arange(len(places), dtype=np.int64) * GOLDEN % 2**32, kind="stable")
+    return places[np.sort(spread[:most])]
+
+
+def _frame(axes: Axes, columns: Sequence[Mapping[str, str]]) -> None:
+    last = len(columns) - 1
+    inches = axes.figure.get_figure(root=True).get_size_inches()[0] / (len(columns) + 0.4)
+    axes.set_xlim(-0.3, last + 0.75)
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    size, names = _names([label_of(column) for column in columns], 0.92 * inches * 72)
+    axes.set_xticks(range(len(columns)), names, fontsize=size, color=INK)
+    axes.tick_params(axis="x", length=0, pad=5, labeltop=True, labelbottom=False)
+
+
+def _names(names: Sequence[str], points: float) -> tuple[float, list[str]]:
+    """In the largest letters in which no word has to be parted, and the lines in which they stand."""
+    longest = max(len(word) for name in names for word in name.replace("_", "_ ").split())
+    size = next((size for size in NAME_SIZES if longest * size * LETTER <= points), NAME_SIZES[-1])
+    return size, [wrapped(name, max(5, int(points / size / LETTER)), lines=NAME_LINES) for name in names]
+
+
+def _axis(axes: Axes, place: int, scale: "_Scale", inches: float, *, bar: bool) -> None:
+    axes.axvline(place, ymin=0.03 / 1.06, ymax=1.03 / 1.06, color=AXIS, linewidth=0.9, zorder=3)
+    wide = BAR / inches if bar else 0.0
+    if bar:
+        shades = np.linspace(0, 1, 256)[:, None] if scale.spreads else np.full((1, 1), 0.5)
+        axes.imshow(shades, cmap=SEQUENCE, norm=Normalize(0, 1), extent=(place, place + wide, 0, 1), aspect="auto",
+                    origin="lower", zorder=4)  # fmt: skip
+        axes.set_xlim(-0.3, place + 0.75)
+        axes.set_ylim(-0.03, 1.03)
+    halo = [withStroke(linewidth=2.4, foreground="white", alpha=0.9)]
+    letters = max(5, int(0.86 * (0.9 * inches if not bar else inches * 0.75 - BAR) * 72 / TICK_SIZE / LETTER))
+    heights, texts = scale.ticks(letters)
+    for height, text in zip(heights, texts, strict=True):
+        ends = [place + wide, place + wide + 0.03 / inches]
+        axes.plot(ends, [height, height], color=AXIS, linewidth=0.9, zorder=4)
+        axes.text(ends[1] + 0.03 / inches, height, text, va="center", fontsize=TICK_SIZE, color=INK, path_effects=halo,
+                  zorder=6)  # fmt: skip
 
 
 class _Scale:
-    """Values of one column as heights from 0 to 1."""
+    """Values of one column as heights from 0 to 1. ``spreads``: there is more than one of them."""
 
     def __init__(self, column: Mapping[str, str], values: Sequence[Any], *, log: bool) -> None:
         self._log = log
-        if log and is_number(column):
-            check_log(values, name_of(column))
-        self._places = None if is_number(column) else places_of(sorted(set(values), key=str))
-        at = [self._at(value) for value in values]
-        self._few = sorted(set(values)) if self._places is None and len(set(values)) <= FEW else []
-        self._low, self._high = min(at), max(at)
-
-    def height(self, value: Any) -> float:
-        spread = self._high - self._low
-        return (self._at(value) - self._low) / spread if spread else 0.5
-
-    def ticks(self) -> list[tuple[float, str]]:
-        """Heights and what stands there."""
+        different = set(values)
+        self.spreads = len(different) > 1
+        self._places = None if is_number(column) else places_of(sorted(different, key=str))
+        self._few: list[float] = []
+        self._ticks: list[float] = []
         if self._places is not None:
-            return [(self.height(value), value_text(value)[:16]) for value in self._places]
+            self._low, self._high = 0.0, float(len(self._places) - 1)
+            return
+        low, high = float(min(different)), float(max(different))
+        if log:
+            check_log([low], name_of(column))
+            self._low, self._high = float(np.log10(low)), float(np.log10(high))
+            self._ticks = log_ticks(low, high, TICKS)
+        else:
+            self._ticks = round_ticks(low, high, TICKS) if self.spreads else [low]
+            self._low, self._high = self._ticks[0], self._ticks[-1]
+        self._choose_ticks(sorted(different))
+
+    def _choose_ticks(self, different: list[float]) -> None:
+        """Of few values each has its tick, and the axis ends with them, if they stand far enough from one another."""
+        if len(different) > FEW:
+            return
+        low, high = self._low, self._high
+        if not self._log:
+            self._low, self._high = float(different[0]), float(different[-1])
+        heights = self.heights(different)
+        if len(different) > 1 and min(np.diff(heights)) < APART:
+            self._low, self._high = low, high
+        else:
+            self._few = different
+
+    def heights(self, values: Sequence[Any]) -> Any:
+        if self._places is not None:
+            at = np.array([self._places[value] for value in values], dtype=float)
+        else:
+            at = np.log10(np.array(values, dtype=float)) if self._log else np.array(values, dtype=float)
+        spread = self._high - self._low
+        return (at - self._low) / spread if spread else np.full(len(at), 0.5)
+
+    def ticks(self, letters: int) -> tuple[list[float], list[str]]:
+        """Heights, and what stands there in so many letters."""
+        if self._places is not None:
+            names = list(self._places)
+            shown = names[:: -(-len(names) // NAMED)]
+            return list(self.heights(shown)), short_apart([value_text(name) for name in shown], letters)
         if self._few:
-            return [(self.height(value), f"{value:.3g}") for value in self._few]
-        spread = self._high - self._low
-        return [(place / (TICKS - 1), self._text(self._low + spread * place / (TICKS - 1))) for place in range(TICKS)]
-
-    def _text(self, at: float) -> str:
-        return f"{10**at if self._log else at:.3g}"
-
-    def _at(self, value: Any) -> float:
-        if self._places is not None:
-            return float(self._places[value])
-        return float(np.log10(value)) if self._log else float(value)
-
-
-def _axes(axes: Axes, columns: Sequence[Mapping[str, str]], scales: Sequence[_Scale]) -> None:
-    axes.set_xlim(-0.08, len(columns) - 1 + 0.3)
-    axes.set_ylim(-0.04, 1.04)
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
-    axes.tick_params(axis="x", length=0, pad=6)
-    for place, scale in enumerate(scales):
-        axes.axvline(place, color="#9aa3ad", linewidth=0.8, zorder=3)
-        for height, text in scale.ticks():
-            axes.plot([place, place + 0.025], [height, height], color="#9aa3ad", linewidth=0.8, zorder=3)
-            box = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.6}
-            axes.text(place + 0.04, height, text, va="center", fontsize=7.5, color=GREY, bbox=box, zorder=6)
-    names = ["\n".join(wrap(label_of(column), WIDE, break_long_words=False)) for column in columns]
-    axes.set_xticks(range(len(columns)), names)
-    if len(columns) > 6:
-        axes.tick_params(axis="x", labelrotation=30)
+            return list(self.heights(self._few)), [short(number_text(value, 6), letters) for value in self._few]
+        texts = [number_text(tick) for tick in self._ticks] if self._log else tick_texts(self._ticks)
+        return list(self.heights(self._ticks)), texts

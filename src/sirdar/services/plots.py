@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sirdar.domain.people import Caller
-from sirdar.domain.plot_data import Plot, Sense, Wish, arrange, choose, thin
-from sirdar.domain.task_table import FIXED, Column
+from sirdar.domain.plot_data import Choice, Plot, Sense, Wish, arrange, choose, thin
+from sirdar.domain.task_table import FIXED, NO, Column, Sort
 from sirdar.services.context import Services
 from sirdar.services.jobs import find_seen
-from sirdar.services.task_table import cell, columns_of_job
+from sirdar.services.task_cells import values_of
+from sirdar.services.task_table import columns_of_job
 from sirdar.store import jobs as job_store
 from sirdar.store import task_table
 from sirdar.store.job_views import JobView
@@ -41,11 +42,22 @@ async def plot(
     choice = choose(columns, _sought(job, columns, wish))
 
     def read(conn: Conn) -> tuple[list[list[Any]], int]:
-        numbers = task_table.find_numbers(conn, job, TaskFilter(("DONE",)), FIXED, limit=job.total)
-        return _rows(conn, job, choice.columns, thin(numbers, MOST_PLOTTED)), len(numbers)
+        numbers, done = looked_at(conn, job, choice)
+        return _rows(conn, job, choice.columns, numbers), done
 
     rows, done = await services.store.read(read)
     return PlotOfJob(job, arrange(choice, rows), done, len(rows) < done)
+
+
+def looked_at(conn: Conn, job: JobView, choice: Choice, most: int = MOST_PLOTTED) -> tuple[list[int], int]:
+    """Numbers of at most ``most`` done tasks, evenly, and the best of all among them where it is marked; and how many are done."""
+    done = TaskFilter(("DONE",))
+    numbers = task_table.find_numbers(conn, job, done, FIXED, limit=job.total)
+    some = thin(numbers, most)
+    if choice.best and len(some) < len(numbers):
+        sort = Sort(choice.y, descending=choice.best is Sense.MAX)
+        some = sorted({*some, *task_table.find_numbers(conn, job, done, choice.columns, sort, limit=1)})
+    return some, len(numbers)
 
 
 def _sought(job: JobView, columns: Sequence[Column], wish: Wish) -> Wish:
@@ -63,5 +75,4 @@ def _rows(conn: Conn, job: JobView, columns: Sequence[Column], numbers: Sequence
     """Number and values of each of these tasks."""
     of_inputs = any(column.of_input for column in columns)
     items = job_store.load_items(conn, job.id, numbers) if of_inputs and job.many and numbers else {}
-    rows = task_table.read_rows(conn, job, numbers)
-    return [[row.no, *(cell(job, row, items.get(row.no, {}), column) for column in columns)] for row in rows]
+    return values_of(job, (NO, *columns), task_table.read_rows(conn, job, numbers), items)

@@ -1,12 +1,13 @@
 """The table of a job as a Parquet file: typed columns, written in groups of rows as these are read, so that memory is bounded.
 
+Whole numbers are int64, others double, truths bool, texts string, times timestamps in UTC; what has no value is null. A column
+of several kinds is string.
 It needs the extra ``parquet`` (pyarrow), which is imported when somebody asks for such a file. Whole numbers beyond 64 bits have no
 place in its columns and are left empty there; CSV and JSON have them.
 """
 
 import importlib
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from sirdar.domain.problems import Problem
@@ -31,7 +32,7 @@ def require_parquet() -> None:
         ) from None
 
 
-async def write_parquet(columns: Sequence[Column], rows: AsyncIterator[list[Any]]) -> AsyncIterator[bytes]:
+async def write_parquet(columns: Sequence[Column], batches: AsyncIterator[list[list[Any]]]) -> AsyncIterator[bytes]:
     """The file's bytes, piece by piece. Raises Problem as ``require_parquet``."""
     require_parquet()
     arrow: Any = importlib.import_module("pyarrow")
@@ -51,8 +52,8 @@ async def write_parquet(columns: Sequence[Column], rows: AsyncIterator[list[Any]
         writer.close()
         return sink.take()
 
-    async for row in rows:
-        group.append(row)
+    async for rows in batches:
+        group.extend(rows)
         if len(group) >= GROUP_ROWS:
             yield await in_thread(write)
     yield await in_thread(write)
@@ -60,11 +61,20 @@ async def write_parquet(columns: Sequence[Column], rows: AsyncIterator[list[Any]
 
 
 def _group(arrow: Any, schema: Any, columns: Sequence[Column], rows: list[list[Any]]) -> Any:
-    by_column = zip(columns, zip(*rows, strict=True), strict=True)
-    arrays = [[_value(column, value) for value in values] for column, values in by_column]
+    by_column = zip(columns, schema, zip(*rows, strict=True), strict=True)
     return arrow.table(
-        [arrow.array(values, field.type) for values, field in zip(arrays, schema, strict=True)], schema=schema
+        [_array(arrow, column, field.type, values) for column, field, values in by_column], schema=schema
     )
+
+
+def _array(arrow: Any, column: Column, type_: Any, values: Sequence[Any]) -> Any:
+    """All at once, as nearly always; one by one where some of the values are not of the column's type."""
+    if column.kind is not Kind.TIME:
+        try:
+            return arrow.array(values, type_)
+        except (arrow.ArrowException, OverflowError):
+            pass
+    return arrow.array([_value(column, value) for value in values], type_)
 
 
 def _type(arrow: Any, column: Column) -> Any:
@@ -82,11 +92,11 @@ def _value(column: Column, value: Any) -> Any:
     if value is None:
         return None
     if column.kind is Kind.TIME:
-        return datetime.fromtimestamp(value, UTC)
+        return round(value * 1_000_000)
     if column.kind is Kind.BOOLEAN:
         return value if isinstance(value, bool) else None
     if column.kind is Kind.TEXT:
-        return str(value)
+        return str(value).lower() if isinstance(value, bool) else str(value)
     if isinstance(value, bool | str):
         return None
     if column.whole:

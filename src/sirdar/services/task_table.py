@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from sirdar.domain import spans
 from sirdar.domain.app import App, OutputType
 from sirdar.domain.failures import FailureGroup
 from sirdar.domain.people import Caller
@@ -18,25 +17,24 @@ from sirdar.domain.task_table import (
     FIXED,
     SELDOM,
     Column,
-    Kind,
     Sort,
     columns_of,
     found_columns,
     read_axes,
     read_condition,
     read_sort,
-    value_at,
     varying,
     widen,
 )
 from sirdar.services.apps import load_version
 from sirdar.services.context import Services
 from sirdar.services.jobs import find_seen
+from sirdar.services.task_cells import values_of
 from sirdar.store import jobs as job_store
 from sirdar.store import task_table, task_values, task_views
 from sirdar.store.job_views import JobView
 from sirdar.store.people import Conn
-from sirdar.store.task_table import TaskFilter, TaskRow
+from sirdar.store.task_table import TaskFilter
 from sirdar.store.task_views import TaskView
 
 ROWS_AT_ONCE = 1000
@@ -142,6 +140,8 @@ async def _found_in_all(services: Services, job: JobView, app: App, declared: Se
     while after is not None:
         columns, after = await services.store.read(partial(read, after=after))
         widen(found, columns)
+    if job.ended_at is None:  # what comes next may have a fraction
+        return tuple(replace(column, whole=False) for column in found.values())
     return tuple(found.values())
 
 
@@ -264,11 +264,12 @@ def _sees_without_link(conn: Conn, caller: Caller | None, job: JobView) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """``rows`` gives the values of each task that fits, in the order of ``columns`` and of the tasks' numbers."""
+    """``batches`` gives some rows after others: the values of each task that fits, in the order of ``columns`` and of the tasks'
+    numbers."""
 
     job: JobView
     columns: tuple[Column, ...]
-    rows: AsyncIterator[list[Any]]
+    batches: AsyncIterator[list[list[Any]]]
 
 
 async def table(
@@ -280,74 +281,42 @@ async def table(
     where: Sequence[str] = (),
     link: str | None = None,
 ) -> Table:
-    """The whole table, read a thousand rows at a time. Raises Problem ``not_found``, ``invalid_field``."""
+    """The whole table, read some rows at a time. Raises Problem ``not_found``, ``invalid_field``."""
     job = await _seen(services, caller, job_id, link)
     columns = await columns_of_all(services, job)
     wanted = _narrowed(wanted, columns, where)
     job = await _in_order(services, caller, job, wanted, None)
     again = await services.store.read(lambda conn: _again(conn, job, [0]))
     every = (*columns, *([AGAIN] if again else []), *EXPORTED)
-    return Table(job, every, _rows(services, job, every, wanted))
+    return Table(job, every, _batches(services, job, every, wanted))
 
 
-async def _rows(
+async def _batches(
     services: Services, job: JobView, columns: Sequence[Column], wanted: TaskFilter
-) -> AsyncIterator[list[Any]]:
+) -> AsyncIterator[list[list[Any]]]:
     after = -1
     while True:
         found = await services.store.read(partial(_some, job=job, columns=columns, wanted=wanted, after=after))
-        for row in found:
-            yield row
+        if found:
+            yield found
         if len(found) < ROWS_AT_ONCE:
             return
         after = found[-1][0]
 
 
 def _some(conn: Conn, *, job: JobView, columns: Sequence[Column], wanted: TaskFilter, after: int) -> list[list[Any]]:
-    numbers = task_table.find_numbers(conn, job, wanted, columns, after=after, limit=ROWS_AT_ONCE)
+    numbers: Sequence[int] = range(after + 1, min(job.total, after + 1 + ROWS_AT_ONCE))
+    if wanted:
+        numbers = task_table.find_numbers(conn, job, wanted, columns, after=after, limit=ROWS_AT_ONCE)
     return _values(conn, job, columns, numbers)
 
 
 def _values(conn: Conn, job: JobView, columns: Sequence[Column], numbers: Sequence[int]) -> list[list[Any]]:
     """The values of these tasks, the number first whatever the columns are."""
     of_inputs = any(column.of_input for column in columns)
-    items = job_store.load_items(conn, job.id, numbers) if of_inputs and numbers else {}
+    items = job_store.load_items(conn, job.id, numbers) if job.many and of_inputs and numbers else {}
     again = _again(conn, job, numbers) if AGAIN in columns else {}
-    rows = task_table.read_rows(conn, job, numbers)
-    return [
-        [again.get(row.no) if column is AGAIN else cell(job, row, items.get(row.no, {}), column) for column in columns]
-        for row in rows
-    ]
-
-
-def cell(job: JobView, row: TaskRow, item: dict[str, Any], column: Column) -> Any:
-    """One value of the table; times in seconds, None where there is none."""
-    if column.of_input:
-        return value_at({**job.inputs, **item}, column)
-    if column.of_output:
-        return value_at(row.outputs, column)
-    if column.name == "waitS":
-        staged_s = spans.staged_in(row.staged.get("staged_in_s"), row.staging_at, row.started_at)
-        return spans.waited(row.ready_at if row.ready_at is not None else job.ready_at, row.started_at, staged_s)
-    if column.name == "runS":
-        return spans.span(row.started_at, row.ended_at)
-    if column.name == "totalS":
-        return spans.span(job.created_at, row.reported_at if row.reported_at is not None else row.ended_at)
-    if column.kind is Kind.TIME:
-        return {"createdAt": job.created_at, "startedAt": row.started_at, "endedAt": row.ended_at}[column.name]
-    if column.name in _STAGED:
-        return row.staged.get(_STAGED[column.name])
-    return getattr(row, column.name)
-
-
-_STAGED = {"stagedInBytes": "staged_in_bytes", "stagedOutBytes": "staged_out_bytes"}
-
-
-def value_of(job: JobView, task: TaskView, item: dict[str, Any], column: Column) -> Any:
-    """As ``cell``, of a task that was read for a page."""
-    times = (task.ready_at, task.staging_at, task.started_at, task.ended_at, task.reported_at)
-    row = TaskRow(task.no, task.state, task.resource, *times, task.last_attempt, task.reason, task.stats, task.result)
-    return cell(job, row, item, column)
+    return values_of(job, columns, task_table.read_rows(conn, job, numbers), items, again)
 
 
 # ---------------------------------------------------------------- failures, points
@@ -400,9 +369,10 @@ async def points(
     color: str = "",
     link: str | None = None,
 ) -> Points:
-    """What a plot of two columns shows, of two thousand tasks at most. Raises Problem ``not_found``, ``invalid_field``."""
+    """What a plot of two columns shows, of two thousand tasks at most, in the colour of what the job seeks unless another is
+    named, or ``none``. Raises Problem ``not_found``, ``invalid_field``."""
     job = await _seen(services, caller, job_id, link)
-    axes = read_axes(await columns_of_job(services, job), x, y, color)
+    axes = read_axes(await columns_of_job(services, job), x, y, color, sought=sought_of(job))
 
     def read(conn: Conn) -> Points:
         chosen = [column for column in axes if column is not None]
@@ -413,6 +383,11 @@ async def points(
         return Points(*axes, whole, count > len(numbers), count, job.ended_at is not None)
 
     return await services.store.read(read)
+
+
+def sought_of(job: JobView) -> str:
+    """Name of the output whose best the job seeks; empty where it seeks none."""
+    return job.criterion.key if job.criterion else ""
 
 
 async def _seen(services: Services, caller: Caller | None, job_id: str, link: str | None) -> JobView:

@@ -5,19 +5,21 @@ yet have no row; where they matter, the job's input sets are what is searched, a
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sirdar.domain.failures import FailureGroup
+from sirdar.domain.plot_data import thin
 from sirdar.domain.states import STATES
 from sirdar.domain.task_table import Column, Condition, Sort, value_at
 from sirdar.domain.task_table import is_ordered as column_is_ordered
 from sirdar.store.failures import failure_groups
-from sirdar.store.job_views import JobView, decoded
+from sirdar.store.job_views import JobView
 from sirdar.store.tables import job_items, resources, tasks
 from sirdar.store.task_values import FEW, Ordered, missing
 from sirdar.store.task_views import implied_state
@@ -46,8 +48,7 @@ class TaskFilter:
         return bool(self.state or self.resource or self.reason or self.text or self.like is not None or self.where)
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRow:
+class TaskRow(NamedTuple):
     """What the table needs of a task. Times are seconds since 1970; what is staged by the agent's own word."""
 
     no: int
@@ -60,8 +61,8 @@ class TaskRow:
     reported_at: float | None = None
     attempts: int = 0
     reason: str | None = None
-    staged: Mapping[str, Any] = field(default_factory=dict)  # staged_in_s, staged_in_bytes, staged_out_bytes
-    outputs: Mapping[str, Any] = field(default_factory=dict)
+    staged: Mapping[str, Any] = MappingProxyType({})  # staged_in_s, staged_in_bytes, staged_out_bytes
+    outputs: Mapping[str, Any] = MappingProxyType({})
 
 
 def find_numbers(
@@ -310,6 +311,7 @@ _ITEMS_POSTGRES = (
 _ROW = sa.select(
     tasks.c.no,
     tasks.c.state,
+    resources.c.name,
     tasks.c.ready_at,
     tasks.c.staging_at,
     tasks.c.started_at,
@@ -319,7 +321,6 @@ _ROW = sa.select(
     tasks.c.reason,
     tasks.c.stats_json,
     tasks.c.result_json,
-    resources.c.name.label("resource"),
 ).select_from(tasks.outerjoin(resources, resources.c.id == tasks.c.resource_id))
 
 
@@ -328,28 +329,21 @@ def read_rows(conn: Connection, job: JobView, numbers: Sequence[int]) -> list[Ta
     found: dict[int, TaskRow] = {}
     for first in range(0, len(numbers), AT_ONCE):
         some = numbers[first : first + AT_ONCE]
-        for row in conn.execute(_ROW.where(tasks.c.job_id == job.id, tasks.c.no.in_(some))):
-            found[row.no] = _row(row)
+        these = tasks.c.no.in_(some)
+        if max(some) - min(some) < len(some):  # one after another
+            these = tasks.c.no.between(min(some), max(some))
+        rows = conn.execute(_ROW.where(tasks.c.job_id == job.id, these)).all()
+        documents = zip(_decoded(row[-2] for row in rows), _decoded(row[-1] for row in rows), strict=True)
+        found.update((row[0], TaskRow._make((*row[:-2], *both))) for row, both in zip(rows, documents, strict=True))
     implied = implied_state(job)
     reason = {"CANCELLED": "cancelled", "FAILED": job.reason}.get(implied)
     return [found.get(no) or TaskRow(no, implied, reason=reason) for no in numbers]
 
 
-def _row(row: Any) -> TaskRow:
-    return TaskRow(
-        no=row.no,
-        state=row.state,
-        resource=row.resource,
-        ready_at=row.ready_at,
-        staging_at=row.staging_at,
-        started_at=row.started_at,
-        ended_at=row.ended_at,
-        reported_at=row.reported_at,
-        attempts=row.last_attempt,
-        reason=row.reason,
-        staged=decoded(row.stats_json),
-        outputs=decoded(row.result_json),
-    )
+def _decoded(texts: Iterable[str | None]) -> list[Any]:
+    """The objects in columns of JSON, read as one document, which takes a third of the time; empty where there is none."""
+    decoded: list[Any] = json.loads(f"[{','.join(text or '{}' for text in texts)}]")
+    return decoded
 
 
 # ---------------------------------------------------------------- input sets
@@ -417,9 +411,5 @@ def sample(conn: Connection, job: JobView, columns: Sequence[Column], most: int)
         needs.append(tasks.c.ended_at.is_not(None))
     if any(column.name == "waitS" for column in columns):
         needs.append(tasks.c.started_at.is_not(None))
-    count = conn.execute(sa.select(sa.func.count()).select_from(tasks).where(*needs)).scalar_one()
-    step = max(1, -(-count // most))
-    place = (sa.func.row_number().over(order_by=tasks.c.no) - 1).label("place")
-    inner = sa.select(tasks.c.no, place).where(*needs).subquery()
-    query = sa.select(inner.c.no).where(inner.c.place % step == 0).order_by(inner.c.no)
-    return list(conn.execute(query).scalars()), count
+    numbers = list(conn.execute(sa.select(tasks.c.no).where(*needs).order_by(tasks.c.no)).scalars())
+    return thin(numbers, most), len(numbers)

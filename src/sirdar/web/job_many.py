@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from sirdar.domain.failures import FailureGroup
 from sirdar.domain.task_table import BYTES_IN, BYTES_OUT, FIXED, NO, RUN, SELDOM, TOTAL, WAIT, Column, Kind, read_axes
-from sirdar.services import task_table
+from sirdar.services import task_cells, task_table
 from sirdar.services.apps import load_version
 from sirdar.services.job_files import inputs_with_uris, job_prefix
 from sirdar.services.jobs import Shown, show_job
@@ -92,7 +92,7 @@ async def show_page(page: Page, asked: TableQuery, shown: Shown) -> Response:
         first=query.offset + 1 if asked.sort else None,
         following=following,
         axes=_axes(columns),
-        drawn=_drawn(columns, asked),
+        drawn=_drawn(columns, asked, task_table.sought_of(shown.job)),
         events=_events(asked, shown.job),
         part=_part_address(asked, tasks),
         refresh_s=job_words.refresh_s(shown.job, values["looked_at"]),
@@ -219,7 +219,7 @@ def _address_of(asked: TableQuery, group: FailureGroup) -> str:
 def _row(found: TaskPage, task: TaskView, columns: tuple[Column, ...], now: float) -> Row:
     job, item = found.job, found.items.get(task.no, {})
     shown = job_words.task_row(job, task, now)
-    cells = tuple(Cell(column, task_table.value_of(job, task, item, column)) for column in columns)
+    cells = tuple(Cell(column, task_cells.value_of(job, task, item, column)) for column in columns)
     runs = task.started_at if task.started_at is not None and task.ended_at is None else None
     since = runs if task.reason is None else None
     return Row(
@@ -275,7 +275,7 @@ def _axes(columns: tuple[Column, ...]) -> dict[str, list[Column]]:
     return {"x": x, "y": numbers, "color": list(columns[1:])}
 
 
-def _drawn(columns: tuple[Column, ...], asked: TableQuery) -> dict[str, Column | None]:
+def _drawn(columns: tuple[Column, ...], asked: TableQuery, sought: str) -> dict[str, Column | None]:
     """What the plot shows now. Raises Problem ``invalid_field`` for an address with a column that there is not."""
-    x, y, color = read_axes(columns, asked.x, asked.y, asked.color)
+    x, y, color = read_axes(columns, asked.x, asked.y, asked.color, sought=sought)
     return {"x": x, "y": y, "color": color}

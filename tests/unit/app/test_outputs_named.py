@@ -65,6 +65,7 @@ def test_keys_are_values() -> None:
     }
     assert read_values('{"a": 1, "deep": {"b": 2}, "t": true}') == {"a": 1, "t": True}
     assert read_values("a = nanometre")["a"] == "nanometre"
+    assert read_values("a = True\nb = false\nc = yes") == {"a": True, "b": False, "c": "yes"}
     for text in ("", "no line", "{}", '{"deep": {}}'):
         with pytest.raises(ValueError, match="no line KEY"):
             read_values(text)

@@ -6,7 +6,17 @@ import pytest
 
 from sirdar.domain.app import App, InputSpec, InputType, OutputSpec, OutputType
 from sirdar.domain.problems import Problem
-from sirdar.domain.task_table import Kind, columns_of, read_axes, read_sort, value_at, varying
+from sirdar.domain.task_table import (
+    Column,
+    Kind,
+    columns_of,
+    found_columns,
+    read_axes,
+    read_sort,
+    value_at,
+    varying,
+    widen,
+)
 
 APP = App(
     "fit",
@@ -83,5 +93,21 @@ def test_what_is_sorted_and_drawn_by() -> None:
     assert "inputs.beta" in str(caught.value.expected)
     names = [axis.name if axis else None for axis in read_axes(columns, "", "", "")]
     assert names == ["inputs.beta", "outputs.error", None]
+    coloured = [read_axes(columns, "", "", color, sought="error")[2] for color in ("", "none", "inputs.beta")]
+    assert [color.name if color else None for color in coloured] == ["outputs.error", None, "inputs.beta"]
+    assert read_axes(columns, "", "", "", sought="nothing that is a column")[2] is None
+    results: list[dict[str, Any]] = [
+        {"n": 1, "x": 1, "ok": True, "mixed": True},
+        {"n": 2, "x": 0.5, "mixed": "a"},
+        {"n": 2**70},
+    ]
+    some = App("some", outputs=(OutputSpec("all", OutputType.VALUES, "out.txt"),))
+    found: dict[str, Column] = {}
+    for result in results[:2]:
+        widen(found, found_columns(some, [result], ()))
+    assert [(column.name[8:], column.kind, column.whole) for column in found.values()] == [
+        ("n", Kind.NUMBER, True), ("x", Kind.NUMBER, False), ("ok", Kind.BOOLEAN, False), ("mixed", Kind.TEXT, False),
+    ]  # fmt: skip
+    assert not next(found_columns(some, results[2:], ())).whole  # beyond 64 bits
     plain = columns_of(App("plain"), ())
     assert [axis.name if axis else None for axis in read_axes(plain, "", "", "state")] == ["no", "runS", "state"]
