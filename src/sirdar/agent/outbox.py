@@ -53,9 +53,9 @@ class Outbox:
         self._hurry(within_s)
 
     def _hurry(self, within_s: float) -> None:
-        due = time.monotonic() + within_s
-        if self.has_work() and due < self._work_due:
-            self._work_due = due
+        """Whoever waits looks again in any case: what was due before may have been dropped meanwhile."""
+        if self.has_work():
+            self._work_due = min(self._work_due, time.monotonic() + within_s)
             self._wake.set()
 
     def give_back(self, keys: Iterable[str]) -> None:

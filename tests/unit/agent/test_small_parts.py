@@ -124,6 +124,22 @@ def test_work_waits_for_company_and_one_that_hurries_takes_all_along() -> None:
     asyncio.run(work())
 
 
+def test_what_was_due_and_then_dropped_does_not_silence_what_comes_after() -> None:
+    async def work() -> None:
+        outbox = Outbox(started_delay_s=60.0, finals_per_sync=10)
+        outbox.accept(["a"])
+        outbox.compose("s")
+        outbox.unsent()  # the call was cut, and is due again
+        outbox.drop(["a"])  # and the server, heard at last, has given it to somebody else
+        waiting = asyncio.create_task(outbox.wait())
+        await asyncio.sleep(0)
+        outbox.accept(["b"])
+        await asyncio.wait_for(waiting, 5)
+        assert outbox.compose("s").accepts == ["b"]
+
+    asyncio.run(work())
+
+
 def test_a_call_takes_no_more_files_than_it_may() -> None:
     outbox = Outbox(started_delay_s=0.0, finals_per_sync=10)
     large = {"ab" * 32: "x" * (outbox_module.FILES_PER_SYNC_CHARS // 2)}
