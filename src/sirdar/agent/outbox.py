@@ -11,9 +11,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable
 
+from sirdar.domain.outcome import Reason
 from sirdar.wire.agent import Final, Message, Started, SyncReply, SyncRequest, Usage
 
-FILES_PER_SYNC_CHARS = 8 << 20
+FINALS_BYTES = 8 << 20  # of one call: half of what a server takes, unless its settings say otherwise
+EXACT_OVER_BYTES = 64 << 10
 
 
 class Outbox:
@@ -31,6 +33,7 @@ class Outbox:
         self._messages: OrderedDict[str, Message] = OrderedDict()
         self._usage: OrderedDict[str, Usage] = OrderedDict()
         self._usage_due = self._usage_told = 0.0
+        self._finals_bytes = FINALS_BYTES
         self._work_due = math.inf  # when accepts and finals have waited long enough
         self._wake = asyncio.Event()
 
@@ -143,15 +146,23 @@ class Outbox:
         )
 
     def _first_finals(self) -> list[Final]:
-        """As many as one call takes, with the files in them."""
+        """As many as one call takes, with all that is in them."""
         chosen: list[Final] = []
-        chars = 0
+        total = 0
         for final in itertools.islice(self.finals.values(), self._finals_per_sync):
-            chars += sum(map(len, final.files.values()))
-            if chosen and chars > FILES_PER_SYNC_CHARS:
+            total += size_of(final)
+            if chosen and total > self._finals_bytes:
                 break
             chosen.append(final)
         return chosen
+
+    def too_large(self, request: SyncRequest) -> None:
+        """The server does not take a call of this size: fewer ends go with the next; of one alone, its values are left out."""
+        if len(request.finals) > 1:
+            self._finals_bytes = sum(map(size_of, request.finals)) // 2
+        elif request.finals and request.finals[0].key in self.finals:
+            final = request.finals[0]
+            self.finals[final.key] = without_values(final)
 
     def unsent(self) -> None:
         """What was composed last may not have been heard: it is due again."""
@@ -180,6 +191,29 @@ class Outbox:
         for message in request.messages:
             if self._messages.get(message.key) is message:
                 del self._messages[message.key]
+
+
+def size_of(final: Final) -> int:
+    """Of its JSON, in bytes: no less than that; exactly, where it is not small."""
+    texts = (final.stdout.text, final.stderr.text, final.text, final.message)
+    rough = 1000 + 6 * sum(len(text) for text in texts if text) + sum(map(len, final.files.values()))
+    rough += 4 * len(repr(final.outputs)) + 100 * len(final.stats.curve) + 100 * len(final.metrics)
+    return rough if rough <= EXACT_OVER_BYTES else len(final.model_dump_json(exclude_defaults=True))
+
+
+def without_values(final: Final) -> Final:
+    """The end of an attempt whose outputs the server does not take. The attempt failed by that, unless it had failed before."""
+    failed = (
+        {}
+        if final.reason != Reason.OK
+        else {
+            "reason": Reason.STAGE_OUT,
+            "message": f"the values of its outputs ({size_of(final)} bytes) are more than the server takes in one report; "
+            "let large ones be outputs of type file",
+        }
+    )
+    stats = final.stats.model_copy(update={"curve": []})
+    return final.model_copy(update={"outputs": {}, "files": {}, "metrics": {}, "stats": stats, **failed})
 
 
 def key_is(waiting: tuple[float, Started] | None, sent: Started) -> bool:

@@ -2,7 +2,8 @@
 
 ``ROOT/recent/NAME.log`` holds the bytes of what this process put lately, and is fsynced before the blobs are written to their
 places, which the system brings to the disk when it likes. When the journal has grown, its blobs are fsynced after all, and it is
-removed. After a power failure whoever starts next finds the journal, and puts anew what is not whole in its place.
+removed. After a power failure whoever starts next finds the journal, and puts anew what is not whole in its place. What cannot be
+brought to the disk, or put anew, stays in its journal.
 
 Everything here blocks; ``local.LocalBlobs`` calls it in threads.
 """
@@ -18,7 +19,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import structlog
+
 from sirdar.blobs.draft import MODE, blob_path, full_disk_is_a_problem, lock, sync_directory, sync_file
+from sirdar.domain.problems import Problem
+
+log = structlog.get_logger()
 
 FOLDER = "recent"
 JOURNAL_BYTES = 16 << 20
@@ -37,6 +43,7 @@ class Recent:
         self._in_background = in_background
         self._lock = threading.Lock()
         self._journal: _Journal | None = None
+        self._unsettled: list[_Journal] = []  # whose blobs did not reach the disk when it was tried
 
     def put(self, contents: Mapping[str, bytes]) -> None:
         """The blobs by digest, durable when it returns. Raises Problem ``disk_full``, OSError."""
@@ -44,7 +51,13 @@ class Recent:
         with self._lock, full_disk_is_a_problem():
             if self._journal is None:
                 self._journal = _Journal(self._folder)
-            self._journal.append(contents)
+            try:
+                self._journal.append(contents)
+            except OSError:
+                if self._journal.torn:
+                    self._unsettled.append(self._journal)
+                    self._journal = None
+                raise
             for sha256, content in contents.items():
                 self._place(self._journal.draft, sha256, content)
             if self._journal.size_bytes > JOURNAL_BYTES:
@@ -54,11 +67,13 @@ class Recent:
             self._in_background(lambda: self._settle(journal))
 
     def close(self) -> None:
-        """Brings all to the disk, and leaves no journal behind."""
+        """Brings all to the disk, and leaves no journal behind, but those of blobs that it could not bring there."""
         with self._lock:
             journal, self._journal = self._journal, None
-        if journal is not None:
+        if journal is not None or self._unsettled:
             self._settle(journal)
+        for left in self._unsettled:
+            left.close()
 
     def recover(self, put: Callable[[bytes], object]) -> None:
         """What the journals of dead processes hold and is not whole in its place is put anew, by ``put``, which fsyncs."""
@@ -66,17 +81,21 @@ class Recent:
             with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
                 if not lock(file.fileno()):
                     continue  # its process lives
-                for sha256, content in _records(file.read()):
-                    if not self._is_whole(sha256, content):
-                        put(content)
-                path.with_suffix(".draft").unlink(missing_ok=True)
-                path.unlink()
+                try:
+                    for sha256, content in _records(file.read()):
+                        if not self._is_whole(sha256, content):
+                            put(content)
+                    path.with_suffix(".draft").unlink(missing_ok=True)
+                    path.unlink()
+                except (OSError, Problem) as error:  # the next start tries again: a server without room still starts
+                    log.error("blobs_not_recovered", journal=str(path), error=str(error))
 
     def _is_whole(self, sha256: str, content: bytes) -> bool:
         """As it was written, and on the disk now: what the page cache alone holds may still be lost."""
         place = blob_path(self._root, sha256)
         try:
             if place.read_bytes() != content:
+                place.unlink()  # rather nothing than something else, where there is no room to put it anew
                 return False
             sync_file(place)
         except FileNotFoundError:
@@ -102,31 +121,47 @@ class Recent:
             draft.unlink(missing_ok=True)
             raise
 
-    def _settle(self, journal: "_Journal") -> None:
-        """Its blobs reach the disk, then it is not needed any more. One that was removed meanwhile was not wanted any more."""
-        if not _sync_file_system(self._root):
-            folders = {self._root}
-            for sha256 in journal.digests:
-                place = blob_path(self._root, sha256)
-                with contextlib.suppress(FileNotFoundError):
-                    sync_file(place)
-                    folders.add(place.parent)
-            for folder in folders:
-                sync_directory(folder)
-        journal.remove()
+    def _settle(self, journal: "_Journal | None") -> None:
+        """Its blobs reach the disk, and those of journals that are still to be settled; then these are not needed any more.
+
+        A blob that was removed meanwhile was not wanted any more.
+        """
+        with self._lock:
+            journals, self._unsettled = self._unsettled, []
+        if journal is not None:
+            journals.append(journal)
+        try:
+            if not _sync_file_system(self._root):
+                self._sync_each({sha256 for one in journals for sha256 in one.digests})
+        except OSError as error:
+            log.error("blobs_not_settled", journals=len(journals), error=str(error))
+            with self._lock:
+                self._unsettled += journals
+            return
+        for one in journals:
+            one.remove()
+
+    def _sync_each(self, digests: set[str]) -> None:
+        folders = {self._root}
+        for sha256 in digests:
+            place = blob_path(self._root, sha256)
+            with contextlib.suppress(FileNotFoundError):
+                sync_file(place)
+                folders.add(place.parent)
+        for folder in folders:
+            sync_directory(folder)
 
 
 class _Journal:
     """An open, locked file of records: digest, length, bytes."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / f"{secrets.token_hex(12)}.log"
-        self._handle = os.open(self._path, _FLAGS, 0o600)
-        lock(self._handle)
+        self._path, self._handle = _locked_file(folder)
         sync_directory(folder)
         self.draft = self._path.with_suffix(".draft")  # one at a time
         self.digests: set[str] = set()
         self.size_bytes = 0
+        self.torn = False  # a part of a record could not be cut off: nothing can be found behind it
 
     def append(self, contents: Mapping[str, bytes]) -> None:
         """All or nothing, and on the disk."""
@@ -138,15 +173,34 @@ class _Journal:
             _write(self._handle, raw)
             getattr(os, "fdatasync", os.fsync)(self._handle)
         except OSError:
-            os.ftruncate(self._handle, self.size_bytes)
-            os.lseek(self._handle, self.size_bytes, os.SEEK_SET)
+            self._cut()
             raise
         self.size_bytes += len(raw)
         self.digests.update(contents)
 
+    def _cut(self) -> None:
+        try:
+            os.ftruncate(self._handle, self.size_bytes)
+            os.lseek(self._handle, self.size_bytes, os.SEEK_SET)
+        except OSError:
+            self.torn = True
+
     def remove(self) -> None:
-        os.close(self._handle)
+        self.close()
         self._path.unlink()
+
+    def close(self) -> None:
+        os.close(self._handle)
+
+
+def _locked_file(folder: Path) -> tuple[Path, int]:
+    """A new one, of this process alone: another that starts at this moment takes what nobody holds for that of a dead one."""
+    while True:
+        path = folder / f"{secrets.token_hex(12)}.log"
+        handle = os.open(path, _FLAGS, 0o600)
+        if lock(handle) and path.exists():
+            return path, handle
+        os.close(handle)
 
 
 def _sync_file_system(root: Path) -> bool:

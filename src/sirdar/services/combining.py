@@ -13,6 +13,7 @@ from sirdar.domain.problems import Problem
 LONGEST_S = 20.0
 PATIENCE_S = 30.0  # for which a submission waits for its turn
 MOST_WAITING, MOST_OF_ONE = 500, 50  # submissions: of all users, and of one
+MOST_QUICK = 4  # of one user, where less time is given
 AFTER_S = 10
 T = TypeVar("T")
 Expired = Callable[[], bool]
@@ -30,11 +31,13 @@ class Combining:
     async def run(self, work: Callable[[Expired], T], user: str = "", *, within_s: float | None = None) -> T:
         """What ``work`` gives; it is to end soon after its argument says that the time is over, counted from its start.
 
-        ``within_s``: less time than submissions have. Raises Problem ``unavailable`` where too many wait, or when its turn did
-        not come for long.
+        ``within_s``: less time than submissions have, for the turn to come and again for the work. Raises Problem ``unavailable``
+        where too many wait, or when its turn did not come for long.
         """
         longest_s = self._longest_s if within_s is None else min(within_s, self._longest_s)
-        await self._turn(user)
+        if within_s is not None and len(self._queues.get(user, ())) >= MOST_QUICK:
+            raise _busy("Sweeps of yours wait to be made ready.")
+        await self._turn(user, self._patience_s if within_s is None else min(within_s, self._patience_s))
         try:
             return await anyio.to_thread.run_sync(self._timed, work, longest_s)
         finally:
@@ -44,7 +47,7 @@ class Combining:
         end = monotonic() + longest_s
         return work(lambda: monotonic() > end)
 
-    async def _turn(self, user: str) -> None:
+    async def _turn(self, user: str, patience_s: float) -> None:
         if not self._busy:
             self._busy = True
             return
@@ -56,12 +59,14 @@ class Combining:
         turn = asyncio.get_running_loop().create_future()
         self._queues.setdefault(user, deque()).append(turn)
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(patience_s):
                 await turn
         except BaseException as error:
             self._leave(user, turn)
             if isinstance(error, TimeoutError):
-                words = f"Other sweeps have been made ready for {self._patience_s:g} s, and the turn did not come to this one."
+                words = (
+                    f"Other sweeps have been made ready for {patience_s:g} s, and the turn did not come to this one."
+                )
                 raise _busy(words) from None
             raise
 

@@ -110,26 +110,40 @@ async def read(services: Services, caller: Caller, uris: Sequence[str]) -> list[
     """The files at these URIs of this server, up to ``READ_BYTES`` in all; what is larger alone has the problem ``too_large``."""
     _check_number(len(uris))
     found = await _find(services, caller, uris)
-    small = {what.sha256 for what in found if isinstance(what, FileRef) and what.size_bytes <= SMALL_BYTES}
+    fits = _fitting(found)
+    small = {what.sha256 for what in fits.values() if what.size_bytes <= SMALL_BYTES}
     at_hand = await services.blobs.read_small(small) if small else {}
-    answered: list[Contents] = []
+    return [
+        await _content(services, uri, what, at_hand)
+        if not isinstance(what, FileRef) or number in fits
+        else _left_out(uri, what)
+        for number, (uri, what) in enumerate(zip(uris, found, strict=True))
+    ]
+
+
+def _fitting(found: Sequence[FileRef | InlineFile | Problem]) -> dict[int, FileRef]:
+    """Those that go into one answer, by their places: what comes first goes first."""
+    fits: dict[int, FileRef] = {}
     left = READ_BYTES
-    for uri, what in zip(uris, found, strict=True):
-        size = what.size_bytes if isinstance(what, FileRef) else 0
-        if isinstance(what, Problem):
-            answered.append(Contents(uri, problem=what))
-        elif size > READ_BYTES:
-            detail = f"{uri} has {size} bytes, more than the {READ_BYTES} of one answer."
-            answered.append(Contents(uri, problem=Problem("too_large", detail, hint="Download it by itself.")))
-        elif size > left:
-            answered.append(Contents(uri))
-        else:
-            left -= size
-            answered.append(await _content(services, uri, what, at_hand))
-    return answered
+    for number, what in enumerate(found):
+        if isinstance(what, FileRef) and what.size_bytes <= left:
+            fits[number] = what
+            left -= what.size_bytes
+    return fits
 
 
-async def _content(services: Services, uri: str, what: FileRef | InlineFile, at_hand: Mapping[str, bytes]) -> Contents:
+def _left_out(uri: str, what: FileRef) -> Contents:
+    if what.size_bytes <= READ_BYTES:
+        return Contents(uri)
+    detail = f"{uri} has {what.size_bytes} bytes, more than the {READ_BYTES} of one answer."
+    return Contents(uri, problem=Problem("too_large", detail, hint="Download it by itself."))
+
+
+async def _content(
+    services: Services, uri: str, what: FileRef | InlineFile | Problem, at_hand: Mapping[str, bytes]
+) -> Contents:
+    if isinstance(what, Problem):
+        return Contents(uri, problem=what)
     if isinstance(what, InlineFile):
         return Contents(uri, what.content)
     if what.sha256 in at_hand:

@@ -44,6 +44,7 @@ from sirdar.wire.description import to_document, version_digest
 PLAN_BYTES = 4 * 2**20
 Where = Callable[[Collection[str]], dict[str, list[str]]]
 SHOWN = 8  # members of the archive that an error names
+COMPARED = 1000  # names of an archive that a missing one is compared with
 
 
 @dataclass(slots=True)
@@ -173,7 +174,7 @@ async def _not_there(services: Services, archive: FileRef, inputs: Sequence[Name
         if not used_in(one.path) and (name := posixpath.normpath(one.path)) not in known:
             by_place.setdefault(one.place, []).append(name)
             known.add(name)  # told once
-    return [FieldError(place, _sentence(names, archive, missing)) for place, missing in by_place.items()]
+    return await run_sync(_sentences, names, archive, by_place.items())
 
 
 async def _members(
@@ -226,10 +227,9 @@ def _missing_by_line(
     """Of a set of problems, which has no plan, in the archive."""
     by_place = where(set(missing))
     return by_line(
-        [
-            FieldError(place if ":" in place else "inputs.files", _sentence(names, archive, lost))
-            for place, lost in by_place.items()
-        ]
+        _sentences(
+            names, archive, ((place if ":" in place else "inputs.files", lost) for place, lost in by_place.items())
+        )
     )
 
 
@@ -248,10 +248,24 @@ def _check_paths(plan: Plan, of_tasks: Sequence[Mapping[str, str]], paths: Itera
         )
 
 
-def _sentence(names: Sequence[str], archive: FileRef, missing: Sequence[str]) -> str:
-    near = closest(missing[0], names)
-    meant = f"; did you mean {near}?" if near is not None else f". It holds {_some(names) or 'nothing'}."
-    return f"{archive.name} has no file {_some(missing)}{meant}"
+def _sentences(
+    names: Sequence[str], archive: FileRef, missing: Iterable[tuple[str, Sequence[str]]]
+) -> list[FieldError]:
+    """One for each place; the first of them say what may have been meant, which takes its time in large archives."""
+    told = []
+    for number, (place, lost) in enumerate(missing):
+        near = closest(lost[0], _near(lost[0], names)) if number < SHOWN else None
+        meant = f"; did you mean {near}?" if near is not None else f". It holds {_some(names) or 'nothing'}."
+        told.append(FieldError(place, f"{archive.name} has no file {_some(lost)}{meant}"))
+    return told
+
+
+def _near(name: str, names: Sequence[str]) -> Sequence[str]:
+    """Those of the archive that are looked at: of very many only those with the same folder or the same last part, and not all."""
+    if len(names) <= COMPARED:
+        return names
+    folder, last = posixpath.split(name)
+    return [one for one in names if posixpath.split(one)[0] == folder or posixpath.basename(one) == last][:COMPARED]
 
 
 def _some(names: Collection[str]) -> str:

@@ -24,7 +24,7 @@ from sirdar.agent.stage_in import changed, place
 from sirdar.agent.stage_out import COPY_BYTES, Cap, store_stream, tail_of
 from sirdar.agent.stage_plan import Plan, Planned
 from sirdar.domain.states import AttemptState
-from sirdar.wire.agent import Final, Message, Started, SyncReply
+from sirdar.wire.agent import Final, Message, Started, Stats, Stream, SyncReply
 
 SETTINGS = Settings(home=Path("/nowhere"), slots=4)
 NO_LIMITS = Limits(None, None, None, address_space_only=False)
@@ -142,12 +142,48 @@ def test_what_was_due_and_then_dropped_does_not_silence_what_comes_after() -> No
 
 def test_a_call_takes_no_more_files_than_it_may() -> None:
     outbox = Outbox(started_delay_s=0.0, finals_per_sync=10)
-    large = {"ab" * 32: "x" * (outbox_module.FILES_PER_SYNC_CHARS // 2)}
+    large = {"ab" * 32: "x" * (outbox_module.FINALS_BYTES // 2 - 2000)}
     outbox.add_finals([final(key).model_copy(update={"files": large}) for key in "abc"])
     request = outbox.compose("s")
     assert [one.key for one in request.finals] == ["a", "b"]
     outbox.settle(request, SyncReply(acked=["a", "b"]))
     assert outbox.has_news() and [one.key for one in outbox.compose("s").finals] == ["c"]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"stdout": Stream(size=16384, text="\x01" * 16384), "stderr": Stream(size=16384, text="line\n" * 3276)},
+        {"outputs": {"text": "\u044f" * 16384, "more": {"list": [0.1] * 5000}}},
+        {"files": {"ab" * 32: "x" * 87000}, "message": '"' * 2000},
+        {"stats": Stats(curve=[(1234567.123456, 0.123456789, 123456789)] * 600), "metrics": {"m" * 200: 0.1}},
+    ],
+)
+def test_a_call_of_many_ends_stays_below_what_a_server_takes(parts: dict[str, Any]) -> None:
+    outbox = Outbox(started_delay_s=0.0, finals_per_sync=500)
+    outbox.add_finals([final(f"job-{number}-1").model_copy(update=parts) for number in range(500)])
+    total = 0
+    while outbox.finals:
+        request = outbox.compose("s")
+        assert len(request.model_dump_json(exclude_defaults=True)) <= outbox_module.FINALS_BYTES + 200
+        total += len(request.finals)
+        outbox.settle(request, SyncReply(acked=[one.key for one in request.finals]))
+    assert total == 500
+
+
+def test_ends_that_the_server_does_not_take_go_in_smaller_calls_and_at_last_without_their_values() -> None:
+    outbox = Outbox(started_delay_s=0.0, finals_per_sync=500)
+    outbox.add_finals([final(key).model_copy(update={"outputs": {"v": "x" * 100_000}}) for key in "abcd"])
+    asked = []
+    for _ in range(3):
+        request = outbox.compose("s")
+        asked.append([one.key for one in request.finals])
+        outbox.unsent()
+        outbox.too_large(request)
+    assert asked == [["a", "b", "c", "d"], ["a", "b"], ["a"]]
+    (without,) = outbox.compose("s").finals[:1]
+    assert (without.key, without.reason, without.outputs) == ("a", "stage_out", {})
+    assert "outputs of type file" in without.message and outbox.finals["b"].outputs
 
 
 def test_ends_wait_only_while_their_job_has_more_to_start_here() -> None:

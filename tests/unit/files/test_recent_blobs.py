@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sirdar.blobs import recent
+from sirdar.blobs.base import disk_full
 from sirdar.blobs.local import LocalBlobs
 from sirdar.domain.problems import Problem
 
@@ -44,6 +45,12 @@ def killed(tmp_path: Path) -> Path:
         assert len(list((root / "recent").glob("*.log"))) == 1, "the journal of a living process was taken away"
         process.send_signal(signal.SIGKILL)
     return root
+
+
+def open_files() -> int:
+    """Of this process, where the system tells; else 0."""
+    place = Path("/proc/self/fd")
+    return len(list(place.iterdir())) if place.is_dir() else 0
 
 
 def content_of(blobs: LocalBlobs) -> dict[str, bytes]:
@@ -113,3 +120,72 @@ def test_a_full_disk_leaves_the_journal_whole(blobs: LocalBlobs, monkeypatch: py
     assert content_of(blobs) == CONTENTS
     (journal,) = (blobs.root / "recent").glob("*.log")
     assert {digest for digest, _ in recent._records(journal.read_bytes())} == CONTENTS.keys() | first.keys()
+
+
+def test_a_journal_that_a_starting_server_took_for_a_dead_ones_is_not_used(
+    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = recent.lock, 0
+
+    def late(handle: int) -> bool:
+        nonlocal calls
+        calls += 1
+        if calls == 1:  # another process starts between the making of the file and its lock
+            LocalBlobs(blobs.root).close()
+        return real(handle)
+
+    monkeypatch.setattr(recent, "lock", late)
+    asyncio.run(blobs.put_all(CONTENTS))
+    (journal,) = (blobs.root / "recent").glob("*.log")
+    assert {digest for digest, _ in recent._records(journal.read_bytes())} == CONTENTS.keys()
+
+
+def test_nothing_is_written_behind_a_torn_record(blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = {hashlib.sha256(b"first").hexdigest(): b"first"}
+    asyncio.run(blobs.put_all(first))
+
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "ftruncate", broken)
+        patched.setattr(os, "fdatasync", broken, raising=False)
+        with pytest.raises(OSError, match="Input/output"):
+            asyncio.run(blobs.put_all(CONTENTS))
+    asyncio.run(blobs.put_all(CONTENTS))
+    found = [recent._records(journal.read_bytes()) for journal in (blobs.root / "recent").glob("*.log")]
+    assert any({digest for digest, _ in one} == CONTENTS.keys() for one in found)
+
+
+def test_what_does_not_reach_the_disk_stays_in_its_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = LocalBlobs(tmp_path / "blobs")
+    handles = open_files()
+    with monkeypatch.context() as patched:
+        patched.setattr(recent, "JOURNAL_BYTES", 100)
+        patched.setattr(recent, "_sync_file_system", lambda root: (_ for _ in ()).throw(OSError(errno.EIO, "EIO")))
+        for sha256, content in CONTENTS.items():
+            asyncio.run(blobs.put_all({sha256: content * 100}))
+        blobs.close()
+        left = list((blobs.root / "recent").glob("*.log"))
+    assert left and open_files() <= handles
+    again = LocalBlobs(blobs.root)
+    again.close()
+    assert list((blobs.root / "recent").iterdir()) == []
+
+
+def test_a_server_without_room_starts_and_says_nothing_false(killed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torn, *_ = CONTENTS
+    (killed / torn[:2] / torn).chmod(0o600)
+    (killed / torn[:2] / torn).write_bytes(b"")
+
+    def full(*_: object) -> None:
+        raise disk_full()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalBlobs, "_put_bytes_now", full)
+        blobs = LocalBlobs(killed)
+        assert not blobs.exists(torn) and len(list((killed / "recent").glob("*.log"))) == 1
+        blobs.close()
+    with_room = LocalBlobs(killed)
+    assert content_of(with_room) == CONTENTS
+    with_room.close()

@@ -11,7 +11,7 @@ from sirdar.domain.app import App
 from sirdar.domain.plan import parse_plan
 from sirdar.domain.problems import FieldError, Problem
 from sirdar.domain.sweep import SweepError
-from sirdar.services.combining import MOST_OF_ONE, MOST_WAITING, Combining, Expired
+from sirdar.services.combining import MOST_OF_ONE, MOST_QUICK, MOST_WAITING, Combining, Expired
 from sirdar.services.sweeps import _axes, _combinations, _count
 from sirdar.wire.description import parse_yaml
 from sirdar.wire.submit import Sweep
@@ -95,6 +95,24 @@ def test_the_queue_has_an_end_for_one_user_and_for_all() -> None:
             await asyncio.gather(*tasks)
         assert len(done) == MOST_WAITING
         await combining.run(lambda _: None, "z")
+
+    asyncio.run(work())
+
+
+def test_a_quick_look_waits_no_longer_than_it_may_take_and_keeps_no_place_of_a_submission() -> None:
+    async def work() -> None:
+        combining, done = Combining(), list[str]()
+        async with held(combining) as first:
+            looks = [asyncio.create_task(combining.run(lambda _: None, "a", within_s=30)) for _ in range(MOST_OF_ONE)]
+            await asyncio.sleep(0)
+            tasks = await queued(combining, "a", MOST_OF_ONE - MOST_QUICK, done)
+            with pytest.raises(Problem, match=r"made ready for 0\.05 s"):
+                await combining.run(lambda _: None, "b", within_s=0.05)
+            first.go.set()
+            told = await asyncio.gather(*looks, return_exceptions=True)
+            await asyncio.gather(*tasks)
+        assert told.count(None) == MOST_QUICK
+        assert len(done) == MOST_OF_ONE - MOST_QUICK
 
     asyncio.run(work())
 

@@ -13,6 +13,8 @@ from sirdar.wire.agent import Claim
 
 log = get_logger(__name__)
 
+TOO_LARGE = 413
+
 
 class ReportLoop:
     """One call at a time: what happens meanwhile goes with the next, so batches grow with the load by themselves."""
@@ -49,7 +51,9 @@ class ReportLoop:
             request = request.model_copy(update={"claim": Claim(max_n=wanted)})
         try:
             await self._exchange.sync(request)
-        except BaseException:
+        except BaseException as error:
             self._outbox.unsent()
+            if isinstance(error, Refused) and error.status == TOO_LARGE:
+                self._outbox.too_large(request)
             raise
         await asyncio.sleep(0)
