@@ -289,7 +289,9 @@ def await_calls(scene: Scene, path: str) -> None:
 
 
 REBOOTED = {phase: [Reason.PORTER_LOST] for phase in WORKS}
-REVOKED = {phase: [Reason.AGENT_LOST] for phase in ("offered", *WORKS, "ended")}
+# An end that was ready, and that nobody would hear any more, is told by the next life of the agent: it comes too late.
+REVOKED = {phase: [Reason.AGENT_LOST] for phase in ("offered", *WORKS)}
+REVOKED |= {phase: [Reason.AGENT_LOST, Reason.SUPERSEDED] for phase in ("staging_out", "ended")}
 NO_ROOM = {
     phase: [Reason.STAGE_IN, Reason.START, Reason.STAGE_OUT]
     for phase in ("waiting", "offered", "accepted", "staging_in", "staging_out")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from own_server import BIN, surroundings
 from tests.faults.rig import Rig, _holder
-from tests.system.product import _processes_below, await_that
+from tests.system.product import PATIENCE, _processes_below, await_that
 
 GATED = {
     "inputs": {"gate": {"type": "string"}, "ledger": {"type": "string"}},
@@ -119,7 +119,7 @@ def test_nothing_new_is_begun_while_the_programs_are_ended(up: Rig, tmp_path: Pa
     await_that(lambda: ledger.exists() and starts(ledger) == 2, 20, "the first programs")
     began = time.monotonic()
     signal_up(product, signal.SIGINT, signal.SIGTERM)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < PATIENCE * 8
     assert starts(ledger) == 2 and _processes_below(product.root) == {}
     product.start()
     product.patient("POST", f"/api/jobs/{job}/cancel")

@@ -248,7 +248,8 @@ def test_blobs_that_are_not_there(home: Home, tmp_path: Path) -> None:
     (home.path / "blobs" / missing[:2] / missing).unlink()
     path = home.path / "blobs" / damaged[:2] / damaged
     path.chmod(0o600)
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     home.write(lambda tx: blobs_store.register(tx, "a" * 64, 7))
     saved = keep.backup(home.path, tmp_path / "copy.tar", home.database or None)
     assert (saved.blobs, saved.missing_blobs) == (1, 2)

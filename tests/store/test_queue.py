@@ -194,7 +194,7 @@ def test_a_late_call_of_an_earlier_life_is_refused_and_not_held(ledger: Ledger) 
 
     async def late() -> Any:
         future: asyncio.Future[ClaimReply] = asyncio.get_running_loop().create_future()
-        return await ledger.store.write(lambda tx: ledger.desk._serve(tx, known, request, future))
+        return await ledger.store.write(lambda tx: ledger.desk._serve(tx, known, request, {}, future))
 
     with pytest.raises(Problem, match="Another session"):
         ledger.run(late())
