@@ -1,5 +1,6 @@
 """The attempts that the agent owns, and what it knows of each."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,9 +117,15 @@ class Attempts:
         over = (AttemptState.STAGING_OUT, AttemptState.ENDED)
         return sum(self._cpus(attempt) for attempt in self.by_key.values() if attempt.state not in over)
 
-    def cpus_waiting(self) -> int:
-        """Cpus of what is ours and has not started."""
-        return sum(self._cpus(attempt) for attempt in self.by_key.values() if attempt.state in WAITING)
+    def cpus_waiting(self, enough: float = math.inf) -> int:
+        """Cpus of what is ours and has not started, counted until there are ``enough``."""
+        cpus = 0
+        for attempt in reversed(self.by_key.values()):  # what came last waits, if anything does
+            if attempt.state in WAITING:
+                cpus += self._cpus(attempt)
+                if cpus >= enough:
+                    break
+        return cpus
 
     def waits(self, job: str) -> bool:
         """Whether more of the job is ours and has not started. What came last is looked at first."""

@@ -43,8 +43,8 @@ class Capacity:
         """How long word of an end may wait without a slot left idle for it: a part of the time for which there is work at hand."""
         if self._mean_s is None:
             return 0.0
-        ahead_s = self._mean_s * self._attempts.cpus_waiting() / self._slots
-        return min(self._company_s, ahead_s * SPARE)
+        each_s = max(self._mean_s, 0.001) * SPARE / self._slots
+        return min(self._company_s, each_s * self._attempts.cpus_waiting(self._company_s / each_s))
 
     def wanted(self) -> int:
         """How many tasks of one cpu to ask for now; 0 when enough is at hand."""
