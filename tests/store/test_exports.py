@@ -80,6 +80,8 @@ def test_a_table_is_turned_into_parquet_in_threads(ledger: Ledger, monkeypatch: 
 MIXED: list[tuple[Kind, bool, list[Any], str, list[Any]]] = [
     (Kind.NUMBER, True, [1, None, -5], "int64", [1, None, -5]),
     (Kind.NUMBER, True, [1, 2**70, 2.0], "int64", [1, None, 2]),
+    (Kind.NUMBER, True, [1, 2.75, True], "int64", [1, None, None]),
+    (Kind.NUMBER, False, [1.0, True, 0.5], "double", [1.0, None, 0.5]),
     (Kind.NUMBER, False, [1, 0.5, None], "double", [1.0, 0.5, None]),
     (Kind.NUMBER, False, [2**53 + 1, True, 10**400], "double", [2.0**53, None, None]),
     (Kind.BOOLEAN, False, [True, None, False], "bool", [True, None, False]),

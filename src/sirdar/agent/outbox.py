@@ -9,12 +9,14 @@ import itertools
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from sirdar.domain.outcome import Reason
 from sirdar.wire.agent import Final, Message, Started, SyncReply, SyncRequest, Usage
 
-FINALS_BYTES = 8 << 20  # of one call: half of what a server takes, unless its settings say otherwise
+CALL_BYTES = 8 << 20  # of one call: half of what a server takes, unless its settings say otherwise
+LEAST_BYTES = 4 << 10
 EXACT_OVER_BYTES = 64 << 10
 
 
@@ -33,7 +35,7 @@ class Outbox:
         self._messages: OrderedDict[str, Message] = OrderedDict()
         self._usage: OrderedDict[str, Usage] = OrderedDict()
         self._usage_due = self._usage_told = 0.0
-        self._finals_bytes = FINALS_BYTES
+        self._call_bytes = CALL_BYTES
         self._work_due = math.inf  # when accepts and finals have waited long enough
         self._wake = asyncio.Event()
 
@@ -129,40 +131,49 @@ class Outbox:
                 return
 
     def compose(self, session: str) -> SyncRequest:
-        """All that is due, as one request; nothing is removed yet. What comes from now on waits for the next one."""
+        """All that is due and goes into one call; nothing is removed yet. What comes from now on waits for the next one.
+
+        Ends go first, words and gauges with what is left.
+        """
         now = time.monotonic()
-        said = self._messages  # whose program speaks, runs: the server is never told of words alone
-        finals = self._first_finals()
+        finals, left = _fitting(
+            itertools.islice(self.finals.values(), self._finals_per_sync), size_of, self._call_bytes
+        )
+        messages, left = _fitting(self._messages.values(), _size_of_words, left, least=0 if finals else 1)
+        gauges = self._usage.values() if self._usage_due <= now else ()
+        usage, _ = _fitting(gauges, _size_of_words, left, least=0 if finals or messages else 1)
+        said = {
+            message.key for message in messages
+        }  # whose program speaks, runs: the server is never told of words alone
         self._work_due = math.inf if len(finals) == len(self.finals) else now
         return SyncRequest(
             session=session,
             accepts=list(self.accepts),
             refusals=dict(self.refusals),
             started=[started for due, started in self._started.values() if due <= now or started.key in said],
-            messages=list(self._messages.values()),
-            usage=list(self._usage.values()) if self._usage and self._usage_due <= now else [],
+            messages=messages,
+            usage=usage,
             finals=finals,
             given_back=list(self.given_back),
         )
 
-    def _first_finals(self) -> list[Final]:
-        """As many as one call takes, with all that is in them."""
-        chosen: list[Final] = []
-        total = 0
-        for final in itertools.islice(self.finals.values(), self._finals_per_sync):
-            total += size_of(final)
-            if chosen and total > self._finals_bytes:
-                break
-            chosen.append(final)
-        return chosen
-
     def too_large(self, request: SyncRequest) -> None:
-        """The server does not take a call of this size: fewer ends go with the next; of one alone, its values are left out."""
-        if len(request.finals) > 1:
-            self._finals_bytes = sum(map(size_of, request.finals)) // 2
-        elif request.finals and request.finals[0].key in self.finals:
+        """The server does not take a call of this size: less goes with the next.
+
+        Of an end that went alone the values are left out; words and gauges that went alone are not told.
+        """
+        finals = sum(map(size_of, request.finals))
+        said: list[Message | Usage] = [*request.messages, *request.usage]
+        words = sum(map(_size_of_words, said))
+        alone = len(request.finals) + len(request.messages) + len(request.usage) == 1
+        if alone and request.finals and request.finals[0].key in self.finals:
             final = request.finals[0]
             self.finals[final.key] = without_values(final)
+        elif alone:
+            self._messages.clear()
+            self._usage.clear()
+        else:
+            self._call_bytes = max(LEAST_BYTES, min(self._call_bytes, finals + words) // 2)
 
     def unsent(self) -> None:
         """What was composed last may not have been heard: it is due again."""
@@ -199,6 +210,27 @@ def size_of(final: Final) -> int:
     rough = 1000 + 6 * sum(len(text) for text in texts if text) + sum(map(len, final.files.values()))
     rough += 4 * len(repr(final.outputs)) + 100 * len(final.stats.curve) + 100 * len(final.metrics)
     return rough if rough <= EXACT_OVER_BYTES else len(final.model_dump_json(exclude_defaults=True))
+
+
+def _size_of_words(said: Message | Usage) -> int:
+    return len(said.model_dump_json(exclude_defaults=True))
+
+
+Part = TypeVar("Part")
+
+
+def _fitting(
+    parts: Iterable[Part], size: Callable[[Part], int], left: int, *, least: int = 1
+) -> tuple[list[Part], int]:
+    """The first ones that go into so many bytes, though no fewer than ``least``; and how much is left."""
+    chosen: list[Part] = []
+    for part in parts:
+        took = size(part)
+        if len(chosen) >= least and took > left:
+            break
+        chosen.append(part)
+        left -= took
+    return chosen, max(left, 0)
 
 
 def without_values(final: Final) -> Final:

@@ -152,7 +152,8 @@ def _collect_value(spec: OutputSpec, folder: Path, found: Collected) -> None:
         value = _read_value(spec, _text_of(spec, paths[0], found))
         if spec.type is OutputType.VALUES:
             value, endless = without_endless(value)
-            found.values.update(value)
+            # An output that has a name of its own says itself what it is.
+            found.values |= {name: one for name, one in value.items() if name not in found.values}
             if endless:
                 found.faults.append(Fault(Reason.OK, f"output {spec.name}: in {spec.source} {endless}"))
         else:

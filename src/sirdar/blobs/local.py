@@ -38,6 +38,7 @@ P = ParamSpec("P")
 PIECE_BYTES = 1 << 20
 THREADS = 4
 HASHERS = 2
+AT_ONCE = 256  # small blobs in one go to the journal
 
 
 class LocalBlobs:
@@ -54,8 +55,11 @@ class LocalBlobs:
         self.marker = _marker(root)
         clean(root)
         self._restore_trash()
-        self._recent = Recent(root, self._hashers.submit)
-        self._recent.recover(self._put_bytes_now)
+        # Of their own, too: whoever reads or brings a blob waits neither for a long list of small ones nor for a whole disk.
+        self._putter = ThreadPoolExecutor(1, thread_name_prefix="blob-small")
+        self._settler = ThreadPoolExecutor(1, thread_name_prefix="blob-settle")
+        self._recent = Recent(root, self._settler.submit)
+        self._recent.recover()
         self.uploads = Uploads(root, self.in_thread, self._hashers)
 
     @property
@@ -67,6 +71,8 @@ class LocalBlobs:
         """Wait for what is being written."""
         self._threads.shutdown()
         self._hashers.shutdown()
+        self._putter.shutdown()
+        self._settler.shutdown()
         self._recent.close()
 
     # ------------------------------------------------------------ put
@@ -100,14 +106,13 @@ class LocalBlobs:
 
     async def put_all(self, contents: Mapping[str, bytes]) -> None:
         """See ``BlobStore.put_all``."""
-        await self.in_thread(self._put_all_now, contents)
-
-    def _put_all_now(self, contents: Mapping[str, bytes]) -> None:
-        small = {sha256: content for sha256, content in contents.items() if len(content) <= SMALL_BYTES}
-        if small:
-            self._recent.put(small)
-        for sha256 in contents.keys() - small.keys():
-            self._put_bytes_now(contents[sha256])
+        small = [(sha256, content) for sha256, content in contents.items() if len(content) <= SMALL_BYTES]
+        for first in range(0, len(small), AT_ONCE):  # others' small blobs may come between
+            part = dict(small[first : first + AT_ONCE])
+            await asyncio.get_running_loop().run_in_executor(self._putter, self._recent.put, part)
+        for content in contents.values():
+            if len(content) > SMALL_BYTES:
+                await self.put_bytes(content)
 
     async def put_path(self, path: Path, *, move: bool = False, expected_sha: str | None = None) -> Blob:
         """See ``BlobStore.put_path``."""

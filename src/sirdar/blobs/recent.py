@@ -27,7 +27,7 @@ from sirdar.domain.problems import Problem
 log = structlog.get_logger()
 
 FOLDER = "recent"
-JOURNAL_BYTES = 16 << 20
+JOURNAL_BYTES, JOURNAL_BLOBS = 16 << 20, 20_000
 SMALL_BYTES = 256 << 10  # a larger blob costs more to write twice than to fsync
 _HEAD = struct.Struct(">32sI")
 _FLAGS = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
@@ -60,7 +60,7 @@ class Recent:
                 raise
             for sha256, content in contents.items():
                 self._place(self._journal.draft, sha256, content)
-            if self._journal.size_bytes > JOURNAL_BYTES:
+            if self._journal.size_bytes > JOURNAL_BYTES or len(self._journal.digests) > JOURNAL_BLOBS:
                 grown, self._journal = self._journal, None
         if grown is not None:
             journal = grown
@@ -75,33 +75,40 @@ class Recent:
         for left in self._unsettled:
             left.close()
 
-    def recover(self, put: Callable[[bytes], object]) -> None:
-        """What the journals of dead processes hold and is not whole in its place is put anew, by ``put``, which fsyncs."""
+    def recover(self) -> None:
+        """What the journals of dead processes hold and is not whole in its place is put anew."""
         for path in self._folder.glob("*.log"):
             with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
                 if not lock(file.fileno()):
                     continue  # its process lives
+                draft = path.with_suffix(".draft")
+                draft.unlink(missing_ok=True)
                 try:
-                    for sha256, content in _records(file.read()):
-                        if not self._is_whole(sha256, content):
-                            put(content)
-                    path.with_suffix(".draft").unlink(missing_ok=True)
+                    digests = self._put_anew(draft, file.read())
+                    self._bring_to_disk(digests)
                     path.unlink()
                 except (OSError, Problem) as error:  # the next start tries again: a server without room still starts
                     log.error("blobs_not_recovered", journal=str(path), error=str(error))
 
+    def _put_anew(self, draft: Path, journal: bytes) -> set[str]:
+        digests = set()
+        with full_disk_is_a_problem():
+            for sha256, content in _records(journal):
+                digests.add(sha256)
+                if not self._is_whole(sha256, content):
+                    self._place(draft, sha256, content)
+        return digests
+
     def _is_whole(self, sha256: str, content: bytes) -> bool:
-        """As it was written, and on the disk now: what the page cache alone holds may still be lost."""
+        """As it was written. What the page cache alone holds may still be lost: all are brought to the disk together."""
         place = blob_path(self._root, sha256)
         try:
-            if place.read_bytes() != content:
-                place.unlink()  # rather nothing than something else, where there is no room to put it anew
-                return False
-            sync_file(place)
+            if place.read_bytes() == content:
+                return True
+            place.unlink()  # rather nothing than something else, where there is no room to put it anew
         except FileNotFoundError:
-            return False
-        sync_directory(place.parent)
-        return True
+            pass
+        return False
 
     def _place(self, draft: Path, sha256: str, content: bytes) -> None:
         """Writes a blob to its place, where it appears whole. A file that is there is replaced, so that the blob is young."""
@@ -131,8 +138,7 @@ class Recent:
         if journal is not None:
             journals.append(journal)
         try:
-            if not _sync_file_system(self._root):
-                self._sync_each({sha256 for one in journals for sha256 in one.digests})
+            self._bring_to_disk({sha256 for one in journals for sha256 in one.digests})
         except OSError as error:
             log.error("blobs_not_settled", journals=len(journals), error=str(error))
             with self._lock:
@@ -141,7 +147,10 @@ class Recent:
         for one in journals:
             one.remove()
 
-    def _sync_each(self, digests: set[str]) -> None:
+    def _bring_to_disk(self, digests: set[str]) -> None:
+        """All of them by one call, where the system has one. Raises OSError."""
+        if _sync_file_system(self._root):
+            return
         folders = {self._root}
         for sha256 in digests:
             place = blob_path(self._root, sha256)
@@ -187,7 +196,8 @@ class _Journal:
 
     def remove(self) -> None:
         self.close()
-        self._path.unlink()
+        # A server that starts just now takes what nobody holds for that of a dead one, and removes it.
+        self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
         os.close(self._handle)

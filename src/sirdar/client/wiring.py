@@ -1,5 +1,6 @@
 """What both drivers share: the settings of httpx, and its errors as ours."""
 
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -97,12 +98,13 @@ def _errors_of_callers() -> Iterator[None]:
     """Lets through what a handler of a signal raised in the midst of a call, such as the TimeoutError of somebody's alarm.
 
     httpx takes any OSError for one of the network's. (It drops those that are no TimeoutError where they come in the midst of
-    sending, and reads on.)
+    sending, and reads on.) What the caller was dealing with when it called is the context of all, and nobody's doing here.
     """
+    before = sys.exc_info()[1]
     try:
         yield
     except httpx.TransportError as error:
-        own = _of_a_handler(error)
+        own = _of_a_handler(error, before)
         if own is None:
             raise
     else:
@@ -110,14 +112,17 @@ def _errors_of_callers() -> Iterator[None]:
     raise own
 
 
-def _of_a_handler(error: httpx.TransportError) -> BaseException | None:
-    """Python runs handlers in the main thread; what they raise begins in none of the modules of the network."""
+def _of_a_handler(error: httpx.TransportError, before: BaseException | None) -> BaseException | None:
+    """Python runs handlers in the main thread; what they raise begins in none of the modules of the network.
+
+    ``before``: an exception that was there before the call, and whose own causes are not looked at.
+    """
     if threading.current_thread() is not threading.main_thread():
         return None
     first: BaseException | None = error
-    while first is not None and type(first).__module__.partition(".")[0] in WRAPPERS:
+    while first is not None and first is not before and type(first).__module__.partition(".")[0] in WRAPPERS:
         first = first.__cause__ or first.__context__  # httpcore hides the cause, its context stays
-    begun = first.__traceback__ if isinstance(first, OSError) else None
+    begun = first.__traceback__ if isinstance(first, OSError) and first is not before else None
     while begun is not None and begun.tb_next is not None:
         begun = begun.tb_next
     if begun is None or str(begun.tb_frame.f_globals.get("__name__")).partition(".")[0] in NETWORK:

@@ -23,7 +23,7 @@ _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "
 _HALF = re.compile("[\ud800-\udfff]")
 _MISSING = object()
 _BEFORE = "\ufeff \t\r\n"  # what may stand before a JSON document
-_ENDLESS = {"nan", "inf", "infinity"}
+_ENDLESS = re.compile(r"[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 
 
 def read_value(spec: OutputSpec, text: str) -> Any:
@@ -194,7 +194,7 @@ def _as_number(found: Any) -> float | None:
         return int(text)
     if _NUMBER.fullmatch(text):
         return float(text.replace("D", "e").replace("d", "e"))
-    return float(text) if text.lower().lstrip("+-") in _ENDLESS else None
+    return float(text) if _ENDLESS.fullmatch(text) else None
 
 
 def _is_endless(value: Any) -> bool:

@@ -23,6 +23,7 @@ from sirdar.store.people import Conn
 MOST_FILES = 2000
 READ_BYTES = 8 * 2**20  # of one answer
 SMALL_BYTES = 64 << 10  # files that are read together
+Found = FileRef | InlineFile | Problem
 LASTING_S = 3600.0  # a file that is given again must outlast what is done with it
 
 
@@ -111,37 +112,39 @@ async def read(services: Services, caller: Caller, uris: Sequence[str]) -> list[
     _check_number(len(uris))
     found = await _find(services, caller, uris)
     fits = _fitting(found)
-    small = {what.sha256 for what in fits.values() if what.size_bytes <= SMALL_BYTES}
+    small = {what.sha256 for what in fits.values() if isinstance(what, FileRef) and what.size_bytes <= SMALL_BYTES}
     at_hand = await services.blobs.read_small(small) if small else {}
     return [
-        await _content(services, uri, what, at_hand)
-        if not isinstance(what, FileRef) or number in fits
-        else _left_out(uri, what)
+        await _content(services, uri, what, at_hand) if number in fits else _left_out(uri, what)
         for number, (uri, what) in enumerate(zip(uris, found, strict=True))
     ]
 
 
-def _fitting(found: Sequence[FileRef | InlineFile | Problem]) -> dict[int, FileRef]:
+def _fitting(found: Sequence[Found]) -> dict[int, Found]:
     """Those that go into one answer, by their places: what comes first goes first."""
-    fits: dict[int, FileRef] = {}
+    fits: dict[int, Found] = {}
     left = READ_BYTES
     for number, what in enumerate(found):
-        if isinstance(what, FileRef) and what.size_bytes <= left:
+        if (size := _size_of(what)) <= left:
             fits[number] = what
-            left -= what.size_bytes
+            left -= size
     return fits
 
 
-def _left_out(uri: str, what: FileRef) -> Contents:
-    if what.size_bytes <= READ_BYTES:
+def _size_of(what: Found) -> int:
+    if isinstance(what, FileRef):
+        return what.size_bytes
+    return len(what.content) if isinstance(what, InlineFile) else 0
+
+
+def _left_out(uri: str, what: Found) -> Contents:
+    if _size_of(what) <= READ_BYTES:
         return Contents(uri)
-    detail = f"{uri} has {what.size_bytes} bytes, more than the {READ_BYTES} of one answer."
+    detail = f"{uri} has {_size_of(what)} bytes, more than the {READ_BYTES} of one answer."
     return Contents(uri, problem=Problem("too_large", detail, hint="Download it by itself."))
 
 
-async def _content(
-    services: Services, uri: str, what: FileRef | InlineFile | Problem, at_hand: Mapping[str, bytes]
-) -> Contents:
+async def _content(services: Services, uri: str, what: Found, at_hand: Mapping[str, bytes]) -> Contents:
     if isinstance(what, Problem):
         return Contents(uri, problem=what)
     if isinstance(what, InlineFile):
@@ -154,7 +157,7 @@ async def _content(
         return Contents(uri, problem=problem)
 
 
-async def _find(services: Services, caller: Caller, uris: Sequence[str]) -> list[FileRef | InlineFile | Problem]:
+async def _find(services: Services, caller: Caller, uris: Sequence[str]) -> list[Found]:
     of_jobs = await services.store.read(lambda conn: _of_jobs(conn, caller, uris))
     return [of_jobs[uri] if uri in of_jobs else await _temporary(services, caller, uri) for uri in uris]
 
@@ -170,10 +173,10 @@ async def _temporary(services: Services, caller: Caller, uri: str) -> FileRef | 
     return FileRef(file.name, file.sha256, file.size_bytes)
 
 
-def _of_jobs(conn: Conn, caller: Caller, uris: Sequence[str]) -> dict[str, FileRef | InlineFile | Problem]:
+def _of_jobs(conn: Conn, caller: Caller, uris: Sequence[str]) -> dict[str, Found]:
     """The files of jobs among them; each job is looked at once."""
     jobs: dict[str, JobOfFiles | Problem] = {}
-    found: dict[str, FileRef | InlineFile | Problem] = {}
+    found: dict[str, Found] = {}
     for uri in uris:
         if not uri.startswith(JOBS_PREFIX):
             continue

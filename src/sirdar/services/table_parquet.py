@@ -8,6 +8,7 @@ place in its columns and are left empty there; CSV and JSON have them.
 
 import importlib
 from collections.abc import AsyncIterator, Sequence
+from types import NoneType
 from typing import Any
 
 from sirdar.domain.problems import Problem
@@ -68,13 +69,27 @@ def _group(arrow: Any, schema: Any, columns: Sequence[Column], rows: list[list[A
 
 
 def _array(arrow: Any, column: Column, type_: Any, values: Sequence[Any]) -> Any:
-    """All at once, as nearly always; one by one where some of the values are not of the column's type."""
-    if column.kind is not Kind.TIME:
+    """All at once, as nearly always; one by one where some of the values are not of the column's type.
+
+    pyarrow itself would cut fractions off, and take a truth for a number.
+    """
+    if set(map(type, values)) <= _types(column):
         try:
             return arrow.array(values, type_)
         except (arrow.ArrowException, OverflowError):
             pass
     return arrow.array([_value(column, value) for value in values], type_)
+
+
+def _types(column: Column) -> frozenset[type]:
+    """Python's types that pyarrow takes for the column's as they are; none for times."""
+    if column.kind is Kind.TIME:
+        return frozenset()
+    if column.kind is Kind.BOOLEAN:
+        return frozenset({bool, NoneType})
+    if column.kind is Kind.TEXT:
+        return frozenset({str, NoneType})
+    return frozenset({int, NoneType}) if column.whole else frozenset({int, float, NoneType})
 
 
 def _type(arrow: Any, column: Column) -> Any:

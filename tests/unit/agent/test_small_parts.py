@@ -142,7 +142,7 @@ def test_what_was_due_and_then_dropped_does_not_silence_what_comes_after() -> No
 
 def test_a_call_takes_no_more_files_than_it_may() -> None:
     outbox = Outbox(started_delay_s=0.0, finals_per_sync=10)
-    large = {"ab" * 32: "x" * (outbox_module.FINALS_BYTES // 2 - 2000)}
+    large = {"ab" * 32: "x" * (outbox_module.CALL_BYTES // 2 - 2000)}
     outbox.add_finals([final(key).model_copy(update={"files": large}) for key in "abc"])
     request = outbox.compose("s")
     assert [one.key for one in request.finals] == ["a", "b"]
@@ -165,7 +165,7 @@ def test_a_call_of_many_ends_stays_below_what_a_server_takes(parts: dict[str, An
     total = 0
     while outbox.finals:
         request = outbox.compose("s")
-        assert len(request.model_dump_json(exclude_defaults=True)) <= outbox_module.FINALS_BYTES + 200
+        assert len(request.model_dump_json(exclude_defaults=True)) <= outbox_module.CALL_BYTES + 200
         total += len(request.finals)
         outbox.settle(request, SyncReply(acked=[one.key for one in request.finals]))
     assert total == 500
@@ -184,6 +184,26 @@ def test_ends_that_the_server_does_not_take_go_in_smaller_calls_and_at_last_with
     (without,) = outbox.compose("s").finals[:1]
     assert (without.key, without.reason, without.outputs) == ("a", "stage_out", {})
     assert "outputs of type file" in without.message and outbox.finals["b"].outputs
+
+
+def test_words_that_do_not_fit_give_way_to_ends_and_no_end_is_blamed_for_them() -> None:
+    outbox = Outbox(started_delay_s=0.0, finals_per_sync=500)
+    for number in range(256):
+        outbox.add_message(Message(key=f"m-{number}-1", seq=1, at=1.0, text="x" * 16000))
+    outbox.add_finals([final("a"), final("b")])
+    most, ended, said = 1 << 20, [], 0
+    for _ in range(100):
+        if outbox.is_empty():
+            break
+        request = outbox.compose("s")
+        if len(request.model_dump_json(exclude_defaults=True)) > most:
+            outbox.unsent()
+            outbox.too_large(request)
+            continue
+        ended += [(one.key, one.reason) for one in request.finals]
+        said += len(request.messages)
+        outbox.settle(request, SyncReply(acked=[one.key for one in request.finals]))
+    assert (ended, said) == ([("a", "ok"), ("b", "ok")], 256)
 
 
 def test_ends_wait_only_while_their_job_has_more_to_start_here() -> None:

@@ -1,5 +1,7 @@
 """Values that programs write, as outputs of each type."""
 
+import math
+
 import pytest
 
 from sirdar.domain.app import OutputSpec, OutputType
@@ -95,3 +97,8 @@ def test_says_what_is_wrong(spec: OutputSpec, text: str, says: str) -> None:
         read_value(spec, text)
     assert says in str(caught.value)
     assert str(caught.value).encode()  # can be told to the server
+
+
+def test_odd_texts_among_values_are_texts() -> None:
+    found = read_value(output("values"), "loss = 0.25\nbounds = +-inf\nsign = --nan\nplain = -inf\n")
+    assert found == {"loss": 0.25, "bounds": "+-inf", "sign": "--nan", "plain": -math.inf}

@@ -111,3 +111,13 @@ def test_of_several_outputs_only_that_which_is_not_finite_is_refused(tmp_path: P
             "output loss: loss of r.json: NaN is not a finite number, and JSON can carry no other",
         ),
     ]
+
+
+def test_an_output_of_its_own_name_is_not_what_the_values_say(tmp_path: Path) -> None:
+    app = parse_yaml(
+        "{sirdar: 1, alias: a, name: A, command: x, outputs: {all: {type: values, from: v.txt}, n: {type: integer, from: n.txt}}}"
+    )
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "dir" / "v.txt").write_text("n = 2.75\nm = 3\n")
+    (tmp_path / "dir" / "n.txt").write_text("2")
+    assert collect(app, tmp_path).values == {"n": 2, "m": 3}

@@ -1,5 +1,6 @@
 """What a handler of a signal raises in the midst of a call, against what the network does."""
 
+import contextlib
 import signal
 import socket
 import threading
@@ -72,3 +73,34 @@ def test_the_networks_own_faults_are_the_servers() -> None:
     assert not raised.value.sent
     with pytest.raises(ServerUnreachable):
         call("http://no-such-host.invalid", 5.0)
+
+
+class Cut:
+    """A server that takes calls and hangs up without a word."""
+
+    def __init__(self) -> None:
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        threading.Thread(target=self._take, daemon=True).start()
+
+    def _take(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                one = self.socket.accept()[0]
+                one.recv(1000)
+                one.close()
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError("a cache"), TimeoutError("mine"), httpx.ReadError("of another call")]
+)
+def test_what_the_caller_was_dealing_with_is_not_raised_again(error: Exception) -> None:
+    cut = Cut()
+    try:
+        with pytest.raises(ServerUnreachable, match="broke"):
+            try:
+                raise error
+            except Exception:
+                call(cut.url, 30.0)
+    finally:
+        cut.socket.close()

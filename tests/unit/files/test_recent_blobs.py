@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sirdar.blobs import recent
-from sirdar.blobs.base import disk_full
 from sirdar.blobs.local import LocalBlobs
 from sirdar.domain.problems import Problem
 
@@ -91,8 +91,9 @@ def test_a_journal_that_has_grown_is_given_up(blobs: LocalBlobs, monkeypatch: py
     monkeypatch.setattr(recent, "JOURNAL_BYTES", 100)
     asyncio.run(blobs.put_all(CONTENTS))
     asyncio.run(blobs.put_all({hashlib.sha256(b"small").hexdigest(): b"small"}))
-    blobs._hashers.submit(lambda: None).result()
-    blobs._hashers.submit(lambda: None).result()
+    blobs._settler.submit(lambda: None).result()
+    (journal,) = (blobs.root / "recent").glob("*.log")
+    assert [content for _, content in recent._records(journal.read_bytes())] == [b"small"]
     assert content_of(blobs) == CONTENTS
 
 
@@ -179,13 +180,65 @@ def test_a_server_without_room_starts_and_says_nothing_false(killed: Path, monke
     (killed / torn[:2] / torn).write_bytes(b"")
 
     def full(*_: object) -> None:
-        raise disk_full()
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(LocalBlobs, "_put_bytes_now", full)
+        patched.setattr(recent, "_write", full)
         blobs = LocalBlobs(killed)
         assert not blobs.exists(torn) and len(list((killed / "recent").glob("*.log"))) == 1
         blobs.close()
     with_room = LocalBlobs(killed)
     assert content_of(with_room) == CONTENTS
     with_room.close()
+
+
+def test_a_settled_journal_may_be_gone_already(blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    asyncio.run(blobs.put_all(CONTENTS))
+    real = recent._Journal.close
+
+    def slow(journal: recent._Journal) -> None:
+        real(journal)
+        LocalBlobs(blobs.root).close()  # starts between the unlocking and the removal, and takes it for a dead one's
+
+    with monkeypatch.context() as patched:
+        patched.setattr(recent._Journal, "close", slow)
+        blobs._recent.close()
+    assert list((blobs.root / "recent").iterdir()) == []
+
+
+def test_a_journal_of_very_many_is_brought_to_the_disk_at_once(killed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One by one they would hold up the start of a server for minutes."""
+    calls: list[str] = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: calls.append("one") or real(handle))
+    blobs = LocalBlobs(killed)
+    blobs.close()
+    if sys.platform == "linux":
+        assert calls == []
+    assert content_of(blobs) == CONTENTS
+
+
+def test_small_blobs_of_others_and_reads_do_not_wait_for_a_long_list(
+    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, order = threading.Event(), list[str]()
+    real = recent.Recent.put
+
+    def slow(self: recent.Recent, contents: dict[str, bytes]) -> None:
+        assert held.wait(30)
+        order.append("one" if len(contents) == 1 else "many")
+        real(self, contents)
+
+    monkeypatch.setattr(recent.Recent, "put", slow)
+    many = {hashlib.sha256(text).hexdigest(): text for text in (b"%d" % number for number in range(1000))}
+
+    async def work() -> None:
+        long = [asyncio.create_task(blobs.put_all(many)) for _ in range(6)]
+        await asyncio.sleep(0)
+        one = asyncio.create_task(blobs.put_all({hashlib.sha256(b"x").hexdigest(): b"x"}))
+        assert (await asyncio.wait_for(blobs.in_thread(lambda: "read"), 30)) == "read"
+        held.set()
+        await asyncio.gather(*long, one)
+
+    asyncio.run(work())
+    assert order.index("one") <= 7 and order.count("many") == 24

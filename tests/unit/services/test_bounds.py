@@ -6,6 +6,7 @@ from sirdar.domain.app import FileRef
 from sirdar.domain.problems import Problem
 from sirdar.services import plans
 from sirdar.services.file_batches import READ_BYTES, _fitting
+from sirdar.services.job_files import InlineFile
 
 MIB = 2**20
 
@@ -13,8 +14,12 @@ MIB = 2**20
 def test_only_what_goes_into_an_answer_is_read() -> None:
     files = [FileRef("f", f"{number:064x}", size) for number, size in enumerate([MIB, READ_BYTES + 1, *[MIB] * 9, 10])]
     fits = _fitting([Problem("not_found", "none"), *files])
-    assert sum(file.size_bytes for file in fits.values()) <= READ_BYTES
-    assert list(fits) == [1, *range(3, 10)]
+    assert list(fits) == [0, 1, *range(3, 10)]
+
+
+def test_short_streams_count_like_files() -> None:
+    stream = InlineFile("stdout", b"x" * 16384)
+    assert len(_fitting([stream] * 2000)) == READ_BYTES // 16384
 
 
 def test_a_small_file_that_comes_later_fits_still() -> None:
