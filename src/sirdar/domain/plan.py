@@ -42,6 +42,9 @@ MOST_PARAMETERS, MOST_FILES = 100, 10_000
 MOST_ERRORS = 50  # after so many wrong lines the rest is not read
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _USE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_RANGE = re.compile(r"\S+\s+from(\s|$)")
+_WORD = re.compile(r"\w+")
+SHOWN_PATHS = 8
 _KEY = re.compile(r"\$\{?([^\s{}$]+)\}?")
 
 
@@ -104,6 +107,8 @@ class ReadPlan:
 @dataclass(slots=True)
 class _Draft:
     parameters: dict[str, Parameter] = field(default_factory=dict)
+    wrong: set[str] = field(default_factory=set)  # names of parameters whose lines are wrong, which is told once
+    tried: bool = False  # there is a line of a parameter, right or wrong
     values: int = 0  # of all parameters
     constraints: list[tuple[int, str]] = field(default_factory=list)
     inputs: list[Named] = field(default_factory=list)
@@ -218,7 +223,7 @@ def _read(draft: _Draft, number: int, line: str) -> None:
     rest = rest.strip()
     match directive.lower():
         case "parameter":
-            _parameter(draft, _words(_without_comment(rest)))
+            _parameter(draft, _without_comment(rest))
         case "constraint":
             if len(draft.constraints) == MOST_CONDITIONS:
                 raise SweepError(f"at most {MOST_CONDITIONS} constraints; && joins several")
@@ -237,48 +242,63 @@ def _read(draft: _Draft, number: int, line: str) -> None:
             raise SweepError(f"{directive[:80]} is no directive{meant}")
 
 
-def _parameter(draft: _Draft, words: list[str]) -> None:
-    if not words:
+def _parameter(draft: _Draft, text: str) -> None:
+    draft.tried = True
+    name, *values = _words(text) or [""]
+    if not name:
         raise SweepError("parameter takes a name and values")
-    name, *values = words
     if not _NAME.fullmatch(name):
         raise SweepError(f"{name[:80]} cannot be a parameter's name: letters, digits and _ can")
     if name in draft.parameters:
         raise SweepError(f"the parameter {name} is there already")
-    match values:
-        case ["from", first, "to", last, "step", step]:
-            made = steps(first, last, step)
-        case ["from", first, "to", last]:
-            made = steps(first, last, "1")
-        case []:
-            raise SweepError(f"the parameter {name} has no values")
-        case _:
-            made = values_of(values)
+    draft.wrong.add(name)
+    if not values:
+        raise SweepError(f"the parameter {name} has no values")
+    made = _range(values) if _RANGE.match(text) else values_of(values)
+    draft.wrong.discard(name)
     draft.parameters[name] = Parameter(name, made)
     draft.values += len(made)
+
+
+def _range(words: list[str]) -> tuple[Value, ...]:
+    """Of ``from FIRST to LAST step STEP``; without a step it is 1."""
+    match words:
+        case ["from", first, "to", last, "step", step]:
+            return steps(first, last, step)
+        case ["from", first, "to", last]:
+            return steps(first, last, "1")
+    said = " ".join(words)[:80]
+    raise SweepError(
+        f"{said} is no range, such as: from 1 to 10 step 0.5 (a value that is the word from stands in quotes)"
+    )
 
 
 def _named(words: list[str], directive: str, line: int) -> list[Named]:
     if not words:
         raise SweepError(f"{directive} takes names of files")
-    found = []
-    for word in words:
-        path = word.removeprefix("@")
-        parts = path.split("/")
-        if not path or path.startswith("/") or ".." in parts or "\x00" in path:
-            raise SweepError(f"{word[:200]} is no path below the task's directory")
-        if directive == "output_files" and path in STREAMS and word.startswith("@"):
-            raise SweepError(f"{path} is named without @")
-        found.append(Named(path, word.startswith("@"), line))
+    found = [Named(word.removeprefix("@"), word.startswith("@"), line) for word in words]
+    outside = [word[:200] for word, one in zip(words, found, strict=True) if not _is_below(one.path)]
+    if outside:
+        shown_ones = ", ".join(outside[:SHOWN_PATHS]) + (", ..." if len(outside) > SHOWN_PATHS else "")
+        raise SweepError(
+            f"{shown_ones} {'is no path' if len(outside) == 1 else 'are no paths'} below the task's directory"
+        )
+    for one in found:
+        if directive == "output_files" and one.path in STREAMS and one.special:
+            raise SweepError(f"{one.path} is named without @")
     return found
 
 
+def _is_below(path: str) -> bool:
+    return bool(path) and not path.startswith("/") and ".." not in path.split("/") and "\x00" not in path
+
+
 def _command(draft: _Draft, number: int, rest: str) -> None:
-    if not rest:
-        raise SweepError("command takes a command line")
     if draft.command:
         raise SweepError(f"the command stands in line {draft.command_line} already")
     draft.command, draft.command_line = rest, number
+    if not rest:
+        raise SweepError("command takes a command line")
 
 
 def _criterion(draft: _Draft, rest: str) -> None:
@@ -297,6 +317,8 @@ def _criterion(draft: _Draft, rest: str) -> None:
 def _constraints(draft: _Draft, errors: list[FieldError]) -> Iterator[Expression]:
     kinds = {name: one.kind for name, one in draft.parameters.items()}
     for number, text in draft.constraints:
+        if not draft.wrong.isdisjoint(_WORD.findall(text)):
+            continue
         try:
             made = compile_expression(text, kinds)
             if made.kind == "text":
@@ -307,9 +329,9 @@ def _constraints(draft: _Draft, errors: list[FieldError]) -> Iterator[Expression
 
 
 def _missing(draft: _Draft) -> Iterator[FieldError]:
-    if not draft.parameters:
+    if not draft.tried:
         yield FieldError("plan", "there is no parameter", "a line such as: parameter x 1 2 3")
-    if not draft.command:
+    if not draft.command_line:
         yield FieldError("plan", "there is no command", "a line such as: command sh run.sh ${x}")
 
 
@@ -317,5 +339,5 @@ def _unknown_names(draft: _Draft) -> Iterator[FieldError]:
     """In names of files only: a command's line may use the shell's own variables."""
     for one in (*draft.inputs, *draft.outputs):
         for name in _USE.findall(one.path):
-            if name not in draft.parameters:
+            if name not in draft.parameters and name not in draft.wrong:
                 yield FieldError(one.place, f"{one.path}: there is no parameter {name}")

@@ -338,6 +338,33 @@ def test_what_is_wrong_with_a_plan_is_told_by_line(text: str, field: str, words:
     assert any(error.field == field and words in error.detail for error in read.errors), read.errors
 
 
+@pytest.mark.parametrize("words", ["from 1 to 6 step", "from 1 to 3 stp 1", "from 1", "from", "from 1 to 3 step 1 2"])
+def test_half_a_range_is_no_list_of_words(words: str) -> None:
+    (error,) = parse_plan(f"parameter a {words}\ncommand true").errors
+    assert error.field == "plan:1" and f"{words} is no range" in error.detail
+
+
+def test_the_word_from_may_be_a_value_in_quotes_or_later() -> None:
+    plan = parsed("parameter a 'from' 1\nparameter b to from\ncommand true")
+    assert [one.values for one in plan.parameters] == [("from", "1"), ("to", "from")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "parameter a\ncommand echo ${a}\ninput_files ${a}.txt\nconstraint $a > 1\n",
+        "parameter 1a 2\ncommand true\n",
+        "parameter\ncommand true\n",
+        "parameter a 1\ncommand\n",
+        "parameter a 1\ncommand true\noutput_files ../../etc/passwd ok /etc/passwd\n",
+    ],
+)
+def test_a_mistake_is_told_once(text: str) -> None:
+    (error,) = parse_plan(text).errors
+    if "passwd" in text:
+        assert error.detail == "../../etc/passwd, /etc/passwd are no paths below the task's directory"
+
+
 @pytest.mark.parametrize(
     ("text", "field", "words"),
     [
