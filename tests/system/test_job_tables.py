@@ -228,7 +228,7 @@ def test_the_command_line_sorts_tells_failures_and_submits_failed_ones_again(
 ) -> None:
     job = fit["id"]
 
-    def say(*words: str) -> str:
+    def say(*words: str, code: int = 0) -> str:
         done = subprocess.run(
             [BIN / "sirdar", *words],
             env=surroundings(sirdar.root),
@@ -237,11 +237,12 @@ def test_the_command_line_sorts_tells_failures_and_submits_failed_ones_again(
             timeout=60,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        assert done.returncode == code, done.stderr
+        return done.stderr if code else done.stdout
 
     assert say("job", "tasks", job, "--sort=-inputs.n", "--limit", "2", "--quiet").split() == ["22", "21"]
     assert "exit_code" in say("job", "failures", job)
+    assert "none of the suffixes .csv, .json, .parquet" in say("job", "table", job, "-o", "k.xyz", code=2)
     assert say("job", "table", job).splitlines()[0].startswith("no,state,resource,waitS,runS,inputs.n")
     made = json.loads(say("job", "resubmit", job, "--failed", "--detach", "--json"))
     assert made["tasks"]["total"] == len(FAILING)

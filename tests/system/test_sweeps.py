@@ -114,7 +114,7 @@ WRONG: list[tuple[str, dict[str, Any], str, str]] = [
     ("a condition without a value", {"parameters": {"a": [0]}, "where": "1/a < 2"}, "sweep", "1/a < 2: a division by zero, where a is 0"),
     ("a condition that counts with a text", {"parameters": {"a": [1], "b": ["x"]}, "where": "b*2 < 3"}, "sweep.where", "b is a text"),
     ("nothing is left", {"parameters": {"a": [1, 2]}, "where": "a > 5"}, "sweep", "none of the 2"),
-    ("pairs that do not pair", {"parameters": {"a": [1, 2], "rate": [1, 2, 3]}, "mode": "zip"}, "sweep", "equally many"),
+    ("pairs that do not pair", {"parameters": {"a": [1, 2], "rate": [1, 2, 3]}, "mode": "zip"}, "sweep", "here are 2 (a) and 3 (rate)"),
     ("something required is missing", {"parameters": {"b": ["x", "y"]}}, "inputs.a", "required"),
     ("a quote that stays open", {"parameters": {"a": [1], "b": "x,'y"}}, "sweep.parameters.b", "quote"),
 ]  # fmt: skip
@@ -130,6 +130,12 @@ def test_what_is_wrong_is_told_at_its_place(
     )
     assert says in json.dumps(found)
     assert sirdar.counts()["jobs"] == before
+
+
+def test_an_input_is_given_once(sirdar: Product, loss: str) -> None:
+    body = {"inputs": {"a": 1}, "sweep": {"parameters": {"a": [1, 2]}}}
+    found = problem(sirdar.admin.post(f"/api/apps/{loss}", json=body), 422, "invalid_input", "inputs.a")
+    assert "has values in the sweep, too" in json.dumps(found)
 
 
 def test_sweep_and_foreach_exclude_one_another(sirdar: Product, loss: str) -> None:
@@ -234,7 +240,7 @@ def test_python_gets_a_table_for_pandas(sirdar: Product, loss: str) -> None:
         assert list(table.to_pandas().index) == [0, 1, 2, 3]
         assert table.column("b") == ["x", "y", "x", "y"]
         assert "<th>loss</th>" in table._repr_html_()
-        pairs = client.app(loss).sweep(a=[5, 6], b=["x", "y"], _zip=True)
+        pairs = client.app(loss).sweep(a=(number for number in (5, 6)), b=["x", "y"], _zip=True)
         pairs.wait(60)
         assert [(row["a"], row["said"]) for row in pairs.table()] == [(5, "x"), (6, "y")]
         with pytest.raises(ValueError, match="several values"):

@@ -16,6 +16,16 @@ from sirdar.client.requests import jobs as requests
 _FORMS = {".csv": "csv", ".json": "json", ".parquet": "parquet"}
 
 
+def _form_of(output: Path) -> str:
+    """By the file's suffix."""
+    form = _FORMS.get(output.suffix.lower())
+    if form is None:
+        raise UsageError(
+            f"{output.name} has none of the suffixes {', '.join(_FORMS)}", "or say which it is: --format csv"
+        )
+    return form
+
+
 def tasks(
     job: JobId = "last",
     /,
@@ -85,7 +95,7 @@ def table(
     """All tasks as CSV, JSON or Parquet: number, state, resource, seconds, inputs that differ, outputs that are values, times."""
     session = current()
     job_id = session.job_id(job)
-    form = format or (_FORMS.get(output.suffix.lower()) if output else None) or "csv"
+    form = format or (_form_of(output) if output else "csv")
     if session.options.json and output is None:
         return Reply(session.client.call(requests.table(job_id, "json", state=read_states(state), where=where)))
     if form == "parquet" and output is None:

@@ -1,7 +1,7 @@
 """An application that can be run."""
 
 import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -138,10 +138,10 @@ def split_sweep(
 
 
 def _values(value: Any) -> list[Any] | None:
-    """The values of a parameter: of a list, a range, a NumPy array or a pandas series; None for one value."""
+    """The values of a parameter: of a list, a range, a generator, a NumPy array or a pandas series; None for one value."""
     if hasattr(value, "tolist") and getattr(value, "ndim", 0) == 1:
         value = value.tolist()
-    return list(value) if isinstance(value, list | tuple | range) else None
+    return list(value) if isinstance(value, list | tuple | range | Set | Iterator) else None
 
 
 def read_options(options: Mapping[str, Any]) -> Options:

@@ -96,11 +96,15 @@ def refuse_many(total: int, conditions: int, most: int, *, more: bool = False) -
         raise SweepError(f"{told}: {asked}{most} tasks are allowed")
 
 
-def paired_length(axes: Sequence[int]) -> int:
-    """How many pairs the axes make. Raises SweepError where their lengths differ."""
+def paired_length(axes: Sequence[int], names: Sequence[str] = ()) -> int:
+    """How many pairs the axes make. Raises SweepError where their lengths differ; ``names`` of the axes are told then."""
     lengths = sorted({count for count in axes if count > 1})
     if len(lengths) > 1:
-        raise SweepError(f"values that go together must be equally many; here are {' and '.join(map(str, lengths))}")
+        of_length = {
+            length: [name for name, count in zip(names, axes, strict=False) if count == length] for length in lengths
+        }
+        told = [f"{length} ({', '.join(of_it)})" if of_it else str(length) for length, of_it in of_length.items()]
+        raise SweepError(f"values that go together must be equally many; here are {' and '.join(told)}")
     return lengths[0] if lengths else 1
 
 

@@ -11,7 +11,16 @@ from sirdar.domain.expressions import ExpressionError, Kind, compile_expression
 from sirdar.domain.names import closest
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import FieldError, Problem
-from sirdar.domain.sweep import MOST_VALUES, TOO_LONG, Condition, SweepError, chosen, read_texts, refuse_many
+from sirdar.domain.sweep import (
+    MOST_VALUES,
+    TOO_LONG,
+    Condition,
+    SweepError,
+    chosen,
+    paired_length,
+    read_texts,
+    refuse_many,
+)
 from sirdar.domain.value_checks import CHECKS
 from sirdar.domain.value_texts import from_text
 from sirdar.domain.value_words import Invalid, describe
@@ -49,6 +58,8 @@ async def prepare_sweep(
     A value is checked once, however many combinations it stands in.
     """
     common, errors = check(app.inputs, given, partial=True, file_refs=False)
+    for name in given.keys() & sweep.parameters.keys():
+        errors.append(FieldError(f"inputs.{name}", "has values in the sweep, too: give it once"))
     most = services.settings.foreach_items
     axes = await services.combining.run(partial(_axes, app, sweep, most, errors), caller.user_id)
     refuse(errors)
@@ -196,6 +207,8 @@ def _combinations(axes: Sequence[_Axis], sweep: Sweep, most: int, expired: Expir
         conditions.append(Condition(made, names, columns))
     try:
         counts = [len(column) for column in columns]
+        if sweep.mode == "zip":
+            paired_length(counts, names)
         return chosen(counts, conditions, most, paired=sweep.mode == "zip", expired=expired)
     except (SweepError, ExpressionError) as error:
         raise Problem("invalid_input", str(error), field="sweep") from None

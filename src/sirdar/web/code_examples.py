@@ -48,7 +48,7 @@ def examples(
     fits or shows what to put there; without ``given`` defaults are shown too. ``options``: the rest of a submission's body, as
     ``wire.submit.SubmitRequest`` takes it.
     """
-    values = values_of(app, given)
+    values = {name: value for name, value in values_of(app, given).items() if name not in _of_tasks(options or {})}
     more = {name: value for name, value in (options or {}).items() if value or (name == "notify" and value == [])}
     return [
         Example("curl", "curl", curl(reference, url, values, more)),
@@ -56,6 +56,13 @@ def examples(
         Example("cli", "CLI", command_line(reference, values, more)),
         Example("notebook", "Notebook", notebook(reference, url, values, more)),
     ]
+
+
+def _of_tasks(options: Mapping[str, Any]) -> frozenset[str]:
+    """Inputs that each task has of its own, by the sweep or by every input set."""
+    swept = frozenset((options.get("sweep") or {}).get("parameters", ()))
+    sets = [frozenset(one) for one in options.get("foreach") or ()]
+    return swept | (frozenset.intersection(*sets) if sets else frozenset())
 
 
 def values_of(app: App, given: Mapping[str, Any] | None = None) -> dict[str, Any]:

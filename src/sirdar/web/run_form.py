@@ -181,6 +181,8 @@ def _request_of(app: App, given: Given, most_sets: int | None = None) -> tuple[S
     try:
         if given.swept is not None and tabled:
             del body["sweep"]
+        elif given.swept is not None:
+            values = {name: value for name, value in values.items() if name not in given.swept.names}
         request = api_submit.parse(to_json({**body, "inputs": values}))
         apply_overrides(app, request.overrides)
         read_criterion(app, body.get("criterion", {}), body.get("stopWhen", ""))

@@ -56,6 +56,26 @@ def test_given_values_stand_as_they_are_and_defaults_are_left_to_the_application
     ]  # fmt: skip
 
 
+def test_what_each_task_has_of_its_own_is_no_input_of_all() -> None:
+    sweep = {"sweep": {"parameters": {"beta": "1..3", "folds": "2, 3"}}}
+    cli, python_ = (
+        next(one.code for one in examples(APP, "anna/svf", URL, {"beta": 2.0}, sweep) if one.way == way)
+        for way in ("cli", "python")
+    )
+    assert cli.replace(" \\\n ", "") == "sirdar sweep anna/svf -i data=@data.csv -i beta=1..3 -i 'folds=2, 3' --wait"
+    assert "beta=" not in python_ and "'beta': '1..3'" in python_
+    sets = {"foreach": [{"beta": 1, "folds": 2}, {"beta": 2}]}
+    inputs = json.loads(
+        curl_body(next(one.code for one in examples(APP, "anna/svf", URL, {}, sets) if one.way == "curl"))
+    )
+    assert "beta" not in inputs["inputs"] and inputs["foreach"] == sets["foreach"]
+
+
+def curl_body(code: str) -> str:
+    line = next(line for line in code.splitlines() if line.lstrip().startswith("-d "))
+    return shlex.split(line.replace("'\"$data_uri\"'", "URI").rstrip("\\"))[1]
+
+
 def test_a_secret_is_never_shown() -> None:
     for one in examples(APP, "anna/svf", URL, {"data": "a.csv", "key": "hunter2"}):
         assert "hunter2" not in one.code and "..." in one.code
