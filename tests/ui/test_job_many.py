@@ -91,12 +91,21 @@ def test_what_its_owner_may_do_stands_above_each_tab_and_in_the_live_part(busy: 
 
 def end(busy: Site, job: str, state: str, **values: Any) -> None:
     def write(tx: Any) -> None:
-        reason = {"FAILED": "tasks_failed", "CANCELLED": "cancelled"}[state]
+        reason = {"FAILED": "tasks_failed", "CANCELLED": "cancelled", "DONE": "ok"}[state]
         tx.conn.execute(
             sa.update(t.jobs).where(t.jobs.c.id == job).values(state=state, reason=reason, ended_at=tx.now, **values)
         )
 
     busy.write(write)
+
+
+def test_a_job_that_is_done_without_any_success_has_no_tick(busy: Site, sweep: str) -> None:
+    with busy.browser("anna") as anna:
+        end(busy, sweep, "DONE", done=1, failed=119, waiting=0, leased=0, cancelled=0)
+        assert '<span class="state done">Done</span>' in anna.get(f"/jobs/{sweep}").text
+        end(busy, sweep, "DONE", done=0, failed=120, waiting=0, leased=0, cancelled=0)
+        for address in (f"/jobs/{sweep}", "/jobs"):
+            assert '<span class="state none">Done, none succeeded</span>' in anna.get(address).text
 
 
 def test_that_it_was_called_off_is_said_once_and_by_whom(busy: Site, sweep: str) -> None:

@@ -8,12 +8,22 @@ from sirdar.cli.session import Terminal
 
 SHAPES = {"DONE": "✓", "FAILED": "✕", "CANCELLED": "⊘", "RUNNING": "●", "SUBMITTED": "○", "READY": "○"}
 COLOURS = {"DONE": "32", "FAILED": "31", "CANCELLED": "90", "RUNNING": "34", "SUBMITTED": "33", "READY": "33"}
+NONE_SUCCEEDED = "! Done, none succeeded"
 SHORTEST_CELL = 12
 
 
 def state(name: str, terminal: Terminal) -> str:
     """A shape and the word: ``● Running``; in colour where the terminal has it."""
     return paint(f"{SHAPES.get(name, '◌')} {name.capitalize()}", COLOURS.get(name, "35"), terminal)
+
+
+def state_words(job: Mapping[str, Any]) -> str:
+    """A job's shape and word. One whose failures are ignored is done though no task of it is: that is no reason for a tick."""
+    name = str(job.get("state"))
+    tasks = job.get("tasks") or {}
+    if name == "DONE" and tasks.get("failed") and not tasks.get("done"):
+        return NONE_SUCCEEDED
+    return f"{SHAPES.get(name, '◌')} {name.capitalize()}"
 
 
 def paint(text: str, code: str, terminal: Terminal) -> str:
@@ -81,8 +91,8 @@ def _line(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> s
 def _coloured(line: str, row: Sequence[str], terminal: Terminal) -> str:
     """The state in a row gets its colour after the widths are settled."""
     if terminal.colour:
-        for name, shape in SHAPES.items():
-            word = f"{shape} {name.capitalize()}"
+        words = {f"{shape} {name.capitalize()}": COLOURS[name] for name, shape in SHAPES.items()}
+        for word, colour in {**words, NONE_SUCCEEDED: "33"}.items():
             if word in row:
-                return line.replace(word, paint(word, COLOURS[name], terminal), 1)
+                return line.replace(word, paint(word, colour, terminal), 1)
     return line

@@ -349,7 +349,7 @@ def _table(found: list[dict[str, Any]]) -> Reply:
     headers = ("state", "job", "name", "app", "submitted", "ran>", "owner", "")
     rows = [
         (
-            draw.state(str(job.get("state")), plain()),
+            draw.state_words(job),
             job["id"],
             job.get("name"),
             f"{job.get('app') or job.get('appAlias')}@{job.get('appVersion')}",

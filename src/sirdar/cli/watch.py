@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from sirdar.cli import errors
-from sirdar.cli.draw import SHAPES
+from sirdar.cli.draw import state_words
 from sirdar.cli.numbers import count, duration, number, percent
 from sirdar.cli.session import Session
 from sirdar.client.job import Job
@@ -72,7 +72,7 @@ def changes(event: Event) -> dict[str, Any]:
 def summary(document: Mapping[str, Any]) -> str:
     """The job in one line: state, reason or message, counts, metrics, progress."""
     state = str(document.get("state"))
-    words = [f"{SHAPES.get(state, '◌')} {state.capitalize()}"]
+    words = [state_words(document)]
     waiting = state in {"SUBMITTED", "READY"}
     words.append(str((document.get("info") if waiting else document.get("statusMessage")) or ""))
     words.append(task_counts(document.get("tasks")))
@@ -218,4 +218,4 @@ def ended_words(document: Mapping[str, Any]) -> str:
         reason = reason if told else ""
     elif state != "DONE":
         reason = reason or str(document.get("info") or "")
-    return f"{SHAPES.get(state, '◌')} {state.capitalize()}{timing}" + (f": {reason}" if reason else "")
+    return f"{state_words(document)}{timing}" + (f": {reason}" if reason else "")

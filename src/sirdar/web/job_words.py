@@ -65,6 +65,8 @@ def state_words(job: JobView, now: float, place: Place | None = None) -> StateWo
     """The state as a list and a page show it."""
     if job.ended_at is not None:
         ran_s = job.ended_at - job.started_at if job.started_at is not None else None
+        if job.state == State.DONE and job.failed and not job.done:
+            return StateWords("none", words.gettext("Done, none succeeded"), job.ended_at, ran_s)
         return StateWords(job.state.lower(), word_of(job.state), job.ended_at, ran_s)
     if job.cancel_requested_at is not None:
         return StateWords(

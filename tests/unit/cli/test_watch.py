@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from sirdar.cli import watch
+from sirdar.cli.draw import state_words
 from sirdar.client.sse import Event
 
 NOW = {"state": "RUNNING", "statusMessage": "step 4", "metrics": {"loss": 0.4}, "info": ""}
@@ -46,3 +47,11 @@ def test_a_word_of_an_earlier_state_goes_with_it(capsys: pytest.CaptureFixture[s
     document = {"state": "SUBMITTED", "info": "Being prepared: waiting for a job"}
     first, *later = shown(document, STORY[:1], capsys)
     assert "waiting for a job" in first and later and all("waiting for a job" not in line for line in later)
+
+
+def test_a_job_that_is_done_without_any_success_has_no_tick() -> None:
+    tasks = {"total": 3, "done": 0, "failed": 3}
+    assert state_words({"state": "DONE", "tasks": tasks}) == "! Done, none succeeded"
+    assert state_words({"state": "DONE", "tasks": {**tasks, "done": 1, "failed": 2}}) == "✓ Done"
+    assert state_words({"state": "DONE"}) == "✓ Done"
+    assert state_words({"state": "FAILED", "tasks": tasks}) == "✕ Failed"
