@@ -30,6 +30,7 @@ async def add_tasks(
 ) -> str:
     """Add tasks to an open job, and close it with the last. The job's whole id.
 
+    With no tasks, and more to come, it is a sign of life: the job stays open for another while.
     ``key``: of idempotency. Raises Problem ``conflict`` where the job takes no more, or where ``first`` is not its next number.
     """
     once = Once.of(services, caller, key, f"tasks {job_id}", request.model_dump_json().encode())
@@ -55,6 +56,9 @@ def add_now(tx: Tx, settings: Settings, job_id: str, prepared: Prepared, *, firs
     if row is None:
         raise Problem("not_found", f"There is no job {job_id}.")
     _check(row.job, first, len(items), settings)
+    if not items and not last:  # a sign of life, of which nobody has to be told
+        open_store.extend(tx, job_id, settings.open_s)
+        return
     if items:
         job_store.add_items(tx, job_id, first, items)
     if prepared.blobs:
