@@ -72,9 +72,7 @@ class Ledgers(RuleBasedStateMachine):
         """It seeks the least loss, and stops where one is small."""
         self.jobs.append(self.ledger.submit(criterion_json=CRITERION, **values))
 
-    @rule(
-        n=st.sampled_from([1, 2, 3]), on_failure=st.sampled_from(["continue", "stop", "ignore"]), seeks=st.booleans()
-    )
+    @rule(n=st.sampled_from([1, 2, 3]), on_failure=st.sampled_from(["continue", "stop", "ignore"]), seeks=st.booleans())
     def submit_open(self, n: int, on_failure: str, seeks: bool) -> None:
         sought = {"criterion_json": CRITERION} if seeks else {}
         self.jobs.append(self.ledger.submit(n, on_failure=on_failure, open_s=self.ledger.settings.open_s, **sought))
