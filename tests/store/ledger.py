@@ -26,7 +26,9 @@ from sirdar.services import jobs as job_services
 from sirdar.services.advance import advance, remove_unwanted
 from sirdar.services.context import Services
 from sirdar.services.hub import Hub
+from sirdar.services.job_inputs import Prepared
 from sirdar.services.keys import Keys
+from sirdar.services.open_jobs import add_now
 from sirdar.services.settings import Settings
 from sirdar.services.submit import insert
 from sirdar.store import preparing, resource_use, resources
@@ -150,14 +152,20 @@ class Ledger:
             name=values.pop("name", "a job"),
             inputs_json="{}",
             total=n,
-            many=n > 1,
-            items=[{"i": i} for i in range(n)] if n > 1 else (),
+            many=(many := n > 1 or "open_s" in values),
+            items=[{"i": i} for i in range(n)] if many else (),
             retries=values.pop("retries", 5),
             on_failure=OnFailure(values.pop("on_failure", "continue")),
             **values,
         )
         self.write(lambda tx: insert(tx, self.services, new))
         return job_id
+
+    def add(self, job_id: str, n: int = 0, *, last: bool = False) -> None:
+        """More tasks of an open job. Raises Problem where it takes none."""
+        first = self.job(job_id).total
+        prepared = Prepared({}, [{"i": first + i} for i in range(n)])
+        self.write(lambda tx: add_now(tx, self.settings, job_id, prepared, first=first, last=last))
 
     def attach(self, name: str = "", *, shared: str = "everyone") -> "Agent":
         """A resource of anna's with its agent, which has said hello."""
@@ -425,11 +433,12 @@ def _check_counts(job: Any, tasks: list[Any]) -> None:
     assert job.failed == states["FAILED"] + refused, where
     assert job.cancelled == states["CANCELLED"] + never_run - refused, where
     assert job.waiting + job.leased + job.done + job.failed + job.cancelled == job.total, where
-    assert (job.ended_at is not None) == (job.waiting == 0 and job.leased == 0), where
+    assert (job.ended_at is not None) == (job.waiting == 0 and job.leased == 0 and job.open_until is None), where
     assert (job.state in ENDED) == (job.ended_at is not None), where
     assert (job.reason is not None) == (job.state in ENDED), where
     if job.cancel_requested_at is not None:
         assert job.waiting == 0, f"what waits was not withdrawn: {where}"
+        assert job.open_until is None, f"more would come: {where}"
 
 
 def _check_tries(job: Any, tasks: list[Any], attempts: list[Any]) -> None:

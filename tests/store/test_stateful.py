@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 )
 from tests.store.ledger import CRITERION, ENDED, Agent, Ledger, check
 
+from sirdar.domain.problems import Problem
 from sirdar.store import tables as t
 
 LONG = os.environ.get("SIRDAR_LONG") == "1"
@@ -70,6 +71,26 @@ class Ledgers(RuleBasedStateMachine):
     def submit_search(self, **values: Any) -> None:
         """It seeks the least loss, and stops where one is small."""
         self.jobs.append(self.ledger.submit(criterion_json=CRITERION, **values))
+
+    @rule(n=st.sampled_from([1, 2, 3]), on_failure=st.sampled_from(["continue", "stop", "ignore"]), seeks=st.booleans())
+    def submit_open(self, n: int, on_failure: str, seeks: bool) -> None:
+        sought = {"criterion_json": CRITERION} if seeks else {}
+        self.jobs.append(self.ledger.submit(n, on_failure=on_failure, open_s=self.ledger.settings.open_s, **sought))
+
+    @precondition(lambda self: self.jobs)
+    @rule(pick=picks, n=st.sampled_from([0, 1, 2, 3]), last=st.booleans())
+    def add(self, pick: int, n: int, last: bool) -> None:
+        """By a client of an open job, or of one that takes no more."""
+        job = self.jobs[pick % len(self.jobs)]
+        before = self.ledger.job(job)
+        try:
+            self.ledger.add(job, n, last=last)
+        except Problem as problem:
+            assert problem.code == "conflict" and before.open_until is None, problem
+            assert self.ledger.job(job) == before
+        else:
+            after = self.ledger.job(job)
+            assert (after.total, after.open_until is None) == (before.total + n, last)
 
     @rule(who=agents, loss=st.sampled_from([None, 0.1, 0.5, 0.5, 1, -1.5, 7.0, float("nan"), "text", True]))
     def programs_give(self, who: int, loss: Any) -> None:

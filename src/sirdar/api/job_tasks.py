@@ -8,22 +8,26 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from sirdar.api import shapes
-from sirdar.api.deps import ServicesDep
+from sirdar.api.deps import CallerDep, ServicesDep
 from sirdar.api.job_table import PARQUET, accepted_form, column_shape, write_csv, write_json
 from sirdar.api.jobs import Share, ViewerDep, read_cursor
 from sirdar.api.paging import After, Limit, page
-from sirdar.api.render import render_failure, render_span, render_task, render_try
+from sirdar.api.render import render_failure, render_job, render_span, render_task, render_try
+from sirdar.api.results import results_of
+from sirdar.api.submit import MAX_WAIT_S, wait_for_end
 from sirdar.domain.outcome import Reason
 from sirdar.domain.problems import Problem
 from sirdar.services import jobs as job_service
 from sirdar.services import task_table
 from sirdar.services.job_filters import read_states
+from sirdar.services.open_jobs import add_tasks
 from sirdar.services.table_parquet import require_parquet, write_parquet
 from sirdar.services.task_table import TaskQuery
 from sirdar.services.timelines import timeline_of
 from sirdar.store import jobs as job_store
 from sirdar.store import task_views
 from sirdar.store.task_table import TaskFilter
+from sirdar.wire.submit import AddRequest
 
 router = APIRouter(tags=["jobs"])
 _FORMS: dict[str, tuple[Any, str]] = {
@@ -41,6 +45,28 @@ Where = Annotated[
     Query(description="A value compared, such as outputs.loss<0.01 or inputs.solver=ipopt; several must all hold"),
 ]
 Name = Annotated[str, Query(max_length=200)]
+
+
+@router.post("/api/jobs/{job_id}/tasks", responses={200: {"model": shapes.Job}})
+async def add(
+    request: Request,
+    services: ServicesDep,
+    caller: CallerDep,
+    job_id: str,
+    body: AddRequest,
+    wait: Annotated[
+        float | None,
+        Query(ge=0, le=MAX_WAIT_S, description="Answer with the ended job, after this many seconds at most"),
+    ] = None,
+) -> Response:
+    """Add tasks to an open job, or say that no more come.
+
+    A request that is sent again with its Idempotency-Key adds nothing more.
+    """
+    full = await add_tasks(services, caller, job_id, body, key=request.headers.get("idempotency-key"))
+    shown = await wait_for_end(services, caller, full, wait or 0.0)
+    content = render_job(shown, services.settings.url, results=await results_of(services, shown.job))
+    return Response(to_json(content), media_type="application/json")
 
 
 @router.get("/api/jobs/{job_id}/tasks", responses={200: {"model": list[shapes.Task]}})

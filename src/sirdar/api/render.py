@@ -52,6 +52,7 @@ def render_submitted(submitted: Submitted, owner: str, base: str) -> dict[str, A
             "cancelled": 0,
         },
         "onFailure": new.on_failure.value,
+        **({"open": True} if new.open_s is not None else {}),
         **_sought_newly(new.criterion_json),
         "stdout": f"/api/jobs/{new.id}/stdout",
         "stderr": f"/api/jobs/{new.id}/stderr",
@@ -127,6 +128,8 @@ def render_summary(job: JobView, base: str) -> dict[str, Any]:
     }
     if ended:
         body["outcome"] = _outcome(job.reason, job.message, job.exit_code)
+    if job.open:
+        body["open"] = True
     if job.cancel_requested_at is not None:
         body |= {"cancelRequestedAt": iso(job.cancel_requested_at), "cancelRequestedBy": job.cancel_requested_by}
     if job.delete_requested_at is not None:
@@ -269,6 +272,8 @@ def info_of(job: JobView) -> str | None:
         return f"Stopping early: {job.condition_met}"
     if job.cancel_requested_at is not None:
         return f"Cancelling: asked for by {job.cancel_requested_by}"
+    if job.open and job.started_at is not None and not job.waiting and not job.leased:
+        return "Waiting for more tasks from its client"
     if job.state == "SUBMITTED":
         waits = [
             text

@@ -98,6 +98,7 @@ class JobSummary(Shape):
     stop_when: str | None = Field(None, description="The rest is called off when this holds for a task that is done")
     met_by: int | None = Field(None, description="Number of the task for which it held")
     not_needed: int | None = Field(None, description="How many tasks were called off for that")
+    open: bool = Field(False, description="Its client may add tasks; left out where that is not so")
 
 
 class Job(JobSummary):

@@ -168,7 +168,7 @@ def fraction_done(document: Mapping[str, Any]) -> float | None:
     if isinstance(document.get("progress"), int | float):
         return float(document["progress"])
     tasks = document.get("tasks")
-    if isinstance(tasks, Mapping) and int(tasks.get("total") or 1) > 1:
+    if isinstance(tasks, Mapping) and int(tasks.get("total") or 1) > 1 and not document.get("open"):
         ended = sum(int(tasks.get(name) or 0) for name in ("done", "failed", "cancelled"))
         return ended / int(tasks["total"])
     return None

@@ -1,4 +1,7 @@
-"""Expire: offers that nobody accepted, leases that ran out, agents that are lost. A lost lease is not a failure."""
+"""Expire: offers that nobody accepted, leases that ran out, agents that are lost, open jobs to which nobody adds.
+
+A lost lease is not a failure.
+"""
 
 import asyncio
 from functools import partial
@@ -7,9 +10,10 @@ import structlog
 
 from sirdar.dispatch.trouble import tell
 from sirdar.domain.outcome import Outcome, Reason
-from sirdar.services import meters
+from sirdar.services import meters, open_jobs
 from sirdar.services.report import new_batch
 from sirdar.services.settings import Settings
+from sirdar.store import open_jobs as open_store
 from sirdar.store import resources as resource_store
 from sirdar.store import tasks as task_store
 from sirdar.store.clock import WatchedClock
@@ -53,6 +57,7 @@ def _begin_anew(tx: Tx, *, name: str, settings: Settings, set_back: bool) -> Non
     if others_listen(tx.conn, name):
         return
     resource_store.extend_all_leases(tx, settings.lease_s)
+    open_store.extend_all(tx, settings.open_s)
     if set_back:  # what was noted by the clock before lies in the future now
         resource_store.bring_back(tx)
         task_store.bring_back(tx, settings.retry_max_s)
@@ -63,6 +68,7 @@ def _is_needed(conn: Conn, *, settings: Settings, now: float) -> bool:
         resource_store.has_expired_lease(conn, now)
         or bool(task_store.expired_offers(conn, now - settings.accept_s))
         or bool(resource_store.lost_resources(conn, now))
+        or bool(open_store.silent_jobs(conn, now))
     )
 
 
@@ -81,6 +87,7 @@ def expire(tx: Tx, settings: Settings) -> None:
         for key in task_store.live_attempts_of_resource(tx.conn, resource_id):
             tx.hints.jobs.add(key.job)
     _expire_offers(tx, settings)
+    open_jobs.close_silent(tx, settings)
     for row in resource_store.lost_resources(tx.conn, tx.now, lock=True):
         batch = new_batch(tx, settings)
         keys = list(task_store.live_attempts_of_resource(tx.conn, row.id))

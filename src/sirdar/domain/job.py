@@ -37,6 +37,18 @@ class Job:
     best: Best | None = None
     met: int | None = None  # the task that met the condition on which the job stops
     many: bool = False  # its tasks are a set, which may have one member
+    open_until: float | None = None  # more tasks may come until then; None: no more come
+    cut_short: str | None = None  # why no more were taken, where its client has not said that these were all
+
+    @property
+    def open(self) -> bool:
+        """Its client may add tasks, so that it does not end when those that it has have ended."""
+        return self.open_until is not None
+
+    @property
+    def idle(self) -> bool:
+        """All tasks that it has have ended."""
+        return self.waiting == 0 and self.leased == 0
 
     @property
     def stopped_early(self) -> bool:
@@ -95,9 +107,24 @@ class CancelRequested:
     by: str
 
 
-JobEvent = Prepared | Refused | Counted | CancelRequested
+@dataclass(frozen=True, slots=True)
+class Added:
+    """``n`` more tasks of an open job. ``open_until`` None: there will be no more, because its client says so or ``cut_short``.
+
+    ``outcome`` and ``failures``: as of ``Counted``, where the job ends with it.
+    """
+
+    n: int = 0
+    open_until: float | None = None
+    cut_short: str | None = None
+    outcome: Outcome | None = None
+    failures: tuple[FailureGroup, ...] = ()
+
+
+JobEvent = Prepared | Refused | Counted | CancelRequested | Added
 STOPPED_BY_FAILURE = "on_failure: stop"  # no user's name has a space or a colon
 STOPPED_BY_CONDITION = "stop_when: met"
+CANCELLED_OPEN = "it was open for more tasks"
 
 
 def step(job: Job, event: JobEvent, now: float) -> tuple[Job, tuple[Effect, ...]]:
@@ -109,7 +136,7 @@ def step(job: Job, event: JobEvent, now: float) -> tuple[Job, tuple[Effect, ...]
 
 
 def ends(job: Job, delta: Delta) -> bool:
-    """Whether the job ends with this change of its counts."""
+    """Whether the job ends with this change of its counts, unless it is open for more tasks."""
     return job.waiting + delta.waiting == 0 and job.leased + delta.leased == 0
 
 
@@ -125,7 +152,7 @@ def _refuse(job: Job, event: Refused, now: float) -> tuple[Job, tuple[Effect, ..
     counts = (
         {"cancelled": job.cancelled + job.waiting} if state is State.CANCELLED else {"failed": job.failed + job.waiting}
     )
-    ended = replace(job, state=state, waiting=0, ended_at=now, outcome=event.outcome, **counts)  # type: ignore[arg-type]
+    ended = replace(job, state=state, waiting=0, ended_at=now, outcome=event.outcome, open_until=None, **counts)  # type: ignore[arg-type]
     return ended, (Effect.TELL_END,)
 
 
@@ -145,17 +172,23 @@ def _count(job: Job, event: Counted, now: float) -> tuple[Job, tuple[Effect, ...
     if event.started_at is not None and job.started_at is None:
         counted = replace(counted, state=State.RUNNING, started_at=event.started_at)
     counted = _judge(counted, event)
-    if counted.waiting == 0 and counted.leased == 0:
+    by = _stopped_by(counted, delta)
+    if by is not None:
+        counted = replace(counted, open_until=None)
+    if counted.idle and not counted.open:
         return _finish(counted, event, now), (Effect.TELL_END,)
-    if counted.met is not None and job.cancel_requested_at is None:
-        stopped = replace(counted, cancel_requested_at=now, cancel_requested_by=STOPPED_BY_CONDITION)
-        return stopped, (Effect.WITHDRAW, Effect.STOP)
-    if delta.failed > 0 and job.on_failure is OnFailure.STOP and job.cancel_requested_at is None:
-        return (
-            replace(counted, cancel_requested_at=now, cancel_requested_by=STOPPED_BY_FAILURE),
-            (Effect.WITHDRAW, Effect.STOP),
-        )
+    if by is not None:
+        return replace(counted, cancel_requested_at=now, cancel_requested_by=by), (Effect.WITHDRAW, Effect.STOP)
     return counted, (Effect.PLACE,) if delta.waiting > 0 else ()
+
+
+def _stopped_by(job: Job, delta: Delta) -> str | None:
+    """What calls the rest of the tasks off with this change, if anything."""
+    if job.cancel_requested_at is not None:
+        return None
+    if job.met is not None:
+        return STOPPED_BY_CONDITION
+    return STOPPED_BY_FAILURE if delta.failed > 0 and job.on_failure is OnFailure.STOP else None
 
 
 def _judge(job: Job, event: Counted) -> Job:
@@ -168,13 +201,32 @@ def _judge(job: Job, event: Counted) -> Job:
     return replace(job, best=job.criterion.better(job.best, event.best), met=met)
 
 
-def _finish(job: Job, event: Counted, now: float) -> Job:
+def _add(job: Job, event: Added, now: float) -> tuple[Job, tuple[Effect, ...]]:
+    if not job.open:
+        raise InvalidTransition(f"{event} cannot follow {job}: it is not open")
+    grown = replace(
+        job,
+        total=job.total + event.n,
+        waiting=job.waiting + event.n,
+        open_until=event.open_until,
+        cut_short=event.cut_short,
+    )
+    if grown.idle and not grown.open:
+        return _finish(grown, event, now), (Effect.TELL_END,)
+    return grown, (Effect.PLACE,) if event.n and job.state is not State.SUBMITTED else ()
+
+
+def _finish(job: Job, event: Counted | Added, now: float) -> Job:
     state = _end_state(job)
-    return replace(job, state=state, ended_at=now, outcome=_end_outcome(job, state, event))
+    outcome = _end_outcome(job, state, event)
+    if job.cut_short:
+        outcome = replace(outcome, message=f"{outcome.message}; {job.cut_short}")
+    return replace(job, state=state, ended_at=now, outcome=outcome)
 
 
 def _end_state(job: Job) -> State:
-    if job.cancelled and job.cancel_requested_by not in {None, STOPPED_BY_FAILURE, STOPPED_BY_CONDITION}:
+    lacks = job.cancelled or job.cut_short
+    if lacks and job.cancel_requested_by not in {None, STOPPED_BY_FAILURE, STOPPED_BY_CONDITION}:
         return State.CANCELLED  # somebody called it off, whatever had failed by then
     if job.met is not None:
         return State.DONE  # what was sought is found, whatever else failed
@@ -185,15 +237,15 @@ def _end_state(job: Job) -> State:
     return State.DONE
 
 
-def _end_outcome(job: Job, state: State, event: Counted) -> Outcome:
+def _end_outcome(job: Job, state: State, event: Counted | Added) -> Outcome:
     last = event.outcome
-    if job.total == 1 and last is not None and (last.ok or state is not State.DONE):
+    if job.total == 1 and not job.cut_short and last is not None and (last.ok or state is not State.DONE):
         return last
     if state is State.DONE:
         return Outcome(Reason.OK, _done_words(job, event.failures))
     if state is State.CANCELLED:
         by = f" by {job.cancel_requested_by}" if job.cancel_requested_by else ""
-        if job.total == 1:  # no task of it ended by itself
+        if job.total == job.cancelled == 1:  # no task of it ended by itself
             return Outcome(Reason.CANCELLED, f"Cancelled{by} before it started")
         failed = f", {job.failed} failed" if job.failed else ""
         return Outcome(
@@ -230,6 +282,10 @@ def _cancel(job: Job, event: CancelRequested, now: float) -> tuple[Job, tuple[Ef
     if job.cancel_requested_at is not None:
         return job, ()
     wished = replace(job, cancel_requested_at=now, cancel_requested_by=event.by)
+    if job.open:
+        wished = replace(wished, open_until=None, cut_short=CANCELLED_OPEN)
+    if wished.idle:  # nothing is left that could end
+        return _finish(wished, Added(), now), (Effect.TELL_END,)
     return wished, (Effect.WITHDRAW, Effect.STOP)
 
 
@@ -246,10 +302,13 @@ RULES: dict[tuple[State, type], Callable[[Job, Any, float], tuple[Job, tuple[Eff
     (State.SUBMITTED, Prepared): _prepare,
     (State.SUBMITTED, Refused): _refuse,
     (State.SUBMITTED, CancelRequested): _cancel_submitted,
+    (State.SUBMITTED, Added): _add,
     (State.READY, Counted): _count,
     (State.READY, CancelRequested): _cancel,
+    (State.READY, Added): _add,
     (State.RUNNING, Counted): _count,
     (State.RUNNING, CancelRequested): _cancel,
+    (State.RUNNING, Added): _add,
     **{
         (state, event): _ignore
         for state in (State.DONE, State.FAILED, State.CANCELLED)

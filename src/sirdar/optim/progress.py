@@ -13,9 +13,10 @@ LINE_EVERY_S = 10.0
 
 
 class Bar:
-    """Shows records as they come. ``wanted`` None: on a terminal or in a notebook only; False: never."""
+    """Shows records as they come. ``total`` None: nobody knows yet; ``wanted`` None: on a terminal or in a notebook only; False:
+    never."""
 
-    def __init__(self, total: int, label: str, wanted: bool | None, console: Console | None = None) -> None:
+    def __init__(self, total: int | None, label: str, wanted: bool | None, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
         self._lively = self._console.is_terminal or self._console.is_jupyter
         self._on = self._lively if wanted is None else wanted
@@ -48,6 +49,17 @@ class Bar:
     def note(self, text: str) -> None:
         """What must be said whether progress is wanted or not, above the bar where there is one."""
         self._console.print(f"{self._label}: {text}", highlight=False, markup=False, soft_wrap=True)
+
+    def written(self, count: int) -> None:
+        """So many problems are there by now, before the first record."""
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], words=f"{count} written")
+
+    def expect(self, total: int) -> None:
+        """So many records will come in all."""
+        self._total = total
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], total=total)
 
     def show(self, records: Mapping[int, Solved], last: Solved | None) -> None:
         """``last``: the record that came last."""

@@ -1,7 +1,7 @@
 """``solve_all``: a list of models in, solutions out, solved side by side on the resources of a server."""
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from sirdar.optim.doubts import doubts_of, told_together
 from sirdar.optim.progress import Bar
 from sirdar.optim.pyomo_models import Problem, attach, judged, load, objective_of, results_of, write_problem
 from sirdar.optim.records import Records, Solved, Status
+from sirdar.optim.sending import Pace, kept_open
 from sirdar.optim.sol_reader import Sol, read_sol
 from sirdar.optim.solver_log import read_log, refusal
-from sirdar.optim.solving import APP, WARM_APP, Submission, TaskEnd, Waits, cancelling, solving
+from sirdar.optim.solving import APP, WARM_APP, Portion, Submission, TaskEnd, Waits, beginning, cancelling, solving
 from sirdar.optim.stopping import left_by_sigterm
 
 SolverOptions = Mapping[str, Any] | str
@@ -58,12 +59,10 @@ def solve_all(
     ``warm`` with a solver that cannot be kept.
     """
     work = _Work(models, solver, options, load_solutions, warm=warm)
-    if not work.sent:
-        return work.finished(None)
     used = client or client_of_process()
     submission = work.submission(options_file, resources, name, time_limit_s, retries)
     with left_by_sigterm():
-        return _solve(used, work, submission, Bar(len(work.problems), submission.options.name or solver, progress))
+        return _solve(used, work, submission, Bar(work.expected, name or submission.options.name or solver, progress))
 
 
 def _solve(client: Client, work: "_Work", submission: Submission, bar: Bar) -> Records:
@@ -94,12 +93,14 @@ async def solve_all_async(
 ) -> Records:
     """As ``solve_all``, for asyncio; cancelling the coroutine cancels the job."""
     work = _Work(models, solver, options, load_solutions, warm=warm)
+    submission = work.submission(options_file, resources, name, time_limit_s, retries)
+    for _ in work.write():
+        pass
     if not work.sent:
         return work.finished(None)
-    submission = work.submission(options_file, resources, name, time_limit_s, retries)
     try:
         work.tell_doubts(bar := Bar(len(work.problems), submission.options.name or solver, wanted=False))
-        async for told in client.driver.iterate(solving(submission, client)):
+        async for told in client.driver.iterate(solving(submission, work.portion(submission), client)):
             if isinstance(told, Waits):
                 bar.note(told.text)
             else:
@@ -122,12 +123,26 @@ class _Work:
             _check_kept(solver)
         self.solver = solver
         self.app = WARM_APP if warm else APP
-        self.problems = [write_problem(index, given) for index, given in enumerate(models)]
-        self.options = _options_of_each(options, len(self.problems))
-        self.records = {one.index: one.fault for one in self.problems if one.fault is not None}
-        self.sent = [one for one in self.problems if one.fault is None]
+        self._models = models if isinstance(models, Sized) or _is_one(options) else list(models)
+        self.expected = len(self._models) if isinstance(self._models, Sized) else None  # None: nobody knows yet
+        self._options = _Options(options, self.expected)
+        self.problems: list[Problem] = []
+        self.sent: list[Problem] = []
+        self.records: dict[int, Solved] = {}
         self._load = load_solutions
         self._doubts: dict[int, list[str]] = {}
+
+    def write(self) -> Iterator[Problem]:
+        """Writes one problem after another, and gives each. Raises OSError, TypeError, and what a caller's generator raises."""
+        for index, given in enumerate(self._models):
+            problem = write_problem(index, given)
+            self.problems.append(problem)
+            if problem.fault is None:
+                self.sent.append(problem)
+            else:
+                self.records[index] = problem.fault
+            yield problem
+        self.expected = len(self.problems)
 
     def submission(
         self,
@@ -138,27 +153,33 @@ class _Work:
         retries: int | None,
     ) -> Submission:
         """The job to ask for."""
-        rows: list[dict[str, Any]] = [{} for _ in self.sent]
-        given = [self.options[problem.index] for problem in self.sent]
         common: dict[str, Any] = {"solver": self.solver}
-        if all(one == given[0] for one in given):
-            common["options"] = given[0]
-        else:
-            rows = [{"options": one} for one in given]
-        files = [(f"{_file_name(problem)}.nl", problem.nl) for problem in self.sent]
+        if self._options.common is not None:
+            common["options"] = self._options.common
         chosen = Options(
-            name=name or f"{len(files)} problem{'s' if len(files) > 1 else ''}, {self.solver}",
+            name=name or self._name(),
             resources=[resources] if isinstance(resources, str) else resources,
             on_failure="ignore",
             overrides={"time": time_limit_s} if time_limit_s is not None else None,
             retries=retries,
         )
         settings = Path(options_file).read_bytes() if options_file is not None else None
-        return Submission(files, rows, common, chosen, uuid4().hex, settings, self.app)
+        return Submission(common, chosen, uuid4().hex, settings, self.app)
+
+    def _name(self) -> str:
+        if self.expected is None:
+            return f"problems, {self.solver}"
+        return f"{self.expected} problem{'s' if self.expected != 1 else ''}, {self.solver}"
+
+    def portion(self, submission: Submission) -> Portion:
+        """The problems that are written, and not sent yet."""
+        fresh = self.sent[submission.sent :]
+        rows = [{} if self._options.common is not None else {"options": self._options.of(one.index)} for one in fresh]
+        return Portion([(f"{_file_name(one)}.nl", one.nl) for one in fresh], rows)
 
     def tell_doubts(self, bar: Bar) -> None:
         """Say what the solver will do otherwise than one may think; records have it as ``warnings``."""
-        self._doubts = {one.index: doubts_of(one.nl, self.solver, self.options[one.index]) for one in self.sent}
+        self._doubts = {one.index: doubts_of(one.nl, self.solver, self._options.of(one.index)) for one in self.sent}
         for line in told_together((one.name, self._doubts[one.index]) for one in self.sent):
             bar.note(line)
 
@@ -253,10 +274,24 @@ def _unstarted(problem: Problem, job: Mapping[str, Any]) -> Solved:
 # ---------------------------------------------------------------- the call
 
 
-def _follow(client: Client, work: _Work, submission: Submission, bar: Bar) -> Mapping[str, Any]:
+def _follow(client: Client, work: _Work, submission: Submission, bar: Bar) -> Mapping[str, Any] | None:
+    """Write and send all problems, the first while others are written, and take what comes of them. The job; None: none was needed.
+
+    Solutions are loaded when all are written: what is sent must not depend on when a solver was ready.
+    """
+    pace = Pace(work.expected)
+    with kept_open(client, submission):
+        for _ in work.write():
+            bar.written(len(work.problems))
+            if pace.is_time(len(work.problems), len(work.sent) - submission.sent):
+                with pace.call():
+                    client.driver.run(beginning(submission, work.portion(submission), client))
+    bar.expect(len(work.problems))
+    if not work.sent:
+        return None
     work.tell_doubts(bar)
     bar.show(work.records, None)
-    for told in client.driver.iterate(solving(submission, client)):
+    for told in client.driver.iterate(solving(submission, work.portion(submission), client)):
         if isinstance(told, Waits):
             bar.note(told.text)
         else:
@@ -298,14 +333,33 @@ def _check_kept(solver: str) -> None:
         raise ValueError(f"warm: {solver} cannot be kept between problems, it is started for each; ipopt can be kept")
 
 
-def _options_of_each(options: Any, count: int) -> list[list[str]]:
-    """For each problem the words ``k=v``. Raises ValueError where their number is not that of the problems."""
-    if options is None or isinstance(options, str | Mapping):
-        return [option_words(options)] * count
-    listed = [option_words(one) for one in options]
-    if len(listed) != count:
-        raise ValueError(f"options has {len(listed)} members for {count} problems; give one for each, or one for all")
-    return listed
+def _is_one(options: Any) -> bool:
+    """For all problems, and not a list with one for each."""
+    return options is None or isinstance(options, str | Mapping)
+
+
+class _Options:
+    """Of each problem the words ``k=v``; ``common``: those of all, None where they differ.
+
+    Raises ValueError where there is a list of another number than that of the problems.
+    """
+
+    def __init__(self, options: Any, count: int | None) -> None:
+        self.common: list[str] | None = None
+        self._listed: list[list[str]] = []
+        if _is_one(options):
+            self.common = option_words(options)
+            return
+        self._listed = [option_words(one) for one in options]
+        if len(self._listed) != count:
+            raise ValueError(
+                f"options has {len(self._listed)} members for {count} problems; give one for each, or one for all"
+            )
+        if all(one == self._listed[0] for one in self._listed):
+            self.common = self._listed[0] if self._listed else []
+
+    def of(self, index: int) -> list[str]:
+        return self._listed[index] if self.common is None else self.common
 
 
 def option_words(options: SolverOptions | None) -> list[str]:

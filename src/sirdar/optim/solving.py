@@ -7,7 +7,7 @@ from typing import Any
 
 from sirdar.client.aio import AsyncClient
 from sirdar.client.client import Client
-from sirdar.client.errors import ApiError, InvalidRequest, SirdarError
+from sirdar.client.errors import ApiError, Conflict, InvalidRequest, SirdarError
 from sirdar.client.exchange import Emit, Flow, Reply, Request
 from sirdar.client.flows.basic import document, read
 from sirdar.client.flows.batches import KnownFiles, bring, contents
@@ -28,13 +28,20 @@ QUIET_S = 10.0  # a job that has not begun by then is explained
 TASKS_A_SECOND = 1000  # a list of more is read less often than each second
 
 
-@dataclass(slots=True)
-class Submission:
-    """What is asked of the server. ``rows``: inputs of each task but its problem; ``options_file``: bytes. ``job_id``:
-    set as soon as it is known; ``job``: its document, when it has ended."""
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """Problems that are sent together. ``rows``: inputs of each task but its problem."""
 
     files: Sequence[tuple[str, bytes]]
     rows: Sequence[Mapping[str, Any]]
+
+
+@dataclass(slots=True)
+class Submission:
+    """What is asked of the server, and what became of it. ``options_file``: bytes. ``job_id``: set as soon as it is known;
+    ``sent``: how many problems; ``refused``: the job took no more of them, since somebody has called it off; ``job``: its
+    document, when it has ended."""
+
     common: Mapping[str, Any]
     options: Options
     key: str
@@ -42,6 +49,9 @@ class Submission:
     app: str = APP
     job_id: str = ""
     request: Request | None = None
+    sent: int = 0
+    refused: bool = False
+    warnings: list[str] = field(default_factory=list)
     job: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -70,19 +80,23 @@ class _Seen:
     numbers: set[int] = field(default_factory=set)
 
 
-def solving(submission: Submission, client: Client | AsyncClient) -> Flow[None]:
-    """Emits ``TaskEnd`` for each task, until the job has ended; before them ``Waits``, once, where it does not begin.
+def beginning(submission: Submission, portion: Portion, client: Client | AsyncClient) -> Flow[None]:
+    """Sends the next problems, which are not the last. Raises what the client raises."""
+    yield from _send(submission, portion, client.known_files, client.limits, last=False, wait_s=None)
+
+
+def solving(submission: Submission, portion: Portion, client: Client | AsyncClient) -> Flow[None]:
+    """Sends the last problems; then emits ``TaskEnd`` for each task, until the job has ended; before them ``Waits``, once, where
+    it does not begin.
 
     Raises what the client raises.
     """
-    look_s = max(LOOK_S, len(submission.rows) / TASKS_A_SECOND)
-    job = yield from _submit(submission, client.known_files, client.limits, look_s)
-    submission.job_id = str(job["id"])
+    look_s = max(LOOK_S, (submission.sent + len(portion.rows)) / TASKS_A_SECOND)
+    job = yield from _send(submission, portion, client.known_files, client.limits, last=True, wait_s=look_s)
     seen = _Seen()
-    warnings = list(map(str, job.get("warnings") or ()))
-    if warnings:
-        yield Emit(Waits("\n".join(warnings)))
-    told, looks = bool(warnings), 0
+    if submission.warnings:
+        yield Emit(Waits("\n".join(submission.warnings)))
+    told, looks = bool(submission.warnings), 0
     while True:
         if has_ended(job) or _ended(job) > len(seen.numbers):
             yield from _tell_new(submission.job_id, seen, client.url, client.policy)
@@ -103,24 +117,79 @@ def _tell_why(job_id: str) -> Flow[None]:
         yield Emit(Waits(str(explanation_of(explained))))
 
 
-def _submit(submission: Submission, known: KnownFiles, limits: UploadLimits, wait_s: float) -> Flow[dict[str, Any]]:
-    """Bring the problems and submit. Files that the server has lost meanwhile are brought anew, once."""
+def _send(
+    submission: Submission,
+    portion: Portion,
+    known: KnownFiles,
+    limits: UploadLimits,
+    *,
+    last: bool,
+    wait_s: float | None,
+) -> Flow[dict[str, Any]]:
+    """Bring the problems, and submit or add them. Files that the server has lost meanwhile are brought anew, once."""
     for again in (True, False):
-        more = [] if submission.options_file is None else [("ipopt.opt", submission.options_file)]
-        uris = yield from bring([*submission.files, *more], known, limits)
-        common = {**submission.common, "options_file": uris.pop()} if more else submission.common
-        rows = [{**row, "problem": uri} for row, uri in zip(submission.rows, uris, strict=True)]
-        request = requests.submit(
-            submission.app, common, submission.options, key=submission.key, foreach=rows, wait_s=wait_s
-        )
-        submission.request = request
+        if submission.refused:
+            break
         try:
-            return (yield from document(request))
+            if submission.job_id:
+                job = yield from _add(submission, portion, known, limits, last=last, wait_s=wait_s)
+            else:
+                job = yield from _submit(submission, portion, known, limits, last=last, wait_s=wait_s)
         except InvalidRequest as error:
             if not again or not known or not _about_problems(error):
                 raise
             known.clear()
-    raise AssertionError("the second try returns or raises")
+        except Conflict as error:
+            if not submission.job_id or error.field is not None:
+                raise
+            submission.refused = True
+        else:
+            submission.sent += len(portion.rows)
+            return job
+    return (yield from document(requests.show(submission.job_id)))
+
+
+def _submit(
+    submission: Submission,
+    portion: Portion,
+    known: KnownFiles,
+    limits: UploadLimits,
+    *,
+    last: bool,
+    wait_s: float | None,
+) -> Flow[dict[str, Any]]:
+    more = [] if submission.options_file is None else [("ipopt.opt", submission.options_file)]
+    uris = yield from bring([*portion.files, *more], known, limits)
+    common = {**submission.common, "options_file": uris.pop()} if more else submission.common
+    rows, options = _rows(portion, uris), submission.options
+    request = requests.submit(
+        submission.app, common, options, key=submission.key, foreach=rows, wait_s=wait_s, stays_open=not last
+    )
+    submission.request = request
+    job = yield from document(request)
+    submission.job_id = str(job["id"])
+    submission.warnings = list(map(str, job.get("warnings") or ()))
+    return job
+
+
+def _add(
+    submission: Submission,
+    portion: Portion,
+    known: KnownFiles,
+    limits: UploadLimits,
+    *,
+    last: bool,
+    wait_s: float | None,
+) -> Flow[dict[str, Any]]:
+    uris = yield from bring(portion.files, known, limits)
+    first = submission.sent
+    key = f"{submission.key} {first}{' last' if last else ''}"
+    rows = _rows(portion, uris)
+    return (yield from document(requests.add(submission.job_id, rows, first=first, last=last, key=key, wait_s=wait_s)))
+
+
+def _rows(portion: Portion, uris: Sequence[str]) -> list[dict[str, Any]]:
+    return [{**row, "problem": uri} for row, uri in zip(portion.rows, uris, strict=True)]
 
 
 def _about_problems(error: ApiError) -> bool:

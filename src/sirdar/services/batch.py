@@ -10,8 +10,9 @@ from typing import Any
 
 from sirdar.domain import job as job_rules
 from sirdar.domain import task as task_rules
+from sirdar.domain.failures import KINDS_TOLD, FailureGroup
 from sirdar.domain.ids import AttemptKey
-from sirdar.domain.job import CancelRequested, Effect, JobEvent
+from sirdar.domain.job import Added, CancelRequested, Effect, JobEvent
 from sirdar.domain.outcome import Outcome, Reason
 from sirdar.domain.states import ATTEMPT_ORDER, AttemptState, State
 from sirdar.domain.task import (
@@ -37,6 +38,7 @@ from sirdar.store import jobs as job_store
 from sirdar.store import task_values
 from sirdar.store import tasks as task_store
 from sirdar.store.engine import Tx
+from sirdar.store.failures import failure_groups
 from sirdar.store.jobs import JobRow
 from sirdar.store.task_values import ended_values
 from sirdar.store.tasks import Loaded, Times
@@ -336,13 +338,26 @@ class Batch:
         change.events.append(("cancel_requested", {"by": by}))
         self.happen(job_id, CancelRequested(by))
 
+    def add(self, job_id: str, added: Added) -> None:
+        """Its client has added tasks to an open job, or there will be no more."""
+        job = self._jobs[job_id].row.job
+        if added.open_until is None and job.failed:
+            groups = tuple(failure_groups(self.tx.conn, job.id, KINDS_TOLD))
+            added = replace(
+                added, failures=groups, outcome=_outcome_of(groups[0], many=job.total > 1) if groups else None
+            )
+        told = {"first": job.total, "count": added.n, "last": added.open_until is None}
+        why = {"why": added.cut_short} if added.cut_short else {}
+        self._jobs[job_id].events.append(("added", told | why))
+        self.happen(job_id, added)
+
     # ------------------------------------------------------------ writing
 
     def flush(self) -> None:
         """Apply what was gathered to the jobs and write everything."""
         for job_id in list(self._jobs):
             self.settle(job_id)
-        self._rows.write(self.tx, {job_id for job_id, change in self._jobs.items() if change.row.job.total == 1})
+        self._rows.write(self.tx, {job_id for job_id, change in self._jobs.items() if _is_single(change)})
         for key in self.superseded:
             if key in self._loaded:
                 self.tx.hints.resources.add(self._loaded[key].attempt.resource_id)
@@ -462,6 +477,16 @@ class Batch:
     def _started_at(self, key: AttemptKey) -> float | None:
         task = self._rows.tasks.get((key.job, key.task))
         return task.started_at if task and task.attempt == key.attempt else None
+
+
+def _outcome_of(failed: FailureGroup, *, many: bool) -> Outcome:
+    message = f"task {failed.example}: {failed.message}" if many else failed.message
+    return Outcome(Reason(failed.reason), message, failed.exit_code)
+
+
+def _is_single(change: JobChange) -> bool:
+    """Of one task, which speaks for the job."""
+    return change.row.job.total == 1 and not change.row.job.open
 
 
 def _earliest(one: float | None, other: float | None) -> float | None:

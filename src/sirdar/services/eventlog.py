@@ -5,7 +5,7 @@ counts only between the offer and the server's own time of the report, so that a
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -61,9 +61,19 @@ def _of_job(job_id: str, event: EventView) -> str:
     if event.kind == "state":
         message = f": {data['message']}" if data.get("message") else ""
         return f"Job {job_id} is {data['state']}{message}"
+    if event.kind == "added":
+        return _of_added(data)
     if event.kind == "cancel_requested":
         return f"Cancel requested by {data['by']}"
     return f"{event.kind} {json.dumps(data, ensure_ascii=False)}"
+
+
+def _of_added(data: Mapping[str, Any]) -> str:
+    last = (
+        "" if not data["last"] else f"No more tasks are taken: {data['why']}" if "why" in data else "No more tasks come"
+    )
+    added = f"{data['count']} task(s) added, from number {data['first']} on" if data["count"] else ""
+    return ". ".join(part for part in (added, last) if part)
 
 
 def _of_tasks(job_id: str, event: EventView, seen: Seen) -> Iterator[_Line]:

@@ -130,11 +130,21 @@ def _on_its_way(conn: Conn, caller: Caller | None, job: JobView, tasks: list[Tas
         why += reasons
     waits_on = {place.id for place in places if place.id in waits_on and words.of(place.name) == place.name}
     why += [Why("held", text) for text in words_of_holders(conn, caller, job.id, waits_on)]
+    if job.open and not job.waiting and not job.leased:
+        why.append(Why("open", _of_open(job, now)))
     if not why:
         why.append(
             Why("running", f"{job.leased} task(s) are with agents, {job.done + job.failed} of {job.total} have ended.")
         )
     return Explanation(job.state, why[0].text, tuple(why))
+
+
+def _of_open(job: JobView, now: float) -> str:
+    left_s = max(0, round((job.open_until or now) - now))
+    return (
+        f"All {job.total} task(s) that it has so far have ended. It waits for more from the client that submitted it;"
+        f" if none come within {format_duration(left_s)}, the server closes it."
+    )
 
 
 class _Words:

@@ -8,6 +8,7 @@ from sirdar.domain.app import FILE_INPUTS, App, FileRef, InputSpec, InputType
 from sirdar.domain.people import Caller
 from sirdar.domain.problems import FieldError, Problem
 from sirdar.domain.value_files import file_fault
+from sirdar.domain.value_words import describe
 from sirdar.domain.values import check
 from sirdar.services.context import Services
 from sirdar.services.files import find_temporary, resolve_uri
@@ -59,6 +60,42 @@ async def prepare(
     refuse(walk.errors)
     prepared.blobs, prepared.urls = walk.blobs, walk.urls
     return prepared
+
+
+async def prepare_more(
+    services: Services, caller: Caller, app: App, common: Mapping[str, Any], items: Sequence[Mapping[str, Any]]
+) -> Prepared:
+    """Input sets that are added to a job whose ``common`` inputs are stored already. Raises Problem ``invalid_input``."""
+    errors: list[FieldError] = []
+    checked = []
+    for no, item in enumerate(items):
+        values, wrong = _check_more(app.inputs, common, item, f"foreach[{no}]")
+        checked.append(values)
+        errors += wrong
+        if len(errors) >= MAX_ERRORS:
+            break
+    refuse(errors)
+    special, walk = special_inputs(app.inputs), Walk(services, caller)
+    if special:
+        await walk.learn(_texts(special, checked))
+        checked = [await walk.values(special, item, f"foreach[{no}]") for no, item in enumerate(checked)]
+    refuse(walk.errors)
+    return Prepared(dict(common), checked, walk.blobs, walk.urls)
+
+
+def _check_more(
+    specs: Sequence[InputSpec], common: Mapping[str, Any], item: Mapping[str, Any], where: str
+) -> tuple[dict[str, Any], list[FieldError]]:
+    """What the item itself gives; with the common inputs, whose values were checked before, it must be complete."""
+    values, wrong = check(specs, item, partial=True, file_refs=False, where=where)
+    for spec in specs:
+        if item.get(spec.name, common.get(spec.name)) is not None:
+            continue
+        if spec.has_default and spec.name in item:
+            values[spec.name] = spec.default
+        elif spec.required and not spec.has_default:
+            wrong.append(FieldError(f"{where}.{spec.name}", "is required", describe(spec)))
+    return values, wrong
 
 
 def _check_items(

@@ -10,8 +10,9 @@ RUNNING = 1000
 
 
 def left_of_job(conn: Conn, job: JobView, now: float) -> float | None:
-    """Seconds from ``now``, or None where nobody can know; also of a job of one task, and of one that does not run."""
-    if not job.many or job.state != "RUNNING" or job.cancel_requested_at is not None:
+    """Seconds from ``now``, or None where nobody can know; also of a job of one task, of one that does not run, and of one that is
+    open for more tasks."""
+    if not job.many or job.open or job.state != "RUNNING" or job.cancel_requested_at is not None:
         return None
     running, waiting = task_pace.running_since(conn, job.id, RUNNING), job.waiting + job.leased - job.running
     if not running and job.leased:  # between two of them: the next one is with its agent, and begins now

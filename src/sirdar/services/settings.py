@@ -37,6 +37,7 @@ class Settings:
     accept_s: float = 30.0  # an offer that is not accepted by then returns to the queue
     lost_after_s: float = 600.0  # an unreachable agent's attempts are replaced after this
     claim_wait_s: float = 50.0  # the longest that an agent's call is held
+    open_s: float = 60.0  # an open job to which nobody adds tasks for so long is closed
     expire_every_s: float = 5.0  # how often leases and offers are looked at
     move_every_s: float = 2.0  # how often it is looked whether accepted work should move to a free slot elsewhere
     move_after_s: float = 2.0  # what was accepted more recently does not move: it may be about to start

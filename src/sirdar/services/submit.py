@@ -267,6 +267,7 @@ async def _build(
         blobs=sorted(prepared.blobs),
         waits=waits,
         criterion_json=_criterion(app, request, many=items is not None),
+        open_s=settings.open_s if request.open else None,
     )
 
 

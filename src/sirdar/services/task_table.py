@@ -98,7 +98,7 @@ class Points:
 
 
 async def columns_of_job(services: Services, job: JobView) -> tuple[Column, ...]:
-    """The columns of a job's table. Input sets never change, so which inputs differ is remembered."""
+    """The columns of a job's table. Input sets of a job that is not open never change, so which inputs differ is remembered."""
     loaded = await load_version(services, job.version_id)
     declared = columns_of(loaded.app, await _differing_inputs(services, job))
     if all(spec.type is not OutputType.VALUES for spec in loaded.app.outputs):
@@ -156,11 +156,14 @@ async def _differing_inputs(services: Services, job: JobView) -> frozenset[str]:
     if not job.many:
         return frozenset()
     key = (services.store.name, job.id)
-    if key not in _differing:
-        _differing[key] = await services.store.read(lambda conn: varying(task_table.input_sets(conn, job.id)))
+    if key in _differing:
+        return _differing[key]
+    found = await services.store.read(lambda conn: varying(task_table.input_sets(conn, job.id)))
+    if not job.open:  # else more sets may come
+        _differing[key] = found
         while len(_differing) > REMEMBERED:
             _differing.popitem(last=False)
-    return _differing[key]
+    return found
 
 
 async def list_tasks(

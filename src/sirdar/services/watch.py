@@ -180,6 +180,7 @@ def _counts(shown: Shown) -> dict[str, Any]:
         "done": job.done,
         "failed": job.failed,
         "cancelled": job.cancelled,
+        **({"open": True} if job.open else {}),
     }
 
 

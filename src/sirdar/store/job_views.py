@@ -76,6 +76,13 @@ class JobView:
     best: Best | None
     met_task: int | None  # the one that met the condition on which it stops
     ordered: bool  # values of its table are kept in order (store.task_values)
+    open_until: float | None  # its client may add tasks until then; None: no more come
+    cut_short: str | None  # why no more came, where its client has not said that these are all
+
+    @property
+    def open(self) -> bool:
+        """More tasks may come: that all have ended does not end it."""
+        return self.open_until is not None
 
     @property
     def stopped_early(self) -> bool:
@@ -206,6 +213,8 @@ def job_of(m: Mapping[Any, Any]) -> JobView:
         best=Best(m["best_task"], m["best_value"]) if m["best_task"] is not None else None,
         met_task=m["met_task"],
         ordered=bool(m["ordered"]),
+        open_until=m["open_until"],
+        cut_short=m["cut_short"],
     )
 
 

@@ -90,6 +90,7 @@ class NewJob:
     items: Sequence[Mapping[str, Any]] = field(default=())
     blobs: Sequence[str] = ()
     waits: Sequence[str] = ()
+    open_s: float | None = None  # it stays open for more tasks, for so long after each that came; None: these are all
 
 
 ITEMS_PER_CHUNK = 256
@@ -125,6 +126,8 @@ _LEDGER = (
     jobs.c.best_value,
     jobs.c.met_task,
     jobs.c.ordered,
+    jobs.c.open_until,
+    jobs.c.cut_short,
 )
 _IN_SQLITE = sa.text("jobs.id IN (SELECT value FROM json_each(:ids))")
 _IN_POSTGRES = sa.text("jobs.id IN (SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))")
@@ -144,6 +147,7 @@ _SAVE_JOB = Hot(
             name: sa.bindparam(f"b_{name}")
             for name in (
                 "state",
+                "total",
                 "expanded",
                 "waiting",
                 "leased",
@@ -163,6 +167,8 @@ _SAVE_JOB = Hot(
                 "best_task",
                 "best_value",
                 "met_task",
+                "open_until",
+                "cut_short",
             )
         }
     )
@@ -172,6 +178,7 @@ _NEW_COLUMNS = (
     "secrets_of", "large_json", "priority", "cpus", "memory_bytes", "gpus", "nodes", "retries", "on_failure", "debug", "many",
     "total", "waiting", "created_at", "ready_at", "parent_job", "parent_task", "again_of", "notify_json", "code_version",
     "code_files_json", "pending_json", "retention_s", "event_seq", "criterion_json",
+    "open_until",
 )  # fmt: skip
 _INSERT_JOB = Hot(sa.insert(jobs), columns=_NEW_COLUMNS)
 _INSERT_EVENT = Hot(sa.insert(events), columns=("job_id", "seq", "at", "kind", "data_json"))
@@ -194,7 +201,7 @@ def _to_row(row: Any) -> JobRow:
     id, state, total, expanded, waiting, leased, done, failed, cancelled, on_failure = row[:10]
     ready_at, started_at, ended_at, reason, message, exit_code, cancel_at, cancel_by = row[10:18]
     owner_id, version_id, retries, many, event_seq, keep_s, notify, delete_at = row[18:26]
-    criterion, best_task, best_value, met, ordered = row[26:]
+    criterion, best_task, best_value, met, ordered, open_until, cut_short = row[26:]
     job = Job(
         JobId(id),
         STATES[state],
@@ -216,6 +223,8 @@ def _to_row(row: Any) -> JobRow:
         Best(best_task, best_value) if best_task is not None else None,
         met,
         bool(many),
+        open_until,
+        cut_short,
     )
     return JobRow(job, owner_id, version_id, retries, bool(many), event_seq, keep_s, notify, delete_at, bool(ordered))
 
@@ -233,6 +242,7 @@ def _to_values(row: JobRow) -> dict[str, Any]:
     return {
         "b_id": job.id,
         "b_state": job.state.value,
+        "b_total": job.total,
         "b_expanded": job.expanded,
         "b_waiting": job.waiting,
         "b_leased": job.leased,
@@ -251,6 +261,8 @@ def _to_values(row: JobRow) -> dict[str, Any]:
         "b_best_task": job.best.task if job.best else None,
         "b_best_value": job.best.value if job.best else None,
         "b_met_task": job.met,
+        "b_open_until": job.open_until,
+        "b_cut_short": job.cut_short,
         "b_expires_at": job.ended_at + keep_s if job.ended_at is not None and keep_s is not None else None,
     }
 
@@ -321,6 +333,7 @@ def _new_values(new: NewJob, now: float) -> dict[str, Any]:
         "retention_s": new.retention_s,
         "event_seq": 1,
         "criterion_json": new.criterion_json,
+        "open_until": now + new.open_s if new.open_s is not None else None,
     }
 
 
@@ -338,12 +351,31 @@ def _insert_items(tx: Tx, job_id: str, items: Sequence[Mapping[str, Any]], again
         {
             "job_id": job_id,
             "first": first,
-            "items_json": json.dumps(items[first : first + ITEMS_PER_CHUNK], separators=(",", ":")),
+            "items_json": _items_json(items[first : first + ITEMS_PER_CHUNK]),
             "again_json": json.dumps(list(again[first : first + ITEMS_PER_CHUNK])) if again else None,
         }
         for first in range(0, len(items), ITEMS_PER_CHUNK)
     ]
     tx.conn.execute(sa.insert(job_items), chunks)
+
+
+def add_items(tx: Tx, job_id: str, first: int, items: Sequence[Mapping[str, Any]]) -> None:
+    """Write the input sets of more tasks of a job of many, numbered from ``first`` on. The job's row is locked."""
+    begin = first - first % ITEMS_PER_CHUNK
+    if begin < first:  # the last chunk has room
+        here = (job_items.c.job_id == job_id, job_items.c.first == begin)
+        known = json.loads(tx.conn.execute(sa.select(job_items.c.items_json).where(*here)).scalar_one())
+        items = [*known, *items]
+        tx.conn.execute(sa.delete(job_items).where(*here))
+    chunks = [
+        {"job_id": job_id, "first": begin + at, "items_json": _items_json(items[at : at + ITEMS_PER_CHUNK])}
+        for at in range(0, len(items), ITEMS_PER_CHUNK)
+    ]
+    tx.conn.execute(sa.insert(job_items), chunks)
+
+
+def _items_json(items: Sequence[Mapping[str, Any]]) -> str:
+    return json.dumps(items, separators=(",", ":"))
 
 
 def load_items(conn: Connection, job_id: str, numbers: Sequence[int]) -> dict[int, dict[str, Any]]:

@@ -85,7 +85,8 @@ def missing(conn: Connection, job: JobView, columns: Iterable[Column]) -> list[C
 
 def fill(tx: Tx, job: JobView, column: Column) -> int:
     """Put the next tasks' values of a column in order; below which number they all are now."""
-    if job.id not in lock_jobs(tx, [job.id]):
+    row = lock_jobs(tx, [job.id]).get(job.id)
+    if row is None:
         return job.total
     mine = (task_columns.c.job_id == job.id, task_columns.c.name == column.name)
     first = tx.conn.execute(sa.select(task_columns.c.upto).where(*mine)).scalar()
@@ -93,7 +94,7 @@ def fill(tx: Tx, job: JobView, column: Column) -> int:
         first = 0
         tx.conn.execute(sa.insert(task_columns).values(job_id=job.id, name=column.name, upto=0))
         tx.conn.execute(sa.update(jobs).where(jobs.c.id == job.id).values(ordered=1))
-    last = min(job.total, first + AT_ONCE)
+    last = min(row.job.total, first + AT_ONCE)  # an open job may have more by now than who asked has seen
     add_values(tx, job.id, _values_between(tx.conn, job, column, first, last))
     tx.conn.execute(sa.update(task_columns).where(*mine).values(upto=last))
     return last

@@ -92,7 +92,7 @@ def share_done(job: JobView, task: TaskView | None) -> float | None:
     said = task.progress if task is not None and task.progress is not None else job.progress
     if said is not None:
         return min(1.0, max(0.0, said))
-    if job.total > 1:
+    if job.total > 1 and not job.open:
         return (job.done + job.failed + job.cancelled) / job.total
     return None
 

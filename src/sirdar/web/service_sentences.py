@@ -144,6 +144,11 @@ SENTENCES = (
         "Cancelled by %(who)s: %(count)s of %(count_total)s tasks done, %(count_failed)s failed, %(count_cancelled)s cancelled"
     ),
     N_("Cancelled: %(count)s of %(count_total)s tasks done, %(count_cancelled)s cancelled"),
+    N_("no more tasks came within %(span)s after the first %(count)s"),
+    N_("it was open for more tasks"),
+    N_("All %(count)s task(s) that it has so far have ended."),
+    N_("It waits for more from the client that submitted it; if none come within %(span)s, the server closes it."),
+    N_("Waiting for more tasks from its client"),
     N_("Cancelled by %(who)s before it started"),
     N_("Cancelled by %(who)s before it was ready"),
     N_("Cancelled by %(who)s."),

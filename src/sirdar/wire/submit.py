@@ -99,6 +99,10 @@ class SubmitRequest(Body):
     stop_when: str | None = Field(
         None, max_length=4000, description="of many tasks: the rest is called off when this holds for one that is done"
     )
+    open: bool = Field(
+        False,
+        description="more tasks come while it runs, by POST /api/jobs/{id}/tasks; it ends when the last have come",
+    )
 
     _printable = field_validator("name")(printable)
 
@@ -106,11 +110,24 @@ class SubmitRequest(Body):
     def _one_way(self) -> Self:
         if self.sweep is not None and self.foreach is not None:
             raise ValueError("sweep and foreach exclude one another")
+        if self.open and self.foreach is None:
+            raise ValueError("open goes with foreach, the first tasks of the job")
         return self
 
     @property
     def waits(self) -> list[str]:
         return [self.after] if isinstance(self.after, str) else self.after
+
+
+class AddRequest(Body):
+    """``POST /api/jobs/{id}/tasks``: more tasks of an open job, and whether they are the last.
+
+    ``first``: the number that the first of them gets, which is how many the job has by now.
+    """
+
+    foreach: list[dict[str, Any]] | ForeachUri = Field(description="input sets, as of the submission; may be empty")
+    first: int = Field(ge=0, lt=2**31)
+    last: bool = Field(False, description="no more come: the job ends when all its tasks have ended")
 
 
 class ResubmitRequest(Body):

@@ -47,14 +47,19 @@ def submit(
     foreach: Sequence[Mapping[str, Any]] | Mapping[str, str] | None = None,
     sweep: Mapping[str, Any] | None = None,
     wait_s: float | None = None,
+    stays_open: bool = False,
 ) -> Request:
-    """Submit a job; ``key`` makes it safe to send again, ``wait_s`` asks for the finished job in the answer."""
+    """Submit a job; ``key`` makes it safe to send again, ``wait_s`` asks for the finished job in the answer.
+
+    ``stays_open``: ``foreach`` has only its first tasks; ``add`` brings the others while it runs.
+    """
     body = without_none(
         {
             "name": options.name,
             "inputs": dict(inputs),
             "foreach": foreach,
             "sweep": sweep,
+            "open": stays_open or None,
             "resources": _listed(options.resources),
             "onFailure": options.on_failure,
             "overrides": dict(options.overrides) if options.overrides else None,
@@ -77,6 +82,25 @@ def submit(
         headers={"Idempotency-Key": key},
         timeout_s=(wait_s or 0.0) + SLACK_S,
     )
+
+
+def add(
+    job: str,
+    foreach: Sequence[Mapping[str, Any]],
+    *,
+    first: int,
+    last: bool,
+    key: str,
+    wait_s: float | None = None,
+) -> Request:
+    """More tasks of an open job, numbered from ``first`` on, which is how many it has; ``last``: no more come.
+
+    None at all, not being the last, are a sign of life: the server waits on. ``key`` makes it safe to send again.
+    """
+    body = {"foreach": [dict(row) for row in foreach], "first": first, "last": last}
+    headers = {"Idempotency-Key": key}
+    query, timeout_s = params({"wait": wait_s}), (wait_s or 0.0) + SLACK_S
+    return Request("POST", job_path(job, "tasks"), query, json=body, headers=headers, timeout_s=timeout_s)
 
 
 def show(job: str, wait_s: float | None = None) -> Request:

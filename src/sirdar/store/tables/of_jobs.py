@@ -77,6 +77,8 @@ jobs = Table(
     Column("best_task", Integer),  # the best that is done so far
     Column("best_value", Float),
     Column("met_task", Integer),  # the one that met the condition on which it stops
+    Column("open_until", Float),  # its client may add tasks until then; null: no more come
+    Column("cut_short", Text),  # why no more came, where its client has not said that these are all
     Column(
         "ordered", Integer, nullable=False, server_default="0"
     ),  # values of its table are kept in order (task_values)
@@ -86,6 +88,7 @@ jobs = Table(
     CheckConstraint("waiting + leased + done + failed + cancelled = total", name="sum"),
     CheckConstraint("(ended_at IS NULL) = (state NOT IN ('DONE', 'FAILED', 'CANCELLED'))", name="ended"),
     CheckConstraint("(best_task IS NULL) = (best_value IS NULL)", name="best"),
+    CheckConstraint("ended_at IS NULL OR open_until IS NULL", name="open"),
     CheckConstraint("ended_at IS NULL OR (waiting = 0 AND leased = 0 AND reason IS NOT NULL)", name="quiet"),
 )
 # What lists of jobs are searched by stands in the index: rows are read only for what is shown.
@@ -102,6 +105,8 @@ _EXPIRES = text("expires_at IS NOT NULL")
 Index("ix_jobs_expires", jobs.c.expires_at, sqlite_where=_EXPIRES, postgresql_where=_EXPIRES)
 _DELETE = text("delete_requested_at IS NOT NULL")
 Index("ix_jobs_delete", jobs.c.seq, sqlite_where=_DELETE, postgresql_where=_DELETE)
+_OPEN = text("open_until IS NOT NULL")
+Index("ix_jobs_open", jobs.c.open_until, sqlite_where=_OPEN, postgresql_where=_OPEN)
 _IN_FLIGHT = text("ended_at IS NULL")
 Index("ix_jobs_in_flight", jobs.c.owner_id, sqlite_where=_IN_FLIGHT, postgresql_where=_IN_FLIGHT)
 

@@ -489,6 +489,8 @@ def upgrade() -> None:
         sa.Column("best_task", sa.Integer(), nullable=True),
         sa.Column("best_value", sa.Float(), nullable=True),
         sa.Column("met_task", sa.Integer(), nullable=True),
+        sa.Column("open_until", sa.Float(), nullable=True),
+        sa.Column("cut_short", sa.Text(), nullable=True),
         sa.Column("ordered", sa.Integer(), server_default="0", nullable=False),
         sa.CheckConstraint(
             "(ended_at IS NULL) = (state NOT IN ('DONE', 'FAILED', 'CANCELLED'))", name=op.f("ck_jobs_ended")
@@ -501,6 +503,7 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "ended_at IS NULL OR (waiting = 0 AND leased = 0 AND reason IS NOT NULL)", name=op.f("ck_jobs_quiet")
         ),
+        sa.CheckConstraint("ended_at IS NULL OR open_until IS NULL", name=op.f("ck_jobs_open")),
         sa.CheckConstraint("waiting + leased + done + failed + cancelled = total", name=op.f("ck_jobs_sum")),
         sa.CheckConstraint(
             "waiting >= 0 AND leased >= 0 AND expanded >= 0 AND expanded <= total", name=op.f("ck_jobs_counts")
@@ -535,6 +538,13 @@ def upgrade() -> None:
             unique=False,
             sqlite_where=sa.text("ended_at IS NULL"),
             postgresql_where=sa.text("ended_at IS NULL"),
+        )
+        batch_op.create_index(
+            "ix_jobs_open",
+            ["open_until"],
+            unique=False,
+            sqlite_where=sa.text("open_until IS NOT NULL"),
+            postgresql_where=sa.text("open_until IS NOT NULL"),
         )
         batch_op.create_index(
             "ix_jobs_owner_seq", ["owner_id", "seq", "created_at", "app_id", "name", "id"], unique=False
@@ -727,6 +737,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_jobs_parent_job"))
         batch_op.drop_index("ix_jobs_owner_state_seq")
         batch_op.drop_index("ix_jobs_owner_seq")
+        batch_op.drop_index(
+            "ix_jobs_open",
+            sqlite_where=sa.text("open_until IS NOT NULL"),
+            postgresql_where=sa.text("open_until IS NOT NULL"),
+        )
         batch_op.drop_index(
             "ix_jobs_in_flight", sqlite_where=sa.text("ended_at IS NULL"), postgresql_where=sa.text("ended_at IS NULL")
         )
