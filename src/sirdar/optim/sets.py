@@ -190,7 +190,7 @@ class _Work:
             judged(record, sol)
             if problem.info is not None and self._load and record.status is not Status.FAILED:
                 load(problem, sol)
-                if sol.x:
+                if sol.x or (record.ok and not problem.info.variables):
                     record.objective = objective_of(problem)
         except ValueError as error:
             record.status, record.reason, record.message = (
