@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tests.system.product import Product, await_that
 import sirdar.client
 from sirdar.client import Client
 from sirdar.client.errors import InvalidRequest
+from sirdar.client.retry import RetryPolicy
 from sirdar.optim import Solved, Status, solve_all, solve_all_async
 from sirdar.optim.pyomo_models import write_problem
 
@@ -583,3 +585,66 @@ def test_the_bar_says_how_it_stands(client: Client, capsys: pytest.CaptureFixtur
     solve_all([model("p1"), model("p2")], options=options, client=client, progress=True, name="two")
     said = capsys.readouterr().err
     assert "two: 2/2 1 optimal, 1 infeasible; p" in said and "objective 21" in said
+
+
+# ---------------------------------------------------------------- a restart of the server
+
+
+@pytest.mark.slow
+def test_a_set_survives_a_server_that_is_killed_and_started_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At its submission, and in its midst. The client's own patience is made short: what is borne is the set's."""
+    product = Product(tmp_path / "killed", slots=0)
+    product.root.mkdir()
+    product.start()
+    commands = tmp_path / "commands"
+    commands.mkdir()
+    (commands / "tests").write_text(f'#!/bin/sh\nexec {sys.executable} -I {SOLVER} "$@"\n')
+    (commands / "tests").chmod(0o755)
+    machine = Machine(product, tmp_path / "solo", {"PATH": f"{BIN}:{commands}:/usr/bin:/bin"})
+    client = Client(product.url, product.token(), policy=RetryPolicy(retries=1, first_s=0.05))
+    said: list[str] = []
+
+    def nobody_answered(job: str) -> bool:
+        said.append(capsys.readouterr().err)
+        return f"{job}: no server answers" in "".join(said)
+
+    with client, ThreadPoolExecutor() as pool:
+        try:
+            machine.join(create(product, "solo")["join"]["command"])
+            machine.start("--slots", "2", "--label", "solver-tests=1.0")
+            await_state(product, "solo", "online")
+            assert solve_all([model()], "tests", client=client)[0].ok
+            port = product.port
+            _kill(product)
+            early = pool.submit(solve_all, [model("a", 5.0)], "tests", client=client, name="early")
+            await_that(lambda: nobody_answered("early"), what="a word of it")
+            product.start(port)
+            assert early.result(90)[0].ok
+            words = {"gate": tmp_path / "gate"}
+            late = pool.submit(
+                solve_all, [model(f"m{n}") for n in range(3)], "tests", client=client, name="late", options=words
+            )
+            begun = tmp_path / "begun"
+            await_that(lambda: begun.exists() and len(begun.read_text().splitlines()) == 2, what="two solvers")
+            _kill(product)
+            await_that(lambda: nobody_answered("late"), what="a word of it")
+            product.start(port)
+            (tmp_path / "gate").touch()
+            assert [record.status for record in late.result(90)] == [Status.OPTIMAL] * 3
+        finally:
+            (tmp_path / "gate").touch()
+            machine.close()
+            product.close()
+    assert "".join(said).count("no server answers") == 2
+
+
+def _kill(product: Product) -> None:
+    process = product.process
+    assert process is not None and process.stdout is not None
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    product.process = None
+    product.close_clients()

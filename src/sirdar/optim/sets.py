@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -10,17 +9,16 @@ from uuid import uuid4
 from sirdar.client import profile
 from sirdar.client.aio import AsyncClient
 from sirdar.client.client import Client
-from sirdar.client.errors import SirdarError
-from sirdar.client.flows.basic import document
-from sirdar.client.requests import jobs as requests
+from sirdar.client.errors import ServerUnreachable, SirdarError
 from sirdar.client.requests.jobs import Options
 from sirdar.optim.doubts import doubts_of, told_together
+from sirdar.optim.patience import CANCEL_PATIENCE_S, Waits, bearing, not_cancelled
 from sirdar.optim.progress import Bar
 from sirdar.optim.pyomo_models import Problem, attach, judged, load, objective_of, results_of, write_problem
 from sirdar.optim.records import Records, Solved, Status
 from sirdar.optim.sol_reader import Sol, read_sol
 from sirdar.optim.solver_log import read_log, refusal
-from sirdar.optim.solving import APP, WARM_APP, Submission, TaskEnd, Waits, cancelling, solving
+from sirdar.optim.solving import APP, WARM_APP, Submission, TaskEnd, cancelling, solving
 from sirdar.optim.stopping import left_by_sigterm
 
 SolverOptions = Mapping[str, Any] | str
@@ -70,10 +68,14 @@ def _solve(client: Client, work: "_Work", submission: Submission, bar: Bar) -> R
     try:
         with bar:
             job = _follow(client, work, submission, bar)
+    except ServerUnreachable:
+        raise  # it says that the job runs on
     except BaseException:
         # Ctrl-C, above all; a second one gives up on this too.
-        with suppress(SirdarError):
+        try:
             _cancel(client, submission)
+        except SirdarError as why:
+            bar.note(not_cancelled(submission, why))
         raise
     return work.finished(job)
 
@@ -97,19 +99,21 @@ async def solve_all_async(
     if not work.sent:
         return work.finished(None)
     submission = work.submission(options_file, resources, name, time_limit_s, retries)
+    bar = Bar(len(work.problems), submission.options.name or solver, wanted=False)
     try:
-        work.tell_doubts(bar := Bar(len(work.problems), submission.options.name or solver, wanted=False))
+        work.tell_doubts(bar)
         async for told in client.driver.iterate(solving(submission, client)):
             if isinstance(told, Waits):
                 bar.note(told.text)
             else:
                 work.take(told)
+    except ServerUnreachable:
+        raise
     except BaseException:
-        with suppress(SirdarError):
-            for request in cancelling(submission):
-                reply = await client.driver.run(document(request))
-                if not submission.job_id:
-                    await client.send(requests.cancel(str(reply["id"])))
+        try:
+            await client.driver.run(bearing(cancelling(submission), submission, client, CANCEL_PATIENCE_S))
+        except SirdarError as why:
+            bar.note(not_cancelled(submission, why))
         raise
     return work.finished(submission.job)
 
@@ -265,10 +269,7 @@ def _follow(client: Client, work: _Work, submission: Submission, bar: Bar) -> Ma
 
 
 def _cancel(client: Client, submission: Submission) -> None:
-    for request in cancelling(submission):
-        reply = client.driver.run(document(request))
-        if not submission.job_id:
-            client.send(requests.cancel(str(reply["id"])))
+    client.driver.run(bearing(cancelling(submission), submission, client, CANCEL_PATIENCE_S))
 
 
 _clients: dict[tuple[str, str | None], Client] = {}
