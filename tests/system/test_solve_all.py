@@ -201,6 +201,27 @@ def test_ends_are_told_apart_one_by_one(server: Product, client: Client) -> None
     assert server.job(crashed.job_id)["state"] == "DONE", "the set is done; its record says what failed"
 
 
+def test_a_problem_that_ran_out_of_time_came_to_a_limit(server: Product, client: Client, tmp_path: Path) -> None:
+    options = [{}, {"gate": tmp_path / "never"}]
+    made = [model("quick"), model("slow")]
+    quick, slow = solve_all(made, options=options, client=client, time_limit_s=1.0, progress=False)
+    assert (quick.status, slow.status, slow.reason) == (Status.OPTIMAL, Status.LIMIT, "time_limit")
+    assert slow.message == "the program ran longer than 1 s and was ended" and slow.message in str(slow)
+    assert str(slow.results.solver.termination_condition) == "maxTimeLimit"
+    assert str(slow.results.solver.status) == "warning"
+    assert server.admin.get(f"/api/jobs/{slow.job_id}/tasks").json()[1]["state"] == "FAILED"
+    solver = pyo.SolverFactory("sirdar", solver="tests", client=client, options={"gate": tmp_path / "never"})
+    results = solver.solve(model("slow"), timelimit=1)
+    assert str(results.solver.termination_condition) == "maxTimeLimit"
+
+
+def test_a_model_whose_variables_are_all_fixed_has_its_objective(client: Client) -> None:
+    fixed = model("fixed")
+    fixed.x.fix(2), fixed.y.fix(3)
+    (record,) = solve_all([fixed], client=client, progress=False)
+    assert (record.status, record.objective, record.x) == (Status.OPTIMAL, 32.0, [])
+
+
 def test_a_set_of_one_is_done_though_it_fails(server: Product, client: Client) -> None:
     (record,) = solve_all([model()], options="crash=alone", client=client, progress=False)
     assert (record.status, record.reason) == (Status.FAILED, "exit_code")

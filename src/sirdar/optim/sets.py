@@ -11,11 +11,12 @@ from sirdar.client.aio import AsyncClient
 from sirdar.client.client import Client
 from sirdar.client.errors import ServerUnreachable, SirdarError
 from sirdar.client.requests.jobs import Options
+from sirdar.optim.arguments import check_limits, check_models
 from sirdar.optim.doubts import doubts_of, told_together
 from sirdar.optim.patience import CANCEL_PATIENCE_S, Waits, bearing, not_cancelled
 from sirdar.optim.progress import Bar
 from sirdar.optim.pyomo_models import Problem, attach, judged, load, objective_of, results_of, write_problem
-from sirdar.optim.records import Records, Solved, Status
+from sirdar.optim.records import OUT_OF_TIME, Records, Solved, Status
 from sirdar.optim.sol_reader import Sol, read_sol
 from sirdar.optim.solver_log import read_log, refusal
 from sirdar.optim.solving import APP, WARM_APP, Submission, TaskEnd, cancelling, solving
@@ -44,7 +45,7 @@ def solve_all(
 
     ``models``: Pyomo models, or paths of .nl files. ``options``: of the solver, a mapping or ``"k=v k=v"``; or a list of them, one
     for each problem. ``options_file``: Ipopt's. ``resources``: names or ids; without them wherever the solver is. ``progress``:
-    True or False, None for where somebody looks. ``time_limit_s``: wall time of each task, after which it fails. ``warm``: the
+    True or False, None for where somebody looks. ``time_limit_s``: wall time of each task, after which it is ended. ``warm``: the
     solver's processes stay between problems, for many small ones; results are the same.
 
     Returns a record for each, in order; a problem that is infeasible, unbounded, stopped by a limit, or whose solver failed, is
@@ -52,8 +53,8 @@ def solve_all(
     ``client`` None: that of SIRDAR_URL, or of the server that was signed in to last. Where nothing can be solved yet, stderr says
     why, once. Ctrl-C, SIGTERM and any exception that a signal's handler raises cancel the job.
 
-    Raises ApiError, ServerUnreachable, NotConfigured; TypeError and OSError for what is no model; ValueError for
-    ``warm`` with a solver that cannot be kept.
+    Raises ApiError, ServerUnreachable, NotConfigured; TypeError and OSError for what is no model, TypeError for one
+    that is in no list; ValueError for ``warm`` with a solver that cannot be kept, and for limits that are none.
     """
     work = _Work(models, solver, options, load_solutions, warm=warm)
     if not work.sent:
@@ -122,6 +123,7 @@ class _Work:
     """The problems of one call, and what became of them so far."""
 
     def __init__(self, models: Iterable[Any], solver: str, options: Any, load_solutions: bool, *, warm: bool) -> None:
+        check_models(models)
         if warm:
             _check_kept(solver)
         self.solver = solver
@@ -141,7 +143,8 @@ class _Work:
         time_limit_s: float | None,
         retries: int | None,
     ) -> Submission:
-        """The job to ask for."""
+        """The job to ask for. Raises ValueError for limits that are none."""
+        check_limits(time_limit_s, retries)
         rows: list[dict[str, Any]] = [{} for _ in self.sent]
         given = [self.options[problem.index] for problem in self.sent]
         common: dict[str, Any] = {"solver": self.solver}
@@ -218,7 +221,7 @@ def _of_task(problem: Problem, end: TaskEnd) -> Solved:
     return Solved(
         problem.index,
         problem.name,
-        Status.CANCELLED if task["state"] == "CANCELLED" else Status.FAILED,
+        _status_of_task(task["state"], outcome.get("reason")),
         message=_message(task, log, end.stderr),
         objective=objective,
         iterations=facts.iterations,
@@ -231,6 +234,13 @@ def _of_task(problem: Problem, end: TaskEnd) -> Solved:
         job_id=str(task["id"]).split("-", 1)[0],
         task=end.number,
     )
+
+
+def _status_of_task(state: str, reason: str | None) -> Status:
+    """Where no solution file says it."""
+    if state == "CANCELLED":
+        return Status.CANCELLED
+    return Status.LIMIT if reason == OUT_OF_TIME else Status.FAILED
 
 
 def _message(task: Mapping[str, Any], log: str, stderr: bytes) -> str:
