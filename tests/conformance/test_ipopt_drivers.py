@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +23,14 @@ from pyomo.environ import (
     maximize,
     value,
 )
+from tests.conformance.constant_problems import NO_VARIABLES, constant_row, ending, write_nl
 from tests.conformance.ipopt.driving import Driver, Run, Written, casadi_driver, run, run_all, write
 from tests.conformance.ipopt.hock_schittkowski import PROBLEMS, hs21, hs45, hs71
 from tests.conformance.ipopt.other_problems import SOLVED, UNSOLVED, large, linear, maximum, quadratic
 from tests.conftest import find_component, require
 
 from sirdar.optim.build_ipopt import build_driver
+from sirdar.optim.sol import read_sol
 
 ALL_SOLVED = {**PROBLEMS, **SOLVED}
 TO_THE_REFERENCE = 1e-6
@@ -526,3 +529,61 @@ def test_says_where_its_library_was(native: Driver, tmp_path: Path) -> None:
 
     assert done.exit_code == 127
     assert "sirdar optim install" in done.stderr
+
+
+# ---------------------------------------------------------------- no variables
+
+OWN = ("native", "casadi")  # other commands refuse such problems
+
+
+@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("problem", NO_VARIABLES)
+def test_without_variables_the_constants_decide(
+    name: str, problem: str, drivers: dict[str, Driver], tmp_path: Path
+) -> None:
+    make, words = NO_VARIABLES[problem]
+    write_nl(make(), tmp_path / "p.nl")
+    done = run(one_of(drivers, name), tmp_path, "p", "-AMPL", "max_iter=5")
+    assert (done.exit_code, done.stderr) == (0, "")
+    answer, optimal = read_sol(tmp_path / "p.sol"), words.startswith("optimal")
+    assert (answer.code, ending(tmp_path / "p.sol")) == ((0, "optimal") if optimal else (200, "infeasible"))
+    assert answer.message.startswith("Ipopt 3.") and answer.message.endswith(f": {words}")
+    assert not any(answer.duals)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_without_variables_options_are_read_and_a_solution_is_written_for_ampl_only(
+    name: str, drivers: dict[str, Driver], tmp_path: Path
+) -> None:
+    write_nl(NO_VARIABLES["fixed"][0](), tmp_path / "p.nl")
+    driver = one_of(drivers, name)
+    refused = run(driver, tmp_path, "p", "-AMPL", "nonsense=1")
+    assert refused.exit_code == 1 and 'there is no option "nonsense"' in refused.stderr
+    assert run(driver, tmp_path, "p").exit_code == 0 and not (tmp_path / "p.sol").exists()
+    assert run(driver, tmp_path, "p", "wantsol=1").exit_code == 0 and (tmp_path / "p.sol").exists()
+
+
+def test_the_driver_in_c_reads_constants_in_binary(native: Driver, tmp_path: Path) -> None:
+    """As AMPL writes files unless it is told to write text."""
+    write_nl(NO_VARIABLES["infeasible"][0](), tmp_path / "p.nl")
+    text = (tmp_path / "p.nl").read_bytes()
+    header = b"b3 1 1 0\n" + b"\n".join(text.split(b"\n")[1:10]) + b"\n"
+    segments = [
+        b"S" + struct.pack("=iii4s", 1, 1, 4, b"kind") + struct.pack("=ii", 0, 3),
+        b"C" + struct.pack("=i", 0) + b"s" + struct.pack("=h", -2),
+        b"O" + struct.pack("=ii", 0, 1) + b"n" + struct.pack("=d", 2.5),
+        b"x" + struct.pack("=i", 0) + b"r4" + struct.pack("=d", 1.5) + b"b" + b"k" + struct.pack("=i", 0),
+    ]
+    (tmp_path / "p.nl").write_bytes(header + b"".join(segments))
+    assert "constraint 0 is missed by 3.5" in run(native, tmp_path, "p", "-AMPL").stdout
+    assert run(native, tmp_path, "p", "-AMPL").exit_code == 0
+    (tmp_path / "p.nl").write_bytes(header + b"".join(segments)[:-9])
+    torn = run(native, tmp_path, "p", "-AMPL")
+    assert torn.exit_code == 1 and "its constants cannot be read" in torn.stderr
+
+
+@pytest.mark.parametrize("side", [3.0, 3.5])
+def test_a_constraint_without_variables_counts(side: float, driver: Driver, tmp_path: Path) -> None:
+    written = write(constant_row(side), tmp_path, "p")
+    assert run(driver, tmp_path, "p", "-AMPL").exit_code == 0
+    assert written.results().solver.id == (0 if side <= 3 else 200)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conformance.constant_problems import NO_VARIABLES, constant_row, ending, write_nl
 
 from sirdar.optim.install import Report, install
 from sirdar.optim.sol import read_sol
@@ -565,3 +566,35 @@ def gradient(expression: Any, m: Model) -> dict[int, float]:
     found = generate_standard_repn(expression)
     factors = {id(variable): value for variable, value in zip(found.linear_vars, found.linear_coefs, strict=True)}
     return {index: factors.get(id(m.x[index]), 0.0) for index in m.x}
+
+
+# ---------------------------------------------------------------- no variables
+
+
+@pytest.mark.parametrize("solver", ALL)
+@pytest.mark.parametrize("problem", NO_VARIABLES)
+def test_without_variables_the_constants_decide(
+    solver: str, problem: str, solvers: Mapping[str, Path], tmp_path: Path
+) -> None:
+    make, words = NO_VARIABLES[problem]
+    write_nl(make(), tmp_path / "p.nl")
+    done = run(solvers[solver], tmp_path / "p")
+    answer = read_sol(tmp_path / "p.sol")
+    code = 0 if words.startswith("optimal") else INFEASIBLE
+    assert (done.returncode, answer.code, done.stderr) == (0, code, "")
+    assert answer.message.endswith(f": {words}") and words in done.stdout
+    assert ending(tmp_path / "p.sol") == ("infeasible" if code else "optimal")
+
+
+@pytest.mark.parametrize("solver", ALL)
+def test_a_constraint_without_variables_counts(solver: str, solvers: Mapping[str, Path], tmp_path: Path) -> None:
+    for side, code in ((3, 0), (3.5, INFEASIBLE)):
+        constant_row(side).write(str(tmp_path / "p.nl"))
+        assert run(solvers[solver], tmp_path / "p").returncode == 0
+        assert read_sol(tmp_path / "p.sol").code == code
+
+
+def test_highs_does_not_judge_rows_without_columns_in_mps(solvers: Mapping[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "q.mps").write_text("NAME q\nROWS\n N obj\n G row\nCOLUMNS\nRHS\n    RHS row 8\nENDATA\n")
+    done = run(solvers["highs"], tmp_path / "q.mps")
+    assert done.returncode == 1 and "it has no variables" in done.stderr

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tests.system.product import Product, await_that
 import sirdar.client
 from sirdar.client import Client
 from sirdar.client.errors import InvalidRequest
+from sirdar.client.retry import RetryPolicy
 from sirdar.optim import Solved, Status, solve_all, solve_all_async
 from sirdar.optim.pyomo_models import write_problem
 
@@ -198,6 +200,27 @@ def test_ends_are_told_apart_one_by_one(server: Product, client: Client) -> None
     assert [task["state"] for task in tasks] == ["DONE"] * 6 + ["FAILED"] * 2
     assert tasks[2]["result"]["solve_code"] == 200 and tasks[2]["result"]["status"] == "tests 1.0: solved"
     assert server.job(crashed.job_id)["state"] == "DONE", "the set is done; its record says what failed"
+
+
+def test_a_problem_that_ran_out_of_time_came_to_a_limit(server: Product, client: Client, tmp_path: Path) -> None:
+    options = [{}, {"gate": tmp_path / "never"}]
+    made = [model("quick"), model("slow")]
+    quick, slow = solve_all(made, options=options, client=client, time_limit_s=1.0, progress=False)
+    assert (quick.status, slow.status, slow.reason) == (Status.OPTIMAL, Status.LIMIT, "time_limit")
+    assert slow.message == "the program ran longer than 1 s and was ended" and slow.message in str(slow)
+    assert str(slow.results.solver.termination_condition) == "maxTimeLimit"
+    assert str(slow.results.solver.status) == "warning"
+    assert server.admin.get(f"/api/jobs/{slow.job_id}/tasks").json()[1]["state"] == "FAILED"
+    solver = pyo.SolverFactory("sirdar", solver="tests", client=client, options={"gate": tmp_path / "never"})
+    results = solver.solve(model("slow"), timelimit=1)
+    assert str(results.solver.termination_condition) == "maxTimeLimit"
+
+
+def test_a_model_whose_variables_are_all_fixed_has_its_objective(client: Client) -> None:
+    fixed = model("fixed")
+    fixed.x.fix(2), fixed.y.fix(3)
+    (record,) = solve_all([fixed], client=client, progress=False)
+    assert (record.status, record.objective, record.x) == (Status.OPTIMAL, 32.0, [])
 
 
 def test_a_set_of_one_is_done_though_it_fails(server: Product, client: Client) -> None:
@@ -666,3 +689,66 @@ def test_the_bar_says_how_it_stands(client: Client, capsys: pytest.CaptureFixtur
     solve_all([model("p1"), model("p2")], options=options, client=client, progress=True, name="two")
     said = capsys.readouterr().err
     assert "two: 2/2 1 optimal, 1 infeasible; p" in said and "objective 21" in said
+
+
+# ---------------------------------------------------------------- a restart of the server
+
+
+@pytest.mark.slow
+def test_a_set_survives_a_server_that_is_killed_and_started_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At its submission, and in its midst. The client's own patience is made short: what is borne is the set's."""
+    product = Product(tmp_path / "killed", slots=0)
+    product.root.mkdir()
+    product.start()
+    commands = tmp_path / "commands"
+    commands.mkdir()
+    (commands / "tests").write_text(f'#!/bin/sh\nexec {sys.executable} -I {SOLVER} "$@"\n')
+    (commands / "tests").chmod(0o755)
+    machine = Machine(product, tmp_path / "solo", {"PATH": f"{BIN}:{commands}:/usr/bin:/bin"})
+    client = Client(product.url, product.token(), policy=RetryPolicy(retries=1, first_s=0.05))
+    said: list[str] = []
+
+    def nobody_answered(job: str) -> bool:
+        said.append(capsys.readouterr().err)
+        return f"{job}: no server answers" in "".join(said)
+
+    with client, ThreadPoolExecutor() as pool:
+        try:
+            machine.join(create(product, "solo")["join"]["command"])
+            machine.start("--slots", "2", "--label", "solver-tests=1.0")
+            await_state(product, "solo", "online")
+            assert solve_all([model()], "tests", client=client)[0].ok
+            port = product.port
+            _kill(product)
+            early = pool.submit(solve_all, [model("a", 5.0)], "tests", client=client, name="early")
+            await_that(lambda: nobody_answered("early"), what="a word of it")
+            product.start(port)
+            assert early.result(90)[0].ok
+            words = {"gate": tmp_path / "gate"}
+            late = pool.submit(
+                solve_all, [model(f"m{n}") for n in range(3)], "tests", client=client, name="late", options=words
+            )
+            begun = tmp_path / "begun"
+            await_that(lambda: begun.exists() and len(begun.read_text().splitlines()) == 2, what="two solvers")
+            _kill(product)
+            await_that(lambda: nobody_answered("late"), what="a word of it")
+            product.start(port)
+            (tmp_path / "gate").touch()
+            assert [record.status for record in late.result(90)] == [Status.OPTIMAL] * 3
+        finally:
+            (tmp_path / "gate").touch()
+            machine.close()
+            product.close()
+    assert "".join(said).count("no server answers") == 2
+
+
+def _kill(product: Product) -> None:
+    process = product.process
+    assert process is not None and process.stdout is not None
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    product.process = None
+    product.close_clients()

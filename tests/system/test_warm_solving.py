@@ -139,7 +139,7 @@ def test_a_time_limit_ends_one_problem_and_no_other(client: Client, tmp_path: Pa
     options = [f"gate={tmp_path}/never" if number == 1 else "step=1" for number in range(8)]
     records = solve_all(peers(8), "tests", options=options, client=client, warm=True, time_limit_s=1.5)
     assert [one.index for one in records if not one.ok] == [1]
-    assert (records[1].status, records[1].reason) == (Status.FAILED, "time_limit")
+    assert (records[1].status, records[1].reason) == (Status.LIMIT, "time_limit")
 
 
 def test_a_set_that_is_cancelled_leaves_another_alone(server: Product, client: Client, tmp_path: Path) -> None:

@@ -20,8 +20,12 @@ _VARIES = (
     (re.compile(r"#(?:(?:\s*[,;x×:]\s*|\s+)#)+"), "#"),
     (re.compile(r"\s+"), " "),
 )
-KINDS_TOLD = 3  # at a job's end; the list of its failures has all
-_BRIEFLY = 160  # letters of one message among several
+KINDS_TOLD = 6  # at a job's end; the list of its failures has all
+_BRIEFLY, _FEW, _MORE_BRIEFLY = (
+    160,
+    3,
+    90,
+)  # letters of one message among several: of a few kinds, and of more than these
 _LONGEST = 500  # letters that are looked at; agents send half as many of what a program said last
 
 
@@ -65,13 +69,19 @@ class FailureGroup:
 
 
 def in_words(groups: Sequence[FailureGroup], failed: int) -> str:
-    """How many failed, and why, by kind: ``3 failed: 2 by exit_code (task 5: ...), 1 by time_limit (task 9: ...)``."""
-    told = [f"{group.count} by {group.reason} (task {group.example}: {_brief(group.message)})" for group in groups]
+    """How many failed, and why, by kind: ``3 failed: 2 by exit_code (task 5: ...), 1 by time_limit (task 9: ...)``.
+
+    ``groups``: the most frequent kinds; what is left of ``failed`` is told as a number.
+    """
+    letters = _BRIEFLY if len(groups) <= _FEW else _MORE_BRIEFLY
+    told = [
+        f"{group.count} by {group.reason} (task {group.example}: {_brief(group.message, letters)})" for group in groups
+    ]
     rest = failed - sum(group.count for group in groups)
-    kinds = ", ".join([*told, *([f"{rest} otherwise"] if rest > 0 else [])])
+    kinds = ", ".join([*told, *([f"{rest} of other kinds"] if rest > 0 else [])])
     return f"{failed} failed: {kinds}" if told else f"{failed} failed"
 
 
-def _brief(message: str) -> str:
+def _brief(message: str, letters: int) -> str:
     words = " ".join(message.split()).rstrip(".")
-    return words if len(words) <= _BRIEFLY else f"{words[:_BRIEFLY]}…"
+    return words if len(words) <= letters else f"{words[:letters]}…"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sirdar.optim.records import Solved, Status, status_of
+from sirdar.optim.records import OUT_OF_TIME, Solved, Status, status_of
 from sirdar.optim.sol_reader import Sol
 
 _MAXIMISED = re.compile(rb"O0 1\b")
@@ -19,6 +19,7 @@ _TERMINATIONS = {
     Status.FAILED: "internalSolverError",
     Status.CANCELLED: "userInterrupt",
 }
+_TIME_CODES = (401, 402, 472)  # CPU time, time; time before there was any solution
 
 
 @dataclass(slots=True)
@@ -161,7 +162,10 @@ def results_of(problem: Problem, record: Solved, solver: str) -> Any:
     results.solver.name = solver
     results.solver.message = record.message
     results.solver.id = record.code
-    results.solver.termination_condition = TerminationCondition(_TERMINATIONS[record.status])
+    timed = record.status is Status.LIMIT and (record.reason == OUT_OF_TIME or record.code in _TIME_CODES)
+    results.solver.termination_condition = TerminationCondition(
+        "maxTimeLimit" if timed else _TERMINATIONS[record.status]
+    )
     if record.status is Status.CANCELLED:
         results.solver.status = SolverStatus.aborted
     elif record.status is Status.FAILED:

@@ -10,7 +10,8 @@ class Status(StrEnum):
     """How solving a problem ended.
 
     OPTIMAL: solved (``code`` 100 and above: with a doubt of the solver's). INFEASIBLE, UNBOUNDED: the solver found the problem so.
-    LIMIT: an iteration, time or node limit came first. FAILED: the solver gave up, crashed, or could not be run; ``reason`` tells.
+    LIMIT: an iteration, time or node limit came first; where ``reason`` is time_limit the task's own, which ended the solver.
+    FAILED: the solver gave up, crashed, or could not be run; ``reason`` tells.
     CANCELLED: the job was cancelled before this problem was solved.
     """
 
@@ -21,6 +22,8 @@ class Status(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
+
+OUT_OF_TIME = "time_limit"  # the reason of a task that was ended at the time that it was given
 
 _BY_HUNDREDS = (Status.OPTIMAL, Status.OPTIMAL, Status.INFEASIBLE, Status.UNBOUNDED, Status.LIMIT)
 

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -10,18 +9,19 @@ from uuid import uuid4
 from sirdar.client import profile
 from sirdar.client.aio import AsyncClient
 from sirdar.client.client import Client
-from sirdar.client.errors import SirdarError
-from sirdar.client.flows.basic import document
-from sirdar.client.requests import jobs as requests
+from sirdar.client.errors import ServerUnreachable, SirdarError
+from sirdar.client.exchange import Flow
 from sirdar.client.requests.jobs import Options
+from sirdar.optim.arguments import check_limits, check_models
 from sirdar.optim.doubts import doubts_of, told_together
+from sirdar.optim.patience import CANCEL_PATIENCE_S, Waits, bearing, not_cancelled
 from sirdar.optim.progress import Bar
 from sirdar.optim.pyomo_models import Problem, attach, judged, load, objective_of, results_of, write_problem
-from sirdar.optim.records import Records, Solved, Status
+from sirdar.optim.records import OUT_OF_TIME, Records, Solved, Status
 from sirdar.optim.sending import Pace, kept_open
 from sirdar.optim.sol_reader import Sol, read_sol
 from sirdar.optim.solver_log import read_log, refusal
-from sirdar.optim.solving import APP, WARM_APP, Portion, Submission, TaskEnd, Waits, beginning, cancelling, solving
+from sirdar.optim.solving import APP, WARM_APP, Portion, Submission, TaskEnd, beginning, cancelling, solving
 from sirdar.optim.stopping import left_by_sigterm
 
 SolverOptions = Mapping[str, Any] | str
@@ -47,7 +47,7 @@ def solve_all(
 
     ``models``: Pyomo models, or paths of .nl files. ``options``: of the solver, a mapping or ``"k=v k=v"``; or a list of them, one
     for each problem. ``options_file``: Ipopt's. ``resources``: names or ids; without them wherever the solver is. ``progress``:
-    True or False, None for where somebody looks. ``time_limit_s``: wall time of each task, after which it fails. ``warm``: the
+    True or False, None for where somebody looks. ``time_limit_s``: wall time of each task, after which it is ended. ``warm``: the
     solver's processes stay between problems, for many small ones; results are the same.
 
     Returns a record for each, in order; a problem that is infeasible, unbounded, stopped by a limit, or whose solver failed, is
@@ -55,8 +55,8 @@ def solve_all(
     ``client`` None: that of SIRDAR_URL, or of the server that was signed in to last. Where nothing can be solved yet, stderr says
     why, once. Ctrl-C, SIGTERM and any exception that a signal's handler raises cancel the job.
 
-    Raises ApiError, ServerUnreachable, NotConfigured; TypeError and OSError for what is no model; ValueError for
-    ``warm`` with a solver that cannot be kept.
+    Raises ApiError, ServerUnreachable, NotConfigured; TypeError and OSError for what is no model, TypeError for one
+    that is in no list; ValueError for ``warm`` with a solver that cannot be kept, and for limits that are none.
     """
     work = _Work(models, solver, options, load_solutions, warm=warm)
     used = client or client_of_process()
@@ -69,10 +69,14 @@ def _solve(client: Client, work: "_Work", submission: Submission, bar: Bar) -> R
     try:
         with bar:
             job = _follow(client, work, submission, bar)
+    except ServerUnreachable:
+        raise  # it says that the job runs on
     except BaseException:
         # Ctrl-C, above all; a second one gives up on this too.
-        with suppress(SirdarError):
+        try:
             _cancel(client, submission)
+        except SirdarError as why:
+            bar.note(not_cancelled(submission, why))
         raise
     return work.finished(job)
 
@@ -98,19 +102,21 @@ async def solve_all_async(
         pass
     if not work.sent:
         return work.finished(None)
+    bar = Bar(len(work.problems), submission.options.name or solver, wanted=False)
     try:
-        work.tell_doubts(bar := Bar(len(work.problems), submission.options.name or solver, wanted=False))
+        work.tell_doubts(bar)
         async for told in client.driver.iterate(solving(submission, work.portion(submission), client)):
             if isinstance(told, Waits):
                 bar.note(told.text)
             else:
                 work.take(told)
+    except ServerUnreachable:
+        raise
     except BaseException:
-        with suppress(SirdarError):
-            for request in cancelling(submission):
-                reply = await client.driver.run(document(request))
-                if not submission.job_id:
-                    await client.send(requests.cancel(str(reply["id"])))
+        try:
+            await client.driver.run(bearing(cancelling(submission), submission, client, CANCEL_PATIENCE_S))
+        except SirdarError as why:
+            bar.note(not_cancelled(submission, why))
         raise
     return work.finished(submission.job)
 
@@ -119,6 +125,7 @@ class _Work:
     """The problems of one call, and what became of them so far."""
 
     def __init__(self, models: Iterable[Any], solver: str, options: Any, load_solutions: bool, *, warm: bool) -> None:
+        check_models(models)
         if warm:
             _check_kept(solver)
         self.solver = solver
@@ -152,7 +159,8 @@ class _Work:
         time_limit_s: float | None,
         retries: int | None,
     ) -> Submission:
-        """The job to ask for."""
+        """The job to ask for. Raises ValueError for limits that are none."""
+        check_limits(time_limit_s, retries)
         common: dict[str, Any] = {"solver": self.solver}
         if self._options.common is not None:
             common["options"] = self._options.common
@@ -211,7 +219,7 @@ class _Work:
             judged(record, sol)
             if problem.info is not None and self._load and record.status is not Status.FAILED:
                 load(problem, sol)
-                if sol.x:
+                if sol.x or (record.ok and not problem.info.variables):
                     record.objective = objective_of(problem)
         except ValueError as error:
             record.status, record.reason, record.message = (
@@ -235,7 +243,7 @@ def _of_task(problem: Problem, end: TaskEnd) -> Solved:
     return Solved(
         problem.index,
         problem.name,
-        Status.CANCELLED if task["state"] == "CANCELLED" else Status.FAILED,
+        _status_of_task(task["state"], outcome.get("reason")),
         message=_message(task, log, end.stderr),
         objective=objective,
         iterations=facts.iterations,
@@ -248,6 +256,13 @@ def _of_task(problem: Problem, end: TaskEnd) -> Solved:
         job_id=str(task["id"]).split("-", 1)[0],
         task=end.number,
     )
+
+
+def _status_of_task(state: str, reason: str | None) -> Status:
+    """Where no solution file says it."""
+    if state == "CANCELLED":
+        return Status.CANCELLED
+    return Status.LIMIT if reason == OUT_OF_TIME else Status.FAILED
 
 
 def _message(task: Mapping[str, Any], log: str, stderr: bytes) -> str:
@@ -285,25 +300,26 @@ def _follow(client: Client, work: _Work, submission: Submission, bar: Bar) -> Ma
             bar.written(len(work.problems))
             if pace.is_time(len(work.problems), len(work.sent) - submission.sent):
                 with pace.call():
-                    client.driver.run(beginning(submission, work.portion(submission), client))
+                    _show(client, beginning(submission, work.portion(submission), client), work, bar)
     bar.expect(len(work.problems))
     if not work.sent:
         return None
     work.tell_doubts(bar)
     bar.show(work.records, None)
-    for told in client.driver.iterate(solving(submission, work.portion(submission), client)):
+    _show(client, solving(submission, work.portion(submission), client), work, bar)
+    return submission.job
+
+
+def _show(client: Client, flow: Flow[None], work: _Work, bar: Bar) -> None:
+    for told in client.driver.iterate(flow):
         if isinstance(told, Waits):
             bar.note(told.text)
         else:
             bar.show(work.records, work.take(told))
-    return submission.job
 
 
 def _cancel(client: Client, submission: Submission) -> None:
-    for request in cancelling(submission):
-        reply = client.driver.run(document(request))
-        if not submission.job_id:
-            client.send(requests.cancel(str(reply["id"])))
+    client.driver.run(bearing(cancelling(submission), submission, client, CANCEL_PATIENCE_S))
 
 
 _clients: dict[tuple[str, str | None], Client] = {}

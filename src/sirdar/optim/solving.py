@@ -1,6 +1,6 @@
 """A set of problems as one job: sent, watched, and told one by one as they end. A flow, for blocking and asynchronous callers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +9,7 @@ from sirdar.client.aio import AsyncClient
 from sirdar.client.client import Client
 from sirdar.client.errors import ApiError, Conflict, InvalidRequest, SirdarError
 from sirdar.client.exchange import Emit, Flow, Reply, Request
-from sirdar.client.flows.basic import document, read
+from sirdar.client.flows.basic import document, read, sent
 from sirdar.client.flows.batches import KnownFiles, bring, contents
 from sirdar.client.flows.jobs import wait
 from sirdar.client.flows.uploads import UploadLimits
@@ -18,6 +18,7 @@ from sirdar.client.requests.address import next_page
 from sirdar.client.requests.jobs import Options, has_ended
 from sirdar.client.retry import RetryPolicy
 from sirdar.client.views import explanation_of
+from sirdar.optim.patience import OF_DOWNLOADS, Waits, patient
 
 APP, WARM_APP = "sirdar/solve", "sirdar/solve-kept"
 ENDED = "DONE,FAILED,CANCELLED"
@@ -66,13 +67,6 @@ class TaskEnd:
     stderr: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Waits:
-    """Why nothing is solved yet, in words of the server's. Told once."""
-
-    text: str
-
-
 @dataclass(slots=True)
 class _Seen:
     """Tasks that were told of already."""
@@ -80,11 +74,13 @@ class _Seen:
     numbers: set[int] = field(default_factory=set)
 
 
+@patient
 def beginning(submission: Submission, portion: Portion, client: Client | AsyncClient) -> Flow[None]:
     """Sends the next problems, which are not the last. Raises what the client raises."""
     yield from _send(submission, portion, client.known_files, client.limits, last=False, wait_s=None)
 
 
+@patient
 def solving(submission: Submission, portion: Portion, client: Client | AsyncClient) -> Flow[None]:
     """Sends the last problems; then emits ``TaskEnd`` for each task, until the job has ended; before them ``Waits``, once, where
     it does not begin.
@@ -99,7 +95,7 @@ def solving(submission: Submission, portion: Portion, client: Client | AsyncClie
     told, looks = bool(submission.warnings), 0
     while True:
         if has_ended(job) or _ended(job) > len(seen.numbers):
-            yield from _tell_new(submission.job_id, seen, client.url, client.policy)
+            yield from _tell_new(submission.job_id, seen, client.url, OF_DOWNLOADS)
         if has_ended(job):
             submission.job = job
             return
@@ -239,9 +235,10 @@ def _task_end(task: Mapping[str, Any], found: Mapping[str, bytes | ApiError | No
     return TaskEnd(int(task["no"]), task, whole("solution"), whole("stdout") or b"", whole("stderr") or b"")
 
 
-def cancelling(submission: Submission) -> Iterator[Request]:
-    """What ends the job, also where the answer to the submission never came: the same key gives the job that it made."""
+def cancelling(submission: Submission) -> Flow[None]:
+    """Ends the job, also where the answer to the submission never came: the same key gives the job that it made."""
+    if not submission.job_id and submission.request is not None:
+        job = yield from document(submission.request)
+        submission.job_id = str(job["id"])
     if submission.job_id:
-        yield requests.cancel(submission.job_id)
-    elif submission.request is not None:
-        yield submission.request
+        yield from sent(requests.cancel(submission.job_id))

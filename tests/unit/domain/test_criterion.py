@@ -164,6 +164,15 @@ def test_failures_that_are_ignored_are_told_by_kind() -> None:
     ended, _ = step(job, Counted(Delta(leased=-1, failed=1), failures=groups), 6.0)
     assert ended.state is State.DONE
     assert ended.outcome is not None
-    told = f"4 failed: 2 by exit_code (task 5: no point 5), 1 by time_limit (task 7: {'x' * 160}…), 1 otherwise"
+    told = f"4 failed: 2 by exit_code (task 5: no point 5), 1 by time_limit (task 7: {'x' * 160}…), 1 of other kinds"
     assert ended.outcome.message == f"5 of 9 tasks done, {told}"
     assert in_words((), 4) == "4 failed"
+
+
+def test_many_kinds_of_failures_are_all_told_and_more_briefly() -> None:
+    reasons = ("exit_code", "signal", "output_missing", "output_invalid", "time_limit", "output_too_large")
+    groups = [FailureGroup(reason, "x" * 200, None, 5, number) for number, reason in enumerate(reasons)]
+    told = in_words(groups, 30)
+    assert all(f"5 by {reason} (task {number}: {'x' * 90}…)" in told for number, reason in enumerate(reasons))
+    assert "other kinds" not in told and len(told) < 1000
+    assert in_words(groups, 37).endswith(", 7 of other kinds")

@@ -19,6 +19,7 @@ from sirdar.optim.casadi_driver.words import (
     read_options_file,
     read_words,
 )
+from sirdar.optim.constants import decide
 from sirdar.optim.ipopt_options import (
     IpoptOption,
     NoIpopt,
@@ -27,6 +28,7 @@ from sirdar.optim.ipopt_options import (
     refused_option,
     registered_options,
 )
+from sirdar.optim.nl import NlError, NotLinear
 from sirdar.optim.sol import Answer, write_sol
 
 EXIT_BAD_PROBLEM = 1
@@ -71,11 +73,22 @@ def run(words: Sequence[str]) -> int:
         options = {**asked.options, **_options_of_file(asked, known), "option_file_name": ""}
     except BadWords as error:
         return _complain(error, EXIT_BAD_OPTION_FILE)
+    if not text.n_vars:
+        _write(asked, text, _decided(asked.stub, name))
+        return 0
     found = _solve(text, options)
     if found.status == INVALID_OPTION:
         return _complain(_without_library(options), EXIT_BAD_OPTION_FILE)
     _tell(asked, text, found, name)
     return 0
+
+
+def _decided(stub: str, name: str) -> Answer:
+    """Raises NotForCasadi."""
+    try:
+        return decide(Path(f"{stub}.nl"), 1, name)[0]
+    except (NlError, NotLinear) as error:
+        raise NotForCasadi(str(error)) from None
 
 
 def _solve(text: NlText, options: dict[str, Value]) -> Found:
@@ -146,6 +159,10 @@ def _tell(asked: Asked, text: NlText, found: Found, name: str) -> None:
             "ipopt_zU_out": [-sign * value for value in found.upper],
         },
     )
+    _write(asked, text, answer)
+
+
+def _write(asked: Asked, text: NlText, answer: Answer) -> None:
     if asked.writes_sol:
         write_sol(Path(f"{asked.stub}.sol"), answer, n_vars=text.n_vars, n_rows=text.n_rows, options=text.options)
     if asked.ampl:

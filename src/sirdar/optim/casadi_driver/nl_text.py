@@ -60,8 +60,6 @@ def _header(lines: list[str]) -> NlText:
         raise NotForCasadi("Ipopt does not support complementarity constraints.")
     if sizes[2] > 1:
         raise NotForCasadi("There is more than one objective function: deactivate all but one in the model.")
-    if sizes[0] < 1:
-        raise NotForCasadi("There are no variables in the problem.")
     return NlText(tuple(options), sizes[0], sizes[1], sizes[2], (discrete[0], sum(discrete[1:5])), "")
 
 

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sirdar.optim.constants import HEADER_BYTES, decide, has_no_variables
 from sirdar.optim.nl import NlError, NotLinear, Problem, read_header, read_nl
 from sirdar.optim.sol import FAILURE, Answer, write_sol
 
 OK, FAULT, USAGE = 0, 1, 2
 FILE_OPTION = "option_file_name"
-HEADER_BYTES = 8192
 TAKEN_AS_THEY_ARE = (".mps", ".lp")
 # Words that AMPL's solvers share; the solver's own name of what each does stands in the door.
 READ_OVER = frozenset({"wantsol", "timing", "version"})
@@ -149,7 +149,7 @@ def _of_file(name: str | None, solver: str) -> list[tuple[str, str]]:
 
 def _solve(door: Door, given: Given) -> int:
     try:
-        solved = door.solve(given)
+        solved = _without_variables(door, given) or door.solve(given)
         sys.stdout.flush()
         answer = solved.answer
         answer.message = _with_objective(answer.message, given)
@@ -162,6 +162,14 @@ def _solve(door: Door, given: Given) -> int:
         return _refuse(door, given, f"{given.problem}: {fault}" if isinstance(fault, NlError) else str(fault))
     print(answer.message)  # noqa: T201
     return FAULT if answer.code >= FAILURE else OK
+
+
+def _without_variables(door: Door, given: Given) -> Solved | None:
+    """The answer where there is nothing for a solver to find."""
+    if not given.is_nl or not has_no_variables(given.problem):
+        return None
+    answer, problem = decide(given.problem, given.objective, door.version())
+    return Solved(answer, problem.n_vars, problem.n_rows, problem.options)
 
 
 def _with_objective(message: str, given: Given) -> str:

@@ -74,6 +74,8 @@ def solve(package: Path, given: Given) -> Solved:
         highs.call("run")
         status = highs.value("getModelStatus")
     n_vars, n_rows = highs.value("getNumCol"), highs.value("getNumRow")
+    if status == EMPTY and n_rows:  # HiGHS does not look at the rows then
+        raise SolverFault(f"{given.problem}: it has no variables, which HiGHS does not judge; as .nl it is decided")
     options = problem.options if problem is not None else ()
     return Solved(_answer(highs, status, problem, n_vars, n_rows), n_vars, n_rows, options)
 

@@ -47,6 +47,10 @@ int print_all_options(const struct ipopt_library *ipopt, const char *mode);
 /* solve.c: one problem, from its .nl file to its .sol file. Answers the exit code of the command. */
 int solve_problem(const struct ipopt_library *ipopt, char **words);
 
+/* constants.c: a problem without variables, which AMPL's library refuses and no solver is needed for. */
+bool has_no_variables(const char *stub);
+bool decide_by_constants(const struct ipopt_library *ipopt, const char *stub, bool writes_sol); /* false: said on stderr */
+
 /* refusal.c: why nothing was solved, as the last line on stderr: that line is what becomes of it in a job's message. */
 struct overheard { /* what libraries say on standard output in the meantime */
     int kept, file;

@@ -170,8 +170,6 @@ static const char *unsuitable(ASL *asl) {
         return "Ipopt does not support complementarity constraints.";
     if (n_obj > 1)
         return "There is more than one objective function: deactivate all but one in the model.";
-    if (n_var < 1)
-        return "There are no variables in the problem.";
     return NULL;
 }
 
@@ -405,7 +403,9 @@ int solve_problem(const struct ipopt_library *ipopt, char **words) {
         fputs("ipopt: No .nl file given!\n", stderr);
     } else if (read_options(asl, words, description)) {
         model.on_error = asked.halt_on_evaluation_error ? NULL : &model.error;
-        if (read_problem(&model, stub))
+        if (has_no_variables(stub)) /* ASL ends the program over these */
+            code = decide_by_constants(ipopt, stub, amplflag || description->wantsol & 1) ? 0 : EXIT_BAD_PROBLEM;
+        else if (read_problem(&model, stub))
             code = solve_read(ipopt, &model, &asked, description);
     }
     forget(&model);
