@@ -18,7 +18,6 @@ from sirdar.services.once import Once
 from sirdar.services.report import new_batch
 from sirdar.services.settings import Settings
 from sirdar.store import blobs as blob_store
-from sirdar.store import jobs as job_store
 from sirdar.store import open_jobs as open_store
 from sirdar.store.engine import Tx
 from sirdar.store.job_views import JobView
@@ -60,7 +59,7 @@ def add_now(tx: Tx, settings: Settings, job_id: str, prepared: Prepared, *, firs
         open_store.extend(tx, job_id, settings.open_s)
         return
     if items:
-        job_store.add_items(tx, job_id, first, items)
+        open_store.add_items(tx, job_id, first, items)
     if prepared.blobs:
         blob_store.refer(tx, f"job:{job_id}", prepared.blobs)
     batch.add(job_id, Added(len(items), None if last else tx.now + settings.open_s))

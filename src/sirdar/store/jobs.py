@@ -351,7 +351,7 @@ def _insert_items(tx: Tx, job_id: str, items: Sequence[Mapping[str, Any]], again
         {
             "job_id": job_id,
             "first": first,
-            "items_json": _items_json(items[first : first + ITEMS_PER_CHUNK]),
+            "items_json": items_json(items[first : first + ITEMS_PER_CHUNK]),
             "again_json": json.dumps(list(again[first : first + ITEMS_PER_CHUNK])) if again else None,
         }
         for first in range(0, len(items), ITEMS_PER_CHUNK)
@@ -359,22 +359,8 @@ def _insert_items(tx: Tx, job_id: str, items: Sequence[Mapping[str, Any]], again
     tx.conn.execute(sa.insert(job_items), chunks)
 
 
-def add_items(tx: Tx, job_id: str, first: int, items: Sequence[Mapping[str, Any]]) -> None:
-    """Write the input sets of more tasks of a job of many, numbered from ``first`` on. The job's row is locked."""
-    begin = first - first % ITEMS_PER_CHUNK
-    if begin < first:  # the last chunk has room
-        here = (job_items.c.job_id == job_id, job_items.c.first == begin)
-        known = json.loads(tx.conn.execute(sa.select(job_items.c.items_json).where(*here)).scalar_one())
-        items = [*known, *items]
-        tx.conn.execute(sa.delete(job_items).where(*here))
-    chunks = [
-        {"job_id": job_id, "first": begin + at, "items_json": _items_json(items[at : at + ITEMS_PER_CHUNK])}
-        for at in range(0, len(items), ITEMS_PER_CHUNK)
-    ]
-    tx.conn.execute(sa.insert(job_items), chunks)
-
-
-def _items_json(items: Sequence[Mapping[str, Any]]) -> str:
+def items_json(items: Sequence[Mapping[str, Any]]) -> str:
+    """As ``job_items`` has them."""
     return json.dumps(items, separators=(",", ":"))
 
 

@@ -10,6 +10,7 @@ from sirdar.domain.ids import JobId
 from sirdar.domain.job import (
     RULES,
     STOPPED_BY_FAILURE,
+    Added,
     CancelRequested,
     Counted,
     Effect,
@@ -26,11 +27,11 @@ NOW = 1000.0
 BAD = Outcome(Reason.EXIT_CODE, "It ended with 3", 3)
 OK = Outcome(Reason.OK, "It ended well", 0)
 GONE = Outcome(Reason.INPUT_UNREACHABLE, "No such file")
-EVENTS: list[Any] = [Prepared(), Refused(GONE), Counted(Delta(waiting=-1, leased=1)), CancelRequested("anna")]
+EVENTS: list[Any] = [Prepared(), Refused(GONE), Counted(Delta(waiting=-1, leased=1)), CancelRequested("anna"), Added(1)]
 IMPOSSIBLE = {
     (State.SUBMITTED, Counted),
     *((state, event) for state in (State.READY, State.RUNNING) for event in (Prepared, Refused)),
-    *((state, Counted) for state in ENDED),
+    *((state, event) for state in ENDED for event in (Counted, Added)),
 }
 
 
@@ -204,3 +205,26 @@ def test_the_sum_of_counts_stays(total: int = 5) -> None:
         after, _ = step(before, Counted(delta), NOW)
         assert after.waiting + after.leased + after.done + after.failed + after.cancelled == total
         assert replace(after, waiting=0, leased=0, done=0, failed=0, cancelled=0).total == total
+
+
+# ---------------------------------------------------------------- open for more tasks
+
+
+def test_tasks_are_added_to_an_open_job_only() -> None:
+    grown, effects = step(job(open_until=60.0), Added(2, 90.0), NOW)
+    assert (grown.total, grown.waiting, grown.open_until, effects) == (5, 5, 90.0, (Effect.PLACE,))
+    assert step(job(State.SUBMITTED, open_until=60.0), Added(2, 90.0), NOW)[1] == (), "what is not ready has no place"
+    with pytest.raises(InvalidTransition, match="it is not open"):
+        step(job(), Added(1), NOW)
+
+
+def test_an_open_job_ends_when_no_more_come_and_not_before() -> None:
+    last = Counted(Delta(waiting=-3, done=3), started_at=1.0, outcome=OK)
+    waits, effects = step(job(open_until=60.0), last, NOW)
+    assert (waits.state, waits.idle, waits.ended_at, effects) == (State.RUNNING, True, None, ())
+    ended, effects = step(waits, Added(), NOW)
+    assert (ended.state, ended.ended_at, effects) == (State.DONE, NOW, (Effect.TELL_END,))
+    silent, _ = step(waits, Added(cut_short="nobody added"), NOW)
+    assert silent.state is State.DONE and silent.outcome == Outcome(Reason.OK, "3 of 3 tasks done; nobody added")
+    cancelled, effects = step(waits, CancelRequested("anna"), NOW)
+    assert (cancelled.state, cancelled.open, effects) == (State.CANCELLED, False, (Effect.TELL_END,))
