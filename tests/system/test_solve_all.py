@@ -21,6 +21,7 @@ from tests.system.attached import Machine, await_state, create, resource
 from tests.system.product import Product, await_that
 
 import sirdar.client
+import sirdar.optim.plugin  # registers SolverFactory("sirdar")
 from sirdar.client import Client
 from sirdar.client.errors import InvalidRequest
 from sirdar.client.retry import RetryPolicy
