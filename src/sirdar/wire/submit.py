@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 LONGEST_S = 100 * 366 * 86400.0
@@ -110,9 +110,14 @@ class SubmitRequest(Body):
     def _one_way(self) -> Self:
         if self.sweep is not None and self.foreach is not None:
             raise ValueError("sweep and foreach exclude one another")
-        if self.open and self.foreach is None:
-            raise ValueError("open goes with foreach, the first tasks of the job")
         return self
+
+    @field_validator("open")
+    @classmethod
+    def _has_first_tasks(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("foreach", ()) is None:
+            raise ValueError("goes with foreach, the first tasks of the job")
+        return value
 
     @property
     def waits(self) -> list[str]:
