@@ -12,6 +12,7 @@ from sirdar.optim.solving import Submission
 
 FIRST = 2  # problems
 FIRST_S = 0.015
+FIRST_BYTES, LATER_BYTES = 256 << 10, 2 << 20  # that are worth a call, however quickly they were there
 CALL_S = 0.01  # of a call that was never made
 LONGEST_S = 0.25
 CALLS_SHARE = 4  # of the time between two calls, at most one part goes into a call
@@ -21,7 +22,8 @@ SIGN_EVERY_S = 15.0  # servers close a job of which they hear nothing for a minu
 class Pace:
     """Says when what is written is worth a call. ``expected``: problems in all, None where nobody knows.
 
-    The first two, or what took longer than a call, go at once; then pauses grow, so that many small problems are few calls.
+    The first two, or what took longer than a call, go at once; then pauses grow, so that many small problems are few calls. What
+    is much to send goes in portions, too.
     """
 
     def __init__(self, expected: int | None, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -33,9 +35,11 @@ class Pace:
         self._calls = 0
         self._calls_s = 0.0
 
-    def is_time(self, written: int, fresh: int) -> bool:
-        """``written``: problems so far; ``fresh``: of these not sent yet."""
+    def is_time(self, written: int, fresh: int, fresh_bytes: int = 0) -> bool:
+        """``written``: problems so far; ``fresh``: of these not sent yet; ``fresh_bytes``: how much that is."""
         now = self._clock()
+        if written != self._expected and fresh_bytes >= (LATER_BYTES if self._calls else FIRST_BYTES):
+            return True
         if not fresh or self._left_s(written, now) < self._call_s:
             return False
         if self._calls == 0 and fresh >= FIRST and now - self._since > FIRST_S / 3:

@@ -295,10 +295,13 @@ def _follow(client: Client, work: _Work, submission: Submission, bar: Bar) -> Ma
     Solutions are loaded when all are written: what is sent must not depend on when a solver was ready.
     """
     pace = Pace(work.expected)
+    fresh_bytes = 0
     with kept_open(client, submission):
-        for _ in work.write():
+        for problem in work.write():
             bar.written(len(work.problems))
-            if pace.is_time(len(work.problems), len(work.sent) - submission.sent):
+            fresh_bytes += len(problem.nl)
+            if pace.is_time(len(work.problems), len(work.sent) - submission.sent, fresh_bytes):
+                fresh_bytes = 0
                 with pace.call():
                     _show(client, beginning(submission, work.portion(submission), client), work, bar)
     bar.expect(len(work.problems))
