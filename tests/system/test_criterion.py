@@ -103,14 +103,23 @@ def test_the_command_line_ends_with_the_best_task(apps: Product, tmp_path: Path,
 
 
 def test_where_there_is_no_best_it_is_said_why(apps: Product) -> None:
-    def best(app: str, value: str) -> str:
-        words = [str(BIN / "sirdar"), "sweep", app, "-i", value, "--minimize", "nothing", "--wait"]
+    def best(app: str, value: str) -> tuple[str, str]:
+        sought = ["--minimize", "nothing", "--stop-when", "nothing < 1"]
+        words = [str(BIN / "sirdar"), "sweep", app, "-i", value, *sought, "--wait"]
         subprocess.run(words, check=False, env=surroundings(apps.root), capture_output=True, timeout=60)
         words = [str(BIN / "sirdar"), "job", "show", "last"]
         told = subprocess.run(
             words, check=False, env=surroundings(apps.root), capture_output=True, text=True, timeout=60
         )
-        return next(line for line in told.stdout.splitlines() if line.startswith("best ")).partition("none")[2]
+        lines = told.stdout.splitlines()
+        of_best = next(line for line in lines if line.startswith("best ")).partition("none")[2]
+        return of_best, next(line for line in lines if line.startswith("stops when ")).removeprefix("stops when").strip()
 
-    assert best("me/fit", "a=1,2") == " (minimize nothing): no task gave a number nothing (2 done)"
-    assert best("me/says", "a=3,3") == " (minimize nothing): no task is done"
+    assert best("me/fit", "a=1,2") == (
+        " (minimize nothing): no task gave a number nothing (2 done)",
+        "nothing < 1: no task met it (2 done)",
+    )
+    assert best("me/says", "a=3,3") == (
+        " (minimize nothing): no task is done",
+        "nothing < 1: no task met it (0 done)",
+    )

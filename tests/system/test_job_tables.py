@@ -145,9 +145,13 @@ def test_points_of_a_plot(sirdar: Product, fit: dict[str, Any]) -> None:
     assert (found["x"]["name"], found["y"]["name"], found["sampled"]) == ("inputs.n", "outputs.error", False)
     assert found["points"][5 - 1] == [5, 5, 45.5, "b"]
     assert found["of"] == len(found["points"]) == N - len(FAILING)
+    assert found["best"] is None  # nobody seeks one
     other = sirdar.admin.get(f"/api/jobs/{fit['id']}/points?x=no&y=runS").json()
     assert len(other["points"]) == N
     problem(sirdar.admin.get(f"/api/jobs/{fit['id']}/points?x=inputs.scale"), 422, "invalid_field", "x")
+    sought = sirdar.run("me/fit", {}, foreach=[{"n": 20}, {"n": 22}, {"n": 21}], criterion={"minimize": "error"})
+    assert sirdar.admin.get(f"/api/jobs/{sought['id']}/points").json()["best"] == 1
+    assert sirdar.admin.get(f"/api/jobs/{sought['id']}/points?y=runS").json()["best"] is None
 
 
 def test_failed_tasks_alone_are_submitted_again(sirdar: Product, fit: dict[str, Any]) -> None:

@@ -251,6 +251,7 @@ def test_units_stand_where_the_description_gives_them(busy: Site) -> None:
             "inputs": {"data": sent["uri"]},
             "foreach": [{"beta": 0.1}, {"beta": 0.2}],
             "criterion": {"minimize": "cv_error"},
+            "stopWhen": "cv_error < 0",
         }
         made = httpx.post(f"{busy.url}/api/apps/anna/svf", json=body, headers=token)
         assert made.status_code in {200, 201, 202}, made.text
@@ -259,10 +260,11 @@ def test_units_stand_where_the_description_gives_them(busy: Site) -> None:
         heads = [" ".join(re.sub(r"<[^>]+>", "", head).split()) for head in re.findall(r"<th\b.*?</th>", page.text)]
         assert "in beta, 1/K" in heads and "out cv_error, mm" in heads, heads
         assert ">beta, 1/K</option>" in page.text
+        assert "It stops when cv_error < 0 holds for a task." in plain(page)
         points = anna.get(f"/api/jobs/{job}/points").json()
         assert (points["x"]["unit"], points["y"]["unit"], points["ended"]) == ("1/K", "mm", False)
-        assert points["color"]["name"] == "outputs.cv_error"  # what the job seeks, unless somebody chose
-        chosen = {"": "outputs.cv_error", "?color=none": "none", "?color=inputs.beta": "inputs.beta"}
+        assert points["color"] is None  # both that there is to see stands on the axes
+        chosen = {"": "none", "?y=runS": "outputs.cv_error", "?color=none": "none", "?color=inputs.beta": "inputs.beta"}
         for asked, name in chosen.items():
             colors = (
                 anna.get(f"/jobs/{job}{asked}").text.partition('<select name="color">')[2].partition("</select>")[0]
@@ -271,6 +273,9 @@ def test_units_stand_where_the_description_gives_them(busy: Site) -> None:
             told = anna.get(f"/api/jobs/{job}/points{asked}").json()["color"]
             assert (told["name"] if told else "none") == name
         assert "that all tasks have in common" in plain(page) and "data.csv" in plain(page)
+        httpx.post(f"{busy.url}/api/jobs/{job}/cancel", headers=token)
+        told = plain(anna.get(f"/jobs/{job}"))
+        assert "No task met cv_error < 0 (done: 0)." in told and "0 of 2 ended by themselves" in told
 
 
 def test_failed_ones_are_run_again(busy: Site, sweep: str, secret_of: Callable[[str], str]) -> None:

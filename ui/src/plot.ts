@@ -4,7 +4,7 @@
  * looks closer and a double click at the whole again. Its points also stand in a table.
  */
 
-import { Chart, palette, mixed, shape, type Look } from "./plot_canvas";
+import { Chart, palette, mixed, RING, shape, type Look } from "./plot_canvas";
 import { amount, type Answer, digits, labelOf, nameOf, plotted, type Plotted, type Point, wordOf } from "./plot_points";
 import { say } from "./words";
 
@@ -170,12 +170,13 @@ class Plot extends HTMLElement {
     event.preventDefault();
   }
 
-  #legend({ answer, groups, range }: Plotted): void {
+  #legend({ answer, best, groups, range }: Plotted): void {
     const list = this.querySelector(".plot-legend");
     if (!list) return;
     const colors = palette(this);
     const items = groups.map((group, i) => item(colors.kinds[i] ?? "", i, `${group.name} (${group.count})`));
     if (range) items.push(item(mixed(colors, 0), 0, digits(range[0])), item(mixed(colors, 0.5), 0, labelOf(answer.color ?? answer.x)), item(mixed(colors, 1), 0, digits(range[1])));
+    if (best) items.push(item(colors.best, RING, say("the best: task {no}", { no: best.no })));
     list.replaceChildren(...items);
   }
 

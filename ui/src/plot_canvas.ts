@@ -27,7 +27,11 @@ interface Palette {
   kinds: string[];
   low: string;
   high: string;
+  best: string;
 }
+
+/** A ring around the best. */
+export const RING = -1;
 
 export class Chart {
   #plot: uPlot | undefined;
@@ -116,16 +120,18 @@ export class Chart {
     ctx.clip();
     if (this.#look.lines) this.#drawLines(plot, ratio);
     for (const point of this.#shown.points) this.#drawPoint(plot, point, ratio);
-    const marked = this.#marked;
-    if (marked) {
-      ctx.strokeStyle = this.#palette.text;
-      ctx.lineWidth = 2 * ratio;
-      ctx.beginPath();
-      const [x, y] = this.#place(plot, marked, true);
-      ctx.arc(x, y, (SIZE + 4) * ratio, 0, 2 * Math.PI);
-      ctx.stroke();
-    }
+    if (this.#shown.best) this.#ring(plot, this.#shown.best, this.#palette.best, (SIZE + 3) * ratio);
+    if (this.#marked) this.#ring(plot, this.#marked, this.#palette.text, (SIZE + 4) * ratio);
     ctx.restore();
+  }
+
+  #ring(plot: uPlot, point: Point, color: string, radius: number): void {
+    const { ctx } = plot;
+    ctx.strokeStyle = color;
+    ctx.lineWidth = 2 * uPlot.pxRatio;
+    ctx.beginPath();
+    ctx.arc(...this.#place(plot, point, true), radius, 0, 2 * Math.PI);
+    ctx.stroke();
   }
 
   /** Each kind is joined by a line of its own. */
@@ -156,6 +162,12 @@ export class Chart {
 export function shape(ctx: CanvasRenderingContext2D, kind: number, x: number, y: number, size: number): void {
   const r = kind >= 5 ? size * 0.7 : size;
   ctx.beginPath();
+  if (kind === RING) {
+    ctx.arc(x, y, size, 0, 2 * Math.PI);
+    [ctx.strokeStyle, ctx.lineWidth] = [ctx.fillStyle, 3];
+    ctx.stroke();
+    return;
+  }
   if (kind % 5 === 0) ctx.arc(x, y, r, 0, 2 * Math.PI);
   else if (kind % 5 === 1) ctx.rect(x - r * 0.9, y - r * 0.9, r * 1.8, r * 1.8);
   else if (kind % 5 === 4) {
@@ -173,7 +185,7 @@ export function palette(host: HTMLElement): Palette {
   const style = getComputedStyle(host);
   const read = (name: string): string => style.getPropertyValue(`--${name}`).trim();
   const kinds = Array.from({ length: KINDS }, (_, i) => read(`plot-${i + 1}`));
-  return { text: read("soft"), rule: read("rule"), accent: read("accent"), kinds, low: read("plot-low"), high: read("plot-high") };
+  return { text: read("soft"), rule: read("rule"), accent: read("accent"), kinds, low: read("plot-low"), high: read("plot-high"), best: read("plot-best") };
 }
 
 /** Between the two ends of the scale. */

@@ -20,6 +20,7 @@ export interface Answer {
   sampled: boolean;
   of: number;
   ended: boolean; // the job has, so that no more come
+  best: number | null; // of which task, where an axis shows what the job seeks
 }
 
 export interface Point {
@@ -43,6 +44,7 @@ export interface Plotted {
   names: string[] | null; // along x, where its values are no numbers
   groups: Group[];
   range: [number, number] | null; // of a colour that is a number
+  best: Point | null;
   left: number; // points that a logarithmic axis cannot show
 }
 
@@ -60,7 +62,8 @@ export function plotted(answer: Answer, logX: boolean, logY: boolean, others: st
   });
   const points = all.filter((one) => Number.isFinite(one.x) && Number.isFinite(one.y) && (!logX || names || one.x > 0) && (!logY || one.y > 0));
   points.sort((a, b) => a.x - b.x || a.no - b.no);
-  return { answer, points, names, groups, range, left: all.length - points.length };
+  const best = points.find((one) => one.no === answer.best) ?? null;
+  return { answer, points, names, groups, range, best, left: all.length - points.length };
 }
 
 export const wordOf = (column: Column): string => column.word ?? column.name.replace(/^(inputs|outputs)\./, "");

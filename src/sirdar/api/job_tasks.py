@@ -193,7 +193,7 @@ async def points(
     y: Name = "",
     color: Annotated[
         str,
-        Query(max_length=200, description="A column; else the output that the job seeks the best of; none: no colour"),
+        Query(max_length=200, description="A column; else another input that varies; none: no colour"),
     ] = "",
     share: Share = None,
 ) -> Response:
@@ -207,6 +207,7 @@ async def points(
         "sampled": found.sampled,
         "of": found.of,
         "ended": found.ended,
+        "best": found.best,
     }
     return Response(to_json(body), media_type="application/json")
 

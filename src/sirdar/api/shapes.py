@@ -258,6 +258,7 @@ class Points(Shape):
     sampled: bool
     of: int
     ended: bool = Field(description="the job has, so that no more come")
+    best: int | None = Field(description="number of the best task, where an axis shows what the job seeks")
 
 
 class Why(Shape):

@@ -43,7 +43,7 @@ def page(document: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:
             "metrics": ", ".join(f"{name} {number(value)}" for name, value in (document.get("metrics") or {}).items()),
             "tasks": task_counts(document.get("tasks")),
             "best": best_of(document),
-            "stops when": document.get("stopWhen"),
+            "stops when": _stops_when(document),
             "left": left_words(document) or None,
             "failed": _failed(document),
             "attempts": document.get("attempts") if (document.get("attempts") or 1) > 1 else None,
@@ -94,6 +94,17 @@ def _no_best(document: Mapping[str, Any]) -> str | None:
     none = "none" if has_ended(document) else "none yet"
     why = f"no task gave a number {key} ({done} done)" if done else "no task is done"
     return f"{none} ({direction} {key}): {why}"
+
+
+def _stops_when(document: Mapping[str, Any]) -> str | None:
+    """The condition, and what came of it: a name that no task gives is met by none."""
+    condition = document.get("stopWhen")
+    if not condition:
+        return None
+    if (met := document.get("metBy")) is not None:
+        return f"{condition}: task {met} met it"
+    done = (document.get("tasks") or {}).get("done") or 0
+    return f"{condition}: no task met it ({done} done)" if has_ended(document) else str(condition)
 
 
 def _failed(document: Mapping[str, Any]) -> str | None:

@@ -282,24 +282,26 @@ def read_sort(columns: Sequence[Column], text: str) -> Sort:
 def read_axes(
     columns: Sequence[Column], x: str, y: str, color: str, *, sought: str = ""
 ) -> tuple[Column, Column, Column | None]:
-    """What a plot shows. Where nobody chose: the first output that is a number over the first such input, else how long each ran;
-    in the colour of the output ``sought``, if the job seeks the best of one. The color ``none`` is no colour.
+    """What a plot shows. Where nobody chose: the output ``sought``, if the job seeks the best of one, else the first output that
+    is a number, over the first such input, else how long each ran; in the colour of another input that varies, else of what is
+    sought, if it is not an axis already. The color ``none`` is no colour.
 
     Raises Problem ``invalid_field``.
     """
     numbers = [column for column in columns if column.kind is Kind.NUMBER]
+    wanted = next((column for column in numbers if sought and column.name == f"outputs.{sought}"), None)
     of_x = next((column for column in numbers if column.of_input), NO)
-    of_y = next((column for column in numbers if column.of_output), RUN)
-    return (
-        find_column(columns, x, "x") if x else of_x,
-        find_column(columns, y, "y") if y else of_y,
-        _color(columns, color, sought),
-    )
+    of_y = wanted or next((column for column in numbers if column.of_output), RUN)
+    along = find_column(columns, x, "x") if x else of_x
+    up = find_column(columns, y, "y") if y else of_y
+    return along, up, _color(columns, color, wanted, (along, up))
 
 
-def _color(columns: Sequence[Column], color: str, sought: str) -> Column | None:
+def _color(columns: Sequence[Column], color: str, wanted: Column | None, shown: Sequence[Column]) -> Column | None:
     if color == NO_COLOR:
         return None
     if color:
         return find_column(columns, color, "color")
-    return next((column for column in columns if sought and column.name == f"outputs.{sought}"), None)
+    others = [column for column in columns if column.of_input and column not in shown]
+    others.sort(key=lambda column: column.kind is not Kind.NUMBER)
+    return next(iter(others), wanted if wanted not in shown else None)

@@ -86,7 +86,10 @@ class TaskPage:
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """Rows of (number, x, y, color) of those tasks that have both values. ``sampled``: there are more, ``of`` in all."""
+    """Rows of (number, x, y, color) of those tasks that have both values. ``sampled``: there are more, ``of`` in all.
+
+    ``best``: the number of the best task, which is among them, where an axis shows what the job seeks.
+    """
 
     x: Column
     y: Column
@@ -95,6 +98,7 @@ class Points:
     sampled: bool
     of: int
     ended: bool  # the job has, so that no more come
+    best: int | None = None
 
 
 async def columns_of_job(services: Services, job: JobView) -> tuple[Column, ...]:
@@ -372,18 +376,22 @@ async def points(
     color: str = "",
     link: str | None = None,
 ) -> Points:
-    """What a plot of two columns shows, of two thousand tasks at most, in the colour of what the job seeks unless another is
-    named, or ``none``. Raises Problem ``not_found``, ``invalid_field``."""
+    """What a plot of two columns shows, of two thousand tasks at most; ``read_axes`` says which, where none is named.
+
+    Raises Problem ``not_found``, ``invalid_field``.
+    """
     job = await _seen(services, caller, job_id, link)
     axes = read_axes(await columns_of_job(services, job), x, y, color, sought=sought_of(job))
 
     def read(conn: Conn) -> Points:
         chosen = [column for column in axes if column is not None]
         numbers, count = task_table.sample(conn, job, chosen[:2], MOST_POINTS)
+        best = job.best.task if job.best and f"outputs.{sought_of(job)}" in {axis.name for axis in chosen[:2]} else None
+        numbers = sorted({*numbers, best}) if best is not None else numbers
         found = [(no, *values) for no, values in zip(numbers, _values(conn, job, chosen, numbers), strict=True)]
         rows = [(row[0], row[1], row[2], row[3] if len(row) > 3 else None) for row in found]
         whole = [row for row in rows if row[1] is not None and row[2] is not None]
-        return Points(*axes, whole, count > len(numbers), count, job.ended_at is not None)
+        return Points(*axes, whole, count > len(numbers), count, job.ended_at is not None, best)
 
     return await services.store.read(read)
 

@@ -65,6 +65,7 @@ SENTENCES = (
     N_("Task {no}"),
     N_("The points could not be fetched."),
     N_("others"),
+    N_("the best: task {no}"),
 )
 
 

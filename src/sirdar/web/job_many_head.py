@@ -60,7 +60,7 @@ class Head:
     left_s: float | None
     reasons: tuple[str, ...]  # why nothing runs now
     best: "BestShown | None" = None
-    met: str = ""  # on what it stopped early, or is stopping
+    met: str = ""  # on what it stopped early, is stopping, or would
 
 
 async def load(page: Page, caller: Caller | None, job: JobView, now: float, *, share: str = "") -> Head:
@@ -106,8 +106,10 @@ def _given(value: Any) -> str:
 
 
 def _met(job: JobView) -> str:
-    if job.met_task is None or job.criterion is None or job.criterion.stop is None:
+    if job.criterion is None or job.criterion.stop is None:
         return ""
+    if job.met_task is None:
+        return _not_met(job, job.criterion.stop.text)
     told = {"no": formats.integer(job.met_task), "condition": job.criterion.stop.text}
     if not job.stopped_early:
         return words.gettext("Task %(no)s met %(condition)s.", **told)
@@ -119,6 +121,14 @@ def _met(job: JobView) -> str:
         job.cancelled,
         **told,
     )
+
+
+def _not_met(job: JobView, condition: str) -> str:
+    """It seeks still, or sought in vain: a name that no task ever gives looks like this, too."""
+    if job.ended_at is None:
+        return words.gettext("It stops when %(condition)s holds for a task.", condition=condition)
+    done = formats.integer(job.done)
+    return words.gettext("No task met %(condition)s (done: %(count)s).", condition=condition, count=done)
 
 
 def _reasons_to_wait(conn: Conn, caller: Caller | None, job: JobView, now: float, share: str) -> tuple[str, ...]:

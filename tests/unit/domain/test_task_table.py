@@ -91,11 +91,18 @@ def test_what_is_sorted_and_drawn_by() -> None:
     with pytest.raises(Problem, match=r"no column 'inputs\.folds'") as caught:
         read_sort(columns, "inputs.folds")
     assert "inputs.beta" in str(caught.value.expected)
-    names = [axis.name if axis else None for axis in read_axes(columns, "", "", "")]
-    assert names == ["inputs.beta", "outputs.error", None]
-    coloured = [read_axes(columns, "", "", color, sought="error")[2] for color in ("", "none", "inputs.beta")]
-    assert [color.name if color else None for color in coloured] == ["outputs.error", None, "inputs.beta"]
-    assert read_axes(columns, "", "", "", sought="nothing that is a column")[2] is None
+
+    def axes(x: str = "", y: str = "", color: str = "", sought: str = "") -> list[str | None]:
+        return [axis.name if axis else None for axis in read_axes(columns, x, y, color, sought=sought)]
+
+    assert axes() == ["inputs.beta", "outputs.error", "inputs.data"]  # the colour tells what the axes do not
+    assert axes(sought="error") == axes(sought="nothing that is a column") == axes()
+    assert axes(x="inputs.data", sought="error")[2] == "inputs.beta"
+    assert axes(color="none")[2] is None
+    assert axes(color="inputs.beta")[2] == "inputs.beta"
+    one = columns_of(APP, {"beta"})
+    assert read_axes(one, "", "", "", sought="error")[2] is None
+    assert read_axes(one, "", "runS", "", sought="error")[2] == next(c for c in one if c.name == "outputs.error")
     results: list[dict[str, Any]] = [
         {"n": 1, "x": 1, "ok": True, "mixed": True},
         {"n": 2, "x": 0.5, "mixed": "a"},
