@@ -113,7 +113,9 @@ def test_where_there_is_no_best_it_is_said_why(apps: Product) -> None:
         )
         lines = told.stdout.splitlines()
         of_best = next(line for line in lines if line.startswith("best ")).partition("none")[2]
-        return of_best, next(line for line in lines if line.startswith("stops when ")).removeprefix("stops when").strip()
+        return of_best, next(line for line in lines if line.startswith("stops when ")).removeprefix(
+            "stops when"
+        ).strip()
 
     assert best("me/fit", "a=1,2") == (
         " (minimize nothing): no task gave a number nothing (2 done)",
