@@ -29,6 +29,7 @@ PLACE_EXPECTED = "${name} of an input; $${ stands for ${ itself"
 
 _SEVERAL = frozenset({InputType.LIST, InputType.FILES})
 _ANY_PLACE = re.compile(r"\$\$\{|\$\{([^}]{0,80})(\}?)")
+_BARE_PLACE = re.compile(r"(?:--?[\w-]+=)?\$([\w-]+)")
 MOST_NAMED = 8
 _INTERPRETER = re.compile(r"python[23]?(\.\d+)?|bash|sh|Rscript|perl|julia|node|ruby|octave|lua")
 _OPTION = re.compile(r"--?[A-Za-z][\w-]*")
@@ -225,6 +226,11 @@ def _place_faults(app: App) -> Iterator[FieldError]:
             near = closest(name, names)
             meant = f"; did you mean ${{{near}}}?" if near is not None else ""
             yield FieldError(field, f"{match[0]} names no input{meant}", _one_of(names))
+    for word in app.command:
+        bare = _BARE_PLACE.fullmatch(word)
+        if bare is not None and bare[1] in names:
+            detail = f"{word} stays as it is, for no shell reads it: write {word[: bare.start(1) - 1]}${{{bare[1]}}}"
+            yield FieldError("command", detail, PLACE_EXPECTED)
     files = {spec.name for spec in app.inputs if spec.type in FILE_INPUTS}
     for spec in app.outputs:
         for name in sorted(files & set(places(spec.source))):

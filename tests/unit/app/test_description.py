@@ -258,6 +258,8 @@ def test_one_wrong_line_is_named(line: str, field: str, says: str) -> None:
         ("command: python x.py ${dta}", "${dta} names no input; did you mean ${data}?"),
         ("command: p ${data.size}", "${data.size} is not understood"),
         ("command: p ${data", "${data is not understood"),
+        ("command: p $data", "$data stays as it is, for no shell reads it: write ${data}"),
+        ("command: p --x=$free", "write --x=${free}"),
         ("command: p ${key}", "holds the secret key"),
         ("command: ${free} x", "begins with free, which may be left out"),
         ('command: "p \'x"', "cannot be split into words: no closing quotation"),
@@ -271,6 +273,11 @@ def test_commands(command: str, says: str) -> None:
     errors = errors_of(f"alias: a\n{inputs}\n{command}")
     assert says in errors[0].detail
     assert errors[0].detail.startswith("line 3: ")
+
+
+def test_a_dollar_that_names_no_input_is_the_program_s_own() -> None:
+    app = parse_yaml("alias: a\ninputs: {x: string}\ncommand: awk '{print $x}' $y $1")
+    assert app.command == ("awk", "{print $x}", "$y", "$1")
 
 
 def test_shell_scripts() -> None:
