@@ -144,13 +144,17 @@ def test_the_server_is_restarted_while_one_watches(
 
 def test_a_job_of_many_tasks(product: Product, reader: Callable[..., Reader]) -> None:
     """Which of them is best, which failed and why; the failed ones again."""
-    job = product.submit(publish_score(product), foreach=[{"x": x} for x in range(12)], name="a dozen")["id"]
+    points = [{"x": x} for x in range(12)]
+    sought = {"maximize": "score"}
+    job = product.submit(publish_score(product), foreach=points, criterion=sought, name="a dozen")["id"]
     anna = reader()
     anna.carry(product.token())
     anna.go(f"/jobs/{job}/table")
     expect(anna.page.locator(".answer")).to_contain_text("12 of 12 ended")
     expect(anna.page.locator(".failures")).to_contain_text("1 task failed")
-    expect(anna.page.locator("sirdar-plot canvas")).to_be_visible()
+    expect(anna.page.locator("sirdar-plot .plot-canvas canvas")).to_be_visible()
+    best = product.job(job)["best"]["task"]
+    expect(anna.page.locator(".plot-legend")).to_have_text(f"the best: task {best}")
     anna.shot("table")
     anna.page.get_by_role("columnheader", name="score").get_by_role("link").click()
     first = anna.page.locator("#many table tbody tr").first

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from tests.store.ledger import count_failures
 from tests.ui.conftest import Site
 
+from sirdar.domain.criterion import Criterion
 from sirdar.domain.failures import kind_of
 from sirdar.store import tables as t
 
@@ -276,6 +277,29 @@ def test_units_stand_where_the_description_gives_them(busy: Site) -> None:
         httpx.post(f"{busy.url}/api/jobs/{job}/cancel", headers=token)
         told = plain(anna.get(f"/jobs/{job}"))
         assert "No task met cv_error < 0 (done: 0)." in told and "0 of 2 ended by themselves" in told
+
+
+def test_the_best_is_among_the_points_however_few_of_many_are(
+    busy: Site, sweep: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sirdar.services.task_table.MOST_POINTS", 4)
+    token = {"authorization": f"Bearer {busy.tokens['anna']}"}
+    address = f"{busy.url}/api/jobs/{sweep}/points"
+    drawn = [row[0] for row in httpx.get(address, headers=token).json()["points"]]
+    other = next(no for no in range(20) if no not in drawn)
+    sought = Criterion("cv_error").to_json()
+    busy.write(
+        lambda tx: tx.conn.execute(
+            sa.update(t.jobs)
+            .where(t.jobs.c.id == sweep)
+            .values(criterion_json=sought, best_task=other, best_value=1 - other / 100)
+        )
+    )
+    found = httpx.get(address, headers=token).json()
+    assert (
+        found["best"] == other and found["sampled"] and [row[0] for row in found["points"]] == sorted([*drawn, other])
+    )
+    assert httpx.get(f"{address}?y=runS", headers=token).json()["best"] is None
 
 
 def test_failed_ones_are_run_again(busy: Site, sweep: str, secret_of: Callable[[str], str]) -> None:

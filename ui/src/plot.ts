@@ -4,7 +4,7 @@
  * looks closer and a double click at the whole again. Its points also stand in a table.
  */
 
-import { Chart, palette, mixed, RING, shape, type Look } from "./plot_canvas";
+import { Chart, palette, mixed, ring, shape, type Look } from "./plot_canvas";
 import { amount, type Answer, digits, labelOf, nameOf, plotted, type Plotted, type Point, wordOf } from "./plot_points";
 import { say } from "./words";
 
@@ -174,9 +174,9 @@ class Plot extends HTMLElement {
     const list = this.querySelector(".plot-legend");
     if (!list) return;
     const colors = palette(this);
-    const items = groups.map((group, i) => item(colors.kinds[i] ?? "", i, `${group.name} (${group.count})`));
-    if (range) items.push(item(mixed(colors, 0), 0, digits(range[0])), item(mixed(colors, 0.5), 0, labelOf(answer.color ?? answer.x)), item(mixed(colors, 1), 0, digits(range[1])));
-    if (best) items.push(item(colors.best, RING, say("the best: task {no}", { no: best.no })));
+    const items = groups.map((group, i) => kindItem(colors.kinds[i] ?? "", i, `${group.name} (${group.count})`));
+    if (range) items.push(kindItem(mixed(colors, 0), 0, digits(range[0])), kindItem(mixed(colors, 0.5), 0, labelOf(answer.color ?? answer.x)), kindItem(mixed(colors, 1), 0, digits(range[1])));
+    if (best) items.push(item(say("the best: task {no}", { no: best.no }), (ctx) => ring(ctx, colors.best, 12, 12, 8, 3)));
     list.replaceChildren(...items);
   }
 
@@ -208,17 +208,22 @@ function cell(tag: "td" | "th" | "p", text: string): HTMLElement {
   return made;
 }
 
-function item(color: string, kind: number, text: string): HTMLLIElement {
+/** A line of the legend: its sign, drawn around (12, 12), and its words. */
+function item(text: string, draw: (ctx: CanvasRenderingContext2D) => void): HTMLLIElement {
   const made = document.createElement("li");
   const sign = document.createElement("canvas");
   sign.width = sign.height = 24;
   const ctx = sign.getContext("2d");
-  if (ctx) {
-    ctx.fillStyle = color;
-    shape(ctx, kind, 12, 12, 8);
-  }
+  if (ctx) draw(ctx);
   made.append(sign, text);
   return made;
+}
+
+function kindItem(color: string, kind: number, text: string): HTMLLIElement {
+  return item(text, (ctx) => {
+    ctx.fillStyle = color;
+    shape(ctx, kind, 12, 12, 8);
+  });
 }
 
 customElements.define("sirdar-plot", Plot);

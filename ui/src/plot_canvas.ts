@@ -30,9 +30,6 @@ interface Palette {
   best: string;
 }
 
-/** A ring around the best. */
-export const RING = -1;
-
 export class Chart {
   #plot: uPlot | undefined;
   #marked: Point | null = null;
@@ -126,12 +123,8 @@ export class Chart {
   }
 
   #ring(plot: uPlot, point: Point, color: string, radius: number): void {
-    const { ctx } = plot;
-    ctx.strokeStyle = color;
-    ctx.lineWidth = 2 * uPlot.pxRatio;
-    ctx.beginPath();
-    ctx.arc(...this.#place(plot, point, true), radius, 0, 2 * Math.PI);
-    ctx.stroke();
+    const [x, y] = this.#place(plot, point, true);
+    ring(plot.ctx, color, x, y, radius, 2 * uPlot.pxRatio);
   }
 
   /** Each kind is joined by a line of its own. */
@@ -158,16 +151,18 @@ export class Chart {
   }
 }
 
+/** Around a point that is not like the others. */
+export function ring(ctx: CanvasRenderingContext2D, color: string, x: number, y: number, radius: number, width: number): void {
+  [ctx.strokeStyle, ctx.lineWidth] = [color, width];
+  ctx.beginPath();
+  ctx.arc(x, y, radius, 0, 2 * Math.PI);
+  ctx.stroke();
+}
+
 /** Beside its colour each kind has a shape: disc, square, triangle, diamond, cross, and these smaller. */
 export function shape(ctx: CanvasRenderingContext2D, kind: number, x: number, y: number, size: number): void {
   const r = kind >= 5 ? size * 0.7 : size;
   ctx.beginPath();
-  if (kind === RING) {
-    ctx.arc(x, y, size, 0, 2 * Math.PI);
-    [ctx.strokeStyle, ctx.lineWidth] = [ctx.fillStyle, 3];
-    ctx.stroke();
-    return;
-  }
   if (kind % 5 === 0) ctx.arc(x, y, r, 0, 2 * Math.PI);
   else if (kind % 5 === 1) ctx.rect(x - r * 0.9, y - r * 0.9, r * 1.8, r * 1.8);
   else if (kind % 5 === 4) {

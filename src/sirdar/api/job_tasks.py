@@ -7,7 +7,7 @@ from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from sirdar.api import shapes
+from sirdar.api import plot_shapes, shapes
 from sirdar.api.deps import CallerDep, ServicesDep
 from sirdar.api.job_table import PARQUET, accepted_form, column_shape, write_csv, write_json
 from sirdar.api.jobs import Share, ViewerDep, read_cursor
@@ -184,7 +184,7 @@ async def failures(services: ServicesDep, caller: ViewerDep, job_id: str, share:
     return Response(to_json(listed), media_type="application/json")
 
 
-@router.get("/api/jobs/{job_id}/points", responses={200: {"model": shapes.Points}})
+@router.get("/api/jobs/{job_id}/points", responses={200: {"model": plot_shapes.Points}})
 async def points(
     services: ServicesDep,
     caller: ViewerDep,
@@ -193,7 +193,10 @@ async def points(
     y: Name = "",
     color: Annotated[
         str,
-        Query(max_length=200, description="A column; else another input that varies; none: no colour"),
+        Query(
+            max_length=200,
+            description="A column; else an input, or what the job seeks, that is on no axis; none: no colour",
+        ),
     ] = "",
     share: Share = None,
 ) -> Response:

@@ -1,10 +1,23 @@
-"""The shape of a plot, for the OpenAPI document, as in ``shapes.py``."""
+"""The shapes of plots, for the OpenAPI document, as in ``shapes.py``."""
 
 from typing import Any, Literal
 
 from pydantic import Field
 
 from sirdar.api.shapes import Column, Shape
+
+
+class Points(Shape):
+    """Points of a plot: number of the task, x, y, colour. ``sampled``: they are some, evenly, of those ``of`` which there are."""
+
+    x: Column
+    y: Column
+    color: Column | None
+    points: list[list[Any]]
+    sampled: bool
+    of: int
+    ended: bool = Field(description="the job has, so that no more come")
+    best: int | None = Field(description="number of the best task, where an axis shows what the job seeks")
 
 
 class PlotSeries(Shape):

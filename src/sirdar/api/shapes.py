@@ -248,19 +248,6 @@ class Failure(Shape):
     example: int
 
 
-class Points(Shape):
-    """Points of a plot: number of the task, x, y, colour. ``sampled``: they are some, evenly, of those ``of`` which there are."""
-
-    x: Column
-    y: Column
-    color: Column | None
-    points: list[list[Any]]
-    sampled: bool
-    of: int
-    ended: bool = Field(description="the job has, so that no more come")
-    best: int | None = Field(description="number of the best task, where an axis shows what the job seeks")
-
-
 class Why(Shape):
     code: str
     text: str

@@ -88,7 +88,7 @@ class TaskPage:
 class Points:
     """Rows of (number, x, y, color) of those tasks that have both values. ``sampled``: there are more, ``of`` in all.
 
-    ``best``: the number of the best task, which is among them, where an axis shows what the job seeks.
+    ``best``: the number of the best task, where an axis shows what the job seeks; None where it has no point.
     """
 
     x: Column
@@ -98,7 +98,7 @@ class Points:
     sampled: bool
     of: int
     ended: bool  # the job has, so that no more come
-    best: int | None = None
+    best: int | None
 
 
 async def columns_of_job(services: Services, job: JobView) -> tuple[Column, ...]:
@@ -386,14 +386,21 @@ async def points(
     def read(conn: Conn) -> Points:
         chosen = [column for column in axes if column is not None]
         numbers, count = task_table.sample(conn, job, chosen[:2], MOST_POINTS)
-        best = job.best.task if job.best and f"outputs.{sought_of(job)}" in {axis.name for axis in chosen[:2]} else None
-        numbers = sorted({*numbers, best}) if best is not None else numbers
+        best = _best_shown(job, chosen[:2])
+        numbers = sorted({*numbers, *best})
         found = [(no, *values) for no, values in zip(numbers, _values(conn, job, chosen, numbers), strict=True)]
         rows = [(row[0], row[1], row[2], row[3] if len(row) > 3 else None) for row in found]
         whole = [row for row in rows if row[1] is not None and row[2] is not None]
-        return Points(*axes, whole, count > len(numbers), count, job.ended_at is not None, best)
+        shown = next((row[0] for row in whole if row[0] in best), None)
+        return Points(*axes, whole, count > len(numbers), count, job.ended_at is not None, shown)
 
     return await services.store.read(read)
+
+
+def _best_shown(job: JobView, axes: Sequence[Column]) -> set[int]:
+    """The best task, where an axis shows what the job seeks; it is drawn, however few of many are."""
+    shown = any(axis.name == f"outputs.{sought_of(job)}" for axis in axes)
+    return {job.best.task} if job.best is not None and shown else set()
 
 
 def sought_of(job: JobView) -> str:
