@@ -22,7 +22,10 @@ class Publish extends HTMLElement {
     this.addEventListener("input", (event) => this.#changed(event));
     this.addEventListener("change", (event) => this.#chosen(event));
     this.addEventListener("click", (event) => this.#clicked(event));
-    queueMicrotask(() => this.#mark());
+    queueMicrotask(() => {
+      this.#mark();
+      if (this.#isTouched()) void this.#send("check");
+    });
   }
 
   disconnectedCallback(): void {
@@ -39,6 +42,16 @@ class Publish extends HTMLElement {
 
   get #text(): HTMLTextAreaElement {
     return this.querySelector("#description") as HTMLTextAreaElement;
+  }
+
+  /** Something was typed before this script was there, or the browser has put back what was typed before. */
+  #isTouched(): boolean {
+    const fields = this.querySelectorAll<HTMLInputElement | HTMLTextAreaElement>("#draft-fields input, #draft-fields textarea, #description");
+    return [...fields].some((field) =>
+      field.type === "checkbox"
+        ? (field as HTMLInputElement).checked !== (field as HTMLInputElement).defaultChecked
+        : field.value !== field.defaultValue,
+    );
   }
 
   #changed(event: Event): void {

@@ -10,12 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sirdar.agent.attempts import Attempts, Common
+from sirdar.agent.attempts import Attempt, Attempts, Common
 from sirdar.agent.backoff import Backoff
 from sirdar.agent.blobs import Blobs
 from sirdar.agent.capacity import Capacity
 from sirdar.agent.control import Ending
 from sirdar.agent.directories import Directories
+from sirdar.agent.environments.all import Environments
 from sirdar.agent.events import get_logger
 from sirdar.agent.exchange import Exchange
 from sirdar.agent.executors.base import Executor
@@ -23,6 +24,7 @@ from sirdar.agent.executors.mock import MockExecutor
 from sirdar.agent.executors.process import ProcessExecutor
 from sirdar.agent.home import Home
 from sirdar.agent.identity import load_identity, save_identity
+from sirdar.agent.isolation import Isolation
 from sirdar.agent.journal import Journal, replay
 from sirdar.agent.kept import Homes
 from sirdar.agent.link import Detached, Link, LinkError, Unreachable
@@ -46,6 +48,7 @@ from sirdar.wire.agent import GoodbyeRequest, VarsReply, VarsRequest
 
 log = get_logger(__name__)
 
+COLLECT_EVERY_S = 600.0  # between two looks at whether environments take too much space
 CANCEL_PATIENCE_S = 30.0
 GOODBYE_PATIENCE_S = 5.0
 STOP_PATIENCE_S = 2.0
@@ -73,6 +76,8 @@ class Agent:
         self.directories = Directories(home.work)
         self.homes = Homes(home.workers)
         self.capacity = Capacity(settings, self.attempts)
+        self.isolation = Isolation(settings.policy.isolation, home.path)
+        self.environments = Environments([], self.blobs.find, self._tell)
         self.run_task = RunTask(
             settings,
             attempts=self.attempts,
@@ -83,6 +88,8 @@ class Agent:
             directories=self.directories,
             capacity=self.capacity,
             homes=self.homes,
+            environments=self.environments,
+            isolation=self.isolation,
         )
         self.exchange = Exchange(
             settings,
@@ -124,7 +131,12 @@ class Agent:
         try:
             await self._recover()
             samples = SampleLoop(self.settings, self.attempts, self.run_task, self.outbox)
-            for work in (self.run_task.watch(), self.listen.run(), samples.run()):
+            for work in (
+                self.run_task.watch(),
+                self.listen.run(),
+                samples.run(),
+                self.environments.run(COLLECT_EVERY_S),
+            ):
                 loops.append(asyncio.create_task(work))
             session = asyncio.create_task(self._begin(on_ready, loops), name="session")
             loops.append(session)
@@ -170,6 +182,7 @@ class Agent:
         await self._join()
         reply = await self.exchange.hello()
         self._name = reply.name
+        self.isolation.owner = reply.owner
         self._surround(reply.task_api_url)
         self._note_trouble("")
         claims = ClaimLoop(self.settings, self.exchange, self.capacity)
@@ -209,6 +222,11 @@ class Agent:
             resource=self._name or self.identity.name,
         )
 
+    def _tell(self, attempt: Attempt, text: str) -> None:
+        """How far the making of its environment is, as the task's status."""
+        if self.attempts.get(attempt.key) is attempt:
+            self.listen.take_status(attempt, text)
+
     def _note_trouble(self, text: str) -> None:
         """Writes how it stands, where that has changed; says a new trouble on the terminal. Being detached is the last one."""
         if self.detached is not None:
@@ -221,6 +239,7 @@ class Agent:
             "session": self.exchange.session,
             "porter_pid": porter,
             "name": self._name or self.identity.name,
+            "owner": self.isolation.owner,
             "server": self.link.server,
             "task_port": self.task_port.port,
             "slots": self.settings.slots,
@@ -253,6 +272,7 @@ class Agent:
         known, self._known = self._known, Recovered()
         last_port = self.home.read_status().get("task_port", 0)
         await self.task_port.listen(self.settings.task_address, self.settings.task_port, last_port)
+        self.isolation.owner = self.home.read_status().get("owner", "")
         self._surround("")
         broken = self._recover_attempts(known)
         handles = {key: handle for key, handle in known.handles.items() if key not in known.finals}

@@ -57,6 +57,7 @@ class Attempt:
     shared: list[SharedFile] = field(default_factory=list)
     staged_in_bytes: int = 0
     code_version: str = ""  # of code that lies on the resource
+    environment: str = ""  # what it runs in: an image's digest, a lock's
     accepted_at: float | None = None
     staging_at: float | None = None
     staged_in_s: float | None = None

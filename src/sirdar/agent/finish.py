@@ -187,6 +187,7 @@ def compose(finishing: Finishing) -> Final:
             curve=attempt.curve.rows if attempt.curve is not None else [],
         ),
         code_version=attempt.code_version or None,
+        environment=attempt.environment or None,
         text=attempt.said.text,
         progress=attempt.said.progress,
         metrics=attempt.said.metrics,
@@ -204,6 +205,15 @@ def _timed(stream: Stream | None, seen: Seen | None, end: ProgramEnd) -> Stream:
     if end.ended_at is not None:
         seen.look(stream.size, max(end.ended_at, seen.looked_at))
     return stream.model_copy(update={"seen": seen.marks}) if seen.marks else stream
+
+
+MOST_LOG_BYTES = 16 << 10
+
+
+def stream_of(text: str) -> Stream:
+    """What a tool wrote in place of a program that never ran; of a long text the end."""
+    raw = text.encode()[-MOST_LOG_BYTES:]
+    return Stream(size=len(raw), text=raw.decode(errors="replace"))
 
 
 def without_program(attempt: Attempt, reason: Reason, message: str) -> Final:

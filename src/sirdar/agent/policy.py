@@ -20,6 +20,11 @@ from sirdar.domain.units import format_duration, format_size, parse_duration, pa
 from sirdar.wire.agent import OfferedJob
 
 FILE_NAME = "policy.yaml"
+ISOLATION_SAID: Mapping[str, list[str]] = {
+    "auto": [],
+    "bubblewrap": ["every program in a sandbox"],
+    "none": ["other people's programs without a sandbox"],
+}
 LISTS = ("users", "groups", "apps", "commands")
 LIMITS = {"cpus": "cpus", "gpus": "gpus", "memory": "memory_bytes", "disk": "disk_bytes", "time": "time_s"}
 
@@ -43,6 +48,18 @@ class Names:
 
 
 @dataclass(frozen=True, slots=True)
+class IsolationPolicy:
+    """Whose programs run in a sandbox: ``auto`` (those of others than the owner), ``bubblewrap`` (all) or ``none``.
+
+    ``network``: whether what runs in one may reach others; ``read``: paths that it may read beside the system's.
+    """
+
+    kind: str = "auto"
+    network: bool = True
+    read: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """What the owner allows. Without a file: whatever the server sends. ``limits`` by the keys of ``OfferedJob.resources``."""
 
@@ -50,12 +67,16 @@ class Policy:
     deny: Names = Names()
     tasks: int | None = None
     limits: Mapping[str, float] = field(default_factory=dict)
+    isolation: IsolationPolicy = IsolationPolicy()
 
     def sentences(self) -> list[str]:
         """What it allows, for whoever looks at the resource."""
         said = [*_said_of(self.allow, "{} of {} only"), *_said_of(self.deny, "no {} of {}")]
         if self.tasks is not None:
             said.append(f"at most {self.tasks} side by side" if self.tasks > 1 else "one task at a time")
+        said += ISOLATION_SAID[self.isolation.kind]
+        if not self.isolation.network and self.isolation.kind != "none":
+            said.append("no network in the sandbox")
         return said + [f"at most {_words(key, most)} for a task" for key, most in self.limits.items()]
 
     def check_job(self, job: OfferedJob, app: App) -> None:
@@ -171,11 +192,22 @@ def parse_policy(text: str) -> Policy:
     tasks = known.get("tasks")
     if tasks is not None and (isinstance(tasks, bool) or not isinstance(tasks, int) or tasks < 1):
         raise PolicyFault(f"tasks: {tasks!r} is not a number of tasks, 1 or more")
-    if known.get("isolation", "none") != "none":
-        raise PolicyFault(
-            f"isolation: this agent runs programs without isolation only ('none'), not {known['isolation']!r}"
-        )
-    return Policy(_names(known, "allow"), _names(known, "deny"), tasks, _limits(known.get("limits")))
+    limits, isolation = _limits(known.get("limits")), _isolation(known.get("isolation"))
+    return Policy(_names(known, "allow"), _names(known, "deny"), tasks, limits, isolation)
+
+
+def _isolation(value: Any) -> IsolationPolicy:
+    """A word, or a mapping with ``kind``, ``network`` and ``read``."""
+    given = {"kind": value} if isinstance(value, str) else _mapping(value, "isolation", ("kind", "network", "read"))
+    kind, network = given.get("kind", "auto"), given.get("network", True)
+    if kind not in ISOLATION_SAID:
+        raise PolicyFault(f"isolation: {kind!r} is not known here; known are {', '.join(ISOLATION_SAID)}")
+    if not isinstance(network, bool):
+        raise PolicyFault(f"isolation.network: {network!r} is not true or false")
+    paths = _patterns(given.get("read") or [], "isolation.read")
+    if bad := next((path for path in paths if not Path(path).is_absolute()), None):
+        raise PolicyFault(f"isolation.read: {bad} is not an absolute path")
+    return IsolationPolicy(kind, network, paths)
 
 
 def _names(document: Mapping[str, Any], key: str) -> Names:

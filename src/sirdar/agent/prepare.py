@@ -8,7 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from sirdar.agent.attempts import Attempt, Common, cpus_of
+from sirdar.agent.environments.base import Ready
 from sirdar.agent.executors.base import Launch
+from sirdar.agent.isolation import Isolation
 from sirdar.agent.kept import Homes, constant_env, keep_of, wanted
 from sirdar.agent.outcomes import Limits
 from sirdar.agent.policy import NotAllowed
@@ -21,6 +23,7 @@ from sirdar.domain.app import CodeKind
 from sirdar.domain.outcome import Reason
 from sirdar.wire.solvers import search_path, solvers_directory
 
+NEVER_BYTES = 1 << 62
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -82,14 +85,21 @@ def prepare(
     settings: Settings,
     surroundings: Surroundings,
     homes: Homes,
+    ready: Ready,
+    isolation: Isolation,
 ) -> Launch:
     """Fills the task's directory and says what to start in it. Raises StageError or OSError."""
+    isolated = isolation.is_wanted(common) or bool(ready.image)
     if made.files:
-        attempt.shared = place(made, folder / "dir", find, link_over_bytes=settings.link_over_bytes)
+        link_over = NEVER_BYTES if isolated else settings.link_over_bytes  # no stranger gets the cache's own bytes
+        attempt.shared = place(made, folder / "dir", find, link_over_bytes=link_over)
         attempt.staged_in_bytes = made.size_bytes
     rendered = render_task(common.app, made)
     try:
-        argv = settings.policy.checked_command(rendered.argv, surroundings.base["PATH"])
+        inside = {**ready.env, **_with_path(surroundings, ready)}
+        search = inside.get("PATH", surroundings.base["PATH"])
+        argv = rendered.argv if ready.image else settings.policy.checked_command(rendered.argv, search)
+        wrap = isolation.wrap(attempt, common, ready, folder, {"PATH": search})
     except NotAllowed as why:
         named = f"{surroundings.resource}: {why}" if surroundings.resource else str(why)
         raise StageError(Reason.REFUSED, named) from None
@@ -100,14 +110,14 @@ def prepare(
     limits = limits_of(common, address_space_only=False)
     base = str(folder)
     keep = None
-    if wanted(common):
+    if wanted(common) and wrap is None and not ready.image:
         keep = keep_of(
             attempt,
             common,
             homes.root,
             argv,
             base_env=surroundings.base,
-            own_env={**constant_env(common), **_app_secrets(attempt, common)},
+            own_env={**inside, **constant_env(common), **_app_secrets(attempt, common)},
             limits=(cpus_of(common), limits.memory_bytes),
         )
         attempt.kept = Path(keep.home).name
@@ -115,7 +125,7 @@ def prepare(
     return Launch(
         key=attempt.key,
         argv=argv,
-        env={**_own_env(attempt, common, base), **rendered.env, **_app_secrets(attempt, common)},
+        env={**inside, **_own_env(attempt, common, base), **rendered.env, **_app_secrets(attempt, common)},
         base_env=surroundings.base,
         cwd=base + "/dir",
         stdout=base + "/stdout",
@@ -126,7 +136,19 @@ def prepare(
         time_s=limits.time_s,
         grace_s=common.app.grace_s,
         keep=keep,
+        wrap=wrap,
+        site=site_of(common),
     )
+
+
+def site_of(common: Common) -> Mapping[str, str]:
+    """Options for a batch system: the job's, or else the application's."""
+    asked = common.job.resources.get("slurm")
+    return asked if isinstance(asked, dict) else common.app.resources.slurm
+
+
+def _with_path(surroundings: Surroundings, ready: Ready) -> dict[str, str]:
+    return {"PATH": os.pathsep.join([*ready.path, surroundings.base["PATH"]])} if ready.path else {}
 
 
 def _own_env(attempt: Attempt, common: Common, base: str) -> dict[str, str]:

@@ -45,6 +45,7 @@ def run_record(attempt: Attempt) -> Record:
         "accepted": attempt.accepted_at,
         "staging": attempt.staging_at,
         "version": attempt.code_version,
+        **({"environment": attempt.environment} if attempt.environment else {}),
         **({"gpus": list(attempt.gpus)} if attempt.gpus else {}),
         **({"kept": attempt.kept} if attempt.kept else {}),
     }
@@ -138,6 +139,7 @@ def _recover_run(known: Recovered, record: Record) -> None:
     attempt.accepted_at = record["accepted"]
     attempt.staging_at = record["staging"]
     attempt.code_version = record.get("version", "")
+    attempt.environment = record.get("environment", "")
     attempt.kept = record.get("kept", "")
     attempt.gpus = tuple(record.get("gpus", ()))
     known.handles[attempt.key] = {"boot": record["boot"]}

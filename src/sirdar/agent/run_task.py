@@ -9,10 +9,12 @@ from sirdar.agent.blobs import Blobs
 from sirdar.agent.capacity import Capacity
 from sirdar.agent.code_version import CodeVersions
 from sirdar.agent.directories import Directories, remove
+from sirdar.agent.environments.all import Environments
 from sirdar.agent.events import get_logger
 from sirdar.agent.executors.base import Executor, Launch, ProgramEnd
 from sirdar.agent.finish import Finishing, compose, examine, is_slow_to_examine, transfer, without_program
 from sirdar.agent.gpus import Gpus
+from sirdar.agent.isolation import Isolation
 from sirdar.agent.journal import Journal, JournalBroken
 from sirdar.agent.kept import Homes
 from sirdar.agent.outbox import Outbox
@@ -45,6 +47,8 @@ class RunTask:
         directories: Directories,
         capacity: Capacity,
         homes: Homes,
+        environments: Environments,
+        isolation: Isolation,
     ) -> None:
         self._settings = settings
         self._attempts = attempts
@@ -55,6 +59,7 @@ class RunTask:
         self._directories = directories
         self._capacity = capacity
         self._homes = homes
+        self._environments = environments
         self._versions = CodeVersions(executor, directories, lambda: self.surroundings, settings.policy)
         self._work = Work(self._give_up)
         self._staging = Staging(
@@ -65,6 +70,8 @@ class RunTask:
             directories=directories,
             versions=self._versions,
             homes=homes,
+            environments=environments,
+            isolation=isolation,
             work=self._work,
             surroundings=lambda: self.surroundings,
             hand_over=self._hand_over,
@@ -356,6 +363,7 @@ class RunTask:
             await self.wish(key, "forget")
 
     def _release(self, attempt: Attempt) -> None:
+        self._environments.release(attempt.key)
         if attempt.folder is not None:
             folder, attempt.folder = attempt.folder, None
             if not self._directories.give(folder):

@@ -9,14 +9,17 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
-from sirdar.agent.attempts import Attempt, Attempts
+from sirdar.agent.attempts import Attempt, Attempts, Common
 from sirdar.agent.blobs import Blobs
 from sirdar.agent.code_version import CodeVersions
 from sirdar.agent.directories import Directories
+from sirdar.agent.environments.all import Environments
+from sirdar.agent.environments.base import EnvironmentFailed
 from sirdar.agent.events import get_logger
 from sirdar.agent.executors.base import Launch
 from sirdar.agent.fetch import BlobMissing
-from sirdar.agent.finish import without_program
+from sirdar.agent.finish import stream_of, without_program
+from sirdar.agent.isolation import Isolation
 from sirdar.agent.kept import Homes
 from sirdar.agent.outbox import Outbox
 from sirdar.agent.prepare import Surroundings, prepare
@@ -46,6 +49,8 @@ class Staging:
         blobs: Blobs,
         directories: Directories,
         versions: CodeVersions,
+        environments: Environments,
+        isolation: Isolation,
         homes: Homes,
         work: Work,
         surroundings: Callable[[], Surroundings],
@@ -58,6 +63,8 @@ class Staging:
         self._blobs = blobs
         self._directories = directories
         self._versions = versions
+        self._environments = environments
+        self._isolation = isolation
         self._homes = homes
         self._work = work
         self._surroundings = surroundings
@@ -90,9 +97,10 @@ class Staging:
                 continue
             version = self._versions.known(common.app)
             attempt.code_version = version or ""
-            if version is not None and self._is_quick(made):
+            here = self._environments.known(common) is not None
+            if version is not None and here and self._is_quick(made):
                 quick.append((attempt, made))
-            elif version is not None and _is_small(made):
+            elif version is not None and here and _is_small(made):
                 soon.append((attempt, made))
             else:
                 self._work.spawn(self._stage_slowly(attempt, made), [attempt.key], Reason.STAGE_IN)
@@ -130,7 +138,8 @@ class Staging:
                 with self._blobs.hold([file.sha256 for file in made.files]):
                     if attempt.given_back:
                         continue
-                    if not self._is_quick(made):  # the cache has given a file up meanwhile
+                    if not self._is_quick(made) or self._environments.known(self._attempts.common(attempt)) is None:
+                        # the cache has given something up meanwhile
                         self._work.spawn(self._stage_slowly(attempt, made), [attempt.key], Reason.STAGE_IN)
                         continue
                     result = self._prepare(attempt, made)
@@ -143,7 +152,10 @@ class Staging:
                 await self._report(failed)
 
     async def _stage_slowly(self, attempt: Attempt, made: Plan) -> None:
-        attempt.code_version = await self._versions.ask(self._attempts.common(attempt).app)
+        common = self._attempts.common(attempt)
+        attempt.code_version = await self._versions.ask(common.app)
+        if self._environments.known(common) is None and not await self._ensure(attempt, common):
+            return
         async with self._at_once:
             if attempt.given_back:
                 return
@@ -161,22 +173,50 @@ class Staging:
         else:
             await self._report([result])
 
+    async def _ensure(self, attempt: Attempt, common: Common) -> bool:
+        """Has the environment made; False where the attempt has ended by that."""
+        self._begin_staging(attempt)
+        needed = self._environments.digests(common)
+        with self._blobs.hold(needed.keys()):
+            try:
+                await self._blobs.fetch_all(needed)
+                await self._environments.ensure(attempt, common)
+            except EnvironmentFailed as error:
+                reason = Reason.STAGE_IN if error.transient else Reason.ENVIRONMENT
+                final = without_program(attempt, reason, str(error))
+                await self._report([final.model_copy(update={"stderr": stream_of(error.log)}) if error.log else final])
+                return False
+            except (BlobMissing, OSError) as error:
+                await self._report([without_program(attempt, Reason.STAGE_IN, say(error))])
+                return False
+        return True
+
     def _prepare(self, attempt: Attempt, made: Plan) -> Launch | Final:
         if attempt.wish != "run":
             return without_program(attempt, Reason.CANCELLED, "cancelled before it started")
         attempt.staging_at = attempt.staging_at or time.time()
+        common = self._attempts.common(attempt)
+        ready = self._environments.known(common)
+        if ready is None:
+            return without_program(
+                attempt, Reason.STAGE_IN, "the environment was removed before the program could start"
+            )
         try:
             attempt.folder = self._directories.take()
             launch = prepare(
                 attempt,
-                self._attempts.common(attempt),
+                common,
                 made,
                 attempt.folder,
                 find=self._blobs.find,
                 settings=self._settings,
                 surroundings=self._surroundings(),
                 homes=self._homes,
+                ready=ready,
+                isolation=self._isolation,
             )
+            self._environments.hold(attempt, common, ready)
+            attempt.environment = ready.identity
             attempt.staged_in_s = max(0.0, time.time() - attempt.staging_at)
             return launch
         except StageError as error:

@@ -134,6 +134,8 @@ def render_summary(job: JobView, base: str) -> dict[str, Any]:
         body |= {"cancelRequestedAt": iso(job.cancel_requested_at), "cancelRequestedBy": job.cancel_requested_by}
     if job.delete_requested_at is not None:
         body["deleteRequestedAt"] = iso(job.delete_requested_at)
+    if job.environment:
+        body["environment"] = job.environment
     if job.parent_job:
         body["parent"] = job.parent_job
     if job.again_of:

@@ -71,6 +71,7 @@ class JobSummary(Shape):
     app: str
     app_version: int
     code_version: str | None
+    environment: str | None = Field(None, description="what its tasks ran in: an image's digest, or a lock's")
     owner: str
     created_at: Time
     submitted_at: Time

@@ -157,6 +157,7 @@ class Desk:
             mode="drain" if row.mode == "drain" else "active",
             resource_id=row.id,
             name=row.name,
+            owner=greeting.owner,
             heartbeat_s=settings.heartbeat_s,
             lease_s=settings.lease_s,
             accept_s=settings.accept_s,

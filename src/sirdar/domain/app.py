@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from sirdar.domain.environment import AS_IT_IS, Environment
 from sirdar.domain.keep_alive import KeepAlive
 
 # Words that stand in the API's addresses where an owner or an alias could stand (/api/apps/OWNER/ALIAS, /api/apps/ID/WORD).
@@ -111,7 +112,7 @@ class Resources:
     """What one task needs, and its limits. ``memory_bytes`` and ``time_s`` None: no limit of the app's own.
 
     ``only``: names or ids of the resources that the app is bound to (empty: any); ``labels``: what they must say of themselves,
-    with ``${input}`` in keys and values, and ``*`` for any value.
+    with ``${input}`` in keys and values, and ``*`` for any value. ``slurm``: where a Slurm runs it: ``partition``, ``account``, ...
     """
 
     cpus: int = 1
@@ -123,6 +124,7 @@ class Resources:
     override: frozenset[str] = frozenset()  # which of the above a submitter may change
     only: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    slurm: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,17 @@ class Example:
     inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
-RESOURCE_FIELDS = ("cpus", "memory", "time", "gpus", "nodes", "disk")
+RESOURCE_FIELDS = ("cpus", "memory", "time", "gpus", "nodes", "disk", "slurm")
+MOST_SLURM_CHARS = 200
+SLURM_FIELDS = ("partition", "account", "qos", "constraint", "reservation", "gres", "exclusive", "nice", "comment")
+
+
+def slurm_fault(text: str) -> str | None:
+    """Why this cannot be a value of Slurm's, or None. It becomes one word of a command line, never of a shell's."""
+    if not 0 < len(text) <= MOST_SLURM_CHARS:
+        return f"has {len(text)} characters"
+    bad = next((sign for sign in text if not (sign.isascii() and (sign.isalnum() or sign in "._-:,=|&*@()[]+/"))), None)
+    return None if bad is None else f"has {bad!r} in it"
 
 
 class CodeKind(StrEnum):
@@ -200,7 +212,7 @@ class App:
     grace_s: float = 10.0  # between SIGTERM and SIGKILL when cancelled
     code: Code = Code()
     retention_s: float | None = None  # how long ended jobs are kept; None: the server's setting
-    environment: Mapping[str, Any] = field(default_factory=dict)
+    environment: Environment = AS_IT_IS
 
     def input(self, name: str) -> InputSpec | None:
         return next((spec for spec in self.inputs if spec.name == name), None)

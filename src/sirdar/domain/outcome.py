@@ -35,6 +35,7 @@ class Reason(StrEnum):
     COMMAND_NOT_FOUND = "command_not_found"
     REFUSED = "refused"
     START = "start"
+    ENVIRONMENT = "environment"
     STAGE_IN = "stage_in"
     STAGE_OUT = "stage_out"
     OFFER_EXPIRED = "offer_expired"
@@ -76,6 +77,7 @@ MEANING: dict[Reason, str] = {
     Reason.COMMAND_NOT_FOUND: "The command's program is not on the resource, or it may not be executed.",
     Reason.REFUSED: "The resource's owner does not allow this application, command or user there.",
     Reason.START: "The program could not be started, for a reason that is not its own.",
+    Reason.ENVIRONMENT: "The image or the packages that the application asks for could not be made or found.",
     Reason.STAGE_IN: "The input files could not be brought to the task's directory.",
     Reason.STAGE_OUT: "The outputs could not be read or uploaded.",
     Reason.OFFER_EXPIRED: "The agent did not accept the task in time; it went back to the queue.",
@@ -101,6 +103,7 @@ FAULT: dict[Reason, Fault] = {
             Reason.WORKER_PROTOCOL,
             Reason.TASKS_FAILED,
             Reason.COMMAND_NOT_FOUND,
+            Reason.ENVIRONMENT,
         ],
         Fault.PROGRAM,
     ),

@@ -20,6 +20,7 @@ from sirdar.services.batch import Batch
 from sirdar.services.keys import Keys
 from sirdar.services.report import new_batch
 from sirdar.services.settings import Settings
+from sirdar.store import people as people_store
 from sirdar.store import resource_tokens, resource_use
 from sirdar.store import resources as resource_store
 from sirdar.store import tasks as task_store
@@ -206,6 +207,7 @@ class Greeting:
     row: ResourceRow
     protocol: int
     desired: dict[str, str]
+    owner: str
 
 
 def hello(
@@ -255,7 +257,8 @@ def hello(
     )
     desired = _reconcile(tx, settings, row, request.owned, lost=lambda loaded: not renewed)
     tx.hints.queue = True
-    return Greeting(row, max(common), desired)
+    owner = people_store.user_by_id(tx.conn, row.owner_id)
+    return Greeting(row, max(common), desired, owner.name if owner is not None else "")
 
 
 def _is_earlier(session: str, other: str | None) -> bool:

@@ -132,6 +132,7 @@ def _end_all(
     batch: Batch, request: SyncRequest, mine: dict[str, AttemptKey], brought: Mapping[str, int], report: Report
 ) -> None:
     versions: dict[str, str] = {}
+    environments: dict[str, str] = {}
     named = {final.key: set(_blobs(final)) for final in request.finals if final.key in mine}
     here = _here(batch.tx, set().union(*named.values()), brought) if any(named.values()) else set()
     curves: dict[AttemptKey, list[Row]] = {}
@@ -139,6 +140,8 @@ def _end_all(
         if final.key in mine and _end(batch, mine[final.key], final, named[final.key] - here):
             if final.code_version:
                 versions.setdefault(mine[final.key].job, final.code_version[:MOST_VERSION_CHARS])
+            if final.environment:
+                environments.setdefault(mine[final.key].job, final.environment[:MOST_VERSION_CHARS])
             if final.stats.curve:
                 curves[mine[final.key]] = final.stats.curve
         report.acked.append(final.key)
@@ -147,6 +150,8 @@ def _end_all(
     blob_store.name(batch.tx, ((f"job:{mine[key].job}", sha) for key, shas in named.items() for sha in shas & here))
     for job_id, version in versions.items():
         preparing.note_code_version(batch.tx, job_id, version)
+    for job_id, identity in environments.items():
+        preparing.note_environment(batch.tx, job_id, identity)
 
 
 def _here(tx: Tx, named: set[str], brought: Mapping[str, int]) -> set[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from pydantic_core import to_json
 
-from sirdar.domain.app import App, CodeKind, Resources
+from sirdar.domain.app import SLURM_FIELDS, App, CodeKind, Resources, slurm_fault
 from sirdar.domain.criterion import read_criterion
 from sirdar.domain.labels import labels_for
 from sirdar.domain.people import Caller, Scope
@@ -306,7 +306,10 @@ def apply_overrides(app: App, asked: Overrides | None) -> tuple[Resources, dict[
                 f"The application does not let a submission change {', '.join(refused)}; it allows {allowed}.",
                 field=f"overrides.{refused[0]}",
             )
+        slurm = given.pop("slurm", None)
         values = {_OVERRIDE_NAMES[name]: _override(name, value) for name, value in given.items()}
+        if slurm is not None:
+            values["slurm"] = {**base.slurm, **_slurm(slurm)}
         if wish is not None:
             values["keep_alive"] = _keep_alive(app, wish=wish)
     changed = Resources(
@@ -319,6 +322,7 @@ def apply_overrides(app: App, asked: Overrides | None) -> tuple[Resources, dict[
         override=base.override,
         only=base.only,
         labels=base.labels,
+        slurm=values.get("slurm", base.slurm),
     )
     return changed, values
 
@@ -349,6 +353,16 @@ def _keep_alive(app: App, *, wish: bool) -> bool:
             expected="keep_alive: true in its sirdar.yaml, and a program that does",
         )
     return wish
+
+
+def _slurm(given: Mapping[str, str]) -> Mapping[str, str]:
+    for name, text in given.items():
+        if name not in SLURM_FIELDS:
+            detail, expected = f"{name[:60]} is no option that may be given.", f"one of {', '.join(SLURM_FIELDS)}"
+            raise Problem("invalid_field", detail, field=f"overrides.slurm.{name}", expected=expected)
+        if fault := slurm_fault(text):
+            raise Problem("invalid_field", f"{name} {fault}.", field=f"overrides.slurm.{name}")
+    return given
 
 
 def _override(name: str, value: int | float | str) -> int | float:

@@ -62,6 +62,7 @@ class JobView:
     parent_task: int | None
     again_of: str | None  # the job that this one repeats
     code_version: str
+    environment: str
     shared_by_link: bool
     priority: int
     retries: int
@@ -199,6 +200,7 @@ def job_of(m: Mapping[Any, Any]) -> JobView:
         parent_task=m["parent_task"],
         again_of=m["again_of"],
         code_version=m["code_version"],
+        environment=m["environment"],
         shared_by_link=m["share_hash"] is not None,
         priority=m["priority"],
         retries=m["retries"],

@@ -44,6 +44,12 @@ def note_code_version(tx: Tx, job_id: str, version: str) -> None:
     tx.conn.execute(sa.update(jobs).where(jobs.c.id == job_id, nameless).values(code_version=version))
 
 
+def note_environment(tx: Tx, job_id: str, identity: str) -> None:
+    """What an agent ran a task in. The first that is known stays, as with the code's version."""
+    here = (jobs.c.id == job_id) & (jobs.c.environment == "")
+    tx.conn.execute(sa.update(jobs).where(here).values(environment=identity))
+
+
 def replace_items(tx: Tx, job_id: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Rewrite the input sets of a job of many."""
     here = job_items.c.job_id == job_id

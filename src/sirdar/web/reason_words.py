@@ -20,6 +20,7 @@ REASON_WORDS = {
     "input_unreachable": N_("an input cannot be fetched"),
     "code_unresolved": N_("its code cannot be fetched"),
     "command_not_found": N_("command not found"),
+    "environment": N_("its environment could not be made"),
     "refused": N_("refused by the machine's owner"),
     "start": N_("could not be started"),
     "stage_in": N_("inputs could not be brought"),

@@ -101,6 +101,7 @@ class HelloReply(Wire):
     mode: Literal["active", "drain"]
     resource_id: str
     name: str
+    owner: str = Field("", description="whose resource it is, by name; empty: nobody's in particular")
     heartbeat_s: float
     lease_s: float
     accept_s: float
@@ -259,6 +260,7 @@ class Final(Wire):
     stderr: Stream = Field(default_factory=Stream)
     stats: Stats = Field(default_factory=Stats)
     code_version: str | None = Field(None, description="of code that lies on the resource, by its version command")
+    environment: str | None = Field(None, description="what the program ran in: an image's digest, or a lock's")
     text: str | None = None
     progress: float | None = None
     metrics: dict[str, float] = Field(default_factory=dict)

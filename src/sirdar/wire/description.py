@@ -11,7 +11,7 @@ The language stands in docs/reference/sirdar-yaml.md.
 import shlex
 from collections.abc import Collection, Sequence
 
-from sirdar.domain.app import DEFAULT_RETRIES, RESOURCE_FIELDS, App, Resources
+from sirdar.domain.app import DEFAULT_RETRIES, RESOURCE_FIELDS, SLURM_FIELDS, App, Resources, slurm_fault
 from sirdar.domain.keep_alive import DEFAULT_IDLE_S, DEFAULT_MOST, LONGEST_IDLE_S, KeepAlive
 from sirdar.domain.problems import FieldError, Problem
 from sirdar.wire.description_checks import faults, file_faults
@@ -24,6 +24,7 @@ from sirdar.wire.description_document import (
     to_document,
     version_digest,
 )
+from sirdar.wire.description_environment import read_environment
 from sirdar.wire.description_examples import read_examples
 from sirdar.wire.description_fields import WHOLE, Fields, Report, shown, text_of
 from sirdar.wire.description_specs import read_inputs, read_outputs
@@ -56,6 +57,7 @@ _KEYS = (
     "grace",
     "retention",
     "code",
+    "environment",
 )
 
 
@@ -159,6 +161,7 @@ def _read(report: Report, root: Node) -> App:
         grace_s=DEFAULT_GRACE_S if grace_s is None else grace_s,
         retention_s=fields.duration("retention"),
         code=read_code(fields),
+        environment=read_environment(fields),
     )
 
 
@@ -234,7 +237,20 @@ def _read_resources(parent: Fields) -> Resources:
         override=_read_override(fields),
         only=fields.texts("only"),
         labels=fields.text_map("labels"),
+        slurm=_read_slurm(fields),
     )
+
+
+def _read_slurm(parent: Fields) -> dict[str, str]:
+    """Options of Slurm's, by the names that ``sbatch`` has for them."""
+    given = parent.text_map("slurm")
+    for name, text in given.items():
+        field = f"resources.slurm.{name}"
+        if name not in SLURM_FIELDS:
+            parent.report.add(field, f"{name[:60]} is no option that may be given", f"one of {', '.join(SLURM_FIELDS)}")
+        elif fault := slurm_fault(text):
+            parent.report.add(field, fault, "letters, digits and the signs of Slurm's own names")
+    return given
 
 
 def _read_override(fields: Fields) -> frozenset[str]:

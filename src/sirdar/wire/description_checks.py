@@ -20,6 +20,7 @@ from sirdar.domain.names import (
 )
 from sirdar.domain.problems import FieldError
 from sirdar.wire.description_code import code_faults
+from sirdar.wire.description_environment import environment_faults, environment_file_faults
 from sirdar.wire.description_examples import example_faults
 from sirdar.wire.description_specs_checks import input_faults, output_faults
 
@@ -51,6 +52,7 @@ def faults(app: App) -> list[FieldError]:
         *_env_faults(app),
         *_path_faults(app),
         *code_faults(app),
+        *environment_faults(app),
         *example_faults(app),
     ]
 
@@ -66,6 +68,7 @@ def file_faults(app: App, paths: Collection[str]) -> list[FieldError]:
         for target, source in app.templates.items()
         if source not in paths
     ]
+    found += environment_file_faults(app, paths)
     return found if _may_be_an_input(app) else found + _program_faults(app, paths)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from sirdar.domain.app import (
     DEFAULT_RETRIES,
+    RESOURCE_FIELDS,
     App,
     Code,
     CodeKind,
@@ -23,6 +24,7 @@ from sirdar.domain.app import (
     Resources,
 )
 from sirdar.domain.keep_alive import KeepAlive
+from sirdar.wire.description_environment import environment_document, parse_environment
 
 FORMAT = 1
 DEFAULT_GRACE_S = 10.0
@@ -97,8 +99,8 @@ def to_document(app: App) -> Document:
         document["retention"] = app.retention_s
     if app.code != Code():
         document["code"] = _code_document(app.code)
-    if app.environment:
-        document["environment"] = dict(app.environment)
+    if environment := environment_document(app.environment):
+        document["environment"] = environment
     return document
 
 
@@ -127,7 +129,7 @@ def parse_document(document: Mapping[str, Any]) -> App:
         grace_s=get("grace", DEFAULT_GRACE_S),
         code=_code(get("code")),
         retention_s=get("retention"),
-        environment=get("environment", {}),
+        environment=parse_environment(get("environment")),
     )
 
 
@@ -185,11 +187,13 @@ def resources_document(resources: Resources) -> Document:
         if (value := getattr(resources, attribute)) != getattr(default, attribute)
     }
     if resources.override:
-        document["override"] = [key for key in _RESOURCE_KEYS if key in resources.override]
+        document["override"] = [key for key in RESOURCE_FIELDS if key in resources.override]
     if resources.only:
         document["only"] = list(resources.only)
     if resources.labels:
         document["labels"] = dict(resources.labels)
+    if resources.slurm:
+        document["slurm"] = dict(resources.slurm)
     return document
 
 
@@ -264,6 +268,7 @@ def _resources(item: Mapping[str, Any] | None) -> Resources:
         override=frozenset(item.get("override", ())),
         only=tuple(item.get("only", ())),
         labels=dict(item.get("labels", {})),
+        slurm=dict(item.get("slurm", {})),
     )
 
 

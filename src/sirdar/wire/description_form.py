@@ -23,7 +23,7 @@ _TICKS = ("required", "advanced")  # true, or not said
 _TYPED = frozenset({*_TICKS, "minimum", "maximum", "cpus", "memory", "time", "gpus", "disk"})
 _ORDER = (
     "sirdar", "alias", "name", "annotation", "keywords", "description", "inputs", "command", "shell", "keep_alive", "stdin", "env",
-    "templates", "params", "secrets", "outputs", "examples", "resources", "retries", "grace", "retention", "code",
+    "templates", "params", "secrets", "outputs", "examples", "resources", "retries", "grace", "retention", "code", "environment",
 )  # fmt: skip
 
 

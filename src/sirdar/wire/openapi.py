@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sirdar.domain.app import FILE_INPUTS, RESOURCE_FIELDS, App, Example
+from sirdar.domain.app import FILE_INPUTS, RESOURCE_FIELDS, SLURM_FIELDS, App, Example
 from sirdar.domain.problems import CODES
 from sirdar.domain.states import State
 from sirdar.wire.schema import Schema, inputs_schema, outputs_schema
@@ -217,6 +217,9 @@ def _resource(name: str) -> Schema:
         return {"type": ["integer", "string"], "description": "Bytes, or a size such as 512 MiB"}
     if name == "time":
         return {"type": ["number", "string"], "description": "Seconds, or a duration such as 10 min"}
+    if name == "slurm":
+        options = {option: {"type": "string"} for option in SLURM_FIELDS}
+        return {"type": "object", "properties": options, "additionalProperties": False}
     return {"type": "integer", "minimum": 0 if name == "gpus" else 1}
 
 

@@ -62,6 +62,7 @@ class Overrides(Body):
     nodes: int | None = Field(None, ge=1, le=100_000)
     disk: int | str | None = None
     keep_alive: bool | None = None
+    slurm: dict[str, str] | None = Field(None, description="Options of Slurm's, such as partition and account")
 
 
 class Criterion(Body):

@@ -110,7 +110,8 @@ class FakeServer:
         program = Program(description={"sirdar": 1, "alias": "a", **document}, files=entries)
         digest = hashlib.sha256(program.model_dump_json().encode()).hexdigest()
         self.programs[digest] = program
-        self.jobs[job] = OfferedJob(program=digest, inputs=inputs or {}, **common)
+        people = {"owner": "anna", "app_owner": "anna", **common}
+        self.jobs[job] = OfferedJob(program=digest, inputs=inputs or {}, **people)
         keys = [f"{job}-{task}-0" for task in range(tasks)]
         offers = [
             Offer(key=key, token=f"token-{key}", secrets=secrets or {}, inputs=each(task))
@@ -240,6 +241,7 @@ class FakeServer:
             mode="active",
             resource_id="r1",
             name="here",
+            owner="anna",
             heartbeat_s=self.heartbeat_s,
             lease_s=60,
             accept_s=30,

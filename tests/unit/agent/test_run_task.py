@@ -7,7 +7,10 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from sirdar.agent.attempts import Attempt, Attempts, Common
+from sirdar.agent.environments.all import Environments
+from sirdar.agent.isolation import Isolation
 from sirdar.agent.outbox import Outbox
+from sirdar.agent.policy import IsolationPolicy
 from sirdar.agent.run_task import RunTask
 from sirdar.agent.settings import Settings
 from sirdar.domain.outcome import Reason
@@ -53,6 +56,8 @@ def test_what_breaks_in_the_agent_ends_the_attempt_and_says_so(tmp_path: Path) -
             directories=cast(Any, None),
             capacity=cast(Any, SimpleNamespace(changed=lambda: None)),
             homes=cast(Any, None),
+            environments=Environments([], lambda sha256: None, lambda attempt, text: None),
+            isolation=Isolation(IsolationPolicy(), tmp_path),
         )
         run_task.accept(["job-0-0"])
         async with asyncio.timeout(10):

@@ -33,11 +33,28 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
+class Wrap:
+    """Words before a command that start it inside of something: a sandbox or a container.
+
+    ``kind``: ``bubblewrap``, ``podman``, ``docker`` or ``apptainer``. ``inside``: the command's program is looked up in there, and
+    not on this machine. ``end``: a command that ends all of it for sure, for when killing its processes here would not.
+    ``opens``: files that the words name by descriptor.
+    """
+
+    kind: str
+    words: Sequence[str]
+    inside: bool
+    end: Sequence[str] = ()
+    opens: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Launch:
     """One program to run. ``env`` is put over ``base_env``, which launches of one batch may share.
 
     All paths are absolute. ``cpus`` are taken from the executor's slots while it runs; ``memory_bytes`` and ``time_s`` are
-    limits, None for none; ``grace_s`` lies between SIGTERM and SIGKILL.
+    limits, None for none; ``grace_s`` lies between SIGTERM and SIGKILL. What is started inside of something (``wrap``) is not kept.
+    ``site``: options for a batch system, by its own names.
     """
 
     key: str
@@ -53,6 +70,8 @@ class Launch:
     time_s: float | None = None
     grace_s: float = 10.0
     keep: Keep | None = None
+    wrap: Wrap | None = None
+    site: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sirdar.agent.events import get_logger
-from sirdar.agent.executors.base import Ability, Facts, Handle, Keep, Launch, ProgramEnd, ProgramStart
+from sirdar.agent.executors.base import Ability, Facts, Handle, Keep, Launch, ProgramEnd, ProgramStart, Wrap
 from sirdar.agent.executors.porter_orphans import end_orphans
 from sirdar.agent.porter import facts_log
 from sirdar.agent.porter.launch import PorterStartError, held, launch
@@ -289,6 +289,7 @@ def _order(item: Launch, base: int) -> dict[str, Any]:
         "time": item.time_s,
         "grace": item.grace_s,
         **({"keep": _keep(item.keep)} if item.keep is not None else {}),
+        **({"wrap": _wrap(item.wrap)} if item.wrap is not None else {}),
     }
 
 
@@ -300,6 +301,16 @@ def _keep(keep: Keep) -> dict[str, Any]:
         "env": dict(keep.env),
         "idle": keep.idle_s,
         "most": keep.most,
+    }
+
+
+def _wrap(wrap: Wrap) -> dict[str, Any]:
+    return {
+        "kind": wrap.kind,
+        "words": list(wrap.words),
+        "inside": wrap.inside,
+        "end": list(wrap.end),
+        "opens": dict(wrap.opens),
     }
 
 

@@ -39,13 +39,11 @@ class Group:
     def add(self, pid: int) -> None:
         """Moves the process in, with children that it made in the meantime. Raises OSError."""
         _write(f"{self.path}/cgroup.procs", str(pid))
-        try:
-            with open(f"/proc/{pid}/task/{pid}/children") as file:
-                children = file.read().split()
-        except OSError:
-            return
-        for child in children:
-            _try_write(f"{self.path}/cgroup.procs", child)
+        fresh = _read(f"/proc/{pid}/task/{pid}/children").split()
+        while fresh:  # a sandbox starts its program two processes on
+            for child in fresh:
+                _try_write(f"{self.path}/cgroup.procs", child)
+            fresh = [one for child in fresh for one in _read(f"/proc/{child}/task/{child}/children").split()]
 
     def pids(self) -> list[int]:
         return [int(word) for word in _read(f"{self.path}/cgroup.procs").split()]

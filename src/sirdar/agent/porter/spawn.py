@@ -122,17 +122,25 @@ def spawn(task: Task, *, limit_address_space: bool, given: Given | None = None) 
     """
     if any("\0" in text for text in (*task.argv, *task.env.values())):
         raise SpawnError(errno.EINVAL, "program", task.argv[0])
-    path = find_program(task)
-    argv = task.argv
+    path, argv = _command(task)
     if limit_address_space and task.memory_bytes:
         script = f'ulimit -v {max(1, task.memory_bytes // 1024)} && exec "$@"'
         path, argv = "/bin/sh", ["/bin/sh", "-c", script, "sh", path, *argv[1:]]
     try:
         return _ENGINE.spawn(path, argv, task, given or {})
     except OSError as error:
-        if error.errno == errno.ENOEXEC:  # a script without `#!`: a shell runs it, as execvp does
+        if error.errno == errno.ENOEXEC and task.wrap is None:  # a script without `#!`: a shell runs it, as execvp does
             return _spawn_by_shell(path, task, given or {})
         raise _explain(error.errno or errno.EIO, path, task) from None
+
+
+def _command(task: Task) -> "tuple[str, list[str]]":
+    """What to execute, and its words: the task's own, or those of what it is started inside of before them."""
+    wrap = task.wrap
+    if wrap is None:
+        return find_program(task), task.argv
+    inner = task.argv if wrap.inside else [find_program(task), *task.argv[1:]]
+    return wrap.words[0], [*wrap.words, *inner]
 
 
 def _spawn_by_shell(path: str, task: Task, given: Given) -> int:

@@ -125,7 +125,7 @@ class Table:
         with self.lock:
             task = self.tasks.get(task_id)
             if task is not None and task.place == RUNNING and not task.reaped:
-                leftovers.signal_group(task.pid, number)
+                _signal(task, number)
 
     def forget(self, ids: list[str]) -> None:
         """The agent has written down how these ended."""
@@ -210,7 +210,7 @@ class Table:
         before = int(time.clock_gettime(BOOT_CLOCK) * CLOCK_TICKS)
         try:
             task.at = time.time()
-            pid = spawn(task, limit_address_space=group is None)
+            pid = _spawn(task, limit_address_space=group is None)
         except SpawnError as error:
             if group is not None and self.groups is not None:
                 self.groups.give(group)
@@ -231,6 +231,9 @@ class Table:
             "s": round(usage.ru_stime, 4),
             "rss": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
         }
+        if task.wrap is not None:
+            end |= task.wrap.read_end(end["code"], task.err, signalled=task.by is not None)
+            task.wrap.close()
         if left:
             end["left"] = left
         if group is not None and self.groups is not None:
@@ -324,7 +327,7 @@ class Table:
         if task.reaped or task.stop_signalled:
             return
         task.stop_signalled = True
-        leftovers.signal_group(task.pid, signal.SIGTERM)
+        _signal(task, signal.SIGTERM)
         self._set_timer(task.grace_s, task.id, "kill")
 
     def _set_timer(self, delay_s: float, task_id: str, what: str) -> None:
@@ -347,9 +350,36 @@ class Table:
                     leftovers.signal_group(task.pid, signal.SIGKILL)
                     pids = task.group.pids() if task.group is not None else []
                     leftovers.kill_pids(pids, signal.SIGKILL)
+                    if task.wrap is not None and task.wrap.end_words:
+                        threading.Thread(target=task.wrap.end, name="ends", daemon=True).start()
                 else:
                     task.by = task.by or "time"
                     self._terminate(task)
+
+
+def _spawn(task: Task, *, limit_address_space: bool) -> int:
+    """Raises SpawnError."""
+    wrap = task.wrap
+    if wrap is None:
+        return spawn(task, limit_address_space=limit_address_space)
+    try:
+        given = wrap.descriptors()
+    except OSError as error:
+        raise SpawnError(error.errno or errno.EIO, "system", error.filename or wrap.kind) from None
+    try:
+        return spawn(task, limit_address_space=limit_address_space, given=given)
+    except SpawnError:
+        wrap.close()
+        raise
+    finally:
+        wrap.started()
+
+
+def _signal(task: Task, number: int) -> None:
+    if task.wrap is not None:
+        task.wrap.signal(task.pid, number)
+    else:
+        leftovers.signal_group(task.pid, number)
 
 
 def lost_end(task_id: str, start: dict[str, Any] | None) -> dict[str, Any]:

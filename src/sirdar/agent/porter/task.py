@@ -1,6 +1,13 @@
+# ruff: noqa: E402
 """One program that the porter carries, from its command to its end."""
 
+import sys
+
+assert sys.platform != "win32"
+
 from typing import Any
+
+from sirdar.agent.porter.wrap import Wrap
 
 # A task's place in its life. WAITING: for free cpus. STARTING: a spawner has it. RUNNING: it has a pid. ENDED: see ``end``.
 WAITING, STARTING, RUNNING, ENDED = "waiting", "starting", "running", "ended"
@@ -14,11 +21,13 @@ class Task:
     ``at`` is the wall clock at the start; ``ticks`` the range, in clock ticks since boot, that holds the kernel's start
     time of the process: with the boot id it tells this process from a later one with the same pid. ``keep``: the program serves
     many tasks (see ``Keep``); ``worker`` is the process that does this one, which had used ``used_s`` of CPU time before.
+    ``wrap``: what the program is started inside of.
     """
 
     __slots__ = (
         "argv", "at", "by", "cpus", "cwd", "end", "env", "err", "grace_s", "group", "id", "inp", "keep", "memory_bytes",
         "out", "pid", "place", "reaped", "stop_signalled", "ticks", "time_s", "used_s", "worker",
+        "wrap",
     )  # fmt: skip
 
     def __init__(self, order: dict[str, Any], base: dict[str, str]) -> None:
@@ -34,6 +43,7 @@ class Task:
         self.time_s: float | None = order.get("time")
         self.grace_s: float = order.get("grace", 10.0)
         self.keep: Keep | None = Keep(order["keep"], order, base) if order.get("keep") else None
+        self.wrap: Wrap | None = Wrap(order["wrap"]) if order.get("wrap") else None
         self.worker: Any = None
         self.used_s = 0.0
         self.place = WAITING

@@ -67,6 +67,9 @@ jobs = Table(
     Column("again_of", Text, index=True),  # the job that was submitted again; it may be gone
     Column("notify_json", Text),
     Column("code_version", Text, nullable=False, server_default=""),
+    Column(
+        "environment", Text, nullable=False, server_default=""
+    ),  # what its tasks ran in: an image's digest, a lock's
     Column("code_files_json", Text),  # code resolved for this job, in place of the version's files
     Column("pending_json", Text),  # what SUBMITTED waits for: {"fetch": [...], "code": true, "after": [...]}
     Column("share_hash", Text, unique=True),

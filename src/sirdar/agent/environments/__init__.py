@@ -1,0 +1,1 @@
+"""What programs run in, brought or made on this machine: images, interpreters with packages."""

@@ -1,0 +1,181 @@
+# ruff: noqa: E402
+"""What a program is started inside of: a sandbox or a container, made by a command that stands before the program's own.
+
+Its process is not the program: signals must reach what is inside, its exit code is a second-hand one, and it may fail where
+the program did not. Standard library only.
+"""
+
+import sys
+
+assert sys.platform != "win32"
+
+import errno
+import fcntl
+import json
+import os
+import signal
+import subprocess
+from typing import Any
+
+from sirdar.agent.porter import leftovers
+
+STATUS_FD = 8
+END_PATIENCE_S = 20.0
+SIGNALS_OVER = 128  # a shell's way to tell of a signal, which those commands have too
+LAST_WORDS = 300
+
+
+class Wrap:
+    """One task's. ``inside``: the program is looked up in there; ``opens``: files that the command reads, by descriptor.
+
+    ``end_words``: a command that ends all that is inside, where killing the processes does not. ``status``: the descriptor on
+    which a sandbox tells that the program started and how it ended.
+    """
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self.kind: str = given["kind"]
+        self.words: list[str] = given["words"]
+        self.inside: bool = given["inside"]
+        self.end_words: list[str] = given.get("end", [])
+        self.opens: dict[int, str] = {int(number): path for number, path in given.get("opens", {}).items()}
+        self.status = -1
+        self._given: list[int] = []
+
+    # ------------------------------------------------------------ its start
+
+    def descriptors(self) -> dict[int, int]:
+        """Opens what the command is to get; ``started`` closes our side of it. Raises OSError."""
+        found: dict[int, int] = {}
+        try:
+            for number, path in self.opens.items():
+                found[number] = self._keep(_above_ten(os.open(path, os.O_RDONLY)))
+            if self.kind == "bubblewrap":
+                self.status, other = os.pipe()
+                found[STATUS_FD] = self._keep(_above_ten(other))
+        except OSError:
+            self.started()
+            self.close()
+            raise
+        return found
+
+    def _keep(self, number: int) -> int:
+        self._given.append(number)
+        return number
+
+    def started(self) -> None:
+        for number in self._given:
+            os.close(number)
+        self._given.clear()
+
+    def close(self) -> None:
+        if self.status >= 0:
+            os.close(self.status)
+            self.status = -1
+
+    # ------------------------------------------------------------ signals
+
+    def signal(self, pid: int, number: int) -> None:
+        """To the program and its group. A sandbox's own processes would end of it, and take the program along."""
+        if self.kind == "bubblewrap" and number != signal.SIGKILL:
+            leftovers.kill_pids(_inner(pid), number)
+            return
+        leftovers.signal_group(pid, number)
+
+    def end(self) -> None:
+        """Ends what is inside, where that is not a descendant of ours. Takes as long as the command does."""
+        if self.end_words:
+            try:
+                subprocess.run(
+                    self.end_words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    timeout=END_PATIENCE_S,
+                    check=False,
+                )
+            except (OSError, subprocess.SubprocessError):
+                return
+
+    # ------------------------------------------------------------ its end
+
+    def read_end(self, code: int, err: str, *, signalled: bool) -> dict[str, Any]:
+        """What belongs into the end record: the program's own exit code, or why it was never started.
+
+        ``signalled``: we have ended it, so that a missing word from inside means nothing.
+        """
+        if self.kind == "bubblewrap":
+            inner = self._inner_code()
+            if inner is None and not signalled and code > 0:
+                return self._failed(err, "bwrap: ", "the sandbox could not be made")
+            code = code if inner is None else inner
+        elif self.inside and code == 125 and not signalled:
+            return self._failed(err, "Error: ", "the container could not be made")
+        return {"code": SIGNALS_OVER - code if SIGNALS_OVER < code <= SIGNALS_OVER + 64 else code}
+
+    def _inner_code(self) -> int | None:
+        """What bubblewrap says of the program's end; None where it never started it, or was killed itself."""
+        said = b""
+        os.set_blocking(self.status, False)
+        try:
+            while part := os.read(self.status, 4096):
+                said += part
+        except BlockingIOError:  # something of the task lives on and has inherited the descriptor
+            pass
+        for line in said.splitlines():
+            found = json.loads(line).get("exit-code")
+            if found is not None:
+                return int(found)
+        return None
+
+    def _failed(self, err: str, before: str, sentence: str) -> dict[str, Any]:
+        lines = _last_lines(err)
+        words = next((line[len(before) :] for line in lines if line.startswith(before)), lines[-1] if lines else "")
+        missing = "execvp" in words or "executable file" in words
+        if missing and ("No such file" in words or "not found" in words):
+            return {"code": None, "errno": errno.ENOENT, "what": "program", "error": _program(words)}
+        if missing and "ermission denied" in words:
+            return {"code": None, "errno": errno.EACCES, "what": "program", "error": _program(words)}
+        said = f"{sentence}: {words[:LAST_WORDS]}" if words else sentence
+        return {"code": None, "errno": errno.EIO, "what": "system", "error": said}
+
+
+def _program(words: str) -> str:
+    """``NAME: ...`` as the end records have it, from ``execvp NAME: why``."""
+    return words.partition("execvp ")[2] or words
+
+
+def _inner(pid: int) -> list[int]:
+    """The processes inside of a sandbox that are in its command's group, but for the one that reaps there."""
+    found: list[int] = []
+    reapers = leftovers.children_of(pid)
+    fresh = [child for reaper in reapers for child in leftovers.children_of(reaper)]
+    while fresh:
+        found += fresh
+        fresh = [child for one in fresh for child in leftovers.children_of(one)]
+    return [one for one in found if _group(one) == pid]
+
+
+def _group(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return -1
+
+
+def _above_ten(number: int) -> int:
+    """The same descriptor where it cannot be in the way of those that a program gets."""
+    if number > 10:
+        return number
+    higher = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 11)
+    os.close(number)
+    return higher
+
+
+def _last_lines(path: str) -> list[str]:
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 4096))
+            return file.read().decode(errors="replace").strip().splitlines()
+    except OSError:
+        return []

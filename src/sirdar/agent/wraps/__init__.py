@@ -1,0 +1,1 @@
+"""What programs are started inside of: command lines of sandboxes and containers."""
