@@ -64,6 +64,7 @@ COMPONENTS = {
     "mmdebstrap": "mmdebstrap",
     "ip": "ip",
     "cbc": "cbc",
+    "bwrap": "bwrap",
     "highspy": "python:highspy",
     "pyscipopt": "python:pyscipopt",
     "pyomo": "python:pyomo",

@@ -1,17 +1,37 @@
 """What every executor must do, asked of each that there is."""
 
 import asyncio
+import contextlib
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from sirdar.agent.executors.base import Executor, Launch, ProgramEnd, ProgramStart
+from sirdar.agent.executors.base import Executor, Launch, ProgramEnd, ProgramStart, Wrap
 from sirdar.agent.executors.mock import MockExecutor
 from sirdar.agent.executors.process import ProcessExecutor
 from sirdar.agent.porter.launch import held
+from sirdar.agent.wraps.bubblewrap import sandbox
+
+REAL = ["process", pytest.param("bubblewrap", marks=pytest.mark.needs("bwrap"))]  # those whose programs are real ones
+
+
+def in_sandbox(home: Path, folder: Path) -> Wrap:
+    found = sandbox(home)
+    assert not found.why_not
+    return found.wrap(folder, read=[], network=True)
+
+
+def processes() -> list[str]:
+    """Command lines of all that run."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return found
 
 
 class Bench:
@@ -35,13 +55,26 @@ class Bench:
     def missing(self) -> list[str]:
         return ["mock", "start_error=ENOENT"] if self.kind == "mock" else ["no-such-program-here"]
 
-    def launch(self, key: str, argv: list[str], *, cpus: int = 1, time_s: float | None = None) -> Launch:
+    def launch(
+        self, key: str, argv: list[str], *, cpus: int = 1, time_s: float | None = None, memory_bytes: int | None = None
+    ) -> Launch:
         folder = self.home / "work" / key
         (folder / "dir").mkdir(parents=True, exist_ok=True)
         return Launch(
             key=key, argv=argv, env={"SIRDAR_TASK_ID": key}, base_env={"PATH": "/usr/local/bin:/usr/bin:/bin"},
             cwd=f"{folder}/dir", stdout=f"{folder}/stdout", stderr=f"{folder}/stderr", cpus=cpus, time_s=time_s, grace_s=0.5,
+            memory_bytes=memory_bytes, wrap=in_sandbox(self.home, folder) if self.kind == "bubblewrap" else None,
         )  # fmt: skip
+
+    def folder(self, key: str) -> Path:
+        return self.home / "work" / key
+
+    async def wrote(self, key: str, text: str) -> None:
+        """Waits until the program has written this."""
+        async with asyncio.timeout(20):
+            path = self.folder(key) / "stdout"
+            while not path.exists() or text not in path.read_text():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
     async def end(self, key: str) -> ProgramEnd:
         async with asyncio.timeout(20):
@@ -65,7 +98,7 @@ class Bench:
 Check = Callable[[Bench], Awaitable[None]]
 
 
-@pytest.fixture(params=["mock", "process"])
+@pytest.fixture(params=["mock", *REAL])
 def check(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Check], None]:
     def run(body: Check) -> None:
         async def work() -> None:
@@ -174,9 +207,100 @@ def test_a_key_is_never_started_twice(check) -> None:
     check(body)
 
 
-def test_recovery_answers_for_all_that_was_handed_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize("check", REAL, indirect=True)
+def test_streams_variables_and_the_directory(check) -> None:
+    async def body(bench: Bench) -> None:
+        script = 'echo "$SIRDAR_TASK_ID $PATH" && pwd && echo told >&2 && echo made >here && cat'
+        await bench.executor.start([bench.launch("a", ["sh", "-c", script])])
+        assert (await bench.end("a")).exit_code == 0
+        folder = bench.folder("a")
+        assert (folder / "stdout").read_text() == f"a /usr/local/bin:/usr/bin:/bin\n{folder}/dir\n"
+        assert (folder / "stderr").read_text() == "told\n"
+        made = folder / "dir" / "here"
+        assert made.read_text() == "made\n" and made.stat().st_uid == folder.stat().st_uid
+
+    check(body)
+
+
+@pytest.mark.parametrize("check", REAL, indirect=True)
+def test_a_program_that_a_signal_ends(check) -> None:
+    async def body(bench: Bench) -> None:
+        await bench.executor.start([bench.launch("a", ["sh", "-c", "kill -SEGV $$"])])
+        end = await bench.end("a")
+        assert (end.exit_code, end.by, end.error_number) == (-signal.SIGSEGV, None, None)
+
+    check(body)
+
+
+@pytest.mark.parametrize("check", REAL, indirect=True)
+def test_a_program_that_is_stopped_may_tidy_up_first(check) -> None:
+    async def body(bench: Bench) -> None:
+        script = "trap 'echo tidy; exit 7' TERM; echo ready; while :; do sleep 0.05; done"
+        await bench.executor.start([bench.launch("a", ["sh", "-c", script])])
+        await bench.wrote("a", "ready")
+        await bench.executor.stop(["a"], 20.0)
+        end = await bench.end("a")
+        assert (end.exit_code, end.by) == (7, "stop")
+        assert "tidy" in (bench.folder("a") / "stdout").read_text()
+
+    check(body)
+
+
+@pytest.mark.parametrize("check", REAL, indirect=True)
+def test_a_program_that_does_not_listen_is_killed_after_the_grace(check) -> None:
+    async def body(bench: Bench) -> None:
+        script = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
+        await bench.executor.start([bench.launch("a", ["sh", "-c", script])])
+        await bench.wrote("a", "ready")
+        await bench.executor.stop(["a"], 0.2)
+        end = await bench.end("a")
+        assert (end.exit_code, end.by) == (-signal.SIGKILL, "stop")
+
+    check(body)
+
+
+@pytest.mark.parametrize("check", REAL, indirect=True)
+def test_nothing_that_a_program_starts_outlives_it(check, tmp_path: Path) -> None:
+    async def body(bench: Bench) -> None:
+        mark = f"{time.time_ns()}"
+        script = f"(setsid sleep 600.{mark} &) ; (sleep 601.{mark} &) ; exit 0"
+        await bench.executor.start([bench.launch("a", ["sh", "-c", script])])
+        assert (await bench.end("a")).exit_code == 0
+        assert not [one for one in processes() if mark in one]
+
+    check(body)
+
+
+@pytest.mark.parametrize("check", REAL, indirect=True)
+def test_what_a_program_used_is_told(check) -> None:
+    async def body(bench: Bench) -> None:
+        code = "x = bytearray(64 << 20)\nimport time\nlast = time.process_time() + 0.2\nwhile time.process_time() < last: pass"
+        await bench.executor.start([bench.launch("a", ["python3", "-c", code])])
+        end = await bench.end("a")
+        assert end.exit_code == 0
+        assert end.cpu_user_s + end.cpu_system_s > 0.19
+        assert 64 << 20 < end.max_rss_bytes < 512 << 20
+
+    check(body)
+
+
+@pytest.mark.parametrize("check", REAL, indirect=True)
+def test_a_program_over_its_memory(check) -> None:
+    async def body(bench: Bench) -> None:
+        await bench.executor.start(
+            [bench.launch("a", ["python3", "-c", "bytearray(512 << 20)"], memory_bytes=64 << 20)]
+        )
+        end = await bench.end("a")
+        by_group = (await bench.executor.probe()).memory_limit.startswith("cgroup")
+        assert (end.exit_code, end.out_of_memory) == ((-signal.SIGKILL, True) if by_group else (1, False))
+
+    check(body)
+
+
+@pytest.mark.parametrize("kind", REAL)
+def test_recovery_answers_for_all_that_was_handed_over(tmp_path: Path, kind: str) -> None:
     async def first() -> dict[str, dict[str, object]]:
-        bench = Bench("process", tmp_path / "home")
+        bench = Bench(kind, tmp_path / "home")
         await bench.executor.recover({})
         keys = ["done", "runs"]
         launches = [bench.launch("done", bench.words(0, 4)), bench.launch("runs", bench.words(0.5, 6))]
@@ -186,7 +310,7 @@ def test_recovery_answers_for_all_that_was_handed_over(tmp_path: Path) -> None:
         return dict(zip(keys, handles, strict=True))
 
     async def second(handles: dict[str, dict[str, object]]) -> None:
-        bench = Bench("process", tmp_path / "home")
+        bench = Bench(kind, tmp_path / "home")
         known = await bench.executor.recover({**handles, "never": {}})
         assert known == {"done", "runs"}
         assert (await bench.end("done")).exit_code == 4

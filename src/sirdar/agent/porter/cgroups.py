@@ -1,36 +1,78 @@
 # ruff: noqa: PTH102, PTH106, PTH112, PTH208
-"""Memory limits by control groups, version 1 or 2, where this process may make some below its own.
+"""Limits by control groups, version 1 or 2, where this process may make some below its own: memory, processes, processors.
 
-Groups are pooled: making one is cheap, but the kernel frees them late. Where none can be made, ``Groups.find`` says so
-and the porter limits the address space instead.
+Groups are pooled: making one is cheap, but the kernel frees them late. Where none can be made for memory, ``Groups.find`` says so
+and the porter limits the address space instead; the other two are limited where that is permitted.
 """
 
 import os
 import time
+from dataclasses import dataclass
 
 ROOT = "/sys/fs/cgroup"
+PERIOD_US = 100_000
+MEMORY, PIDS, CPU = "memory", "pids", "cpu"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one task; None for no limit. ``cpus``: processors' time in all, whichever of them it runs on."""
+
+    memory_bytes: int | None = None
+    pids: int | None = None
+    cpus: int | None = None
 
 
 class Group:
-    """One control group, used by one task at a time."""
+    """One control group, used by one task at a time. ``paths``: by controller; version 2 has one for all."""
 
-    def __init__(self, path: str, version: int) -> None:
-        self.path = path
+    def __init__(self, paths: dict[str, str], version: int) -> None:
+        self.paths = paths
         self.version = version
+        self.in_force: list[str] = []
         self.kills_before = 0
 
-    def limit(self, size_bytes: int) -> None:
-        """Sets the limit, swap included where the kernel accounts for it, and forgets the last task's peak. Raises OSError."""
-        if self.version == 2:
-            _write(f"{self.path}/memory.max", str(size_bytes))
-            _try_write(f"{self.path}/memory.swap.max", "0")
-            _try_write(f"{self.path}/memory.oom.group", "1")
-        else:
-            _try_write(f"{self.path}/memory.memsw.limit_in_bytes", "-1")
-            _write(f"{self.path}/memory.limit_in_bytes", str(size_bytes))
-            _try_write(f"{self.path}/memory.memsw.limit_in_bytes", str(size_bytes))
-            _try_write(f"{self.path}/memory.max_usage_in_bytes", "0")
+    @property
+    def path(self) -> str:
+        return self.paths[MEMORY]
+
+    def limit(self, limits: Limits) -> None:
+        """Sets the limits and forgets the last task's peak. Raises OSError where memory cannot be limited."""
+        self._limit_memory(limits.memory_bytes)
+        self.in_force = [self.paths[MEMORY]]
+        if PIDS in self.paths:
+            self._force(
+                PIDS, "pids.max", "max" if limits.pids is None else str(limits.pids), wanted=limits.pids is not None
+            )
+        if CPU in self.paths:
+            quota = -1 if limits.cpus is None else limits.cpus * PERIOD_US
+            if self.version == 2:
+                text = f"{'max' if quota < 0 else quota} {PERIOD_US}"
+                self._force(CPU, "cpu.max", text, wanted=limits.cpus is not None)
+            else:
+                self._force(CPU, "cpu.cfs_quota_us", str(quota), wanted=limits.cpus is not None)
         self.kills_before = self._kills()
+
+    def _limit_memory(self, size_bytes: int | None) -> None:
+        """Swap included where the kernel accounts for it."""
+        path = self.path
+        if self.version == 2:
+            _write(f"{path}/memory.max", "max" if size_bytes is None else str(size_bytes))
+            _try_write(f"{path}/memory.swap.max", "max" if size_bytes is None else "0")
+            _try_write(f"{path}/memory.oom.group", "1")
+        else:
+            _try_write(f"{path}/memory.memsw.limit_in_bytes", "-1")
+            _write(f"{path}/memory.limit_in_bytes", "-1" if size_bytes is None else str(size_bytes))
+            if size_bytes is not None:
+                _try_write(f"{path}/memory.memsw.limit_in_bytes", str(size_bytes))
+            _try_write(f"{path}/memory.max_usage_in_bytes", "0")
+
+    def _force(self, controller: str, name: str, text: str, *, wanted: bool) -> None:
+        """Version 1 has a hierarchy for each controller: the task goes into those alone that limit it."""
+        path = self.paths[controller]
+        _try_write(f"{path}/{name}", text)
+        if wanted and path not in self.in_force:
+            self.in_force.append(path)
 
     def begin(self) -> None:
         """Another task begins: what was killed before is not counted."""
@@ -38,12 +80,14 @@ class Group:
 
     def add(self, pid: int) -> None:
         """Moves the process in, with children that it made in the meantime. Raises OSError."""
-        _write(f"{self.path}/cgroup.procs", str(pid))
-        fresh = _read(f"/proc/{pid}/task/{pid}/children").split()
-        while fresh:  # a sandbox starts its program two processes on
-            for child in fresh:
-                _try_write(f"{self.path}/cgroup.procs", child)
-            fresh = [one for child in fresh for one in _read(f"/proc/{child}/task/{child}/children").split()]
+        for path in self.in_force:
+            _write(f"{path}/cgroup.procs", str(pid))
+            for child in _read(f"/proc/{pid}/task/{pid}/children").split():
+                _try_write(f"{path}/cgroup.procs", child)
+
+    def doors(self) -> list[str]:
+        """Files by which a process moves itself in: it writes 0."""
+        return [f"{path}/cgroup.procs" for path in self.in_force]
 
     def pids(self) -> list[int]:
         return [int(word) for word in _read(f"{self.path}/cgroup.procs").split()]
@@ -62,10 +106,10 @@ class Group:
 
 
 class Groups:
-    """The pool of this porter's groups, below the control group that it is in itself."""
+    """The pool of this porter's groups, below the control groups that it is in itself."""
 
-    def __init__(self, path: str, version: int) -> None:
-        self.path = path
+    def __init__(self, paths: dict[str, str], version: int) -> None:
+        self.paths = paths
         self.version = version
         self.free: list[Group] = []
         self.made = 0
@@ -73,31 +117,33 @@ class Groups:
     @classmethod
     def find(cls, name: str) -> "Groups | None":
         """The pool called ``name``, or None where memory groups cannot be made here."""
-        for version, path in _own_groups():
-            folder = f"{path}/sirdar-{name}"
+        for version, own in _own_groups():
+            paths = {controller: f"{path}/sirdar-{name}" for controller, path in own.items()}
+            made: dict[str, str] = {}
             try:
-                _clear(folder)
-                os.mkdir(folder)
-                groups = cls(folder, version)
-                if version == 2:
-                    _write(f"{folder}/cgroup.subtree_control", "+memory")
-                probe = groups.take(1 << 30)
-                groups.give(probe)
-            except OSError:
-                _clear(folder)
+                for controller, folder in paths.items():
+                    if _make(controller, folder, version, known=set(made.values())):
+                        made[controller] = folder
+                groups = cls(made, version)
+                groups.give(groups.take(Limits(1 << 30)))
+            except (OSError, KeyError):
+                for folder in set(made.values()):
+                    _clear(folder)
                 continue
             return groups
         return None
 
-    def take(self, limit_bytes: int) -> Group:
-        """A group with this limit and nothing in it. Raises OSError."""
+    def take(self, limits: Limits) -> Group:
+        """A group with these limits and nothing in it. Raises OSError."""
         if self.free:
             group = self.free.pop()
         else:
             self.made += 1
-            group = Group(f"{self.path}/{self.made}", self.version)
-            os.mkdir(group.path)
-        group.limit(limit_bytes)
+            paths = {controller: f"{path}/{self.made}" for controller, path in self.paths.items()}
+            for path in set(paths.values()):
+                os.mkdir(path)
+            group = Group(paths, self.version)
+        group.limit(limits)
         return group
 
     def give(self, group: Group) -> None:
@@ -106,19 +152,42 @@ class Groups:
             self.free.append(group)
 
     def close(self) -> None:
-        _clear(self.path)
+        for path in set(self.paths.values()):
+            _clear(path)
 
 
-def _own_groups() -> list[tuple[int, str]]:
-    """(version, path) of the groups below which ours may be made."""
-    places = []
+def _make(controller: str, folder: str, version: int, *, known: set[str]) -> bool:
+    """The folder of all groups of a controller. False where there is none but memory's, which raises OSError."""
+    try:
+        if folder not in known:
+            _clear(folder)
+            os.mkdir(folder)
+        if version == 2:
+            _write(f"{folder}/cgroup.subtree_control", f"+{controller}")
+    except OSError:
+        if controller == MEMORY:
+            _clear(folder)
+            raise
+        return False
+    return True
+
+
+def _own_groups() -> list[tuple[int, dict[str, str]]]:
+    """(version, path by controller) of the groups below which ours may be made: memory's first."""
+    legacy: dict[str, str] = {}
+    unified: dict[str, str] = {}
     for line in _read("/proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
-        if "memory" in controllers.split(","):
-            places.append((1, f"{ROOT}/memory{path}"))
-        elif controllers == "":
-            places.append((2, f"{ROOT}{path}"))
-    return [(version, path.rstrip("/")) for version, path in places if os.path.isdir(path)]
+        if controllers == "":
+            unified = dict.fromkeys((MEMORY, PIDS, CPU), f"{ROOT}{path}".rstrip("/"))
+        for one in controllers.split(","):
+            if one in {MEMORY, PIDS, CPU}:
+                legacy[one] = f"{ROOT}/{controllers if os.path.isdir(f'{ROOT}/{controllers}') else one}{path}".rstrip(
+                    "/"
+                )
+    ordered = {one: legacy[one] for one in (MEMORY, PIDS, CPU) if one in legacy and os.path.isdir(legacy[one])}
+    places = [(1, ordered), (2, unified)]
+    return [(version, paths) for version, paths in places if MEMORY in paths and os.path.isdir(paths[MEMORY])]
 
 
 def _clear(folder: str) -> None:

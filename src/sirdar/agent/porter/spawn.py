@@ -15,6 +15,7 @@ import errno
 import os
 import signal
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from sirdar.agent.porter.task import Task
@@ -22,6 +23,7 @@ from sirdar.agent.porter.task import Task
 SETSIGDEF, SETSIGMASK, SETSID = 0x04, 0x08, 0x80
 OUT_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 Given = dict[int, int]  # the program's file descriptor -> ours, which becomes it; not one of the first ten
+ENTER = 'n=$1; shift; while [ "$n" -gt 0 ]; do echo 0 >"$1" || exit 125; shift; n=$((n - 1)); done; exec "$@"'
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -114,11 +116,12 @@ def _engine() -> "_CLibrary | _Interpreter":
 _ENGINE = _engine()
 
 
-def spawn(task: Task, *, limit_address_space: bool, given: Given | None = None) -> int:
+def spawn(task: Task, *, limit_address_space: bool, given: Given | None = None, doors: Sequence[str] = ()) -> int:
     """Starts the task's program and returns its pid, which is also its session and process group.
 
     ``limit_address_space``: put RLIMIT_AS in force from the first instruction on, through a shell that execs the
-    program. ``given``: descriptors that it gets from us; in place of files, where these are its streams. Raises SpawnError.
+    program. ``given``: descriptors that it gets from us; in place of files, where these are its streams.
+    ``doors``: files of control groups by which it moves itself in, before its first instruction. Raises SpawnError.
     """
     if any("\0" in text for text in (*task.argv, *task.env.values())):
         raise SpawnError(errno.EINVAL, "program", task.argv[0])
@@ -126,6 +129,8 @@ def spawn(task: Task, *, limit_address_space: bool, given: Given | None = None) 
     if limit_address_space and task.memory_bytes:
         script = f'ulimit -v {max(1, task.memory_bytes // 1024)} && exec "$@"'
         path, argv = "/bin/sh", ["/bin/sh", "-c", script, "sh", path, *argv[1:]]
+    if doors:
+        path, argv = "/bin/sh", ["/bin/sh", "-c", ENTER, "sh", str(len(doors)), *doors, path, *argv[1:]]
     try:
         return _ENGINE.spawn(path, argv, task, given or {})
     except OSError as error:

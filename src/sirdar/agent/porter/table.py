@@ -17,21 +17,23 @@ import signal
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sirdar.agent.porter import leftovers
-from sirdar.agent.porter.cgroups import Groups
+from sirdar.agent.porter.cgroups import Groups, Limits
 from sirdar.agent.porter.spawn import SpawnError, spawn
 from sirdar.agent.porter.task import ENDED, RUNNING, STARTING, WAITING, Task
 from sirdar.agent.porter.worker import Worker
 from sirdar.agent.porter.workers import Workers
+from sirdar.agent.porter.wrap import reap_inner
 
 SPARE_SPAWNERS = 2
 MOST_SPAWNERS = 512
 FORGOTTEN_KEPT = 10_000
 LEFTOVER_GRACE_S = 0.2
 LEFTOVER_LAST_S = 5.0
+MOST_PIDS = 1024  # processes and threads of one sandboxed task
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -210,19 +212,23 @@ class Table:
         before = int(time.clock_gettime(BOOT_CLOCK) * CLOCK_TICKS)
         try:
             task.at = time.time()
-            pid = _spawn(task, limit_address_space=group is None)
+            enters = group is not None and task.wrap is not None  # what is inside may start others at once
+            pid = _spawn(task, limit_address_space=group is None, doors=group.doors() if enters else ())
         except SpawnError as error:
             if group is not None and self.groups is not None:
                 self.groups.give(group)
             return {"code": None, "errno": error.number, "what": error.what, "error": str(error)}
-        if group is not None:
+        if group is not None and not enters:
             try:
                 group.add(pid)
             except OSError:  # it has ended already
                 pass
         self._record(task, pid, group, before)
+        inner = task.wrap.inner_pid() if task.wrap is not None else 0
         status, usage = self._wait(task)
         ended = time.time()
+        if inner:
+            usage = reap_inner(inner) or usage
         left = self._clear(task)
         end: dict[str, Any] = {
             "code": os.waitstatus_to_exitcode(status),
@@ -254,11 +260,13 @@ class Table:
         return status, usage
 
     def group_for(self, task: Task) -> Any:
-        if self.groups is None or not task.memory_bytes:
+        sandboxed = task.wrap is not None and task.wrap.kind == "bubblewrap"
+        if self.groups is None or not (task.memory_bytes or sandboxed):
             return None
+        limits = Limits(task.memory_bytes, MOST_PIDS, task.cpus) if sandboxed else Limits(task.memory_bytes)
         with self.lock:
             try:
-                return self.groups.take(task.memory_bytes)
+                return self.groups.take(limits)
             except OSError:
                 return None
 
@@ -357,7 +365,7 @@ class Table:
                     self._terminate(task)
 
 
-def _spawn(task: Task, *, limit_address_space: bool) -> int:
+def _spawn(task: Task, *, limit_address_space: bool, doors: Sequence[str]) -> int:
     """Raises SpawnError."""
     wrap = task.wrap
     if wrap is None:
@@ -367,7 +375,7 @@ def _spawn(task: Task, *, limit_address_space: bool) -> int:
     except OSError as error:
         raise SpawnError(error.errno or errno.EIO, "system", error.filename or wrap.kind) from None
     try:
-        return spawn(task, limit_address_space=limit_address_space, given=given)
+        return spawn(task, limit_address_space=limit_address_space, given=given, doors=doors)
     except SpawnError:
         wrap.close()
         raise

@@ -39,6 +39,7 @@ class Wrap:
         self.end_words: list[str] = given.get("end", [])
         self.opens: dict[int, str] = {int(number): path for number, path in given.get("opens", {}).items()}
         self.status = -1
+        self._said = b""
         self._given: list[int] = []
 
     # ------------------------------------------------------------ its start
@@ -67,6 +68,21 @@ class Wrap:
             os.close(number)
         self._given.clear()
 
+    def inner_pid(self) -> int:
+        """The first process inside of a sandbox, which is waited for on its own: 0 where there is none.
+
+        Whoever looks for orphans in the meantime leaves it alone. Blocks until the sandbox is made, or not.
+        """
+        if self.status < 0:
+            return 0
+        while b"\n" not in self._said and (part := os.read(self.status, 4096)):
+            self._said += part
+        line, whole, _ = self._said.partition(b"\n")
+        pid = int(json.loads(line).get("child-pid", 0)) if whole else 0
+        if pid:
+            leftovers.kept.add(pid)
+        return pid
+
     def close(self) -> None:
         if self.status >= 0:
             os.close(self.status)
@@ -76,9 +92,9 @@ class Wrap:
 
     def signal(self, pid: int, number: int) -> None:
         """To the program and its group. A sandbox's own processes would end of it, and take the program along."""
-        if self.kind == "bubblewrap" and number != signal.SIGKILL:
-            leftovers.kill_pids(_inner(pid), number)
-            return
+        if self.kind == "bubblewrap" and number != signal.SIGKILL and (found := _inner(pid)):
+            leftovers.kill_pids(found, number)
+            return  # where nothing runs in there yet, the sandbox itself is ended
         leftovers.signal_group(pid, number)
 
     def end(self) -> None:
@@ -114,7 +130,7 @@ class Wrap:
 
     def _inner_code(self) -> int | None:
         """What bubblewrap says of the program's end; None where it never started it, or was killed itself."""
-        said = b""
+        said = self._said
         os.set_blocking(self.status, False)
         try:
             while part := os.read(self.status, 4096):
@@ -137,6 +153,16 @@ class Wrap:
             return {"code": None, "errno": errno.EACCES, "what": "program", "error": _program(words)}
         said = f"{sentence}: {words[:LAST_WORDS]}" if words else sentence
         return {"code": None, "errno": errno.EIO, "what": "system", "error": said}
+
+
+def reap_inner(pid: int) -> Any:
+    """What a sandbox's processes have used; None where nobody knows. They have ended, or are about to: their first one has."""
+    try:
+        return os.wait4(pid, 0)[2]
+    except ChildProcessError:
+        return None
+    finally:
+        leftovers.kept.discard(pid)
 
 
 def _program(words: str) -> str:
