@@ -35,10 +35,10 @@ def module_sirdar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
 def _starting(place: Path) -> Iterator[Callable[..., Product]]:
     made: list[Product] = []
 
-    def start(**settings: Any) -> Product:
+    def start(environment: dict[str, str] | None = None, **settings: Any) -> Product:
         root = place / f"own{len(made)}"
         root.mkdir()
-        product = Product(root, settings)
+        product = Product(root, settings, environment=environment or {})
         made.append(product)
         product.start()
         return product

@@ -206,9 +206,17 @@ def test_backup_and_restore(cli: Cli, sirdar: Product) -> None:
     assert again.endswith("Z") and datetime.fromisoformat(again)
     checked = cli("doctor", "--home", "second", "--json")
     assert {row["name"]: row["ok"] for row in json.loads(checked.out)}["server"] is True
+    assert checked.code == 0
+    policy = cli.place / "second" / "agent" / "policy.yaml"  # type: ignore[attr-defined]
+    policy.parent.mkdir(exist_ok=True)
+    policy.write_text("isolation: none\n")
     warned = cli("doctor", "--home", "second")
-    assert warned.code == checked.code == 0, "a warning is no failure"
-    assert "! sandbox: programs run without a sandbox" in warned.out
+    assert warned.code == 0, "a warning is no failure"
+    assert "! sandbox: policy.yaml says isolation: none" in warned.out
+    policy.write_text("isolation: bubblewrap\n")
+    assert "every program runs in a sandbox" in cli("doctor", "--home", "second").out or not shutil.which("bwrap")
+    policy.write_text("isolation: jail\n")
+    assert cli("doctor", "--home", "second").code == 1
 
 
 def test_up_signs_its_own_user_in(cli: Cli, tmp_path: Path) -> None:

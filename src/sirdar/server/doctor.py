@@ -5,10 +5,13 @@ import shutil
 import sqlite3
 import stat
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sirdar.agent.policy import FILE_NAME, PolicyFault, load_policy
+from sirdar.agent.wraps.bubblewrap import sandbox
 from sirdar.server.home import HomeHeld, HomeLock
 from sirdar.services.settings import kept_database
 from sirdar.store.opening import shown
@@ -99,6 +102,22 @@ def _holder(home: Path, fix: bool) -> Check:
 
 
 def _sandbox(home: Path, fix: bool) -> Check:
-    """Programs are plain processes of the agent's user; bubblewrap, where it is installed, is not used for them."""
-    detail = "programs run without a sandbox: whoever may publish here can read what you can read"
-    return Check("sandbox", False, detail, "Let only people publish whom you trust with this account.", warning=True)
+    """What the agent of ``sirdar up`` does with programs that others than its owner publish or submit."""
+    try:
+        policy = load_policy(home / "agent" / FILE_NAME).isolation
+    except PolicyFault as fault:
+        return Check("sandbox", False, str(fault), "The agent does not start before that is mended.")
+    if policy.kind == "none":
+        detail = "policy.yaml says isolation: none: whoever may publish here can read what you can read"
+        return Check(
+            "sandbox", False, detail, "Let only people publish whom you trust with this account.", warning=True
+        )
+    with tempfile.TemporaryDirectory() as place:
+        why_not = sandbox(Path(place)).why_not
+    if why_not:
+        hint = (
+            "Until then other people's jobs are refused here; yours run. See 'Isolation' in the how-to on the policy."
+        )
+        return Check("sandbox", False, f"none can be made: {why_not}", hint, warning=True)
+    whose = "every program runs" if policy.kind == "bubblewrap" else "programs of others than you run"
+    return Check("sandbox", True, f"{whose} in a sandbox of bubblewrap")
