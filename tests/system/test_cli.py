@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -207,7 +208,7 @@ def test_backup_and_restore(cli: Cli, sirdar: Product) -> None:
     checked = cli("doctor", "--home", "second", "--json")
     assert {row["name"]: row["ok"] for row in json.loads(checked.out)}["server"] is True
     assert checked.code == 0
-    policy = cli.place / "second" / "agent" / "policy.yaml"  # type: ignore[attr-defined]
+    policy = cli.work / "second" / "agent" / "policy.yaml"  # type: ignore[attr-defined]
     policy.parent.mkdir(exist_ok=True)
     policy.write_text("isolation: none\n")
     warned = cli("doctor", "--home", "second")

@@ -10,7 +10,7 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,23 +31,30 @@ TMP_BYTES = 1 << 30  # of /tmp and of /dev/shm, which lie in memory
 class Sandbox:
     """What all sandboxes of this agent have in common. ``why_not``: why none can be made here; empty where they can."""
 
+    home: Path = Path()  # the agent's
     words: Sequence[str] = ()
     opens: Sequence[tuple[int, str]] = ()
     why_not: str = ""
 
-    def wrap(self, folder: Path, *, read: Iterable[str], network: bool, devices: Iterable[str] = ()) -> Wrap:
+    def wrap(self, folder: Path, *, read: Collection[str], network: bool, devices: Iterable[str] = ()) -> Wrap:
         """Of one task. ``read``: further paths that it may read. Makes the task's message file. Raises OSError."""
         messages = folder / "messages"
         messages.touch(mode=0o600)
+        home = str(self.home)
+        within = {path for path in read if Path(path).is_relative_to(self.home)}
         words = [*self.words]
-        for path in sorted(set(read)):
+        for path in sorted(set(read) - within):
+            words += ["--ro-bind-try", path, path]
+        words += ["--tmpfs", home]  # also where it lies in one of these
+        for path in sorted(within):
             words += ["--ro-bind-try", path, path]
         for path in devices:
             words += ["--dev-bind-try", path, path]
         if not network:
             words.append("--unshare-net")
         own = str(folder / "dir")
-        words += ["--bind", own, own, "--bind", str(messages), str(messages), "--chdir", own, "--"]
+        words += ["--bind", own, own, "--bind", str(messages), str(messages)]
+        words += ["--remount-ro", home, "--remount-ro", "/", "--chdir", own, "--"]
         return Wrap("bubblewrap", words, inside=False, opens=dict(self.opens))
 
 
@@ -61,7 +68,7 @@ def sandbox(home: Path) -> Sandbox:
     opens = _filter_file(home)
     words = _common_words(command, filtered=bool(opens))
     why_not = _try(words, opens)
-    return Sandbox(words, opens, why_not) if not why_not else Sandbox(why_not=why_not)
+    return Sandbox(why_not=why_not) if why_not else Sandbox(home, words, opens)
 
 
 def _filter_file(home: Path) -> Sequence[tuple[int, str]]:
@@ -88,7 +95,8 @@ def _common_words(command: str, *, filtered: bool) -> list[str]:
     words += ["--ro-bind", ETC, ETC, "--ro-bind-try", CPUS, CPUS]
     for path in _private(ETC):
         words += ["--tmpfs", path] if os.path.isdir(path) else ["--ro-bind", os.devnull, path]  # noqa: PTH112
-    words += ["--proc", "/proc", "--dev", "/dev"]
+    words += ["--proc", "/proc", "--remount-ro", "/proc"]  # to root, /proc/sys would be writable
+    words += ["--dev", "/dev"]
     for path in ("/tmp", "/var/tmp", "/run", "/dev/shm"):  # noqa: S108
         words += ["--size", str(TMP_BYTES), "--tmpfs", path]
     words += _resolver()
