@@ -102,8 +102,15 @@ def test_where_no_sandbox_can_be_made_others_are_refused(own_sirdar: Callable[..
     (tools / "bwrap").chmod(0o755)
     site = own_sirdar(environment={"PATH": f"{tools}:{os.environ['PATH']}"})
     anna = site.user("anna", canPublish=True)
-    job = site.run(site.publish("fine", "true", who=anna), who=anna, state="FAILED")
-    assert job["outcome"]["reason"] == "refused"
-    said = job["outcome"]["message"]
-    assert "in a sandbox only" in said and "No permissions to create new namespace" in said and "sysctl" in said
+    job = site.submit(site.publish("fine", "true", who=anna), who=anna)
+    said = await_that(lambda: anna.get(f"/api/jobs/{job['id']}/explain").text, what="why it waits")
+    assert (
+        "runs its owner's programs only, for it has no sandbox" in said
+        and "No permissions to create new namespace" in said
+    )
+    assert site.job(job["id"], anna)["state"] == "READY"
     site.run(site.publish("fine", "true"))
+    share = anna.put("/api/apps/me/fine/share/everyone", json={})
+    assert share.status_code in {200, 204}
+    said = site.run("anna/fine", state="FAILED")["outcome"]
+    assert said["reason"] == "refused" and "in a sandbox only" in said["message"] and "sysctl" in said["message"]

@@ -37,7 +37,7 @@ from sirdar.agent.loops.sample import SampleLoop
 from sirdar.agent.outbox import Outbox
 from sirdar.agent.porter.facts_log import boot_id
 from sirdar.agent.prepare import Surroundings
-from sirdar.agent.probe import capabilities
+from sirdar.agent.probe import capabilities, labels
 from sirdar.agent.records import Recovered, recover
 from sirdar.agent.run_task import RunTask
 from sirdar.agent.seal import Seal
@@ -100,7 +100,7 @@ class Agent:
             run_task=self.run_task,
             blobs=self.blobs,
             seal=self.seal,
-            capabilities=partial(capabilities, settings),
+            capabilities=partial(capabilities, settings, self.isolation, self.environments),
             life=home.begin_life(),
             spare_s=self.capacity.spare_s,
         )
@@ -187,7 +187,14 @@ class Agent:
         self._note_trouble("")
         claims = ClaimLoop(self.settings, self.exchange, self.capacity)
         reports = ReportLoop(self.outbox, self.exchange, self.capacity, claims, Backoff(self.settings))
-        beats = self._beats = HeartbeatLoop(self.settings, self.link, self.exchange, self.attempts, self._note_trouble)
+        beats = self._beats = HeartbeatLoop(
+            self.settings,
+            self.link,
+            self.exchange,
+            self.attempts,
+            partial(labels, self.settings, self.environments),
+            self._note_trouble,
+        )
         logs = LogLoop(self.settings, self.link, self.attempts, self.run_task)
         for loop in (claims, reports, beats, logs):
             loops.append(asyncio.create_task(loop.run(), name=type(loop).__name__))

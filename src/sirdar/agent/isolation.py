@@ -58,6 +58,10 @@ class Isolation:
                 f"its owner lets {who} run in a sandbox only, and none can be made there: {self.sandbox.why_not}"
             )
 
+    def why_no_strangers(self) -> str:
+        """Why the programs of others than the owner cannot run here; empty where they can."""
+        return "" if self._policy.kind == "none" else self.sandbox.why_not
+
     def wrap(
         self, attempt: Attempt, common: Common, ready: Ready, folder: Path, environment: Mapping[str, str]
     ) -> Wrap | None:

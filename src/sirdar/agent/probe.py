@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sirdar.agent.attempts import Attempts
+from sirdar.agent.environments.all import Environments
 from sirdar.agent.gpus import VARIABLE
+from sirdar.agent.isolation import Isolation
 from sirdar.agent.settings import Settings
 from sirdar.agent.solvers import solver_labels
 from sirdar.wire.agent import Capabilities
@@ -23,7 +25,7 @@ GPU_PATIENCE_S = 10.0
 NO_LIMIT_BYTES = 1 << 60  # older control groups write a number like this for "none"
 
 
-def capabilities(settings: Settings) -> Capabilities:
+def capabilities(settings: Settings, isolation: Isolation, environments: Environments) -> Capabilities:
     """What the machine has, and what its owner allows.
 
     Asks ``nvidia-smi`` where there is one; memory is that of the container, where that has a limit.
@@ -43,15 +45,16 @@ def capabilities(settings: Settings) -> Capabilities:
         system=system_name(),
         hostname=socket.gethostname(),
         python=".".join(map(str, sys.version_info[:3])),
-        labels=labels(settings),
+        labels=labels(settings, environments),
         policy=settings.policy.sentences(),
         gives_back=True,
+        no_strangers=isolation.why_no_strangers(),
     )
 
 
-def labels(settings: Settings) -> dict[str, str]:
-    """The machine's solvers, and what its owner says of it, which comes first."""
-    return {**solver_labels(os.environ), **settings.labels}
+def labels(settings: Settings, environments: Environments) -> dict[str, str]:
+    """The machine's solvers and the environments that it can provide, and what its owner says of it, which comes first."""
+    return {**solver_labels(os.environ), **environments.labels(), **settings.labels}
 
 
 def load(settings: Settings, attempts: Attempts) -> dict[str, float]:

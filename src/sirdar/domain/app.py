@@ -214,6 +214,11 @@ class App:
     retention_s: float | None = None  # how long ended jobs are kept; None: the server's setting
     environment: Environment = AS_IT_IS
 
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """What a resource must say of itself: what its description asks for, and what its environment does."""
+        return {**self.environment.labels, **self.resources.labels} if self.environment.kind else self.resources.labels
+
     def input(self, name: str) -> InputSpec | None:
         return next((spec for spec in self.inputs if spec.name == name), None)
 

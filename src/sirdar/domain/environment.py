@@ -1,10 +1,19 @@
 """The surroundings that a program needs: a container image, or packages of an interpreter. They change rarely and are slow to make;
 the application's own files change often and travel apart from them. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 
 KINDS = ("image", "build", "requirements", "lock", "conda")
+# By kind, the label of resources that can provide it. Agents set them; an application asks for its own without saying so.
+LABELS = {
+    "image": "environment-image",
+    "build": "environment-build",
+    "requirements": "environment-python",
+    "lock": "environment-python",
+    "python": "environment-python",
+    "conda": "environment-conda",
+}
 LOCKS = ("uv.lock", "pylock.toml")
 
 
@@ -35,6 +44,11 @@ class Environment:
     @property
     def is_container(self) -> bool:
         return self.image is not None or self.build is not None
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """What a resource must say of itself, that it can provide this: see ``LABELS``."""
+        return {LABELS[self.kind]: "*"} if self.kind else {}
 
     def paths(self) -> Iterator[tuple[str, str]]:
         """(key, path) of the application's own files that it names."""

@@ -9,8 +9,17 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sirdar.domain.environment import LABELS
 from sirdar.domain.ids import JobId, ResourceId
 from sirdar.domain.labels import ANY_VALUE, has_label
+
+# What a resource cannot provide, by the label that it would have.
+UNPROVIDED = {
+    LABELS["image"]: "runs no containers; the application asks for an image",
+    LABELS["build"]: "builds no images; the application brings a Containerfile",
+    LABELS["python"]: "prepares no Python packages (it has no uv); the application lists some",
+    LABELS["conda"]: "prepares no conda packages (it has no micromamba); the application lists some",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +61,8 @@ class Place:
     ``free``: slots that nothing holds (None: as many as it asks for). ``users``: ids of those who may use it (None: everyone).
     ``loads``: what it has been given so far. ``memory_free_bytes``: as the machine said last (None: it does not tell).
     ``blobs``: digests' beginnings of what lies there; ``near``: it shares the server's disk.
-    ``eager`` False: nothing is claimed ahead for it at present.
+    ``eager`` False: nothing is claimed ahead for it at present. ``owner``: whose it is; ``no_strangers``: why it runs nobody else's
+    programs (empty: it does).
     """
 
     id: ResourceId
@@ -72,6 +82,8 @@ class Place:
     blobs: frozenset[str] = frozenset()
     near: bool = False
     eager: bool = True
+    owner: str = ""
+    no_strangers: str = ""
 
     @property
     def width(self) -> int:
@@ -125,7 +137,14 @@ def plan(
 
 def misfits(wanted: Wanted, place: Place) -> list[str]:
     """Why a task of this job could never run there, or not at present; empty where it could."""
-    return list(_misfits(wanted, place, place.name))
+    return [*_estranged(wanted, place), *_misfits(wanted, place, place.name)]
+
+
+def _estranged(wanted: Wanted, place: Place) -> list[str]:
+    """Why it is nothing for this job's owner, though it is shared; empty where it is."""
+    if not place.no_strangers or wanted.owner == place.owner:
+        return []
+    return [f"{place.name} runs its owner's programs only, for it has no sandbox: {place.no_strangers}"]
 
 
 def welcome(wanted: Wanted, place: Place) -> bool:
@@ -153,7 +172,9 @@ def _misfits(wanted: Wanted, place: Place, name: str) -> Iterator[str]:
     if wanted.resources and place.id not in wanted.resources:
         yield f"the job was not sent to {name}"
     for key, value in sorted(wanted.labels):
-        if not has_label(place.labels, key, value):
+        if not has_label(place.labels, key, value) and key in UNPROVIDED:
+            yield f"{name} {UNPROVIDED[key]}"
+        elif not has_label(place.labels, key, value):
             has = f"{key}={place.labels[key]}" if key in place.labels else f"no label {key}"
             asked = "it" if value == ANY_VALUE else f"{key}={value}"
             yield f"{name} has {has}; the application asks for {asked}"
@@ -284,9 +305,14 @@ class _Given:
         if known is None:
             fitting, wrong = self._by_needs(wanted)
             seen = [room.place for room in self.rooms if welcome(wanted, room.place)]
-            texts = [text for place in seen for text in wrong[place.id] or [f"{place.name} has no free slot"]]
+            strange = {place.id: _estranged(wanted, place) for place in seen}
+            texts = [
+                text
+                for place in seen
+                for text in [*strange[place.id], *wrong[place.id]] or [f"{place.name} has no free slot"]
+            ]
             nothing = "no resource is shared with the job's owner" if self.rooms else "no resource is attached"
-            rooms = [room for room in fitting if welcome(wanted, room.place)]
+            rooms = [room for room in fitting if strange.get(room.place.id) == []]
             known = self.known[key] = rooms, tuple(texts) or (nothing,)
         return known
 
@@ -294,7 +320,7 @@ class _Given:
         needs = _needs(wanted)
         found = self.fitting.get(needs)
         if found is None:
-            wrong = {room.place.id: misfits(wanted, room.place) for room in self.rooms}
+            wrong = {room.place.id: list(_misfits(wanted, room.place, room.place.name)) for room in self.rooms}
             found = self.fitting[needs] = ([room for room in self.rooms if not wrong[room.place.id]], wrong)
         return found
 

@@ -122,7 +122,7 @@ def bindings_of(app: App, labels: Mapping[str, str] | None = None) -> str:
 
 def certain_labels(app: App) -> Mapping[str, str]:
     """Labels that every job of the application asks for, whatever it is given."""
-    return {key: value for key, value in app.resources.labels.items() if not (places(key) or places(value))}
+    return {key: value for key, value in app.labels.items() if not (places(key) or places(value))}
 
 
 def _words(names: Collection[str]) -> str:

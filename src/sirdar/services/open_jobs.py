@@ -86,7 +86,7 @@ async def _prepared(services: Services, caller: Caller, job: JobView, request: A
 
 def _check_labels(loaded: LoadedVersion, job: JobView, items: Sequence[Mapping[str, Any]]) -> None:
     """Where a job may run was decided at its submission."""
-    wanted = labels_for(loaded.app.resources.labels, job.inputs, items)
+    wanted = labels_for(loaded.app.labels, job.inputs, items)
     for key, value in wanted.items():
         if job.labels.get(key) != value:
             raise Problem(

@@ -30,6 +30,8 @@ def place_of(row: ResourceRow, room: int, *, blobs: frozenset[str] = frozenset()
         memory_free_bytes=None if free is None else int(free),
         blobs=blobs,
         near=row.embedded,
+        owner=row.owner_id,
+        no_strangers=str(has.get("no_strangers") or ""),
     )
 
 

@@ -215,7 +215,7 @@ async def _build(
     needs, overrides = apply_overrides(app, request.overrides)
     if kept is not None:
         needs, overrides = _needs_again(app, kept), kept.overrides
-    labels = labels_for(app.resources.labels, prepared.common, prepared.items)
+    labels = labels_for(app.labels, prepared.common, prepared.items)
     kept_at = kept.resources if kept is not None else ()
     bound = await bind(services, caller, app, request.resources, labels=labels, kept=kept_at)
     waits = await _checked_waits(services, caller, request.waits)

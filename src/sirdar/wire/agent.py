@@ -77,6 +77,9 @@ class Capabilities(Wire):
         None, description="what the owner's policy allows, in sentences; none: it was not told"
     )
     gives_back: bool = Field(False, description="the agent can give back what it accepted and has not started")
+    no_strangers: str = Field(
+        "", description="why programs of others than the resource's owner cannot run there; empty: they can"
+    )
 
 
 class OwnedAttempt(Wire):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sirdar.agent.environments.all import Environments
 from sirdar.agent.prepare import Surroundings
 from sirdar.agent.probe import labels
 from sirdar.agent.settings import Settings
@@ -102,8 +103,9 @@ def test_the_owners_own_label_comes_first(tmp_path: Path, program: Program, monk
     monkeypatch.setenv("SIRDAR_SOLVERS", str(tmp_path / "solvers"))
     monkeypatch.setenv("PATH", "/nowhere")
     settings = Settings(home=tmp_path, labels={"solver-highs": "mine", "site": "lab"})
-    assert labels(settings) == {"solver-highs": "mine", "site": "lab"}
-    assert labels(Settings(home=tmp_path)) == {"solver-highs": "1.15.1"}
+    none = Environments([], lambda sha256: None, lambda attempt, text: None)
+    assert labels(settings, none) == {"solver-highs": "mine", "site": "lab"}
+    assert labels(Settings(home=tmp_path), none) == {"solver-highs": "1.15.1"}
 
 
 def test_the_directory_stands_behind_path_and_its_folder_before(

@@ -137,3 +137,23 @@ def test_a_thousand_jobs_are_planned_in_a_few_ms(kind: str) -> None:
         plan(queue, places)
         times.append(time.perf_counter() - began)
     assert min(times) < 0.1, f"{kind}: {min(times) * 1000:.1f} ms"  # 3 to 6 where nothing else runs
+
+
+def test_a_place_without_a_sandbox_is_for_its_owner_alone() -> None:
+    home = Place(ResourceId("a"), "desk", 2, GIB, room=2, owner="anna", no_strangers="bubblewrap is not installed")
+    lab = Place(ResourceId("b"), "lab", 2, GIB, room=1, owner="boris")
+    jobs = [Wanted(JobId("j1"), "anna", 1), Wanted(JobId("j2"), "carl", 2)]
+    decided = plan(jobs, [home, lab])
+    assert {(given.job, given.resource) for given in decided.assignments} == {("j1", "a"), ("j2", "b")}
+    assert decided.reasons["j2"] == (
+        "desk runs its owner's programs only, for it has no sandbox: bubblewrap is not installed",
+        "lab has no free slot",
+    )
+    assert misfits(jobs[1], home) == [decided.reasons["j2"][0]] and not misfits(jobs[0], home)
+
+
+def test_an_environment_that_a_place_cannot_provide() -> None:
+    place = Place(ResourceId("a"), "desk", 2, GIB, room=2)
+    wanted = Wanted(JobId("j1"), "anna", 1, labels=frozenset({("environment-image", "*")}))
+    assert misfits(wanted, place) == ["desk runs no containers; the application asks for an image"]
+    assert not misfits(wanted, replace(place, labels={"environment-image": "podman 4.3.1"}))

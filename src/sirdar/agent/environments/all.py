@@ -23,6 +23,10 @@ class Environments:
         self._tell = tell
         self._held: dict[str, tuple[Provider, str]] = {}  # by attempt
 
+    def labels(self) -> dict[str, str]:
+        """What this machine can provide."""
+        return {key: value for provider in self._providers for key, value in provider.labels().items()}
+
     def known(self, common: Common) -> Ready | None:
         """The environment of a job's tasks, if it is here."""
         wanted = common.app.environment

@@ -41,6 +41,9 @@ class EnvironmentFailed(Exception):
 class Provider(Protocol):
     """Makes environments of one kind. Each is made once by its content, however many ask for it."""
 
+    def labels(self) -> Mapping[str, str]:
+        """Labels of this machine that say what it can provide (``domain.environment.LABELS``), with a version. Empty: nothing."""
+
     def handles(self, wanted: Environment) -> bool:
         """Whether it is of this kind."""
 

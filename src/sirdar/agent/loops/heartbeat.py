@@ -7,7 +7,7 @@ from sirdar.agent.attempts import Attempts
 from sirdar.agent.events import get_logger
 from sirdar.agent.exchange import Exchange
 from sirdar.agent.link import Link, LinkError, UnknownSession
-from sirdar.agent.probe import labels, load
+from sirdar.agent.probe import load
 from sirdar.agent.settings import Settings
 from sirdar.agent.usage import CpuMeter
 from sirdar.wire.agent import HeartbeatRequest
@@ -21,8 +21,15 @@ class HeartbeatLoop:
     """A beat that fails is not repeated: the next one says the same. ``tell`` hears why; empty: it was answered."""
 
     def __init__(
-        self, settings: Settings, link: Link, exchange: Exchange, attempts: Attempts, tell: Callable[[str], None]
+        self,
+        settings: Settings,
+        link: Link,
+        exchange: Exchange,
+        attempts: Attempts,
+        labels: Callable[[], dict[str, str]],
+        tell: Callable[[str], None],
     ) -> None:
+        self._labels = labels
         self._tell = tell
         self._number = 0
         self._cpus = CpuMeter()
@@ -63,7 +70,7 @@ class HeartbeatLoop:
         )
 
     async def _beat(self) -> None:
-        found = await asyncio.to_thread(labels, self._settings)
+        found = await asyncio.to_thread(self._labels)
         news = found if self._exchange.told_labels not in (None, found) else None
         reply = await self._link.heartbeat(self._request(news=news))
         if news is not None:

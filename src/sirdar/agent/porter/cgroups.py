@@ -7,15 +7,14 @@ and the porter limits the address space instead; the other two are limited where
 
 import os
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 ROOT = "/sys/fs/cgroup"
 PERIOD_US = 100_000
 MEMORY, PIDS, CPU = "memory", "pids", "cpu"
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """Of one task; None for no limit. ``cpus``: processors' time in all, whichever of them it runs on."""
 
     memory_bytes: int | None = None

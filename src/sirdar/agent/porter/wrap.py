@@ -14,7 +14,7 @@ import fcntl
 import json
 import os
 import signal
-import subprocess
+import time
 from typing import Any
 
 from sirdar.agent.porter import leftovers
@@ -100,17 +100,16 @@ class Wrap:
     def end(self) -> None:
         """Ends what is inside, where that is not a descendant of ours. Takes as long as the command does."""
         if self.end_words:
+            nothing = [
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+            ]
             try:
-                subprocess.run(
-                    self.end_words,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    timeout=END_PATIENCE_S,
-                    check=False,
-                )
-            except (OSError, subprocess.SubprocessError):
+                pid = os.posix_spawnp(self.end_words[0], self.end_words, os.environ, file_actions=nothing)
+            except OSError:
                 return
+            _await(pid, END_PATIENCE_S)
 
     # ------------------------------------------------------------ its end
 
@@ -161,6 +160,21 @@ def reap_inner(pid: int) -> Any:
         return os.wait4(pid, 0)[2]
     except ChildProcessError:
         return None
+    finally:
+        leftovers.kept.discard(pid)
+
+
+def _await(pid: int, within_s: float) -> None:
+    """Reaps a process, which is killed where it takes too long."""
+    leftovers.kept.add(pid)
+    last = time.monotonic() + within_s
+    try:
+        while os.waitpid(pid, os.WNOHANG)[0] != pid:
+            if time.monotonic() > last:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.02)
+    except ChildProcessError:
+        return
     finally:
         leftovers.kept.discard(pid)
 
