@@ -114,3 +114,11 @@ def test_where_no_sandbox_can_be_made_others_are_refused(own_sirdar: Callable[..
     assert share.status_code in {200, 204}
     said = site.run("anna/fine", state="FAILED")["outcome"]
     assert said["reason"] == "refused" and "in a sandbox only" in said["message"] and "sysctl" in said["message"]
+
+
+def test_the_version_command_of_a_stranger_runs_in_a_sandbox(site: Product, tmp_path: Path) -> None:
+    anna = site.user("anna", canPublish=True)
+    code = {"path": str(tmp_path), "version_command": ["uname", "-n"]}
+    app = site.publish("placed", "true", who=anna, code=code)
+    assert site.run(app, who=anna)["codeVersion"] == "sandbox"
+    assert site.run(site.publish("placed", "true", code=code))["codeVersion"] != "sandbox"

@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from secrets import token_hex
 
+from sirdar.agent.attempts import Common
 from sirdar.agent.directories import Directories
 from sirdar.agent.events import get_logger
-from sirdar.agent.executors.base import Executor, Launch, ProgramEnd
+from sirdar.agent.executors.base import Executor, Launch, ProgramEnd, Wrap
+from sirdar.agent.isolation import Isolation
 from sirdar.agent.policy import NotAllowed, Policy
 from sirdar.agent.prepare import Surroundings
-from sirdar.domain.app import App, CodeKind
+from sirdar.domain.app import CodeKind
 
 log = get_logger(__name__)
 
@@ -21,15 +23,21 @@ MOST_CHARS = 200
 READ_BYTES = 4096
 KEPT_ANSWERS = 256
 
-Question = tuple[str, tuple[str, ...]]
+Question = tuple[str, tuple[str, ...], bool]  # path, command, whether in a sandbox
 
 
 class CodeVersions:
     """Runs version commands through the executor, as any program, and keeps their answers."""
 
     def __init__(
-        self, executor: Executor, directories: Directories, surroundings: Callable[[], Surroundings], policy: Policy
+        self,
+        executor: Executor,
+        directories: Directories,
+        surroundings: Callable[[], Surroundings],
+        policy: Policy,
+        isolation: Isolation,
     ) -> None:
+        self._isolation = isolation
         self._policy = policy
         self._executor = executor
         self._directories = directories
@@ -38,23 +46,29 @@ class CodeVersions:
         self._asked: dict[Question, asyncio.Task[str]] = {}
         self._running: dict[str, asyncio.Future[ProgramEnd]] = {}
 
-    def known(self, app: App) -> str | None:
+    def known(self, common: Common) -> str | None:
         """The version as far as no command has to run for it: empty where there is none, None where it must be asked."""
-        question = _question(app)
+        question = self._question(common)
         if question is None:
             return ""
         asked_at, answer = self._known.get(question, (0.0, None))
         return answer if time.monotonic() - asked_at < KEPT_S else None
 
-    async def ask(self, app: App) -> str:
+    async def ask(self, common: Common) -> str:
         """The version; all who ask for it at one time wait for the same answer. It never fails: ``unknown (why)``."""
-        question = _question(app)
-        known = self.known(app)
+        question = self._question(common)
+        known = self.known(common)
         if question is None or known is not None:
             return known or ""
         if question not in self._asked:
             self._asked[question] = asyncio.create_task(self._answer(question))
         return await asyncio.shield(self._asked[question])
+
+    def _question(self, common: Common) -> Question | None:
+        code = common.app.code
+        if code.kind is not CodeKind.PATH or not code.version_command or code.path is None:
+            return None
+        return code.path, code.version_command, self._isolation.is_wanted(common)
 
     def take_end(self, end: ProgramEnd) -> bool:
         """True if this was the end of a version command."""
@@ -84,14 +98,15 @@ class CodeVersions:
         return answer
 
     async def _run(self, question: Question) -> str:
-        path, command = question
+        path, command, isolated = question
         surroundings = self._surroundings()
         argv = self._policy.checked_command(command, surroundings.base["PATH"])
         key = f"version-{token_hex(8)}"
         folder = self._directories.take()
         self._running[key] = asyncio.get_running_loop().create_future()
         try:
-            await self._executor.start([_launch(key, path, argv, folder, surroundings)])
+            wrap = self._isolation.wrap_command(folder, path) if isolated else None
+            await self._executor.start([_launch(key, path, argv, folder, surroundings, wrap)])
             end = await self._running[key]
             answer = _read(end, folder / "stdout")
             await self._executor.destroy([key])
@@ -104,14 +119,9 @@ class CodeVersions:
         return answer
 
 
-def _question(app: App) -> Question | None:
-    code = app.code
-    if code.kind is not CodeKind.PATH or not code.version_command or code.path is None:
-        return None
-    return code.path, code.version_command
-
-
-def _launch(key: str, path: str, command: Sequence[str], folder: Path, surroundings: Surroundings) -> Launch:
+def _launch(
+    key: str, path: str, command: Sequence[str], folder: Path, surroundings: Surroundings, wrap: Wrap | None
+) -> Launch:
     return Launch(
         key=key,
         argv=command,
@@ -122,6 +132,7 @@ def _launch(key: str, path: str, command: Sequence[str], folder: Path, surroundi
         stderr=str(folder / "stderr"),
         time_s=TIME_LIMIT_S,
         grace_s=1.0,
+        wrap=wrap,
     )
 
 

@@ -77,6 +77,12 @@ class Isolation:
         network = self._policy.network and common.app.environment.network
         return self.sandbox.wrap(folder, read=read, network=network, devices=_devices(attempt))
 
+    def wrap_command(self, folder: Path, path: str) -> Wrap:
+        """For a command that a stranger's application has run in a directory of this machine. Raises OSError and NotAllowed."""
+        if self.sandbox.why_not:
+            raise NotAllowed(f"no sandbox can be made there: {self.sandbox.why_not}")
+        return self.sandbox.wrap(folder, read=[*self._policy.read, *self._tools, path], network=False, start_in=path)
+
     def _may_be_shown(self, path: str) -> bool:
         """A folder of programs, and not one that the agent's own home lies in, or a whole home directory."""
         if not path.startswith("/") or path.startswith(("/usr/", "/bin", "/sbin")):

@@ -60,7 +60,7 @@ class RunTask:
         self._capacity = capacity
         self._homes = homes
         self._environments = environments
-        self._versions = CodeVersions(executor, directories, lambda: self.surroundings, settings.policy)
+        self._versions = CodeVersions(executor, directories, lambda: self.surroundings, settings.policy, isolation)
         self._work = Work(self._give_up)
         self._staging = Staging(
             settings,

@@ -95,7 +95,7 @@ class Staging:
             except StageError as error:
                 self._work.spawn(self._report([without_program(attempt, error.reason, str(error))]))
                 continue
-            version = self._versions.known(common.app)
+            version = self._versions.known(common)
             attempt.code_version = version or ""
             here = self._environments.known(common) is not None
             if version is not None and here and self._is_quick(made):
@@ -153,7 +153,7 @@ class Staging:
 
     async def _stage_slowly(self, attempt: Attempt, made: Plan) -> None:
         common = self._attempts.common(attempt)
-        attempt.code_version = await self._versions.ask(common.app)
+        attempt.code_version = await self._versions.ask(common)
         if self._environments.known(common) is None and not await self._ensure(attempt, common):
             return
         async with self._at_once:

@@ -36,8 +36,11 @@ class Sandbox:
     opens: Sequence[tuple[int, str]] = ()
     why_not: str = ""
 
-    def wrap(self, folder: Path, *, read: Collection[str], network: bool, devices: Iterable[str] = ()) -> Wrap:
-        """Of one task. ``read``: further paths that it may read. Makes the task's message file. Raises OSError."""
+    def wrap(
+        self, folder: Path, *, read: Collection[str], network: bool, devices: Iterable[str] = (), start_in: str = ""
+    ) -> Wrap:
+        """Of one task. ``read``: further paths that it may read; ``start_in``: another directory than
+        the task's own. Makes the task's message file. Raises OSError."""
         messages = folder / "messages"
         messages.touch(mode=0o600)
         home = str(self.home)
@@ -54,7 +57,7 @@ class Sandbox:
             words.append("--unshare-net")
         own = str(folder / "dir")
         words += ["--bind", own, own, "--bind", str(messages), str(messages)]
-        words += ["--remount-ro", home, "--remount-ro", "/", "--chdir", own, "--"]
+        words += ["--remount-ro", home, "--remount-ro", "/", "--chdir", start_in or own, "--"]
         return Wrap("bubblewrap", words, inside=False, opens=dict(self.opens))
 
 
