@@ -56,7 +56,9 @@ def test_a_container_needs_no_sandbox(tmp_path: Path) -> None:
 def test_without_a_sandbox_nothing_of_a_stranger_starts(tmp_path: Path) -> None:
     made = isolation(tmp_path, why_not="bubblewrap is not installed")
     assert made.why_no_strangers() == "bubblewrap is not installed"
-    with pytest.raises(NotAllowed, match=r"other people's programs run in a sandbox only.* bubblewrap is not installed"):
+    with pytest.raises(
+        NotAllowed, match=r"other people's programs run in a sandbox only.* bubblewrap is not installed"
+    ):
         made.check(common("boris", "anna"))
     made.check(common("anna", "anna"))
     assert isolation(tmp_path, "none", why_not="missing").why_no_strangers() == ""
