@@ -7,6 +7,7 @@ from sirdar.domain.app import App, Resources
 from sirdar.services.apps import View
 from sirdar.store.apps import AppRecord, VersionRow
 from sirdar.wire.description_document import example_document
+from sirdar.wire.description_environment import environment_document
 from sirdar.wire.everest_export import export_everest
 from sirdar.wire.schema import everest_inputs, everest_outputs
 
@@ -45,6 +46,7 @@ def description(view: View) -> dict[str, Any]:
         "examples": [example_document(example) for example in app.examples],
         "config": export_everest(app, version.number)[0]["config"],
         "resources": resources(app.resources),
+        "environment": environment_document(app.environment),
         "retries": app.retries,
         "retryFailedTasks": app.retries > 0,
         "retentionS": app.retention_s,
@@ -72,6 +74,7 @@ def resources(needs: Resources) -> dict[str, Any]:
         "override": sorted(needs.override),
         "only": list(needs.only),
         "labels": dict(needs.labels),
+        **({"slurm": dict(needs.slurm)} if needs.slurm else {}),
     }
 
 

@@ -206,6 +206,8 @@ def _page(document: Mapping[str, Any], session: Session) -> Iterator[str]:
         {
             "command": (document.get("config") or {}).get("command"),
             "resources": _resources(document.get("resources") or {}),
+            "environment": ", ".join(f"{key} {value}" for key, value in (document.get("environment") or {}).items())
+            or None,
             "code": document.get("codeVersion"),
             "published": moment(document.get("publishedAt") or document.get("createdAt")),
             "versions": document.get("versions"),
