@@ -17,6 +17,7 @@ from sirdar.agent.capacity import Capacity
 from sirdar.agent.control import Ending
 from sirdar.agent.directories import Directories
 from sirdar.agent.environments.all import Environments
+from sirdar.agent.environments.providers import providers
 from sirdar.agent.events import get_logger
 from sirdar.agent.exchange import Exchange
 from sirdar.agent.executors.base import Executor
@@ -77,7 +78,12 @@ class Agent:
         self.homes = Homes(home.workers)
         self.capacity = Capacity(settings, self.attempts)
         self.isolation = Isolation(settings.policy.isolation, home.path)
-        self.environments = Environments([], self.blobs.find, self._tell)
+        self.environments = Environments(
+            providers(settings, home.path),
+            self.blobs.find,
+            self._tell,
+            lambda common: self.isolation.may_build(common, settings.policy.environments.builds),
+        )
         self.run_task = RunTask(
             settings,
             attempts=self.attempts,
@@ -330,9 +336,12 @@ class Agent:
                 offered = known.jobs[attempt.job]
                 program = known.programs[offered.program]
                 app = self.exchange.app_of(offered.program, program)
-                self.attempts.commons[attempt.job] = Common(offered, program, app)
+                common = self.attempts.commons[attempt.job] = Common(offered, program, app)
             except (KeyError, ValueError):
                 broken.append(key)
+                continue
+            if attempt.handed_over and attempt.environment:
+                self.environments.take_up(attempt, common)
         return broken
 
     # ------------------------------------------------------------ end

@@ -50,6 +50,10 @@ class Isolation:
             return False
         return self._policy.kind == "bubblewrap" or self.is_stranger(common)
 
+    def may_build(self, common: Common, builds: str) -> bool:
+        """Whether code of its packages may run outside of a sandbox while its environment is made: ``builds`` of the policy."""
+        return builds == "all" or (builds == "own" and (self._policy.kind == "none" or not self.is_stranger(common)))
+
     def check(self, common: Common) -> None:
         """Raises NotAllowed where a sandbox is wanted and none can be made."""
         if self.is_wanted(common) and self.sandbox.why_not:

@@ -25,6 +25,7 @@ ISOLATION_SAID: Mapping[str, list[str]] = {
     "bubblewrap": ["every program in a sandbox"],
     "none": ["other people's programs without a sandbox"],
 }
+BUILDS = ("own", "all", "none")
 LISTS = ("users", "groups", "apps", "commands")
 LIMITS = {"cpus": "cpus", "gpus": "gpus", "memory": "memory_bytes", "disk": "disk_bytes", "time": "time_s"}
 
@@ -60,6 +61,15 @@ class IsolationPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class EnvironmentPolicy:
+    """``downloads``: uv may bring interpreters that the machine has not. ``builds``: whose packages may be made from their source,
+    which runs their code outside of a sandbox: ``own`` (of those whose programs need none), ``all`` or ``none``."""
+
+    downloads: bool = False
+    builds: str = "own"
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """What the owner allows. Without a file: whatever the server sends. ``limits`` by the keys of ``OfferedJob.resources``."""
 
@@ -68,6 +78,7 @@ class Policy:
     tasks: int | None = None
     limits: Mapping[str, float] = field(default_factory=dict)
     isolation: IsolationPolicy = IsolationPolicy()
+    environments: EnvironmentPolicy = EnvironmentPolicy()
 
     def sentences(self) -> list[str]:
         """What it allows, for whoever looks at the resource."""
@@ -188,12 +199,13 @@ def parse_policy(text: str) -> Policy:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise PolicyFault(f"it is not YAML: {' '.join(str(error).split())}") from None
-    known = _mapping(document, "the policy", ("allow", "deny", "tasks", "limits", "isolation"))
+    known = _mapping(document, "the policy", ("allow", "deny", "tasks", "limits", "isolation", "environments"))
     tasks = known.get("tasks")
     if tasks is not None and (isinstance(tasks, bool) or not isinstance(tasks, int) or tasks < 1):
         raise PolicyFault(f"tasks: {tasks!r} is not a number of tasks, 1 or more")
     limits, isolation = _limits(known.get("limits")), _isolation(known.get("isolation"))
-    return Policy(_names(known, "allow"), _names(known, "deny"), tasks, limits, isolation)
+    environments = _environments(known.get("environments"))
+    return Policy(_names(known, "allow"), _names(known, "deny"), tasks, limits, isolation, environments)
 
 
 def _isolation(value: Any) -> IsolationPolicy:
@@ -208,6 +220,16 @@ def _isolation(value: Any) -> IsolationPolicy:
     if bad := next((path for path in paths if not Path(path).is_absolute()), None):
         raise PolicyFault(f"isolation.read: {bad} is not an absolute path")
     return IsolationPolicy(kind, network, paths)
+
+
+def _environments(value: Any) -> EnvironmentPolicy:
+    given = _mapping(value, "environments", ("downloads", "builds"))
+    downloads, builds = given.get("downloads", False), given.get("builds", "own")
+    if not isinstance(downloads, bool):
+        raise PolicyFault(f"environments.downloads: {downloads!r} is not true or false")
+    if builds not in BUILDS:
+        raise PolicyFault(f"environments.builds: {builds!r} is not known here; known are {', '.join(BUILDS)}")
+    return EnvironmentPolicy(downloads, builds)
 
 
 def _names(document: Mapping[str, Any], key: str) -> Names:

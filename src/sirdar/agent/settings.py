@@ -50,6 +50,11 @@ class Settings:
     inline_stream_bytes: int = 16 << 10
     link_over_bytes: int = 1 << 20
     cache_bytes: int = 20 << 30
+    environments_bytes: int = (
+        20 << 30
+    )  # of environments of packages, with what uv and its like keep to make more of them
+    environment_retry_s: float = 60.0  # so long is a failure to make one told to others without another attempt
+    environment_build_s: float = 3600.0  # what takes longer is ended
     message_poll_s: float = 0.25
     transfers: int = 4
     task_address: str = "127.0.0.1"

@@ -56,7 +56,7 @@ def test_what_breaks_in_the_agent_ends_the_attempt_and_says_so(tmp_path: Path) -
             directories=cast(Any, None),
             capacity=cast(Any, SimpleNamespace(changed=lambda: None)),
             homes=cast(Any, None),
-            environments=Environments([], lambda sha256: None, lambda attempt, text: None),
+            environments=Environments([], lambda sha256: None, lambda attempt, text: None, lambda common: True),
             isolation=Isolation(IsolationPolicy(), tmp_path),
         )
         run_task.accept(["job-0-0"])

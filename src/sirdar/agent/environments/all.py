@@ -15,12 +15,19 @@ Find = Callable[[str], Path | None]
 
 
 class Environments:
-    """``tell`` passes on what a provider says of its work, for one attempt."""
+    """``tell`` passes on what a provider says of its work, for one attempt; ``trusts``: whose code may run outside of a sandbox."""
 
-    def __init__(self, providers: Sequence[Provider], find: Find, tell: Callable[[Attempt, str], None]) -> None:
+    def __init__(
+        self,
+        providers: Sequence[Provider],
+        find: Find,
+        tell: Callable[[Attempt, str], None],
+        trusts: Callable[[Common], bool],
+    ) -> None:
         self._providers = providers
         self._find = find
         self._tell = tell
+        self._trusts = trusts
         self._held: dict[str, tuple[Provider, str]] = {}  # by attempt
 
     def labels(self) -> dict[str, str]:
@@ -52,7 +59,9 @@ class Environments:
             raise EnvironmentFailed(f"this agent cannot provide an environment with {wanted.kind}")
         if files is None:
             raise EnvironmentFailed("the application's own files are not here", transient=True)
-        return await provider.ensure(wanted, files, lambda text: self._tell(attempt, text))
+        return await provider.ensure(
+            wanted, files, lambda text: self._tell(attempt, text), trusted=self._trusts(common)
+        )
 
     def hold(self, attempt: Attempt, common: Common, ready: Ready) -> None:
         """The attempt's program will run in it."""
@@ -60,6 +69,10 @@ class Environments:
         if provider is not None and ready.identity and attempt.key not in self._held:
             provider.hold(ready.identity)
             self._held[attempt.key] = (provider, ready.identity)
+
+    def take_up(self, attempt: Attempt, common: Common) -> None:
+        """An earlier agent has started its program, which may still run in it."""
+        self.hold(attempt, common, Ready(attempt.environment))
 
     def release(self, key: str) -> None:
         """It has ended."""

@@ -50,8 +50,11 @@ class Provider(Protocol):
     def known(self, wanted: Environment, files: Files) -> Ready | None:
         """It, if it is here already. Quick: asked for each task."""
 
-    async def ensure(self, wanted: Environment, files: Files, say: Say) -> Ready:
-        """Fetches or makes it, telling how far it is. Raises EnvironmentFailed."""
+    async def ensure(self, wanted: Environment, files: Files, say: Say, *, trusted: bool) -> Ready:
+        """Fetches or makes it, telling how far it is. Raises EnvironmentFailed.
+
+        ``trusted``: whoever asks may run code outside of a sandbox here, as the making of some packages does.
+        """
 
     def hold(self, identity: str) -> None:
         """A task uses it: it must stay. Once for each task."""

@@ -1,0 +1,97 @@
+"""One making for each environment, however many tasks wait for it; a failure is remembered for a while."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from sirdar.agent.environments.base import EnvironmentFailed, Ready, Say
+
+Make = Callable[[Say], Coroutine[Any, Any, Ready]]
+SAY_EVERY_S = 0.5
+TRANSIENT_SHARE = 0.1  # of the time for which a failure is remembered that may pass by itself
+MOST_FAILURES = 1000
+
+
+@dataclass(slots=True)
+class _Build:
+    task: "asyncio.Task[Ready]"
+    listeners: list[Say] = field(default_factory=list)
+    said: str = ""
+    said_at: float = 0.0
+
+
+class Builds:
+    """``remember_s``: how long whoever asks for what has just failed is told so without another attempt."""
+
+    def __init__(self, remember_s: float) -> None:
+        self._remember_s = remember_s
+        self._under_way: dict[object, _Build] = {}
+        self._failed: dict[object, tuple[float, EnvironmentFailed]] = {}
+
+    async def share(self, key: object, make: Make, say: Say) -> Ready:
+        """What ``make`` gives: of this caller, or of another that is at it already. Raises EnvironmentFailed or OSError.
+
+        It goes on when a caller is cancelled; the others still want it.
+        """
+        self._raise_remembered(key)
+        build = self._under_way.get(key)
+        if build is None:
+            build = self._begin(key, make)
+        build.listeners.append(say)
+        if build.said:
+            await tell(say, build.said)
+        try:
+            return await asyncio.shield(build.task)
+        except EnvironmentFailed as error:  # many may raise it: each its own
+            raise _again(error) from None
+        finally:
+            if say in build.listeners:
+                build.listeners.remove(say)
+
+    def _begin(self, key: object, make: Make) -> _Build:
+        async def speak(text: str) -> None:
+            await self._speak(build, text)
+
+        build = _Build(asyncio.create_task(make(speak)))
+        self._under_way[key] = build
+        build.task.add_done_callback(lambda task: self._end(key, task))
+        return build
+
+    def _end(self, key: object, task: "asyncio.Task[Ready]") -> None:
+        del self._under_way[key]
+        if task.cancelled():
+            return
+        if isinstance(error := task.exception(), EnvironmentFailed):
+            wait_s = self._remember_s * (TRANSIENT_SHARE if error.transient else 1.0)
+            self._failed[key] = (time.monotonic() + wait_s, error)
+
+    async def _speak(self, build: _Build, text: str) -> None:
+        """To all that wait, and not too often: each is a call to the server."""
+        now = time.monotonic()
+        if text == build.said or now - build.said_at < SAY_EVERY_S:
+            return
+        build.said, build.said_at = text, now
+        for say in list(build.listeners):
+            await tell(say, text)
+
+    def _raise_remembered(self, key: object) -> None:
+        now = time.monotonic()
+        if len(self._failed) > MOST_FAILURES:
+            self._failed = {one: failed for one, failed in self._failed.items() if failed[0] > now}
+        until, error = self._failed.get(key, (0.0, None))
+        if error is not None and until > now:
+            raise _again(error)
+        self._failed.pop(key, None)
+
+
+def _again(error: EnvironmentFailed) -> EnvironmentFailed:
+    return EnvironmentFailed(str(error), log=error.log, transient=error.transient)
+
+
+async def tell(say: Say, text: str) -> None:
+    """Whether it has to be waited for or not."""
+    answer = say(text)
+    if isinstance(answer, Awaitable):
+        await answer

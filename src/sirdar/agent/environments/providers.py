@@ -1,0 +1,28 @@
+"""The providers of an agent, over one store, so that one bound holds for all that they make."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sirdar.agent.environments.base import Provider
+from sirdar.agent.environments.conda import CondaEnvironments
+from sirdar.agent.environments.python import PythonEnvironments
+from sirdar.agent.environments.store import EnvironmentStore
+from sirdar.agent.porter.facts_log import boot_id
+from sirdar.agent.settings import Settings
+
+FOLDER = "environments"
+
+
+def providers(settings: Settings, home: Path) -> Sequence[Provider]:
+    """Blocks: takes stock of what earlier agents made."""
+    store = EnvironmentStore(home / FOLDER, settings.environments_bytes, boot=boot_id())
+    retry_s = settings.environment_retry_s * settings.period_scale
+    return [
+        PythonEnvironments(
+            store,
+            downloads=settings.policy.environments.downloads,
+            retry_s=retry_s,
+            build_s=settings.environment_build_s,
+        ),
+        CondaEnvironments(store, retry_s=retry_s, build_s=settings.environment_build_s),
+    ]
