@@ -13,7 +13,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 
-def make_wheel(folder: Path, name: str, version: str = "1.0", files: Mapping[str, str] | None = None, **more: str) -> Path:
+def make_wheel(
+    folder: Path, name: str, version: str = "1.0", files: Mapping[str, str] | None = None, **more: str
+) -> Path:
     """A wheel of pure Python: module ``NAME`` with ``__version__``, and ``files`` besides. ``more``: fields of its metadata."""
     folder.mkdir(parents=True, exist_ok=True)
     info = f"{name}-{version}.dist-info"

@@ -18,6 +18,8 @@ MOST_FAILURES = 1000
 class _Build:
     task: "asyncio.Task[Ready]"
     listeners: list[Say] = field(default_factory=list)
+    wanted: str = ""  # to be said
+    speaking: "asyncio.Task[None] | None" = None
     said: str = ""
     said_at: float = 0.0
 
@@ -51,8 +53,8 @@ class Builds:
                 build.listeners.remove(say)
 
     def _begin(self, key: object, make: Make) -> _Build:
-        async def speak(text: str) -> None:
-            await self._speak(build, text)
+        def speak(text: str) -> None:
+            self._speak(build, text)
 
         build = _Build(asyncio.create_task(make(speak)))
         self._under_way[key] = build
@@ -60,21 +62,27 @@ class Builds:
         return build
 
     def _end(self, key: object, task: "asyncio.Task[Ready]") -> None:
-        del self._under_way[key]
+        build = self._under_way.pop(key)
+        if build.speaking is not None:
+            build.speaking.cancel()
         if task.cancelled():
             return
         if isinstance(error := task.exception(), EnvironmentFailed):
             wait_s = self._remember_s * (TRANSIENT_SHARE if error.transient else 1.0)
             self._failed[key] = (time.monotonic() + wait_s, error)
 
-    async def _speak(self, build: _Build, text: str) -> None:
-        """To all that wait, and not too often: each is a call to the server."""
-        now = time.monotonic()
-        if text == build.said or now - build.said_at < SAY_EVERY_S:
-            return
-        build.said, build.said_at = text, now
-        for say in list(build.listeners):
-            await tell(say, text)
+    def _speak(self, build: _Build, text: str) -> None:
+        build.wanted = text
+        if build.speaking is None or build.speaking.done():
+            build.speaking = asyncio.create_task(self._speak_on(build))
+
+    async def _speak_on(self, build: _Build) -> None:
+        """To all that wait, and not too often: each is a call to the server. The last word is always said."""
+        while build.wanted != build.said:
+            await asyncio.sleep(max(0.0, build.said_at + SAY_EVERY_S - time.monotonic()))
+            build.said, build.said_at = build.wanted, time.monotonic()
+            for say in list(build.listeners):
+                await tell(say, build.said)
 
     def _raise_remembered(self, key: object) -> None:
         now = time.monotonic()

@@ -105,6 +105,7 @@ class CondaEnvironments:
         self._find = find
         self._builds = Builds(retry_s)
         self._keys = Keys()
+        self._tidying: asyncio.Task[None] | None = None
 
     def handles(self, wanted: Environment) -> bool:
         return wanted.conda is not None
@@ -135,16 +136,23 @@ class CondaEnvironments:
     async def collect(self) -> None:
         await asyncio.to_thread(self._store.collect)
 
+    def _tidy(self) -> None:
+        """Something new has come."""
+        self._tidying = asyncio.create_task(self.collect())
+        self._tidying.add_done_callback(lambda task: task.cancelled() or task.exception())
+
     async def _make(self, tool: CondaTool, paths: Sequence[str], files: Files, key: str, say: Say) -> Ready:
         draft = await asyncio.to_thread(self._store.begin, key)
         try:
             await tell(say, f"building environment with {tool.name}")
             await asyncio.to_thread(lay_out, paths, files, draft.build / "app")
             await self._run(tool, draft, paths[0], say)
-            return await asyncio.to_thread(_finish, self._store, tool, draft)
+            ready = await asyncio.to_thread(_finish, self._store, tool, draft)
         except BaseException:
             await asyncio.shield(asyncio.to_thread(self._store.discard, draft))
             raise
+        self._tidy()
+        return ready
 
     async def _run(self, tool: CondaTool, draft: Draft, main: str, say: Say) -> None:
         """Raises EnvironmentFailed."""

@@ -110,7 +110,8 @@ class Interpreters:
         return self._asked[path]
 
     def _none(self, wanted: Sequence[str]) -> str:
-        names = [f"{'.'.join(map(str, one.version))} ({one.path})" for one in self._listed[1] if one.usual]
+        first = {one.version: one.path for one in reversed(self._listed[1])}
+        names = [f"{'.'.join(map(str, version))} ({first[version]})" for version in sorted(first, reverse=True)]
         here = f"there are {', '.join(names[:8])}" if names else "there is none"
         if self._downloads:
             return f"no Python for {_spoken(wanted)} can be had on this machine: {here}"

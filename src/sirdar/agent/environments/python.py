@@ -59,6 +59,7 @@ class PythonEnvironments:
         self._interpreters = Interpreters(downloads=downloads)
         self._builds = Builds(retry_s)
         self._keys = Keys()
+        self._tidying: asyncio.Task[None] | None = None
         self._uv: Uv | None = None
 
     def handles(self, wanted: Environment) -> bool:
@@ -89,6 +90,11 @@ class PythonEnvironments:
     async def collect(self) -> None:
         await asyncio.to_thread(self._store.collect)
 
+    def _tidy(self) -> None:
+        """Something new has come."""
+        self._tidying = asyncio.create_task(self.collect())
+        self._tidying.add_done_callback(lambda task: task.cancelled() or task.exception())
+
     # ------------------------------------------------------------ making
 
     async def _tool(self) -> Uv:
@@ -111,10 +117,12 @@ class PythonEnvironments:
             await build.install(say)
             await tell(say, "building environment: compiling")
             await build.compile()
-            return await asyncio.to_thread(build.finish)
+            ready = await asyncio.to_thread(build.finish)
         except BaseException:
             await asyncio.shield(asyncio.to_thread(self._store.discard, draft))
             raise
+        self._tidy()
+        return ready
 
 
 @dataclass(slots=True)
@@ -172,7 +180,9 @@ class _Build:
         return [made, *install[self.recipe.kind]]
 
     def _variables(self) -> dict[str, str]:
-        return {"UV_PROJECT_ENVIRONMENT": str(self.draft.folder)}
+        temporary = self.draft.build / "tmp"
+        temporary.mkdir(exist_ok=True)
+        return {"UV_PROJECT_ENVIRONMENT": str(self.draft.folder), "TMPDIR": str(temporary)}
 
     async def compile(self) -> None:
         """With the bare interpreter: the environment's own would run code of its packages. What does not compile is no fault."""

@@ -82,14 +82,12 @@ def _inside(path: str, target: str) -> str:
         raise EnvironmentFailed(f"{path} includes {target[:80]}: only the application's own files can be included")
     parts: list[str] = []
     for part in (PurePosixPath(path).parent / target).parts:
-        if part != "..":
-            parts.append(part)
-        elif parts:
+        if part == "/" or (part == ".." and not parts):
+            raise EnvironmentFailed(f"{path} includes {target[:80]}, which lies outside of the application")
+        if part == "..":
             parts.pop()
         else:
-            parts.append("/")
-    if parts and parts[0] == "/":
-        raise EnvironmentFailed(f"{path} includes {target[:80]}, which lies outside of the application")
+            parts.append(part)
     return "/".join(parts)
 
 

@@ -135,7 +135,7 @@ class EnvironmentStore:
 
         ``probes``: paths that must be there later; directories among them must not have changed.
         """
-        if (other := self.find(draft.key)) is not None:
+        if (other := self.find(draft.key)) is not None:  # an asker who was trusted more, or less, for instance
             self.discard(draft)
             return other
         seen = [(str(path), path.stat().st_mtime_ns if path.is_dir() else None) for path in probes]
@@ -184,11 +184,14 @@ class EnvironmentStore:
     # ------------------------------------------------------------ bound
 
     def collect(self) -> None:
-        """Settles what is new, then keeps within the bound: caches first, then what was not used for longest. Blocks."""
+        """Settles what is new, then keeps within the bound: caches first, then what was not used for longest. Blocks.
+
+        While something is made, all that can go stays a little longer: tools read in the caches.
+        """
         with self._collecting:
             self.settle()
             self._sweep()
-            if not self._changed:
+            if not self._changed or self._drafts:
                 return
             self._changed = False
             self.size_bytes = disk_bytes(self.root)
@@ -226,7 +229,7 @@ class EnvironmentStore:
         entry.mark.unlink(missing_ok=True)
 
     def _drop_cache(self) -> None:
-        """Environments keep what they have of it. While something is made, its tool reads there."""
+        """Environments keep what they have of it."""
         with self._lock:
             if self._drafts:
                 return
