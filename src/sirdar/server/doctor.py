@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sirdar.agent.environments.conda import TOOLS, find_tool
+from sirdar.agent.environments.uv import find_uv, version_of
 from sirdar.agent.policy import FILE_NAME, PolicyFault, load_policy
 from sirdar.agent.wraps.bubblewrap import sandbox
 from sirdar.server.home import HomeHeld, HomeLock
@@ -35,7 +37,7 @@ def check(home: Path, *, fix: bool = False) -> list[Check]:
     """Everything that can be seen from outside, in the order in which it matters."""
     found = [_python(), _home(home)]
     if home.exists():
-        looks: list[Callable[[Path, bool], Check]] = [_key, _database, _disk, _holder, _sandbox]
+        looks: list[Callable[[Path, bool], Check]] = [_key, _database, _disk, _holder, _sandbox, _environments]
         found += [look(home, fix) for look in looks]
     return found
 
@@ -121,3 +123,18 @@ def _sandbox(home: Path, fix: bool) -> Check:
         return Check("sandbox", False, f"none can be made: {why_not}", hint, warning=True)
     whose = "every program runs" if policy.kind == "bubblewrap" else "programs of others than you run"
     return Check("sandbox", True, f"{whose} in a sandbox of bubblewrap")
+
+
+def _environments(home: Path, fix: bool) -> Check:
+    """What makes environments of packages for the agent of ``sirdar up``."""
+    path, tool = find_uv(), find_tool()
+    version = version_of(path) if path is not None else ""
+    conda = (
+        f"conda's by {tool.name} ({tool.path})"
+        if tool is not None
+        else f"none of conda ({', '.join(TOOLS)} are not here)"
+    )
+    if not version:
+        hint = "pip install 'sirdar[agent]' brings uv. Until then jobs with requirements or a lock wait for another machine."
+        return Check("environments", False, f"none of Python packages: uv is missing; {conda}", hint, warning=True)
+    return Check("environments", True, f"of Python packages by uv {version} ({path}); {conda}")

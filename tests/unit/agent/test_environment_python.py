@@ -367,7 +367,7 @@ def test_an_agent_that_ends_takes_its_tool_with_it(place: Place) -> None:
     async def live() -> int:
         asyncio.create_task(provider.ensure(LIST, files, place.said.append, trusted=True))  # noqa: RUF006
         async with asyncio.timeout(60):
-            while not half.exists():
+            while not half.exists():  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         return int(next((place.root / "environments").glob("*.build/builder")).read_text().split()[0])
 

@@ -225,7 +225,7 @@ def test_all_who_wait_share_one_making_and_hear_of_it() -> None:
 
         waiters = [asyncio.create_task(builds.share(ONE, build, slow if no % 2 else heard.append)) for no in range(6)]
         async with asyncio.timeout(10):
-            while heard.count("two") < 6:
+            while heard.count("two") < 6:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             waiters[0].cancel()
             go.set()

@@ -110,7 +110,9 @@ def test_a_denied_program_is_denied_by_every_name() -> None:
         ("isolation: {read: [data]}", "isolation.read: data is not an absolute path"),
         ("isolation: {kinds: none}", "isolation: there is no 'kinds'; known are kind, network, read"),
         ("allow: [", "it is not YAML"),
-        ("- 1", "the policy: allow, deny, tasks, limits, isolation are expected here"),
+        ("- 1", "the policy: allow, deny, tasks, limits, isolation, environments are expected here"),
+        ("environments: {downloads: 1}", "environments.downloads: 1 is not true or false"),
+        ("environments: {builds: mine}", "environments.builds: 'mine' is not known here; known are own, all, none"),
     ],
 )
 def test_a_policy_that_is_none_says_what_is_wrong(text: str, words: str) -> None:

@@ -103,7 +103,7 @@ def test_the_owners_own_label_comes_first(tmp_path: Path, program: Program, monk
     monkeypatch.setenv("SIRDAR_SOLVERS", str(tmp_path / "solvers"))
     monkeypatch.setenv("PATH", "/nowhere")
     settings = Settings(home=tmp_path, labels={"solver-highs": "mine", "site": "lab"})
-    none = Environments([], lambda sha256: None, lambda attempt, text: None)
+    none = Environments([], lambda sha256: None, lambda attempt, text: None, lambda common: True)
     assert labels(settings, none) == {"solver-highs": "mine", "site": "lab"}
     assert labels(Settings(home=tmp_path), none) == {"solver-highs": "1.15.1"}
 

@@ -25,7 +25,7 @@ from sirdar.agent.environments.requirements import included, includes_of, read_t
 from sirdar.agent.environments.store import Draft, EnvironmentStore
 from sirdar.agent.environments.tool import ToolLog, plain_environment, run_tool
 from sirdar.agent.environments.uv import failure
-from sirdar.domain.environment import Environment
+from sirdar.domain.environment import LABELS, Environment
 
 TOOLS = ("micromamba", "mamba", "conda", "pixi")  # the first that is there is taken
 FORMAT = 1
@@ -106,6 +106,10 @@ class CondaEnvironments:
         self._builds = Builds(retry_s)
         self._keys = Keys()
         self._tidying: asyncio.Task[None] | None = None
+
+    def labels(self) -> Mapping[str, str]:
+        tool = self._find()
+        return {LABELS["conda"]: tool.name} if tool is not None else {}
 
     def handles(self, wanted: Environment) -> bool:
         return wanted.conda is not None

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -18,8 +18,8 @@ from sirdar.agent.environments.locks import check_pylock, check_uv_lock, python_
 from sirdar.agent.environments.requirements import included, read_text
 from sirdar.agent.environments.store import Draft, EnvironmentStore
 from sirdar.agent.environments.tool import ToolLog, run_tool
-from sirdar.agent.environments.uv import Progress, Uv, failure, find_uv
-from sirdar.domain.environment import Environment
+from sirdar.agent.environments.uv import Progress, Uv, failure, find_uv, version_of
+from sirdar.domain.environment import LABELS, Environment
 
 KINDS = ("requirements", "lock", "python")
 FORMAT = 1  # of what a key is made of, and of how an environment is made
@@ -62,6 +62,11 @@ class PythonEnvironments:
         self._tidying: asyncio.Task[None] | None = None
         self._uv: Uv | None = None
 
+    def labels(self) -> Mapping[str, str]:
+        path = self._find()
+        version = version_of(path) if path is not None else ""
+        return {LABELS["python"]: f"uv {version}"} if version else {}
+
     def handles(self, wanted: Environment) -> bool:
         return wanted.kind in KINDS
 
@@ -102,8 +107,10 @@ class PythonEnvironments:
             path = self._find()
             if path is None:
                 raise EnvironmentFailed(NO_UV)
-            self._uv = Uv(path, self._store.cache, downloads=self._downloads)
-        await self._uv.ask_version()
+            version = await asyncio.to_thread(version_of, path)
+            if not version:
+                raise EnvironmentFailed(f"uv does not work on this machine: {path} --version says nothing")
+            self._uv = Uv(path, self._store.cache, downloads=self._downloads, version=version)
         return self._uv
 
     async def _make(

@@ -6,15 +6,18 @@ Where packages come from is the owner's choice, in uv's own words: ``UV_*`` vari
 import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from sirdar.agent.environments.base import EnvironmentFailed
 from sirdar.agent.environments.tool import ToolLog, plain_environment, run_tool
 
 QUICK_S = 60.0
+VERSION_S = 10.0
 DOWNLOAD_S = 900.0
 # They would lead uv to other environments, interpreters or caches than ours.
 OWN = (
@@ -44,6 +47,24 @@ def find_uv() -> str | None:
     return str(own) if os.access(own, os.X_OK) else shutil.which("uv")
 
 
+def version_of(path: str) -> str:
+    """Empty where it does not work. Blocks, the first time."""
+    try:
+        return _version_of(path, os.stat(path).st_mtime_ns)  # noqa: PTH116
+    except OSError:
+        return ""
+
+
+@lru_cache(maxsize=8)
+def _version_of(path: str, changed_at: int) -> str:
+    try:
+        done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=VERSION_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    words = done.stdout.split()
+    return words[1] if done.returncode == 0 and words[:1] == ["uv"] and len(words) > 1 else ""
+
+
 @dataclass(slots=True)
 class Uv:
     """One uv. Its cache lies beside the environments, on their file system: it links what it installs."""
@@ -52,14 +73,6 @@ class Uv:
     cache: Path
     downloads: bool = False
     version: str = ""
-    settings: dict[str, str] = field(default_factory=dict)
-
-    async def ask_version(self) -> str:
-        """Raises EnvironmentFailed where it does not work."""
-        if not self.version:
-            said = await self._quick("--version", sign="uv ")
-            self.version = said.split()[1] if said else "unknown"
-        return self.version
 
     @property
     def major(self) -> str:
@@ -105,7 +118,6 @@ class Uv:
             "UV_PYTHON_DOWNLOADS": "manual" if self.downloads else "never",
             "UV_PYTHON_INSTALL_BIN": "0",
             "NO_COLOR": "1",
-            **self.settings,
         }
 
     async def _quick(self, *words: str, sign: str = "") -> str:
