@@ -1,6 +1,5 @@
 """Environments of packages through a real server and its agent: told while they are made, used again, failing in words."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,9 +11,9 @@ from tests.wheels import make_sdist, make_wheel
 SHOW = """
 import os, sys
 import sirdartiny
-print(sirdartiny.__version__, os.getpid(), sys.prefix == os.environ["VIRTUAL_ENV"])
+print("version", sirdartiny.__version__, os.getpid(), sys.prefix == os.environ["VIRTUAL_ENV"])
 """
-VERSION = {"version": {"type": "string", "from": "stdout", "regex": r"(\\S+)"}}
+VERSION = {"version": {"type": "string", "from": "stdout", "regex": r"version (\S+)"}}
 # uv waits for the test where it is told to: so that what is told meanwhile can be seen.
 GATED_UV = """#!/bin/sh
 case "$*" in
@@ -27,20 +26,20 @@ exec %(uv)s "$@"
 class Site:
     """A server with an agent, and the packages that its owner lets it find."""
 
-    def __init__(self, root: Path, start: Callable[..., Product]) -> None:
-        self.wheels, self.gate = root / "wheels", root / "gate"
+    def __init__(self, root: Path, start: Callable[..., Product], **environment: str) -> None:
+        self.wheels = root / "wheels"
         make_wheel(self.wheels, "sirdartiny", "1.0")
         make_wheel(self.wheels, "sirdartiny", "2.0")
         config = root / "machine.toml"
         config.write_text(f'no-index = true\nfind-links = ["{self.wheels}"]\n')
-        self.path = f"{root / 'bin'}:{sys.base_prefix}/bin:{os.environ['PATH']}"
-        environment = {"UV_CONFIG_FILE": str(config), "SIRDAR_AGENT_ENVIRONMENT_RETRY_S": "0", "PATH": self.path}
-        self.product = start(environment=environment)
+        path = f"{sys.base_prefix}/bin:/usr/bin:/bin"  # few interpreters: each is asked
+        own = {"UV_CONFIG_FILE": str(config), "SIRDAR_AGENT_ENVIRONMENT_RETRY_S": "0", "PATH": path}
+        self.product = start(environment={**own, **environment})
 
     @property
     def made(self) -> list[Path]:
         folder = self.product.home / "agent" / "environments"
-        return [path for path in folder.iterdir() if path.is_dir() and path.name != "cache"]
+        return [path.parent.parent for path in folder.glob("*/bin/python")]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +57,7 @@ def test_it_is_made_for_the_first_job_and_used_by_the_next(site: Site) -> None:
     before = len(site.made)
     first = site.product.run(app)
     assert first["result"]["version"] == "1.0" and len(site.made) == before + 1
-    assert site.product.admin.get(first["stdout"]).text.split()[2] == "True"
+    assert site.product.admin.get(first["stdout"]).text.split()[3] == "True"
     assert first["environment"].startswith("sha256:")
     again = publish(site, "tiny-again", "sirdartiny<2\n")  # another application with the same list
     second = site.product.run(again)
@@ -68,7 +67,7 @@ def test_it_is_made_for_the_first_job_and_used_by_the_next(site: Site) -> None:
 
 
 def test_a_script_finds_the_environments_python(site: Site) -> None:
-    script = "#!/usr/bin/env python\nimport sirdartiny\nprint(sirdartiny.__version__)\n"
+    script = "#!/usr/bin/env python\nimport sirdartiny\nprint('version', sirdartiny.__version__)\n"
     files = {"run.sh": script, "requirements.txt": "sirdartiny<2\n"}
     app = site.product.publish("tiny-script", "./run.sh", files=files, outputs=VERSION,
                                environment={"requirements": "requirements.txt"})  # fmt: skip
@@ -90,11 +89,14 @@ def test_kept_programs_live_in_it(site: Site) -> None:
     app = site.product.publish(
         "tiny-kept",
         ["python", "kept.py", "${n}"],
-        files={"kept.py": program + "sirdar_worker.serve(sirdartiny)\n", "requirements.txt": "sirdartiny<2\nsirdarworker\n"},
+        files={
+            "kept.py": program + "sirdar_worker.serve(sirdartiny)\n",
+            "requirements.txt": "sirdartiny<2\nsirdarworker\n",
+        },
         inputs={"n": {"type": "integer", "required": True}},
         outputs={"said": {"type": "json", "from": "said.json"}},
         environment={"requirements": "requirements.txt"},
-        keep_alive={"idle": "60 s", "most": 1},
+        keep_alive={"idle": "60 s"},
     )
     said = [site.product.run(app, {"n": number})["result"]["said"] for number in (3, 4)]
     assert [one["version"] for one in said] == ["1.0", "1.0"] and [one["n"] for one in said] == ["3", "4"]
@@ -127,12 +129,15 @@ def test_what_cannot_be_made_fails_the_job_with_its_log(site: Site) -> None:
 
 
 def test_an_interpreter_that_is_not_there_is_told(site: Site) -> None:
-    app = publish(site, "tiny-new", "sirdartiny\n", environment={"python": ">=3.99", "requirements": "requirements.txt"})
+    app = publish(
+        site, "tiny-new", "sirdartiny\n", environment={"python": ">=3.99", "requirements": "requirements.txt"}
+    )
     job = site.product.run(app, state="FAILED")
     assert job["outcome"]["reason"] == "environment"
     assert job["outcome"]["message"].startswith("no Python on this machine fits >=3.99: there are 3.")
 
 
+@pytest.mark.needs("bwrap")
 def test_packages_of_strangers_are_not_built_outside_of_a_sandbox(site: Site) -> None:
     ran = site.wheels.parent / "ran"
     make_sdist(site.wheels, "sirdarsource", "1.0", f"open({str(ran)!r}, 'w').write('x')\n")
@@ -142,7 +147,7 @@ def test_packages_of_strangers_are_not_built_outside_of_a_sandbox(site: Site) ->
         "sourced", "true", files=files, who=anna, environment={"requirements": "requirements.txt"}
     )
     job = site.product.run(app, who=anna, state="FAILED")
-    assert "other people than this machine's owner" in job["outcome"]["message"] or "refused" in job["outcome"]["reason"]
+    assert "other people than this machine's owner" in job["outcome"]["message"]
     assert not ran.exists()
 
 
@@ -154,29 +159,21 @@ def test_strangers_programs_see_it_from_their_sandbox(site: Site) -> None:
                                environment={"requirements": "requirements.txt"})  # fmt: skip
     job = site.product.run(app, who=anna)
     assert job["result"]["version"] == "1.0"
-    assert site.product.admin.get(job["stdout"]).text.split()[1:] == ["2", "True"] or job["state"] == "DONE"
+    said = anna.get(job["stdout"]).text.split()
+    assert said[2:] == ["2", "True"], "in a sandbox of its own"
 
 
 def test_how_far_it_is_stands_on_the_job(tmp_path: Path, own_sirdar: Callable[..., Product]) -> None:
-    real = Path(sys.executable).parent / "uv"
-    (tmp_path / "bin").mkdir()
-    site = Site.__new__(Site)
-    site.gate = tmp_path / "gate"
-    site.gate.touch()
-    slow = tmp_path / "bin" / "uv"
-    slow.write_text(GATED_UV % {"gate": site.gate, "uv": real})
+    gate, slow = tmp_path / "gate", tmp_path / "slow-uv"
+    gate.touch()
+    slow.write_text(GATED_UV % {"gate": gate, "uv": Path(sys.executable).parent / "uv"})
     slow.chmod(0o755)
-    Site.__init__(site, tmp_path, lambda **more: own_sirdar(**with_uv(more, slow)))
-    app = publish(site, "tiny-slow", "sirdartiny\n")
-    job = site.product.submit(app)
-    await_that(
-        lambda: site.product.job(job["id"])["statusMessage"].startswith("building environment"), what="its status"
+    site = Site(tmp_path, own_sirdar, SIRDAR_AGENT_UV=str(slow))
+    job = site.product.submit(publish(site, "tiny-slow", "sirdartiny\n"))
+    now = await_that(
+        lambda: found if "building" in str((found := site.product.job(job["id"]))["statusMessage"]) else None,
+        what="its status",
     )
-    assert site.product.job(job["id"])["state"] != "DONE"
-    site.gate.unlink()
+    assert now["state"] not in {"DONE", "FAILED"}
+    gate.unlink()
     assert site.product.ended(job["id"])["state"] == "DONE"
-
-
-def with_uv(more: dict[str, object], path: Path) -> dict[str, object]:
-    environment = dict(more["environment"])  # type: ignore[call-overload]
-    return {**more, "environment": {**environment, "SIRDAR_AGENT_UV": str(path)}}

@@ -50,6 +50,7 @@ class Settings:
     inline_stream_bytes: int = 16 << 10
     link_over_bytes: int = 1 << 20
     cache_bytes: int = 20 << 30
+    uv: str = ""  # its path; without: the one that came with the agent, or that of PATH
     environments_bytes: int = (
         20 << 30
     )  # of environments of packages, with what uv and its like keep to make more of them

@@ -7,6 +7,7 @@ from sirdar.agent.environments.base import Provider
 from sirdar.agent.environments.conda import CondaEnvironments
 from sirdar.agent.environments.python import PythonEnvironments
 from sirdar.agent.environments.store import EnvironmentStore
+from sirdar.agent.environments.uv import find_uv
 from sirdar.agent.porter.facts_log import boot_id
 from sirdar.agent.settings import Settings
 
@@ -23,6 +24,7 @@ def providers(settings: Settings, home: Path) -> Sequence[Provider]:
             downloads=settings.policy.environments.downloads,
             retry_s=retry_s,
             build_s=settings.environment_build_s,
+            find=lambda: settings.uv or find_uv(),
         ),
         CondaEnvironments(store, retry_s=retry_s, build_s=settings.environment_build_s),
     ]
