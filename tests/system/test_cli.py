@@ -214,6 +214,7 @@ def test_backup_and_restore(cli: Cli, sirdar: Product) -> None:
     warned = cli("doctor", "--home", "second")
     assert warned.code == 0, "a warning is no failure"
     assert "! sandbox: policy.yaml says isolation: none" in warned.out
+    assert "environments: of Python packages by uv 0." in warned.out
     policy.write_text("isolation: bubblewrap\n")
     assert "every program runs in a sandbox" in cli("doctor", "--home", "second").out or not shutil.which("bwrap")
     policy.write_text("isolation: jail\n")

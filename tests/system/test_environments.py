@@ -175,5 +175,10 @@ def test_how_far_it_is_stands_on_the_job(tmp_path: Path, own_sirdar: Callable[..
         what="its status",
     )
     assert now["state"] not in {"DONE", "FAILED"}
+    other = site.product.submit(publish(site, "tiny-slow-too", "sirdartiny\n"))
+    await_that(lambda: "building" in str(site.product.job(other["id"])["statusMessage"]), what="the other's status")
+    assert site.product.admin.post(f"/api/jobs/{job['id']}/cancel").status_code in {200, 202}
+    assert site.product.ended(job["id"])["outcome"]["reason"] == "cancelled", "who waits need not wait for the end"
     gate.unlink()
+    job = other
     assert site.product.ended(job["id"])["state"] == "DONE"

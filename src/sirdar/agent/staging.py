@@ -33,6 +33,7 @@ from sirdar.wire.agent import Final, Started
 log = get_logger(__name__)
 
 BATCH = 32
+WISH_EVERY_S = 0.5  # between two looks at whether a task that waits for its environment is still wanted
 QUICK_FILES = 20
 QUICK_BYTES = 4 << 20
 
@@ -180,7 +181,9 @@ class Staging:
         with self._blobs.hold(needed.keys()):
             try:
                 await self._blobs.fetch_all(needed)
-                await self._environments.ensure(attempt, common)
+                if not await self._made(attempt, common):
+                    await self._report([without_program(attempt, Reason.CANCELLED, "cancelled before it started")])
+                    return False
             except EnvironmentFailed as error:
                 reason = Reason.STAGE_IN if error.transient else Reason.ENVIRONMENT
                 final = without_program(attempt, reason, str(error))
@@ -190,6 +193,18 @@ class Staging:
                 await self._report([without_program(attempt, Reason.STAGE_IN, say(error))])
                 return False
         return True
+
+    async def _made(self, attempt: Attempt, common: Common) -> bool:
+        """False where it was cancelled meanwhile; others may still want what is being made."""
+        making = asyncio.ensure_future(self._environments.ensure(attempt, common))
+        try:
+            while not making.done() and attempt.wish == "run":
+                await asyncio.wait([making], timeout=WISH_EVERY_S)
+            if making.done():
+                making.result()
+            return making.done()
+        finally:
+            making.cancel()
 
     def _prepare(self, attempt: Attempt, made: Plan) -> Launch | Final:
         if attempt.wish != "run":

@@ -153,6 +153,29 @@ def test_an_interpreter_that_is_not_here_is_said_with_those_that_are(place: Plac
     assert "downloads: true" in str(fault) and place.made() == []
 
 
+BRINGING_UV = """#!/bin/sh
+case "$*" in
+*"python list"*) test -e %(brought)s || { echo '[]'; exit 0; };;
+*"python install"*) echo "$*" >> %(brought)s; exit 0;;
+esac
+exec %(uv)s "$@"
+"""
+
+
+def test_uv_brings_an_interpreter_where_the_owner_allows_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    brought, script = place.root / "brought", place.root / "uv"
+    script.write_text(BRINGING_UV % {"brought": brought, "uv": find_uv()})
+    script.chmod(0o755)
+    monkeypatch.setattr("sirdar.agent.environments.interpreters.sys.executable", str(place.root / "no-python"))
+    place.begin(find=lambda: str(script))
+    assert "fits" in str(place.fault(Environment(python=HERE), {})) and not brought.exists()
+    place.begin(find=lambda: str(script), downloads=True)
+    assert place.ensure(Environment(python=HERE), {}).path
+    assert brought.read_text() == f"python install {HERE}\n"
+    fault = place.fault(Environment(python=">=3.99"), {})
+    assert str(fault).startswith("no Python for >=3.99 can be had on this machine: there are 3.")
+
+
 def test_without_uv_it_is_said_what_brings_it(place: Place) -> None:
     place.begin(find=lambda: None)
     assert "this machine has no uv" in str(place.fault(LIST, place.files(requirements__txt="")))
@@ -344,6 +367,7 @@ def test_an_agent_killed_in_the_middle_leaves_nothing_that_is_taken_for_whole(pl
     assert len(place.made()) == 2, "the environment and its draft"
     place.begin()
     await_end(pid)
+    asyncio.run(place.provider.collect())
     assert place.made() == [] and place.provider.known(LIST, files) is None
     assert says(place.ensure(LIST, files)) == "2.0" and len(place.made()) == 1
 

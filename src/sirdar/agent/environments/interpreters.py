@@ -15,6 +15,7 @@ from sirdar.agent.environments.uv import Uv
 
 LOOK_AGAIN_S = 60.0
 ASK_PATIENCE_S = 20.0
+LOOKS = ((False, False), (True, False), (True, True))  # at what is known, anew, and after uv has brought one
 QUESTION = """
 import json, os, sys, sysconfig
 executable = os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable)
@@ -62,15 +63,12 @@ class Interpreters:
         The ``python3`` of the agent's PATH where it fits, as by hand; else the newest.
         """
         async with self._lock:
-            fitting = _fitting(await self._all(uv), wanted)
-            if not fitting:
-                fitting = _fitting(await self._all(uv, anew=True), wanted)
-            if not fitting and self._downloads:
-                await uv.install_python(",".join(filter(None, wanted)))
-                fitting = _fitting(await self._all(uv, anew=True), wanted)
-            for candidate in fitting:
-                if (found := await self._ask(candidate.path)) is not None:
-                    return found
+            for anew, bring in LOOKS if self._downloads else LOOKS[:2]:
+                if bring:
+                    await uv.install_python(",".join(filter(None, wanted)))
+                for candidate in _fitting(await self._all(uv, anew=anew), wanted):
+                    if (found := await self._ask(candidate.path)) is not None:
+                        return found
         raise EnvironmentFailed(self._none(wanted))
 
     async def _all(self, uv: Uv, *, anew: bool = False) -> list[Candidate]:
@@ -86,26 +84,11 @@ class Interpreters:
         """None where it does not start."""
         if (known := self._asked.get(path)) is not None and os.path.exists(known.executable):  # noqa: PTH110, ASYNC240
             return known
-        process = await asyncio.create_subprocess_exec(
-            path,
-            "-I",
-            "-S",
-            "-c",
-            QUESTION,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
         try:
             async with asyncio.timeout(ASK_PATIENCE_S):
-                answer, _ = await process.communicate()
-            executable, prefix, kind, version, soabi, system = json.loads(answer)
-        except (TimeoutError, ValueError):
+                executable, prefix, kind, version, soabi, system = json.loads(await _answer(path))
+        except (TimeoutError, ValueError, OSError):
             return None
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
         self._asked[path] = Interpreter(executable, prefix, tuple(version), f"{kind} {soabi} {system}")
         return self._asked[path]
 
@@ -117,6 +100,27 @@ class Interpreters:
             return f"no Python for {_spoken(wanted)} can be had on this machine: {here}"
         advice = "its owner can install one, or allow uv's (policy.yaml: environments: {downloads: true})"
         return f"no Python on this machine fits {_spoken(wanted)}: {here}; {advice}"
+
+
+async def _answer(path: str) -> bytes:
+    """What an interpreter says of itself. Raises OSError where it cannot be started."""
+    process = await asyncio.create_subprocess_exec(
+        path,
+        "-I",
+        "-S",
+        "-c",
+        QUESTION,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        answer, _ = await process.communicate()
+        return answer
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 def parse_list(text: str) -> list[Candidate]:

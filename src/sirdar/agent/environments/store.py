@@ -1,7 +1,7 @@
 """Environments that are directories of this machine: ``ROOT/KEY-NONCE/`` with a mark beside it, ``ROOT/KEY.json``.
 
-The mark is written last: what has none is not whole, and goes when the next agent begins. An environment is made where it stays,
-since its scripts name its path; a nonce in the name keeps what a killed agent's tools may still write out of the next attempt.
+The mark is written last: what has none is not whole, and goes when the next agent looks for room. An environment is made where it
+stays, since its scripts name its path; a nonce in the name keeps what a killed agent's tools may still write out of the next attempt.
 Bounded: what was not used for longest goes first. What tasks use stays.
 """
 
@@ -268,7 +268,6 @@ class EnvironmentStore:
                 path.unlink(missing_ok=True)
             else:
                 self._entries[entry.ready.identity] = entry
-        self._sweep()
 
     def _read(self, mark: Path, used_at: float) -> _Entry | None:
         """None where it is of another format, not whole, or perhaps lost bytes when the machine went down."""

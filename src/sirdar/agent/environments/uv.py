@@ -28,7 +28,7 @@ OWN = (
 _UNREACHABLE = re.compile(
     r"error sending request|dns error|failed to lookup address|connection (?:refused|reset|closed)|timed out|timeout"
     r"|network is unreachable|temporary failure|\(5\d\d [A-Z]|\b(?:502|503|504)\b.*(?:gateway|unavailable)"
-    r"|network connectivity is disabled",
+    r"|could not resolve host|connection failed|network connectivity is disabled",
     re.IGNORECASE,
 )
 _NO_BUILD = re.compile(
