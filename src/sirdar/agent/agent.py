@@ -17,6 +17,10 @@ from sirdar.agent.capacity import Capacity
 from sirdar.agent.control import Ending
 from sirdar.agent.directories import Directories
 from sirdar.agent.environments.all import Environments
+from sirdar.agent.environments.base import Provider
+from sirdar.agent.environments.builds import Builds
+from sirdar.agent.environments.image_store import ImageStore
+from sirdar.agent.environments.images import Images
 from sirdar.agent.events import get_logger
 from sirdar.agent.exchange import Exchange
 from sirdar.agent.executors.base import Executor
@@ -76,8 +80,14 @@ class Agent:
         self.directories = Directories(home.work)
         self.homes = Homes(home.workers)
         self.capacity = Capacity(settings, self.attempts)
-        self.isolation = Isolation(settings.policy.isolation, home.path)
-        self.environments = Environments([], self.blobs.find, self._tell)
+        self.images = ImageStore(home.path, engine=settings.container_engine, bound_bytes=settings.image_bytes)
+        self.isolation = Isolation(settings.policy.isolation, home.path, self.images)
+        network = settings.policy.isolation.network
+        providers: list[Provider] = [
+            Images(self.images),
+            Builds(self.images, registry=settings.registry, network=network),
+        ]
+        self.environments = Environments(providers, self.blobs.find, self._tell)
         self.run_task = RunTask(
             settings,
             attempts=self.attempts,

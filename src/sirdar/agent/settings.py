@@ -50,6 +50,9 @@ class Settings:
     inline_stream_bytes: int = 16 << 10
     link_over_bytes: int = 1 << 20
     cache_bytes: int = 20 << 30
+    container_engine: str = "auto"  # podman, docker or apptainer; auto: the first of them that there is
+    image_bytes: int = 40 << 30  # of container images that the agent pulled or built itself
+    registry: str = ""  # where images that were built are put for other agents, as in registry.example.org/sirdar
     message_poll_s: float = 0.25
     transfers: int = 4
     task_address: str = "127.0.0.1"

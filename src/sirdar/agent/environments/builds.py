@@ -15,18 +15,24 @@ from sirdar.agent.environments.once import Once
 from sirdar.agent.environments.pulling import pull, with_logins
 from sirdar.agent.environments.registry import Described, ImageName, NoSuchImage, describe
 from sirdar.agent.events import get_logger
-from sirdar.domain.environment import Environment
+from sirdar.domain.environment import LABELS, Environment
 
 log = get_logger(__name__)
 
 NAME = "sirdar-build"
 DOCUMENTS_KEPT = 200
 _STEP = re.compile(r"STEP (\d+)/(\d+): (.*)|Step (\d+)/(\d+) : (.*)")
-_TRANSIENT = ("no space left on device", "i/o timeout", "connection refused", "Temporary failure", "TLS handshake timeout")
+_TRANSIENT = (
+    "no space left on device",
+    "i/o timeout",
+    "connection refused",
+    "Temporary failure",
+    "TLS handshake timeout",
+)
 
 
 class Builds:
-    """``registry``: where images that were built are put and looked for, as in ``registry.example.org/sirdar``; empty for nowhere."""
+    """``registry``: where images that were built are put and looked for, as in ``registry.example.org/sirdar``; may be empty."""
 
     def __init__(self, store: ImageStore, *, registry: str = "", network: bool = True) -> None:
         self._store = store
@@ -35,6 +41,9 @@ class Builds:
         self._once: Once[Kept] = Once()
         self._built: dict[str, str] = {}  # content -> identity
         self._contents: dict[tuple[str, tuple[tuple[str, str], ...]], str] = {}
+
+    def labels(self) -> dict[str, str]:
+        return self._store.labels(LABELS["build"], "podman", "docker")
 
     def handles(self, wanted: Environment) -> bool:
         return wanted.build is not None
@@ -90,7 +99,15 @@ class Builds:
         folder = Path(tempfile.mkdtemp(prefix="build-", dir=self._store.folder))
         try:
             await asyncio.to_thread(_lay_out, folder, parts)
-            words = ["build", "--tag", tag, "--label", f"sirdar.built={tag.rpartition(':')[2]}", "--file", str(folder / path)]
+            words = [
+                "build",
+                "--tag",
+                tag,
+                "--label",
+                f"sirdar.built={tag.rpartition(':')[2]}",
+                "--file",
+                str(folder / path),
+            ]
             words += ["--authfile", str(self._store.credentials.path)] if engine.kind == "podman" else []
             words += [] if self._network else ["--network", "none"]
             log.info("image_build", image=tag)

@@ -32,6 +32,7 @@ class Engine:
 
     kind: str
     command: str
+    version: str = ""
     rootless: bool = False
     controllers: frozenset[str] = frozenset()
     env: Mapping[str, str] = field(default_factory=dict)
@@ -52,40 +53,44 @@ class Said:
 
 
 def find_engine(wanted: str = "auto") -> Engine:
-    """The one that is wanted, or the first that there is. Asks it what it can do. Blocks; raises EnvironmentFailed."""
+    """The one that is wanted, or the first that works. Asks it what it can do. Blocks; raises EnvironmentFailed."""
     kinds = KINDS if wanted == "auto" else (wanted,)
-    found = next(((kind, path) for kind in kinds if (path := shutil.which(kind)) is not None), None)
-    if found is None:
-        raise EnvironmentFailed(f"this machine has no container engine ({', '.join(kinds)})")
-    kind, path = found
-    env = own_environment(os.environ)
-    if kind == "podman":
-        return _asked_podman(path, env)
-    if kind == "docker":
-        return Engine(kind, path, controllers=frozenset({"cpu", "memory", "pids"}), env=env)
-    return Engine(kind, path, rootless=True, env=env)
+    why_not = f"this machine has no container engine ({', '.join(kinds)})"
+    for kind in kinds:
+        if (path := shutil.which(kind)) is not None:
+            try:
+                return _asked(kind, path, own_environment(os.environ))
+            except (OSError, subprocess.SubprocessError, ValueError) as error:
+                why_not = f"{kind} does not work here: {error}"
+    raise EnvironmentFailed(why_not)
 
 
 def own_environment(given: Mapping[str, str]) -> dict[str, str]:
+    """Of the agent's environment what concerns an engine."""
     return {name: value for name, value in given.items() if name in OWN_VARIABLES or name.startswith(OWN_PREFIXES)}
 
 
-def _asked_podman(path: str, env: Mapping[str, str]) -> Engine:
-    words = [path, "info", "--format", "{{json .Host}}"]
-    try:
-        done = subprocess.run(
-            words, capture_output=True, text=True, env=dict(env), timeout=PROBE_PATIENCE_S, check=False
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise EnvironmentFailed(f"podman does not work here: {error}") from None
-    if done.returncode != 0:
-        raise EnvironmentFailed(f"podman does not work here: {Said(done.returncode, done.stderr).last}")
-    host = json.loads(done.stdout)
-    controllers = frozenset(host.get("cgroupControllers") or ())
+def _asked(kind: str, path: str, env: Mapping[str, str]) -> Engine:
+    if kind == "apptainer":
+        return Engine(kind, path, _output([path, "--version"], env).split()[-1], rootless=True, env=env)
+    if kind == "docker":
+        version = _output([path, "version", "--format", "{{.Server.Version}}"], env).strip()
+        return Engine(kind, path, version, controllers=frozenset({"cpu", "memory", "pids"}), env=env)
+    found = json.loads(_output([path, "info", "--format", "json"], env))
+    host = found["host"]
     rootless = bool(host.get("security", {}).get("rootless"))
-    if rootless and host.get("cgroupVersion") == "v1":  # they are listed, but an ordinary user may not set them
-        controllers = frozenset()
-    return Engine("podman", path, rootless=rootless, controllers=controllers, env=env)
+    useless = rootless and host.get("cgroupVersion") == "v1"  # they are listed, but an ordinary user may not set them
+    controllers = frozenset(() if useless else host.get("cgroupControllers") or ())
+    return Engine(kind, path, found["version"]["Version"], rootless=rootless, controllers=controllers, env=env)
+
+
+def _output(words: Sequence[str], env: Mapping[str, str]) -> str:
+    done = subprocess.run(
+        words, capture_output=True, text=True, env=dict(env), timeout=PROBE_PATIENCE_S, check=False, stdin=subprocess.DEVNULL
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise ValueError(Said(done.returncode, done.stderr).last)
+    return done.stdout
 
 
 async def run(
@@ -98,7 +103,8 @@ async def run(
 ) -> Said:
     """Runs one command of the engine's to its end. ``heard``: gets what it writes, as it comes.
 
-    ``terminal``: it writes to one, since podman and docker tell their progress to nothing else. Killed where the caller is cancelled.
+    ``terminal``: it writes to one, since podman and docker tell their progress to nothing else.
+    It is killed where the caller is cancelled.
     """
     ours, theirs = _terminal() if terminal else os.pipe()
     try:

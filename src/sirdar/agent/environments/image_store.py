@@ -5,6 +5,7 @@
 
 import asyncio
 import json
+import threading
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -47,6 +48,8 @@ class ImageStore:
         self._wanted = engine
         self._engine: Engine | None = None
         self._opening = asyncio.Lock()
+        self._probing = threading.Lock()
+        self._opened = False
         self._kept: dict[str, Kept] = {}
         self._held: Counter[str] = Counter()
 
@@ -59,15 +62,31 @@ class ImageStore:
     async def open(self) -> Engine:
         """Finds the engine, and which images of the last life are still here. Raises EnvironmentFailed."""
         async with self._opening:
-            if self._engine is None:
-                engine = await asyncio.to_thread(find_engine, self._wanted)
+            engine = await asyncio.to_thread(self.probe)
+            if not self._opened:
                 self.folder.mkdir(mode=0o700, exist_ok=True)
                 await asyncio.to_thread(self.credentials.ready)
                 for one in self._read():
                     if await size_of(engine, one.image) is not None:
                         self._kept.setdefault(one.identity, one)
-                self._engine = engine
+                self._opened = True
+            return engine
+
+    def probe(self) -> Engine:
+        """The engine, asked for until there is one. Blocks; raises EnvironmentFailed."""
+        with self._probing:
+            if self._engine is None:
+                self._engine = find_engine(self._wanted)
             return self._engine
+
+    def labels(self, name: str, *kinds: str) -> dict[str, str]:
+        """The label of an agent whose engine is one of these. Blocks."""
+        try:
+            engine = self.probe()
+        except EnvironmentFailed as error:
+            log.debug("no_container_engine", error=str(error))
+            return {}
+        return {name: f"{engine.kind} {engine.version}"} if engine.kind in kinds else {}
 
     def find(self, identity: str) -> Kept | None:
         """An image that is here. It counts as used now."""
@@ -106,7 +125,7 @@ class ImageStore:
 
     async def collect(self) -> None:
         """Removes own images that no task uses, those used longest ago first, until the rest keeps within the bound."""
-        if self._engine is None:
+        if not self._opened:
             return
         for one in sorted(self._kept.values(), key=lambda one: one.used_at):
             if self._size_bytes() <= self._bound_bytes:
@@ -128,7 +147,7 @@ class ImageStore:
         if any(other.image == one.image for other in self._kept.values()):
             return
         if self.engine.kind == "apptainer":
-            Path(one.image).unlink(missing_ok=True)
+            await asyncio.to_thread(Path(one.image).unlink, missing_ok=True)
             return
         said = await run(self.engine, ["rmi", one.image])
         event = "image_removed" if said.code == 0 else "image_stays"
@@ -153,10 +172,13 @@ class ImageStore:
 async def size_of(engine: Engine, image: str) -> int | None:
     """Of an image in the engine's storage, by name or id; None where there is none."""
     if engine.kind == "apptainer":
-        path = Path(image)
-        return path.stat().st_size if path.is_file() else None
+        return await asyncio.to_thread(_file_bytes, Path(image))
     said = await run(engine, ["image", "inspect", "--format", "{{.Size}}", image])
     return int(said.text) if said.code == 0 else None
+
+
+def _file_bytes(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
 
 
 async def id_of(engine: Engine, image: str) -> str | None:

@@ -9,7 +9,7 @@ from sirdar.agent.environments.once import Once
 from sirdar.agent.environments.pulling import pull
 from sirdar.agent.environments.registry import ImageName, NoSuchImage, describe
 from sirdar.agent.events import get_logger
-from sirdar.domain.environment import Environment
+from sirdar.domain.environment import LABELS, Environment
 
 log = get_logger(__name__)
 
@@ -24,6 +24,9 @@ class Images:
         self._fresh_s = fresh_s
         self._once: Once[Kept] = Once()
         self._known: dict[str, tuple[str, float]] = {}  # name -> identity, when it was asked for
+
+    def labels(self) -> dict[str, str]:
+        return self._store.labels(LABELS["image"], "podman", "docker", "apptainer")
 
     def handles(self, wanted: Environment) -> bool:
         return wanted.image is not None

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from sirdar.agent.environments.base import EnvironmentFailed, Say
@@ -92,9 +93,7 @@ def with_logins(engine: Engine, store: ImageStore) -> Engine:
     link = folder / "config.json"
     if not link.is_symlink():
         link.symlink_to(Path("..") / ".." / store.credentials.path.name)
-    return Engine(
-        engine.kind, engine.command, engine.rootless, engine.controllers, {**engine.env, "DOCKER_CONFIG": str(folder)}
-    )
+    return replace(engine, env={**engine.env, "DOCKER_CONFIG": str(folder)})
 
 
 class Progress:

@@ -104,7 +104,9 @@ class Credentials:
         except FileNotFoundError:
             return ""
         except (OSError, ValueError, AttributeError) as error:
-            raise EnvironmentFailed(f"the agent's file of credentials, {self.path.name}, cannot be read: {error}") from None
+            raise EnvironmentFailed(
+                f"the agent's file of credentials, {self.path.name}, cannot be read: {error}"
+            ) from None
         parts = f"{name.registry}/{name.path}".split("/")
         keys = ["/".join(parts[:count]) for count in range(len(parts), 0, -1)]
         keys += HUB_KEYS if name.registry == HUB else ()
@@ -185,7 +187,9 @@ class _Session:
             return
         words = dict(re.findall(r'(\w+)="([^"]*)"', rest))
         realm = words.pop("realm", "")
-        if not realm.startswith(("https://", "http://")) or (realm.startswith("http://") and not self._name.is_plain_http):
+        if not realm.startswith(("https://", "http://")) or (
+            realm.startswith("http://") and not self._name.is_plain_http
+        ):
             raise ValueError(f"its tokens come from {realm!r}")
         words.setdefault("scope", f"repository:{self._name.path}:pull")
         self._header = f"Basic {self._auth}" if self._auth else ""
@@ -196,7 +200,9 @@ class _Session:
         registry = self._name.registry
         if code in {401, 403}:
             if self._auth:
-                return EnvironmentFailed(f"image {self._name}: the registry {registry} refuses the credentials of this agent")
+                return EnvironmentFailed(
+                    f"image {self._name}: the registry {registry} refuses the credentials of this agent"
+                )
             return EnvironmentFailed(
                 f"image {self._name}: the registry {registry} wants credentials, or has no such image; the resource's owner "
                 "gives them to the agent in auth.json"
@@ -206,4 +212,3 @@ class _Session:
         return EnvironmentFailed(
             f"image {self._name}: the registry {registry} answers {code}", transient=code == 429 or code >= 500
         )
-

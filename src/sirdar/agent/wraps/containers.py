@@ -75,6 +75,7 @@ def _words(
     words += ["--interactive"] if launch.stdin is not None else []
     words += ["--network", "host" if network else "none", *user_words(engine)]
     if engine.kind == "podman":
+        words += ["--conmon-pidfile", f"{environment.parent}/monitor"]
         words += ["--read-only-tmpfs=false", "--image-volume", "ignore", "--http-proxy=false"]
     for path in ("/tmp", "/var/tmp", "/run"):  # noqa: S108
         words += ["--tmpfs", f"{path}:rw,size={TMP_BYTES},mode=1777"]
@@ -104,7 +105,17 @@ def limit_words(engine: Engine, launch: Launch) -> list[str]:
 
 def apptainer_words(engine: Engine, launch: Launch, image: str, messages: str, *, network: bool) -> list[str]:
     """It has no limits that an ordinary user could set."""
-    words = [engine.command, "--silent", "exec", "--containall", "--cleanenv", "--no-home", "--no-privs", "--pwd", launch.cwd]
+    words = [
+        engine.command,
+        "--silent",
+        "exec",
+        "--containall",
+        "--cleanenv",
+        "--no-home",
+        "--no-privs",
+        "--pwd",
+        launch.cwd,
+    ]
     for path in (launch.cwd, messages):
         words += ["--bind", f"{path}:{path}"]
     words += [] if network else ["--net", "--network", "none"]
@@ -136,7 +147,13 @@ def end_orphans(command: str, kind: str, env: Mapping[str, str], home: Path, kee
 def _ask(words: Sequence[str], env: Mapping[str, str]) -> str:
     try:
         done = subprocess.run(
-            words, capture_output=True, text=True, env=dict(env), timeout=PATIENCE_S, check=False, stdin=subprocess.DEVNULL
+            words,
+            capture_output=True,
+            text=True,
+            env=dict(env),
+            timeout=PATIENCE_S,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.SubprocessError):
         return ""
