@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -158,9 +159,10 @@ def podman_here(engine_room: Room, monkeypatch: pytest.MonkeyPatch) -> Room:
 
 
 @contextlib.contextmanager
-def registry(here: Path, port: int, *, with_passwords: bool = False) -> Iterator[str]:
+def registry(here: Path, *, with_passwords: bool = False) -> Iterator[str]:
     """A registry on loopback; yields ``host:port``. ``with_passwords``: ``PERSON`` with ``PASSWORD`` alone may use it."""
     here.mkdir(parents=True, exist_ok=True)
+    port = _free_port()
     lines = ["version: 0.1", "log: {level: error}", f"storage: {{filesystem: {{rootdirectory: {here}/blobs}}}}"]
     lines.append(f"http: {{addr: '127.0.0.1:{port}'}}")
     if with_passwords:
@@ -176,6 +178,12 @@ def registry(here: Path, port: int, *, with_passwords: bool = False) -> Iterator
     finally:
         process.terminate()
         process.wait(20)
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
 
 
 def _await_answer(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -41,6 +41,7 @@ class ImageStore:
     """``bound_bytes``: how much the agent's own images may take, by their whole sizes (layers that they share count for each)."""
 
     def __init__(self, home: Path, *, engine: str, bound_bytes: int) -> None:
+        self.home = home
         self.folder = home / "images"
         self.credentials = Credentials(home / AUTH_NAME)
         self._file = home / FILE_NAME

@@ -35,7 +35,9 @@ class Once(Generic[Made]):
         try:
             if one.last:
                 await _tell(say, one.last)
-            return await asyncio.shield(one.task)
+            made = await asyncio.shield(one.task)
+            await _tell(say, "")  # how far it is says nothing any more
+            return made
         finally:
             one.listeners.remove(say)
 

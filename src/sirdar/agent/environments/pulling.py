@@ -11,7 +11,10 @@ from sirdar.agent.environments.base import EnvironmentFailed, Say
 from sirdar.agent.environments.engines import Engine, Said, run
 from sirdar.agent.environments.image_store import ImageStore, Kept, id_of, must, size_of
 from sirdar.agent.environments.registry import Described, ImageName
+from sirdar.agent.events import get_logger
 from sirdar.domain.units import parse_size
+
+log = get_logger(__name__)
 
 TELL_EVERY_S = 1.0
 _BAR = re.compile(r"([0-9a-f]{12})[^\r\n]*?([\d.]+) ?([kKMGT]?i?[bB]) ?/ ?[\d.]+ ?[kKMGT]?i?[bB]")
@@ -28,6 +31,7 @@ async def pull(store: ImageStore, name: ImageName, described: Described, say: Sa
     before = await id_of(engine, exact)
     if before is None:
         await _pull(store, engine, name, exact, described.layers, say)
+        log.info("image_pulled", image=exact)
     image = must(await id_of(engine, exact), exact)
     size = int(must(await size_of(engine, image), exact))
     return store.add(exact, image, size, own=before is None)

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from sirdar.agent.environments.base import EnvironmentFailed
 from sirdar.agent.environments.engines import Engine
+from sirdar.agent.environments.image_store import ImageStore
 from sirdar.agent.executors.base import Launch, Wrap
 
 LABEL = "sirdar.home"
@@ -132,15 +134,20 @@ def with_gpus(wrap: Wrap, ids: Iterable[str]) -> Wrap:
     return replace(wrap, words=[*wrap.words[:at], *more, *wrap.words[at:]])
 
 
-def end_orphans(command: str, kind: str, env: Mapping[str, str], home: Path, keep: Sequence[str] = ()) -> int:
-    """Ends this agent's containers that nobody waits for any more; returns how many. ``keep``: keys. Blocks."""
-    if kind == "apptainer":  # its containers are processes of ours, and end with them
+def end_containers(images: ImageStore) -> int:
+    """Ends this agent's containers that nobody waits for any more, since the porter is dead; returns how many. Blocks."""
+    if not images.folder.exists():  # it has never had any
         return 0
-    listed = _ask([command, "ps", "--all", "--filter", f"label={LABEL}={home}", "--format", "{{.Names}}"], env)
-    kept = {container_name(key) for key in keep}
-    names = [name for name in listed.split() if name not in kept]
+    try:
+        engine = images.probe()
+    except EnvironmentFailed:
+        return 0
+    if engine.kind == "apptainer":  # its containers are processes of ours, and end with them
+        return 0
+    label = f"label={LABEL}={images.home}"
+    names = _ask([engine.command, "ps", "--all", "--filter", label, "--format", "{{.Names}}"], engine.env).split()
     if names:
-        _ask([command, *_remove_words(Engine(kind, command)), *names], env)
+        _ask([engine.command, *_remove_words(engine), *names], engine.env)
     return len(names)
 
 
