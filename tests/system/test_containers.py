@@ -98,7 +98,9 @@ def test_a_program_runs_in_an_image_that_is_pulled_once(yard: Yard) -> None:
     assert ended[0]["environment"].startswith(f"{yard.open}/team/tool@sha256:")
     assert not ended[0]["statusMessage"]
     pulls = [
-        line for line in yard.site.log().splitlines() if "image_pulled" in line and f"{yard.open}/team/tool@" in line
+        line
+        for line in (yard.site.home / "agent" / "agent.log").read_text().splitlines()
+        if "image_pulled" in line and f"{yard.open}/team/tool@" in line
     ]
     assert len(pulls) == 1, "the two asked at the same time"
     assert not yard.room.containers()
