@@ -61,6 +61,8 @@ COMPONENTS = {
     "podman": "podman",
     "runc": "runc",
     "catatonit": "catatonit",
+    "docker-registry": "docker-registry",
+    "busybox": "/bin/busybox",
     "mmdebstrap": "mmdebstrap",
     "ip": "ip",
     "cbc": "cbc",

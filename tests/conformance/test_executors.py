@@ -9,14 +9,25 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from tests import containers
+from tests.containers import engine_room, podman_here
 
+from sirdar.agent.environments.engines import find_engine
 from sirdar.agent.executors.base import Executor, Launch, ProgramEnd, ProgramStart, Wrap
 from sirdar.agent.executors.mock import MockExecutor
 from sirdar.agent.executors.process import ProcessExecutor
 from sirdar.agent.porter.launch import held
 from sirdar.agent.wraps.bubblewrap import sandbox
+from sirdar.agent.wraps.containers import contain
 
-REAL = ["process", pytest.param("bubblewrap", marks=pytest.mark.needs("bwrap"))]  # those whose programs are real ones
+__all__ = ["engine_room", "podman_here"]
+
+PODMAN = [pytest.mark.needs(*containers.NEEDED), containers.AS_ROOT]
+REAL = [  # those whose programs are real ones
+    "process",
+    pytest.param("bubblewrap", marks=pytest.mark.needs("bwrap")),
+    pytest.param("podman", marks=PODMAN),
+]
 
 
 def in_sandbox(home: Path, folder: Path) -> Wrap:
@@ -60,11 +71,14 @@ class Bench:
     ) -> Launch:
         folder = self.home / "work" / key
         (folder / "dir").mkdir(parents=True, exist_ok=True)
-        return Launch(
+        launch = Launch(
             key=key, argv=argv, env={"SIRDAR_TASK_ID": key}, base_env={"PATH": "/usr/local/bin:/usr/bin:/bin"},
             cwd=f"{folder}/dir", stdout=f"{folder}/stdout", stderr=f"{folder}/stderr", cpus=cpus, time_s=time_s, grace_s=0.5,
             memory_bytes=memory_bytes, wrap=in_sandbox(self.home, folder) if self.kind == "bubblewrap" else None,
         )  # fmt: skip
+        if self.kind != "podman":
+            return launch
+        return contain(launch, find_engine("podman"), self.home, image=containers.BASE, network=False)
 
     def folder(self, key: str) -> Path:
         return self.home / "work" / key
@@ -100,6 +114,9 @@ Check = Callable[[Bench], Awaitable[None]]
 
 @pytest.fixture(params=["mock", *REAL])
 def check(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Check], None]:
+    if request.param == "podman":
+        request.getfixturevalue("podman_here")
+
     def run(body: Check) -> None:
         async def work() -> None:
             bench = Bench(request.param, tmp_path / "home")
@@ -298,7 +315,12 @@ def test_a_program_over_its_memory(check) -> None:
 
 
 @pytest.mark.parametrize("kind", REAL)
-def test_recovery_answers_for_all_that_was_handed_over(tmp_path: Path, kind: str) -> None:
+def test_recovery_answers_for_all_that_was_handed_over(
+    tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    if kind == "podman":
+        request.getfixturevalue("podman_here")
+
     async def first() -> dict[str, dict[str, object]]:
         bench = Bench(kind, tmp_path / "home")
         await bench.executor.recover({})

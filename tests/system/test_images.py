@@ -3,14 +3,14 @@
 import contextlib
 import json
 import os
-import shutil
+import shlex
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
+from tests import containers
 from tests.system.attached import resource
 from tests.system.product import ADMIN_PASSWORD, Product, await_that
 
@@ -24,25 +24,21 @@ from sirdar.store.engine import Store, Tx
 
 pyo = pytest.importorskip("pyomo.environ")
 pytestmark = [
-    pytest.mark.needs("buildah", "podman", "runc", "mmdebstrap"),
+    pytest.mark.needs("buildah", "podman", "runc", "mmdebstrap", "make", "docker-registry"),
     pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.skipif(os.geteuid() != 0, reason="a base is made, and containers are run, as root"),
 ]
 DEPLOY = Path(__file__).parents[2] / "deploy"
-CONTAINERS = """[containers]
-default_ulimits = ["nofile=1024:20000", "nproc=4096:4096"]
-[engine]
-runtime = "runc"
-cgroup_manager = "cgroupfs"
-events_logger = "none"
-lock_type = "file"
-tmp_dir = "{here}/engine"
-static_dir = "{here}/static"
-volume_path = "{here}/volumes"
-"""
-STORAGE = '[storage]\ndriver = "{driver}"\ngraphroot = "{here}/graph"\nrunroot = "{here}/run"\n'
 SOURCES = ("/etc/apt/sources.list", "/etc/apt/sources.list.d/debian.sources")
+BUILD = [
+    "--base",
+    "localhost/base",
+    "--python",
+    "3.11",
+    "--tool",
+    "buildah --runtime runc build --isolation chroot --quiet",
+]
 SOLVERS = ("ipopt", "highs", "scip", "cbc")
 SCRIPT = """
 import pyomo.environ as pyo
@@ -56,50 +52,25 @@ print(found.solver.termination_condition, round(pyo.value(model.cost), 5))
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """podman and buildah with everything of theirs below one directory."""
-
-    here: Path
-    environment: dict[str, str]
-
-    def do(self, *words: str | Path, check: bool = True) -> str:
-        done = subprocess.run(words, env=self.environment, cwd=self.here, capture_output=True, text=True, check=False)
-        assert not check or done.returncode == 0, f"{words}\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
-        return done.stdout
+class Engine(containers.Room):
+    """Whose containers run in the foreground."""
 
     def run(self, image: str, *options: str, log: Path) -> "subprocess.Popen[bytes]":
-        """A container in the foreground, on the machine's own loopback."""
+        """On the machine's own loopback."""
         with log.open("wb") as output:
             words = ["podman", "run", "--rm", "--network", "host", *options, image]
-            return subprocess.Popen(words, env=self.environment, cwd=self.here, stdout=output, stderr=output)
+            given = {**os.environ, **self.variables}
+            return subprocess.Popen(words, env=given, cwd=self.here, stdout=output, stderr=output)
 
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """With all images built, by deploy/build-images."""
-    here = tmp_path_factory.mktemp("containers")
-    found = Engine(
-        here, {**os.environ, "CONTAINERS_CONF": f"{here}/c.conf", "CONTAINERS_STORAGE_CONF": f"{here}/s.conf"}
-    )
-    (here / "c.conf").write_text(CONTAINERS.format(here=here))
-    (here / "s.conf").write_text(STORAGE.format(here=here, driver="overlay"))
-    if subprocess.run(["podman", "info"], env=found.environment, capture_output=True, check=False).returncode != 0:
-        shutil.rmtree(here / "graph", ignore_errors=True)  # a file system that overlay does not work on
-        (here / "s.conf").write_text(STORAGE.format(here=here, driver="vfs"))
-    try:
+    with containers.room(tmp_path_factory.mktemp("containers")) as room:
+        found = Engine(room.here, room.variables)
         make_base(found)
-        tool = "buildah --runtime runc build --isolation chroot --quiet"
-        words = ["--base", "localhost/base", "--python", "3.11", "--tag", "test", "--tool", tool]
-        found.do(DEPLOY / "build-images", *words)
+        found.do(DEPLOY / "build-images", *BUILD, "--tag", "test", "server", "agent", "solvers")
         yield found
-    finally:
-        found.do("podman", "rm", "--all", "--force", check=False)
-        found.do("buildah", "rm", "--all", check=False)
-        found.do("podman", "rmi", "--all", "--force", check=False)
-        for mount in [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if str(here) in line]:
-            subprocess.run(["umount", mount], check=False)
-        shutil.rmtree(here)
 
 
 def make_base(engine: Engine) -> None:
@@ -108,7 +79,7 @@ def make_base(engine: Engine) -> None:
     slim = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale", "info")]
     words = ["mmdebstrap", "--quiet", "--variant=minbase", *slim, "--include=python3-venv,ca-certificates"]
     base = engine.here / "base.tar"
-    environment = {**engine.environment, "SOURCE_DATE_EPOCH": "0"}
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "0"}
     subprocess.run([*words, "bookworm", base, "-"], input=sources, text=True, env=environment, check=True)
     (engine.here / "Containerfile").write_text("FROM scratch\nADD base.tar /\n")
     engine.do("buildah", "build", "--quiet", "--isolation", "chroot", "--tag", "base", ".")
@@ -198,6 +169,44 @@ def assert_solved(client: Client, solver: str, *, warm: bool = False) -> None:
     (record,) = solve_all([model], solver, resources=["container"], client=client, progress=False, warm=warm)
     assert record.status is Status.OPTIMAL, (solver, record.message, record.stderr)
     assert (record.resource, pyo.value(model.cost)) == ("container", pytest.approx(4, abs=1e-6))
+
+
+def test_one_make_attaches_a_machine_that_solves(
+    engine: Engine, own_sirdar: Callable[..., Product], tmp_path: Path
+) -> None:
+    server = own_sirdar()
+    make = ["make", "--no-print-directory", "-C", DEPLOY / "svf", "ENGINE=podman", "TAG=test"]
+    engine.do(*make, "build", "PARTS=svf", f"BUILD={shlex.join(BUILD)}")
+    (tmp_path / "model.py").write_text("import matplotlib, numpy\n" + SCRIPT)
+    tmp_path.chmod(0o755)
+    assert engine.do(*make, "script", f"SCRIPT={tmp_path}/model.py").endswith("optimal 4.0\n"), (
+        "by hand, without a server"
+    )
+    with containers.registry(tmp_path / "registry") as place:
+        engine.do(*make, "push", f"REGISTRY={place}/lab", "PUSH=--tls-verify=false --quiet")
+        told = httpx.get(f"http://{place}/v2/lab/sirdar-svf/tags/list", trust_env=False)
+        assert told.json()["tags"] == ["test"]
+    token = resource_token(server, "container")
+    assert "TOKEN" in subprocess.run([*make, "run"], capture_output=True, text=True, check=False).stderr, (
+        "it says what it needs"
+    )
+    engine.do(*make, "run", f"URL={server.url}", f"TOKEN={token}", "MAX_TASKS=3", "OPTIONS=--network host")
+    await_that(lambda: reachable(server), within_s=60, what="the agent")
+    assert resource(server, "container")["capabilities"]["slots"] == 3
+    with sirdar.client.connect(server.url, server.token()) as client:
+        for solver in SOLVERS:
+            assert_solved(client, solver)
+    engine.do(*make, "stop")
+    await_that(lambda: not reachable(server), within_s=60, what="its end")
+    assert engine.containers() == []
+
+
+def resource_token(server: Product, name: str) -> str:
+    made = server.admin.post("/api/resources", json={"name": name})
+    assert made.status_code == 201, made.text
+    token = server.admin.post(f"/api/resources/{name}/tokens", json={})
+    assert token.status_code == 201, token.text
+    return str(token.json()["token"])
 
 
 def environment(**values: object) -> list[str]:

@@ -17,6 +17,7 @@ from sirdar.agent.capacity import Capacity
 from sirdar.agent.control import Ending
 from sirdar.agent.directories import Directories
 from sirdar.agent.environments.all import Environments
+from sirdar.agent.environments.image_store import ImageStore
 from sirdar.agent.environments.providers import providers
 from sirdar.agent.events import get_logger
 from sirdar.agent.exchange import Exchange
@@ -44,6 +45,7 @@ from sirdar.agent.run_task import RunTask
 from sirdar.agent.seal import Seal
 from sirdar.agent.settings import Settings
 from sirdar.agent.task_port import TaskPort
+from sirdar.agent.wraps.containers import end_containers
 from sirdar.domain.states import AttemptState
 from sirdar.wire.agent import GoodbyeRequest, VarsReply, VarsRequest
 
@@ -72,14 +74,15 @@ class Agent:
         self.link = Link(settings, self.identity)
         known = recover(replay(home.path / "journal"), self.seal)
         self.journal = Journal(home.path / "journal", sync_first=not boot_id())
-        self.executor = _executor(settings, home.path)
+        self.images = ImageStore(home.path, engine=settings.container_engine, bound_bytes=settings.image_bytes)
+        self.executor = _executor(settings, home.path, self.images)
         self.blobs = Blobs(settings, home.cache, self.link)
         self.directories = Directories(home.work)
         self.homes = Homes(home.workers)
         self.capacity = Capacity(settings, self.attempts)
-        self.isolation = Isolation(settings.policy.isolation, home.path)
+        self.isolation = Isolation(settings.policy.isolation, home.path, self.images)
         self.environments = Environments(
-            providers(settings, home.path),
+            providers(settings, home.path, self.images),
             self.blobs.find,
             self._tell,
             lambda common: self.isolation.may_build(common, settings.policy.environments.builds),
@@ -395,7 +398,13 @@ class Agent:
             log.warning("stop_unheard", error=str(error))
 
 
-def _executor(settings: Settings, home: Path) -> Executor:
+def _executor(settings: Settings, home: Path, images: ImageStore) -> Executor:
     if settings.executor == "mock":
         return MockExecutor(settings.slots)
-    return ProcessExecutor(home, settings.slots, idle_s=settings.porter_idle_s, memory=settings.memory_limit_by)
+    return ProcessExecutor(
+        home,
+        settings.slots,
+        idle_s=settings.porter_idle_s,
+        memory=settings.memory_limit_by,
+        end_containers=partial(end_containers, images),
+    )

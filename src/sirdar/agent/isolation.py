@@ -9,9 +9,11 @@ from pathlib import Path
 import sirdar
 from sirdar.agent.attempts import Attempt, Common
 from sirdar.agent.environments.base import Ready
-from sirdar.agent.executors.base import Wrap
+from sirdar.agent.environments.image_store import ImageStore
+from sirdar.agent.executors.base import Launch, Wrap
 from sirdar.agent.policy import IsolationPolicy, NotAllowed
 from sirdar.agent.wraps.bubblewrap import Sandbox, sandbox
+from sirdar.agent.wraps.containers import contain
 from sirdar.domain.app import CodeKind
 from sirdar.wire.solvers import solvers_directory
 
@@ -21,7 +23,8 @@ PLATFORM = "sirdar"  # owner of the built-in applications
 class Isolation:
     """``owner``: whose resource this is, as the server says; until it has said so, everybody is a stranger."""
 
-    def __init__(self, policy: IsolationPolicy, home: Path) -> None:
+    def __init__(self, policy: IsolationPolicy, home: Path, images: ImageStore | None = None) -> None:
+        self._images = images
         self._policy = policy
         self._home = home
         self.owner = ""
@@ -80,6 +83,12 @@ class Isolation:
         read += [path for path in environment.get("PATH", "").split(os.pathsep) if self._may_be_shown(path)]
         network = self._policy.network and common.app.environment.network
         return self.sandbox.wrap(folder, read=read, network=network, devices=_devices(attempt))
+
+    def contain(self, launch: Launch, common: Common, ready: Ready) -> Launch:
+        """The same, in a container of the image that is ready. Raises OSError."""
+        assert self._images is not None, "an image is ready where there is a store of them"
+        network = self._policy.network and common.app.environment.network
+        return contain(launch, self._images.engine, self._home, image=ready.image, network=network)
 
     def wrap_command(self, folder: Path, path: str) -> Wrap:
         """For a command that a stranger's application has run in a directory of this machine. Raises OSError and NotAllowed."""

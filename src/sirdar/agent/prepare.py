@@ -122,7 +122,7 @@ def prepare(
         )
         attempt.kept = Path(keep.home).name
         homes.ensure(keep, common, find, settings)
-    return Launch(
+    launch = Launch(
         key=attempt.key,
         argv=argv,
         env={**inside, **_own_env(attempt, common, base), **rendered.env, **_app_secrets(attempt, common)},
@@ -139,6 +139,7 @@ def prepare(
         wrap=wrap,
         site=site_of(common),
     )
+    return isolation.contain(launch, common, ready) if ready.image else launch
 
 
 def site_of(common: Common) -> Mapping[str, str]:

@@ -13,7 +13,7 @@ from sirdar.agent.environments.all import Environments
 from sirdar.agent.events import get_logger
 from sirdar.agent.executors.base import Executor, Launch, ProgramEnd
 from sirdar.agent.finish import Finishing, compose, examine, is_slow_to_examine, transfer, without_program
-from sirdar.agent.gpus import Gpus
+from sirdar.agent.gpus import VARIABLE, Gpus
 from sirdar.agent.isolation import Isolation
 from sirdar.agent.journal import Journal, JournalBroken
 from sirdar.agent.kept import Homes
@@ -23,6 +23,7 @@ from sirdar.agent.records import final_record, given_back_record, gone_record, r
 from sirdar.agent.settings import Settings
 from sirdar.agent.staging import Staging, say
 from sirdar.agent.work import Work
+from sirdar.agent.wraps.containers import with_gpus
 from sirdar.domain.outcome import Reason
 from sirdar.domain.states import AttemptState
 from sirdar.wire.agent import Final, Started
@@ -415,7 +416,9 @@ class RunTask:
 
 
 def _with_own(launch: Launch, own: Mapping[str, str]) -> Launch:
-    """A kept program sees its gpus from its start on."""
+    """A kept program sees its gpus from its start on; in a container there are no others."""
+    if launch.wrap is not None and launch.wrap.inside:
+        return replace(launch, wrap=with_gpus(launch.wrap, own[VARIABLE].split(",")))
     keep = launch.keep.with_env(own) if launch.keep is not None else None
     return replace(launch, env={**launch.env, **own}, keep=keep)
 

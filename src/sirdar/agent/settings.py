@@ -56,6 +56,9 @@ class Settings:
     )  # of environments of packages, with what uv and its like keep to make more of them
     environment_retry_s: float = 60.0  # so long is a failure to make one told to others without another attempt
     environment_build_s: float = 3600.0  # what takes longer is ended
+    container_engine: str = "auto"  # podman, docker or apptainer; auto: the first of them that there is
+    image_bytes: int = 40 << 30  # of container images that the agent pulled or built itself
+    registry: str = ""  # where images that were built are put for other agents, as in registry.example.org/sirdar
     message_poll_s: float = 0.25
     transfers: int = 4
     task_address: str = "127.0.0.1"

@@ -212,7 +212,7 @@ def test_of_two_that_were_made_at_once_the_first_stays(tmp_path: Path) -> None:
 
 def test_all_who_wait_share_one_making_and_hear_of_it() -> None:
     async def story() -> None:
-        builds, made, go, heard = Builds(60.0), 0, asyncio.Event(), []
+        builds, made, go, heard = Builds[Ready](60.0), 0, asyncio.Event(), []
 
         async def build(say: object) -> Ready:
             nonlocal made

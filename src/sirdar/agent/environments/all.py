@@ -59,9 +59,16 @@ class Environments:
             raise EnvironmentFailed(f"this agent cannot provide an environment with {wanted.kind}")
         if files is None:
             raise EnvironmentFailed("the application's own files are not here", transient=True)
-        return await provider.ensure(
-            wanted, files, lambda text: self._tell(attempt, text), trusted=self._trusts(common)
-        )
+        told: list[str] = []
+
+        def say(text: str) -> None:
+            told.append(text)
+            self._tell(attempt, text)
+
+        ready = await provider.ensure(wanted, files, say, trusted=self._trusts(common))
+        if told:
+            self._tell(attempt, "")  # how far it is says nothing any more
+        return ready
 
     def hold(self, attempt: Attempt, common: Common, ready: Ready) -> None:
         """The attempt's program will run in it."""

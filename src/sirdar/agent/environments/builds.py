@@ -4,19 +4,19 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from sirdar.agent.environments.base import EnvironmentFailed, Ready, Say
+from sirdar.agent.environments.base import EnvironmentFailed, Say
 
-Make = Callable[[Say], Coroutine[Any, Any, Ready]]
+Made = TypeVar("Made")
 SAY_EVERY_S = 0.5
 TRANSIENT_SHARE = 0.1  # of the time for which a failure is remembered that may pass by itself
 MOST_FAILURES = 1000
 
 
 @dataclass(slots=True)
-class _Build:
-    task: "asyncio.Task[Ready]"
+class _Build(Generic[Made]):
+    task: "asyncio.Task[Made]"
     listeners: list[Say] = field(default_factory=list)
     wanted: str = ""  # to be said
     speaking: "asyncio.Task[None] | None" = None
@@ -24,15 +24,15 @@ class _Build:
     said_at: float = 0.0
 
 
-class Builds:
+class Builds(Generic[Made]):
     """``remember_s``: how long whoever asks for what has just failed is told so without another attempt."""
 
     def __init__(self, remember_s: float) -> None:
         self._remember_s = remember_s
-        self._under_way: dict[object, _Build] = {}
+        self._under_way: dict[object, _Build[Made]] = {}
         self._failed: dict[object, tuple[float, EnvironmentFailed]] = {}
 
-    async def share(self, key: object, make: Make, say: Say) -> Ready:
+    async def share(self, key: object, make: Callable[[Say], Coroutine[Any, Any, Made]], say: Say) -> Made:
         """What ``make`` gives: of this caller, or of another that is at it already. Raises EnvironmentFailed or OSError.
 
         It goes on when a caller is cancelled; the others still want it.
@@ -52,7 +52,7 @@ class Builds:
             if say in build.listeners:
                 build.listeners.remove(say)
 
-    def _begin(self, key: object, make: Make) -> _Build:
+    def _begin(self, key: object, make: Callable[[Say], Coroutine[Any, Any, Made]]) -> _Build[Made]:
         def speak(text: str) -> None:
             self._speak(build, text)
 
@@ -61,7 +61,7 @@ class Builds:
         build.task.add_done_callback(lambda task: self._end(key, task))
         return build
 
-    def _end(self, key: object, task: "asyncio.Task[Ready]") -> None:
+    def _end(self, key: object, task: "asyncio.Task[Made]") -> None:
         build = self._under_way.pop(key)
         if build.speaking is not None:
             build.speaking.cancel()
@@ -71,12 +71,12 @@ class Builds:
             wait_s = self._remember_s * (TRANSIENT_SHARE if error.transient else 1.0)
             self._failed[key] = (time.monotonic() + wait_s, error)
 
-    def _speak(self, build: _Build, text: str) -> None:
+    def _speak(self, build: _Build[Made], text: str) -> None:
         build.wanted = text
         if build.speaking is None or build.speaking.done():
             build.speaking = asyncio.create_task(self._speak_on(build))
 
-    async def _speak_on(self, build: _Build) -> None:
+    async def _speak_on(self, build: _Build[Made]) -> None:
         """To all that wait, and not too often: each is a call to the server. The last word is always said."""
         while build.wanted != build.said:
             await asyncio.sleep(max(0.0, build.said_at + SAY_EVERY_S - time.monotonic()))

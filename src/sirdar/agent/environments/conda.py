@@ -103,7 +103,7 @@ class CondaEnvironments:
         self._store = store
         self._build_s = build_s
         self._find = find
-        self._builds = Builds(retry_s)
+        self._builds: Builds[Ready] = Builds(retry_s)
         self._keys = Keys()
         self._tidying: asyncio.Task[None] | None = None
 

@@ -1,10 +1,13 @@
-"""The providers of an agent, over one store, so that one bound holds for all that they make."""
+"""The providers of an agent, packages over one store, so that one bound holds for all that is made of them, images over another."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from sirdar.agent.environments.base import Provider
 from sirdar.agent.environments.conda import CondaEnvironments
+from sirdar.agent.environments.image_builds import ImageBuilds
+from sirdar.agent.environments.image_store import ImageStore
+from sirdar.agent.environments.images import Images
 from sirdar.agent.environments.python import PythonEnvironments
 from sirdar.agent.environments.store import EnvironmentStore
 from sirdar.agent.environments.uv import find_uv
@@ -14,7 +17,7 @@ from sirdar.agent.settings import Settings
 FOLDER = "environments"
 
 
-def providers(settings: Settings, home: Path) -> Sequence[Provider]:
+def providers(settings: Settings, home: Path, images: ImageStore) -> Sequence[Provider]:
     """Blocks: takes stock of what earlier agents made."""
     store = EnvironmentStore(home / FOLDER, settings.environments_bytes, boot=boot_id())
     retry_s = settings.environment_retry_s * settings.period_scale
@@ -27,4 +30,6 @@ def providers(settings: Settings, home: Path) -> Sequence[Provider]:
             find=lambda: settings.uv or find_uv(),
         ),
         CondaEnvironments(store, retry_s=retry_s, build_s=settings.environment_build_s),
+        Images(images, retry_s=retry_s),
+        ImageBuilds(images, retry_s=retry_s, registry=settings.registry, network=settings.policy.isolation.network),
     ]

@@ -57,7 +57,7 @@ class PythonEnvironments:
         self._build_s = build_s
         self._find = find
         self._interpreters = Interpreters(downloads=downloads)
-        self._builds = Builds(retry_s)
+        self._builds: Builds[Ready] = Builds(retry_s)
         self._keys = Keys()
         self._tidying: asyncio.Task[None] | None = None
         self._uv: Uv | None = None

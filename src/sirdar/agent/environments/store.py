@@ -1,8 +1,8 @@
 """Environments that are directories of this machine: ``ROOT/KEY-NONCE/`` with a mark beside it, ``ROOT/KEY.json``.
 
-The mark is written last: what has none is not whole, and goes when the next agent looks for room. An environment is made where it
-stays, since its scripts name its path; a nonce in the name keeps what a killed agent's tools may still write out of the next attempt.
-Bounded: what was not used for longest goes first. What tasks use stays.
+The mark is written last: what has none is not whole, and goes when the next agent looks for room. An environment is made where
+it stays, since its scripts name its path; a nonce in the name keeps what a killed agent's tools may still write out of the next
+attempt. Bounded: what was not used for longest goes first. What tasks use stays.
 """
 
 import contextlib

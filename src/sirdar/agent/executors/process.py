@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,21 @@ _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class ProcessExecutor:
-    """The agent's side of the porter. Home must be locked by the caller."""
+    """The agent's side of the porter. Home must be locked by the caller.
 
-    def __init__(self, home: Path, slots: int, *, idle_s: float, memory: str = "auto") -> None:
+    ``end_containers`` ends those of this home, which outlive a porter; returns how many. Blocks.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        slots: int,
+        *,
+        idle_s: float,
+        memory: str = "auto",
+        end_containers: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._end_containers = end_containers
         self._home = home
         self._slots = slots
         self._idle_s = idle_s
@@ -204,7 +216,7 @@ class ProcessExecutor:
             self._process.wait()
             self._process = None
         past = await asyncio.to_thread(facts_log.Past, str(self._home / facts_log.NAME))
-        killed = await asyncio.to_thread(end_orphans, past)
+        killed = await asyncio.to_thread(end_orphans, past) + await asyncio.to_thread(self._end_containers)
         if lost := set(past.got) - set(past.ends):
             log.warning("porter_lost", attempts=len(lost), ended_orphans=killed)
 

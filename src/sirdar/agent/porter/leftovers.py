@@ -13,6 +13,7 @@ assert sys.platform != "win32"
 import ctypes
 import os
 import signal
+from typing import Any
 
 PR_SET_CHILD_SUBREAPER = 36
 MARKS = (b"SIRDAR_TASK_ID", b"SIRDAR_WORKER_ID")
@@ -49,6 +50,8 @@ def signal_group(pid: int, number: int) -> None:
 
 
 _children_fd = -1
+used: dict[int, Any] = {}  # what orphans had used that were reaped here, the last ones
+USED_KEPT = 256
 kept: set[int] = set()  # processes that live on between tasks: a thread that ends leaves its own to the main one
 
 
@@ -70,9 +73,14 @@ def orphans() -> list[int]:
 
 def _reap(pid: int) -> bool:
     try:
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
+        found, _, usage = os.wait4(pid, os.WNOHANG)
     except ChildProcessError:
         return True
+    if found == pid:
+        used[pid] = usage
+        while len(used) > USED_KEPT:
+            used.pop(next(iter(used)), None)
+    return found == pid
 
 
 def strays(ids: "frozenset[str]", session: int) -> list[int]:

@@ -26,7 +26,7 @@ from sirdar.agent.porter.spawn import SpawnError, spawn
 from sirdar.agent.porter.task import ENDED, RUNNING, STARTING, WAITING, Task
 from sirdar.agent.porter.worker import Worker
 from sirdar.agent.porter.workers import Workers
-from sirdar.agent.porter.wrap import reap_inner
+from sirdar.agent.porter.wrap import reap_inner, usage_fact
 
 SPARE_SPAWNERS = 2
 MOST_SPAWNERS = 512
@@ -233,12 +233,13 @@ class Table:
         end: dict[str, Any] = {
             "code": os.waitstatus_to_exitcode(status),
             "ended": ended,
-            "u": round(usage.ru_utime, 4),
-            "s": round(usage.ru_stime, 4),
-            "rss": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+            **usage_fact(usage),
         }
         if task.wrap is not None:
+            if task.by is not None or end["code"] < 0:  # its command may be gone before what it has made
+                task.wrap.end(task.env)
             end |= task.wrap.read_end(end["code"], task.err, signalled=task.by is not None)
+            end |= task.wrap.container_facts(end["code"], signalled=task.by is not None)
             task.wrap.close()
         if left:
             end["left"] = left
@@ -358,8 +359,6 @@ class Table:
                     leftovers.signal_group(task.pid, signal.SIGKILL)
                     pids = task.group.pids() if task.group is not None else []
                     leftovers.kill_pids(pids, signal.SIGKILL)
-                    if task.wrap is not None and task.wrap.end_words:
-                        threading.Thread(target=task.wrap.end, name="ends", daemon=True).start()
                 else:
                     task.by = task.by or "time"
                     self._terminate(task)

@@ -13,6 +13,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import signal
 import time
 from typing import Any
@@ -23,6 +24,9 @@ STATUS_FD = 8
 END_PATIENCE_S = 20.0
 SIGNALS_OVER = 128  # a shell's way to tell of a signal, which those commands have too
 LAST_WORDS = 300
+ENGINES = ("podman", "docker")  # what they start is no descendant of ours
+# catatonit's word (podman), tini's (docker), and the runtime's own.
+_INIT_FAILED = re.compile(r"failed to exec pid1|\[FATAL tini|exec .*(executable file not found|permission denied)")
 
 
 class Wrap:
@@ -97,7 +101,7 @@ class Wrap:
             return  # where nothing runs in there yet, the sandbox itself is ended
         leftovers.signal_group(pid, number)
 
-    def end(self) -> None:
+    def end(self, env: dict[str, str]) -> None:
         """Ends what is inside, where that is not a descendant of ours. Takes as long as the command does."""
         if self.end_words:
             nothing = [
@@ -106,7 +110,7 @@ class Wrap:
                 (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
             ]
             try:
-                pid = os.posix_spawnp(self.end_words[0], self.end_words, os.environ, file_actions=nothing)
+                pid = os.posix_spawnp(self.end_words[0], self.end_words, env, file_actions=nothing)
             except OSError:
                 return
             _await(pid, END_PATIENCE_S)
@@ -123,9 +127,45 @@ class Wrap:
             if inner is None and not signalled and code > 0:
                 return self._failed(err, "bwrap: ", "the sandbox could not be made")
             code = code if inner is None else inner
-        elif self.inside and code == 125 and not signalled:
+        elif self.inside and not signalled and self._not_started(code, err):
             return self._failed(err, "Error: ", "the container could not be made")
         return {"code": SIGNALS_OVER - code if SIGNALS_OVER < code <= SIGNALS_OVER + 64 else code}
+
+    def container_facts(self, code: int, *, signalled: bool) -> dict[str, Any]:
+        """What belongs into the end record of a program that the engine has started, and not its command.
+
+        A SIGKILL that we have not sent is taken for the kernel's, where the container has a limit of memory.
+        """
+        if self.kind not in ENGINES:
+            return {}
+        killed = code in {-signal.SIGKILL, SIGNALS_OVER + signal.SIGKILL} and not signalled and "--memory" in self.words
+        usage = self._monitor_used()
+        told = usage_fact(usage) if usage is not None else {"u": 0.0, "s": 0.0, "rss": 0}
+        if usage is None and signalled and self.kind == "podman":  # it had not come so far, and calls that a success
+            told["code"] = -signal.SIGTERM
+        return {**told, **({"oom": True} if killed else {})}
+
+    def _monitor_used(self) -> Any:
+        """What the container's monitor has used, with all that it waited for: the program, and the engine's own part.
+
+        It is our orphan (podman's ``conmon``), and ends before the engine's command does. None where there is no such process.
+        """
+        try:
+            with open(self.words[self.words.index("--conmon-pidfile") + 1]) as file:
+                pid = int(file.read())
+        except (OSError, ValueError):
+            return None
+        leftovers.kept.add(pid)
+        try:
+            return leftovers.used.pop(pid, None) or os.wait4(pid, 0)[2]
+        except ChildProcessError:
+            return leftovers.used.pop(pid, None)
+        finally:
+            leftovers.kept.discard(pid)
+
+    def _not_started(self, code: int, err: str) -> bool:
+        """125: the engine itself failed. Its init says in words only that there is no such program."""
+        return code == 125 or (code in {1, 126, 127} and any(map(_INIT_FAILED.search, _last_lines(err)[-1:])))
 
     def _inner_code(self) -> int | None:
         """What bubblewrap says of the program's end; None where it never started it, or was killed itself."""
@@ -145,13 +185,22 @@ class Wrap:
     def _failed(self, err: str, before: str, sentence: str) -> dict[str, Any]:
         lines = _last_lines(err)
         words = next((line[len(before) :] for line in lines if line.startswith(before)), lines[-1] if lines else "")
-        missing = "execvp" in words or "executable file" in words
+        missing = "execvp" in words or "executable file" in words or _INIT_FAILED.search(words) is not None
         if missing and ("No such file" in words or "not found" in words):
             return {"code": None, "errno": errno.ENOENT, "what": "program", "error": _program(words)}
         if missing and "ermission denied" in words:
             return {"code": None, "errno": errno.EACCES, "what": "program", "error": _program(words)}
         said = f"{sentence}: {words[:LAST_WORDS]}" if words else sentence
         return {"code": None, "errno": errno.EIO, "what": "system", "error": said}
+
+
+def usage_fact(usage: Any) -> dict[str, Any]:
+    """As the end records have it."""
+    return {
+        "u": round(usage.ru_utime, 4),
+        "s": round(usage.ru_stime, 4),
+        "rss": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+    }
 
 
 def reap_inner(pid: int) -> Any:
