@@ -318,7 +318,9 @@ def _new_bytes(entry: os.DirEntry[str], seen: set[tuple[int, int]]) -> int:
         if (stat.st_dev, stat.st_ino) in seen:
             return 0
         seen.add((stat.st_dev, stat.st_ino))
-    return stat.st_size if sys.platform == "win32" else stat.st_blocks * 512
+    if sys.platform == "win32":
+        return stat.st_size
+    return stat.st_blocks * 512
 
 
 def _short(key: str) -> str:
