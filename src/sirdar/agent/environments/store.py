@@ -1,14 +1,14 @@
 """Environments that are directories of this machine: ``ROOT/KEY-NONCE/`` with a mark beside it, ``ROOT/KEY.json``.
 
-The mark is written last: what has none is not whole, and goes when the next agent looks for room. An environment is made where
-it stays, since its scripts name its path; a nonce in the name keeps what a killed agent's tools may still write out of the next
-attempt. Bounded: what was not used for longest goes first. What tasks use stays.
+The mark is written last: what has none is not whole, and goes when the next agent looks for room. An environment is made where it
+stays, since its scripts name its path; a nonce in the name keeps what a killed agent's tools may still write out of the next one.
+Bounded: what was not used for longest goes first. What tasks use stays.
 """
 
 import contextlib
 import json
 import os
-import signal
+import sys
 import threading
 import time
 import uuid
@@ -20,6 +20,7 @@ from typing import Any
 
 from sirdar.agent.directories import remove
 from sirdar.agent.environments.base import Ready
+from sirdar.agent.environments.tool import end_group
 from sirdar.agent.events import get_logger
 from sirdar.agent.executors.porter_orphans import is_same
 from sirdar.agent.home import write_private
@@ -173,7 +174,8 @@ class EnvironmentStore:
             doubtful = [entry for entry in self._entries.values() if entry.doubtful]
         if not doubtful:
             return
-        os.sync()
+        if sys.platform != "win32":
+            os.sync()
         for entry in doubtful:
             entry.doubtful = False
             with contextlib.suppress(OSError, ValueError):
@@ -316,6 +318,8 @@ def _new_bytes(entry: os.DirEntry[str], seen: set[tuple[int, int]]) -> int:
         if (stat.st_dev, stat.st_ino) in seen:
             return 0
         seen.add((stat.st_dev, stat.st_ino))
+    if sys.platform == "win32":
+        return stat.st_size
     return stat.st_blocks * 512
 
 
@@ -336,4 +340,4 @@ def _end_builder(path: Path, boot: str) -> None:
     with contextlib.suppress(OSError, ValueError):
         pid, ticks, *of_boot = path.read_text().split()
         if "".join(of_boot) == boot and is_same(int(pid), (int(ticks), int(ticks))):
-            os.killpg(int(pid), signal.SIGKILL)
+            end_group(int(pid))

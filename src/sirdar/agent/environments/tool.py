@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -64,9 +65,15 @@ async def run_tool(
             f"the environment was not ready within {within_s:g} s, when its making was ended", log=log.text
         ) from None
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        end_group(process.pid)
         await process.wait()
+
+
+def end_group(pid: int) -> None:
+    """Ends all processes of the group that a tool leads."""
+    if sys.platform != "win32":
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
 
 
 async def _listen(process: asyncio.subprocess.Process, log: ToolLog, hear: Callable[[str], Awaitable[None]]) -> None:
