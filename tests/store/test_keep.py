@@ -27,6 +27,7 @@ from sirdar.store import tables as t
 from sirdar.store.engine import Store
 from sirdar.store.opening import driver_url, shown, snapshot
 
+HEAD, NEXT = schema.HEAD, f"{int(schema.HEAD) + 1:04d}"
 STRANGE = 'Öl\t"\\u0000"\n\U0001f9f2 \u2028 {"a": [1.5, null]}'
 AT = 1_800_000_000.123456789
 
@@ -497,7 +498,7 @@ SECOND = """
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+revision, down_revision, branch_labels, depends_on = "NEXT", "HEAD", None, None
 
 def upgrade():
     how = "always" if op.get_bind().dialect.name == "sqlite" else "never"
@@ -517,9 +518,11 @@ def newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]
 
     def begin(script: str = SECOND) -> None:
         shutil.copytree(schema._HERE, folder, ignore=shutil.ignore_patterns("__pycache__"))
-        (folder / "versions/0002_nick.py").write_text(script)
+        (folder / f"versions/{NEXT}_nick.py").write_text(
+            script.replace('"NEXT"', f'"{NEXT}"').replace('"HEAD"', f'"{HEAD}"')
+        )
         monkeypatch.setattr(schema, "_HERE", folder)
-        monkeypatch.setattr(schema, "HEAD", "0002")
+        monkeypatch.setattr(schema, "HEAD", NEXT)
 
     return begin
 
@@ -527,13 +530,13 @@ def newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]
 def test_migrate_with_rows(home: Home, newer: Callable[..., None]) -> None:
     database = home.database or None
     found = keep.migrate(home.path, database)
-    assert (found.schema_was, found.schema, found.behind) == ("0001", "0001", False)
+    assert (found.schema_was, found.schema, found.behind) == (HEAD, HEAD, False)
     before = everything(home.url)
     newer()
     assert keep.migrate(home.path, database, check=True).behind
     assert everything(home.url) == before, "a check changes nothing"
     done = keep.migrate(home.path, database)
-    assert (done.schema_was, done.schema, done.behind) == ("0001", "0002", False)
+    assert (done.schema_was, done.schema, done.behind) == (HEAD, NEXT, False)
     after = everything(home.url)
     assert after["users"] == [row[:-1] + ", 'anna')" for row in before["users"]]
     assert {**after, "users": ()} == {**before, "users": ()}, "rows that refer to a table that was made anew are gone"
@@ -546,7 +549,7 @@ def test_a_migration_that_fails_changes_nothing(home: Home, newer: Callable[...,
     before = everything(home.url)
     newer(SECOND.replace("nick = name", "nick = no_such_column"))
     refused("unavailable", "no_such_column", keep.migrate, home.path, home.database or None)
-    assert schema.standing(home.url) == "0001" and everything(home.url) == before
+    assert schema.standing(home.url) == HEAD and everything(home.url) == before
 
 
 def test_a_newer_schema_is_refused(home: Home, tmp_path: Path) -> None:
@@ -562,7 +565,7 @@ def test_an_older_backup_into_this_release(home: Home, tmp_path: Path, newer: Ca
     newer()
     keep.restore(tmp_path / "copy.tar", tmp_path / "new")
     url = f"sqlite:///{tmp_path / 'new/sirdar.db'}"
-    assert schema.standing(url) == "0002" and "'anna')" in everything(url)["users"][0]
+    assert schema.standing(url) == NEXT and "'anna')" in everything(url)["users"][0]
 
 
 def test_a_database_that_is_not_there_yet(tmp_path: Path) -> None:

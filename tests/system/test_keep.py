@@ -19,6 +19,7 @@ from tests.system.product import Product, await_that
 
 from sirdar.blobs.logs import SEGMENT_BYTES, LogStore
 from sirdar.domain.ids import AttemptKey, JobId
+from sirdar.store.schema import HEAD
 
 FILE = os.urandom(300_000)
 GATED = """
@@ -111,7 +112,7 @@ def test_a_backup_while_jobs_run(product: Callable[..., Product], tmp_path: Path
     saved = sirdar(tmp_path, "backup", "copy.tar", "--home", old.home, "--json")
     assert saved.code == 0, saved.err
     said = json.loads(saved.out)
-    assert said["blobs"] >= 2 and said["missing_blobs"] == 0 and said["schema"] == "0001"
+    assert said["blobs"] >= 2 and said["missing_blobs"] == 0 and said["schema"] == HEAD
     assert old.job(kept.running)["state"] == "RUNNING", "the server was disturbed"
     restored = sirdar(tmp_path, "restore", "copy.tar", "--home", new.home)
     assert restored.code == 0, restored.err
@@ -195,7 +196,7 @@ def test_migrate(product: Callable[..., Product], tmp_path: Path) -> None:
     home = server.home
     assert sirdar(tmp_path, "migrate", "--check", "--home", home).code == 1
     made = sirdar(tmp_path, "migrate", "--home", home)
-    assert made.code == 0 and "schema empty -> 0001" in made.out, made
+    assert made.code == 0 and f"schema empty -> {HEAD}" in made.out, made
     checked = sirdar(tmp_path, "migrate", "--check", "--home", home, "--json")
     assert checked.code == 0 and json.loads(checked.out)["behind"] is False
     server.start()
