@@ -78,9 +78,12 @@ def _words(
     words += ["--network", "host" if network else "none", *user_words(engine)]
     if engine.kind == "podman":
         words += ["--conmon-pidfile", f"{environment.parent}/monitor"]
+        words += ["--security-opt", f"seccomp={engine.seccomp}"] if engine.seccomp else []
         words += ["--read-only-tmpfs=false", "--image-volume", "ignore", "--http-proxy=false"]
     for path in ("/tmp", "/var/tmp", "/run"):  # noqa: S108
         words += ["--tmpfs", f"{path}:rw,size={TMP_BYTES},mode=1777"]
+    # What leads to the task's directory may lie in one of these, and is made on the way.
+    words += ["--tmpfs", f"{home}:ro,size=64k,mode=755"]
     words += ["--shm-size", str(TMP_BYTES), *limit_words(engine, launch)]
     for path in (launch.cwd, str(messages)):
         words += ["--mount", f"type=bind,source={path},target={path}"]
