@@ -275,9 +275,8 @@ def test_docker_by_a_command_that_speaks_as_it_does(
     )  # fmt: skip
     made = contain(plain, store.engine, tmp_path, image=ready.image, network=False)
     assert made.wrap is not None and made.wrap.kind == "docker"
-    done = subprocess.run(
-        [*made.wrap.words, *made.argv], input="given", env={**made.base_env, **made.env}, capture_output=True, text=True, check=False
-    )  # fmt: skip
+    words, env = [*made.wrap.words, *made.argv], {**made.base_env, **made.env}
+    done = subprocess.run(words, input="given", env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (3, "said\ngiven"), done.stderr
     assert (folder / "dir" / "made").stat().st_uid == os.getuid()
     subprocess.run(made.wrap.end, env=dict(made.base_env), check=False, capture_output=True)

@@ -7,6 +7,7 @@ is to find in its environment lies in a file that only the agent's user reads; n
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -92,6 +93,8 @@ def _words(
 
 def user_words(engine: Engine) -> list[str]:
     """As the agent's user, to whom what the program writes belongs then. Without root, the engine maps that user to itself."""
+    if sys.platform == "win32":
+        return []
     uid, gid = os.getuid(), os.getgid()
     return [*(["--userns", "keep-id"] if engine.rootless else []), "--user", f"{uid}:{gid}"]
 
