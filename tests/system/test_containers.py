@@ -1,5 +1,6 @@
 """Applications whose environment is a container image: through a real server, its agent, podman and a registry."""
 
+import asyncio
 import base64
 import json
 import os
@@ -14,6 +15,12 @@ import pytest
 from tests import containers
 from tests.containers import BASE, PASSWORD, PERSON, Room, engine_room
 from tests.system.product import Product, await_that
+
+from sirdar.agent.environments.image_store import ImageStore
+from sirdar.agent.environments.images import Images
+from sirdar.agent.executors.base import Launch
+from sirdar.agent.wraps.containers import contain
+from sirdar.domain.environment import Environment
 
 __all__ = ["engine_room"]
 pytestmark = [
@@ -200,3 +207,77 @@ def test_containers_of_a_dead_porter_are_ended(yard: Yard) -> None:
     await_that(lambda: name not in yard.room.containers(), within_s=30, what="its end")
     told = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert not [line for line in told.splitlines() if name in line]
+
+
+def test_only_images_of_the_agent_are_removed(
+    engine_room: Room, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own, that nothing uses, and that have no further name; the owner's stay, however large."""
+    for name, value in engine_room.variables.items():
+        monkeypatch.setenv(name, value)
+    yard_images = engine_room.images()
+    with containers.registry(tmp_path_factory.mktemp("registry")) as place:
+        names = [f"{place}/lab/tool{number}:1" for number in range(4)]
+        for name in names:
+            local = f"localhost/{name.rpartition('/')[2].partition(':')[0]}"
+            engine_room.build(local, f"FROM {BASE}\nCOPY filling /filling\n", {"filling": os.urandom(4096)})
+            engine_room.do("podman", "push", "--quiet", "--tls-verify=false", local, f"docker://{name}")
+            engine_room.do("podman", "rmi", "--force", local)
+        engine_room.do("podman", "pull", "--quiet", "--tls-verify=false", names[0])
+        asyncio.run(_pull_and_collect(engine_room, tmp_path, names))
+    left = engine_room.do("podman", "images", "--format", "{{.Repository}}:{{.Tag}}").split()
+    assert f"{place}/lab/tool0:1" in left, "the owner's own"
+    assert "localhost/mine:latest" in left, "named by the owner meanwhile"
+    assert len(engine_room.images() - yard_images) == 3, "those two, and what is in use"
+
+
+async def _pull_and_collect(room: Room, home: Path, names: list[str]) -> None:
+    store = ImageStore(home, engine="podman", bound_bytes=0)
+    images = Images(store)
+    ready = [await images.ensure(Environment(image=name), {}, lambda text: None) for name in names]
+    room.do("podman", "tag", ready[1].image, "localhost/mine")
+    images.hold(ready[2].identity)
+    await images.collect()
+    assert images.known(Environment(image=names[2]), {}) == ready[2]
+    assert images.known(Environment(image=names[3]), {}) is None
+
+
+DOCKER = """#!/bin/sh
+case "$1" in
+version) echo 27.3.1; exit 0 ;;
+pull) shift; set -- pull --tls-verify=false "$@" ;;
+esac
+exec podman "$@"
+"""
+
+
+def test_docker_by_a_command_that_speaks_as_it_does(
+    engine_room: Room, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Podman takes docker's own options, and refuses those that it does not know."""
+    for name, value in engine_room.variables.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "docker").write_text(DOCKER)
+    (tmp_path / "bin" / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    with containers.registry(tmp_path_factory.mktemp("registry")) as place:
+        target = f"{place}/lab/docked:1"
+        engine_room.do("podman", "push", "--quiet", "--tls-verify=false", BASE, f"docker://{target}")
+        store = ImageStore(tmp_path, engine="docker", bound_bytes=1 << 40)
+        ready = asyncio.run(Images(store).ensure(Environment(image=target), {}, lambda text: None))
+    assert ready.identity.startswith(f"{place}/lab/docked@sha256:")
+    folder = tmp_path / "slot"
+    (folder / "dir").mkdir(parents=True)
+    plain = Launch(
+        key="one", argv=["sh", "-c", "echo $WORD; cat; touch made; exit 3"], env={"WORD": "said"}, base_env={}, cwd=f"{folder}/dir",
+        stdout="", stderr="", stdin="given", memory_bytes=256 << 20,
+    )  # fmt: skip
+    made = contain(plain, store.engine, tmp_path, image=ready.image, network=False)
+    assert made.wrap is not None and made.wrap.kind == "docker"
+    words, env = [*made.wrap.words, *made.argv], {**made.base_env, **made.env}
+    done = subprocess.run(words, input="given", env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (3, "said\ngiven"), done.stderr
+    assert (folder / "dir" / "made").stat().st_uid == os.getuid()
+    subprocess.run(made.wrap.end, env=dict(made.base_env), check=False, capture_output=True)
+    assert engine_room.containers() == []

@@ -1,4 +1,7 @@
-"""A stranger's program tries to get out, in a sandbox: every way is barred, and what it leaves behind is not followed."""
+"""A stranger's program tries to get out of a sandbox, and of a container: every way is barred.
+
+What it leaves behind is not followed.
+"""
 
 import io
 import os
@@ -10,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import containers
 from tests.conftest import require
+from tests.containers import engine_room
 from tests.system.product import Product, await_that
 
+__all__ = ["engine_room"]
 SOURCE = Path(__file__).parent / "escapes" / "escape.c"
 SECRET = "the secret of another task"
 VICTIM = f"echo '{SECRET}' > kept.txt; echo '{SECRET}'; sleep 600"
@@ -27,6 +33,7 @@ class Site:
     product: Product
     victim: dict[str, Any]
     mallory: Any
+    contained: bool
 
     @property
     def agent(self) -> Path:
@@ -81,16 +88,35 @@ def publish(product: Product, who: Any, escape: bytes, alias: str, **description
     )
 
 
-@pytest.fixture(scope="module")
-def site(module_sirdar: Callable[..., Product], escape: bytes) -> Iterator[Site]:
+INSIDE = ["sandbox", pytest.param("container", marks=[pytest.mark.needs(*containers.NEEDED), containers.AS_ROOT])]
+
+
+@pytest.fixture(scope="module", params=INSIDE)
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, escape: bytes) -> Iterator[Site]:
     require("bwrap")
-    product = module_sirdar()
+    contained = request.param == "container"
+    product = Product(tmp_path_factory.mktemp("escapes"), {}, environment=_engine(request) if contained else {})
+    product.start()
+    try:
+        yield from _inhabited(product, escape, contained=contained)
+    finally:
+        product.close()
+
+
+def _engine(request: pytest.FixtureRequest) -> dict[str, str]:
+    room: containers.Room = request.getfixturevalue("engine_room")
+    return room.variables
+
+
+def _inhabited(product: Product, escape: bytes, *, contained: bool) -> Iterator[Site]:
     mallory = product.user("mallory", canPublish=True)
     victim = product.submit(product.publish("victim", VICTIM, shell=True))
-    found = Site(product, victim, mallory)
+    found = Site(product, victim, mallory, contained)
     await_that(lambda: list((found.agent / "work").glob("slot-*/dir/kept.txt")), what="the victim's file")
     for alias, description in APPS.items():
-        publish(product, mallory, escape, alias, **description)
+        environment = {**description.get("environment", {}), **({"image": containers.BASE} if contained else {})}
+        more = {"environment": environment} if environment else {}
+        publish(product, mallory, escape, alias, **{**description, **more})
     yield found
     product.admin.post(f"/api/jobs/{victim['id']}/cancel")
     product.ended(victim["id"])
@@ -172,7 +198,13 @@ WAYS: list[tuple[str, Word]] = [
 ]
 
 
+# Programs read there what their container may use.
+NOT_HIDDEN = {("lists", "/sys/fs/cgroup")}
+
+
 def barred(site: Site, app: str, way: str, word: Word) -> None:
+    if site.contained and (way, word) in NOT_HIDDEN:
+        pytest.skip("a container shows it, read-only")
     said = str(word if isinstance(word, str) else word(site))
     job = site.runs(app, way, said)
     text = site.text(job)

@@ -36,6 +36,7 @@ class Engine:
     rootless: bool = False
     controllers: frozenset[str] = frozenset()
     env: Mapping[str, str] = field(default_factory=dict)
+    seccomp: str = ""  # the profile of system calls that it has for containers, or ours that was made of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ def _asked(kind: str, path: str, env: Mapping[str, str]) -> Engine:
     rootless = bool(host.get("security", {}).get("rootless"))
     useless = rootless and host.get("cgroupVersion") == "v1"  # they are listed, but an ordinary user may not set them
     controllers = frozenset(() if useless else host.get("cgroupControllers") or ())
-    return Engine(kind, path, found["version"]["Version"], rootless=rootless, controllers=controllers, env=env)
+    version, profile = found["version"]["Version"], host.get("security", {}).get("seccompProfilePath", "")
+    return Engine(kind, path, version, rootless=rootless, controllers=controllers, env=env, seccomp=profile)
 
 
 def _output(words: Sequence[str], env: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from sirdar.agent.environments.base import EnvironmentFailed, Ready
@@ -16,11 +16,13 @@ from sirdar.agent.environments.engines import Engine, find_engine, run
 from sirdar.agent.environments.registry import Credentials
 from sirdar.agent.events import get_logger
 from sirdar.agent.home import write_private
+from sirdar.agent.wraps.seccomp import without
 
 log = get_logger(__name__)
 
 FILE_NAME = "images.json"
 AUTH_NAME = "auth.json"
+FILTER_NAME = "containers-seccomp.json"
 
 
 @dataclass(slots=True)
@@ -77,7 +79,7 @@ class ImageStore:
         """The engine, asked for until there is one. Blocks; raises EnvironmentFailed."""
         with self._probing:
             if self._engine is None:
-                self._engine = find_engine(self._wanted)
+                self._engine = _with_filter(find_engine(self._wanted), self.home)
             return self._engine
 
     def labels(self, name: str, *kinds: str) -> dict[str, str]:
@@ -168,6 +170,20 @@ class ImageStore:
             write_private(self._file, json.dumps([asdict(one) for one in self._kept.values()], indent=1) + "\n")
         except OSError as error:  # a full disk: what is not written is not removed later either
             log.warning("images_not_written", error=str(error))
+
+
+def _with_filter(engine: Engine, home: Path) -> Engine:
+    """Podman's own filter of system calls lets programs make user namespaces and keys, which have let some out. Ours does not."""
+    if not engine.seccomp:
+        return engine
+    path = home / FILTER_NAME
+    try:
+        write_private(path, json.dumps(without(json.loads(Path(engine.seccomp).read_text()))))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EnvironmentFailed(
+            f"the engine's profile of system calls, {engine.seccomp}, cannot be read: {error}"
+        ) from None
+    return replace(engine, seccomp=str(path))
 
 
 async def size_of(engine: Engine, image: str) -> int | None:

@@ -48,6 +48,8 @@ class Images:
         await self._store.open()
         if name.is_local:
             return await self._local(name)
+        if name.digest and await self._store.is_here(str(name)) and (kept := self._store.find(str(name))):
+            return kept  # it cannot mean anything else
         try:
             auth = self._store.credentials.of(name)
             described = await asyncio.to_thread(describe, name, auth)

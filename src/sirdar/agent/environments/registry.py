@@ -135,6 +135,15 @@ def _for_this_machine(name: ImageName, listed: Mapping[str, Any]) -> str:
     raise NoSuchImage(f"image {name}: there is none for linux/{machine}")
 
 
+class _Refused(Exception):
+    """An answer that is an error. ``challenge``: what it wants to know first."""
+
+    def __init__(self, code: int, challenge: str) -> None:
+        super().__init__(code)
+        self.code = code
+        self.challenge = challenge
+
+
 class _Session:
     """Calls to one registry for one image, with the token that it gives out for it."""
 
@@ -153,26 +162,30 @@ class _Session:
         headers = {"Accept": ", ".join((*LISTS, *SINGLE))}
         try:
             try:
-                answer = self._get(url, headers)
-            except urllib.error.HTTPError as error:
-                if error.code != 401:
+                body, found = self._get(url, headers)
+            except _Refused as refused:
+                if refused.code != 401:
                     raise
-                self._authorize(error.headers.get("WWW-Authenticate", ""))
-                answer = self._get(url, headers)
-        except urllib.error.HTTPError as error:
-            raise self._refused(error.code) from None
+                self._authorize(refused.challenge)
+                body, found = self._get(url, headers)
+        except _Refused as refused:
+            raise self._explained(refused.code) from None
         except (OSError, HTTPException, ValueError) as error:
             why = getattr(error, "reason", error)
             words = f"image {self._name}: the registry {self._name.registry} does not answer: {why}"
             raise EnvironmentFailed(words, transient=True) from None
-        body, found = answer
         return found or reference, body
 
     def _get(self, url: str, headers: Mapping[str, str]) -> tuple[dict[str, Any], str]:
         request = urllib.request.Request(url, headers=dict(headers))  # noqa: S310  (http or https: made here)
         if self._header:
             request.add_unredirected_header("Authorization", self._header)
-        with self._opener.open(request, timeout=PATIENCE_S) as answer:
+        try:
+            answer = self._opener.open(request, timeout=PATIENCE_S)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise _Refused(error.code, error.headers.get("WWW-Authenticate", "")) from None
+        with answer:
             document = json.loads(answer.read(MANIFEST_MOST_BYTES))
             if not isinstance(document, dict):
                 raise ValueError("what came is no manifest")
@@ -196,7 +209,7 @@ class _Session:
         document, _ = self._get(f"{realm}?{urllib.parse.urlencode(words)}", {})
         self._header = f"Bearer {document.get('token') or document.get('access_token', '')}"
 
-    def _refused(self, code: int) -> EnvironmentFailed:
+    def _explained(self, code: int) -> EnvironmentFailed:
         registry = self._name.registry
         if code in {401, 403}:
             if self._auth:

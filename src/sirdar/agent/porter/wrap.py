@@ -22,6 +22,7 @@ from sirdar.agent.porter import leftovers
 
 STATUS_FD = 8
 END_PATIENCE_S = 20.0
+MONITOR_PATIENCE_S = 5.0
 SIGNALS_OVER = 128  # a shell's way to tell of a signal, which those commands have too
 LAST_WORDS = 300
 ENGINES = ("podman", "docker")  # what they start is no descendant of ours
@@ -157,7 +158,7 @@ class Wrap:
             return None
         leftovers.kept.add(pid)
         try:
-            return leftovers.used.pop(pid, None) or os.wait4(pid, 0)[2]
+            return leftovers.used.pop(pid, None) or _usage_within(pid, MONITOR_PATIENCE_S)
         except ChildProcessError:
             return leftovers.used.pop(pid, None)
         finally:
@@ -211,6 +212,17 @@ def reap_inner(pid: int) -> Any:
         return None
     finally:
         leftovers.kept.discard(pid)
+
+
+def _usage_within(pid: int, within_s: float) -> Any:
+    """What a child has used that is about to end; None where it does not. Raises ChildProcessError."""
+    last = time.monotonic() + within_s
+    while time.monotonic() < last:
+        found, _, usage = os.wait4(pid, os.WNOHANG)
+        if found == pid:
+            return usage
+        time.sleep(0.005)
+    return None
 
 
 def _await(pid: int, within_s: float) -> None:

@@ -7,6 +7,7 @@ is to find in its environment lies in a file that only the agent's user reads; n
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -78,9 +79,12 @@ def _words(
     words += ["--network", "host" if network else "none", *user_words(engine)]
     if engine.kind == "podman":
         words += ["--conmon-pidfile", f"{environment.parent}/monitor"]
+        words += ["--security-opt", f"seccomp={engine.seccomp}"] if engine.seccomp else []
         words += ["--read-only-tmpfs=false", "--image-volume", "ignore", "--http-proxy=false"]
     for path in ("/tmp", "/var/tmp", "/run"):  # noqa: S108
         words += ["--tmpfs", f"{path}:rw,size={TMP_BYTES},mode=1777"]
+    # What leads to the task's directory may lie in one of these, and is made on the way.
+    words += ["--tmpfs", f"{home}:ro,size=64k,mode=755"]
     words += ["--shm-size", str(TMP_BYTES), *limit_words(engine, launch)]
     for path in (launch.cwd, str(messages)):
         words += ["--mount", f"type=bind,source={path},target={path}"]
@@ -89,6 +93,8 @@ def _words(
 
 def user_words(engine: Engine) -> list[str]:
     """As the agent's user, to whom what the program writes belongs then. Without root, the engine maps that user to itself."""
+    if sys.platform == "win32":
+        return []
     uid, gid = os.getuid(), os.getgid()
     return [*(["--userns", "keep-id"] if engine.rootless else []), "--user", f"{uid}:{gid}"]
 

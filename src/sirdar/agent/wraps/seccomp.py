@@ -7,6 +7,7 @@ tracing other processes, mounts and new namespaces, raw kernel interfaces, input
 import errno
 import struct
 from collections.abc import Mapping
+from typing import Any
 
 ALLOW, ERRNO = 0x7FFF0000, 0x00050000
 LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
@@ -45,6 +46,22 @@ _MACHINES: Mapping[str, tuple[int, Mapping[str, int], int, int, int]] = {
     "aarch64": (0xC00000B7, _GENERIC, 220, 435, 29),
     "riscv64": (0xC00000F3, _GENERIC, 220, 435, 29),
 }
+
+
+DENIED = frozenset(_X86_64) | frozenset(_GENERIC)
+
+
+def without(profile: Mapping[str, Any]) -> dict[str, Any]:
+    """A profile of a container engine (OCI's format: what is allowed) without what is denied here, or allowed for a capability."""
+    kept = []
+    for rule in profile["syscalls"]:
+        names = [name for name in rule["names"] if name not in DENIED and name not in {"clone", "clone3"}]
+        if names and not (rule.get("includes") or {}).get("caps"):
+            kept.append({**rule, "names": names})
+    plain = {"index": 0, "value": NEW_NAMESPACES, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}
+    kept.append({"names": ["clone"], "action": "SCMP_ACT_ALLOW", "args": [plain]})
+    kept.append({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSYS})
+    return {**profile, "syscalls": kept}
 
 
 def filter_for(machine: str) -> bytes | None:
