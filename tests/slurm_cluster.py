@@ -61,10 +61,11 @@ SBIN = "/usr/sbin:/sbin"
 
 
 class SlurmCluster:
-    """``environment``: what Slurm's commands need to reach it."""
+    """``environment``: what Slurm's commands need to reach it. ``mark``: variables of its daemons."""
 
-    def __init__(self, place: Path, *, min_job_age_s: int = 300) -> None:
+    def __init__(self, place: Path, *, min_job_age_s: int = 300, mark: Mapping[str, str] | None = None) -> None:
         self.place = place
+        self._mark = dict(mark or {})
         self.config = place / "slurm.conf"
         self._min_job_age_s = min_job_age_s
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -95,13 +96,17 @@ class SlurmCluster:
     def stop(self) -> None:
         """Jobs first, then the daemons; what they left of files goes with the directory."""
         with contextlib.suppress(subprocess.SubprocessError, RuntimeError):
-            self.run("scancel", "-u", getpass.getuser())
-            self.run("scancel", "-s", "KILL", "--full", "-u", getpass.getuser())
-            _await(lambda: not self.run("squeue", "-h"), 15, self.log)
+            self.clear()
         for name in ("slurmd.n1", "slurmd.n2", "slurmd.n3", "slurmctld", "munged"):
             self._end(name)
         self._end_steps()
         shutil.rmtree(self.place, ignore_errors=True)
+
+    def clear(self) -> None:
+        """Ends all jobs."""
+        if self.run("squeue", "-h"):
+            self.run("scancel", "-u", getpass.getuser())
+        _await(lambda: not self.run("squeue", "-h"), 30, self.log)
 
     # ------------------------------------------------------------ parts
 
@@ -146,7 +151,7 @@ class SlurmCluster:
         with (self.place / "log" / f"{name}.said").open("ab") as said:
             self._processes[name] = subprocess.Popen(
                 [shutil.which(words[0], path=self._path) or words[0], *words[1:]],
-                env={**os.environ, **self.environment, "PATH": self._path},
+                env={**os.environ, **self.environment, **self._mark, "PATH": self._path},
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
