@@ -85,7 +85,9 @@ class SlurmCluster:
         words = {"host": host, "user": getpass.getuser(), "place": self.place, "ports": _ports(1 + len(NODES))}
         self.config.write_text(CONFIG.format(min_job_age=self._min_job_age_s, **words))
         munge = self.place / "munge"
-        options = [f"--{name}={munge}/{name.partition('-')[0]}" for name in ("key-file", "socket", "pid-file", "log-file")]
+        options = [
+            f"--{name}={munge}/{name.partition('-')[0]}" for name in ("key-file", "socket", "pid-file", "log-file")
+        ]
         self._spawn("munged", "munged", "--foreground", "--force", *options, f"--seed-file={munge}/seed")
         _await(lambda: (munge / "socket").exists(), 20, self.log)
         self.start_controller()
@@ -142,7 +144,9 @@ class SlurmCluster:
         return [(words[0], words[1], words[2]) for line in lines if (words := line.split("|"))]
 
     def log(self) -> str:
-        found = [f"== {path.name}\n{path.read_text(errors='replace')[-2000:]}" for path in (self.place / "log").iterdir()]
+        found = [
+            f"== {path.name}\n{path.read_text(errors='replace')[-2000:]}" for path in (self.place / "log").iterdir()
+        ]
         return "\n".join(found)
 
     # ------------------------------------------------------------ helpers

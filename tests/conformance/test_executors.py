@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,17 +15,20 @@ from sirdar.agent.executors.base import Executor, Launch, ProgramEnd, ProgramSta
 from sirdar.agent.executors.mock import MockExecutor
 from sirdar.agent.executors.process import ProcessExecutor
 from sirdar.agent.executors.slurm.jobs import SlurmExecutor
-from sirdar.agent.executors.slurm.settings import SlurmSettings
+from sirdar.agent.executors.slurm.pilots import PilotExecutor
+from sirdar.agent.executors.slurm.settings import PilotSettings, SlurmSettings
 from sirdar.agent.porter.launch import held
 from sirdar.agent.wraps.bubblewrap import sandbox
 
 SLURM = SlurmSettings(query_s=0.5, look_s=0.05, gather_s=0.02, record_patience_s=5.0, limit_memory=True)
 NODE_CPUS = 4  # of each of the two nodes that the tests' Slurm gives to jobs
-ON_SLURM = ("slurm",)
+ON_SLURM = ("slurm", "pilot")
+PILOT = replace(SLURM, pilots=PilotSettings(most=1, cpus=2, idle_s=1.0), limit_memory=False)
 REAL = [  # those whose programs are real ones
     "process",
     pytest.param("bubblewrap", marks=pytest.mark.needs("bwrap")),
     pytest.param("slurm", marks=pytest.mark.needs("slurm")),
+    pytest.param("pilot", marks=pytest.mark.needs("slurm")),
 ]
 
 
@@ -41,6 +45,8 @@ def executor_of(kind: str, home: Path, slots: int) -> Executor:
         return MockExecutor(slots)
     if kind == "slurm":
         return SlurmExecutor(home, slots, SLURM)
+    if kind == "pilot":
+        return PilotExecutor(home, slots, PILOT, address="127.0.0.1")
     return ProcessExecutor(home, slots, idle_s=1.0, memory="auto")
 
 

@@ -131,6 +131,8 @@ class SlurmExecutor:
                 ticket.asked = "stop"
             if ticket.key not in handles:
                 unknown.append(ticket)
+            elif (by := self._orders.dropped_by(order, ticket.index)) is not None:
+                self._end(ticket, ProgramEnd(ticket.key, by=by, dropped=True, ended_at=time.time()))
         if unknown:
             log.warning("slurm_unknown_tasks", attempts=[ticket.key for ticket in unknown])
             self._spawn(self._stop(unknown, None, "stop"))
@@ -282,6 +284,10 @@ class SlurmExecutor:
         """What has not started is dropped there and then: no node will run it, whatever Slurm does. The others are told to end."""
         dropped: list[Ticket] = []
         running: list[Ticket] = []
+        if by == "stop":  # noted first: whoever finds it dropped knows what for
+            for ticket in tickets:
+                ticket.asked = by
+                await asyncio.to_thread(self._orders.note_stop, ticket.order, ticket.index, grace_s)
         for ticket in tickets:
             claimed = await asyncio.to_thread(self._orders.claim, ticket.order, ticket.index)
             (dropped if claimed else running).append(ticket)
@@ -290,9 +296,6 @@ class SlurmExecutor:
         await self._cancel(dropped, ())
         if by == "withdraw" or not running:
             return
-        for ticket in running:
-            ticket.asked = by
-            await asyncio.to_thread(self._orders.note_stop, ticket.order, ticket.index, grace_s)
         await self._cancel(running, ("--signal=TERM", "--batch"))
         await asyncio.sleep((10.0 if grace_s is None else grace_s) + KILL_ROOM_S)
         await self._cancel([ticket for ticket in running if not ticket.ended], ())
@@ -313,7 +316,7 @@ class SlurmExecutor:
             ticket.asked = "stop"
         work = asyncio.create_task(self._stop(self._tickets.live(), None, "stop"))
         last = time.monotonic() + 10.0 + KILL_ROOM_S
-        while self._tickets.live() and time.monotonic() < last:
+        while self._tickets.live() and time.monotonic() < last:  # noqa: ASYNC110  (the end of jobs on other machines)
             await asyncio.sleep(min(0.1, self._settings.look_s))
         if self._tickets.live():
             await self._cancel(self._tickets.live(), ())

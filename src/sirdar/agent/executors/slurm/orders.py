@@ -113,6 +113,12 @@ class Orders:
     def note_stop(self, order: Order, index: int, grace_s: float | None) -> None:
         write_json(f"{order.folder}/stop-{index}", {"grace": grace_s})
 
+    def dropped_by(self, order: Order, index: int) -> str | None:
+        """What the agent dropped it for (``stop`` or ``withdraw``); None where no node will find it dropped."""
+        if claim.owner(f"{order.folder}/claim-{index}") != AGENT:
+            return None
+        return "stop" if self.is_stopped(order, index) else "withdraw"
+
     def is_stopped(self, order: Order, index: int) -> bool:
         return (order.folder / f"stop-{index}").exists()
 

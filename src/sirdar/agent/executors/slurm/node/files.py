@@ -1,3 +1,4 @@
+# ruff: noqa: PTH104
 """Small files that are there whole or not at all."""
 
 import json

@@ -46,7 +46,7 @@ class One:
 
     def run(self) -> int:
         """Returns the exit code for the batch job."""
-        base = {**_given(os.environ), **self.order["base"]}
+        base = {**given_by_slurm(os.environ), **self.order["base"]}
         task = {**self.order["task"], "mem": self.order["task"].get("mem") if self.order.get("limit") else None}
         self.table.add([Task(task, base)])
         while not self.over.wait(BREATH_S):
@@ -105,6 +105,6 @@ def node_name() -> str:
     return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 
 
-def _given(environment: Any) -> dict[str, str]:
+def given_by_slurm(environment: Any) -> dict[str, str]:
     """What Slurm says to a job's programs."""
     return {name: value for name, value in environment.items() if name.startswith(PASSED)}
