@@ -29,7 +29,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.slurm_cluster import SlurmCluster
 
 MARKER = "SIRDAR_TEST_ID"

@@ -114,7 +114,7 @@ class SlurmCluster:
 
     def start_controller(self) -> None:
         self._spawn("slurmctld", "slurmctld", "-D")
-        _await(lambda: self._answers(), 30, self.log)
+        _await(self._answers, 30, self.log)
 
     def stop_controller(self) -> None:
         self._end("slurmctld")
@@ -177,9 +177,9 @@ class SlurmCluster:
         """The daemon of each job is a process of its own, which a node's daemon leaves behind."""
         for path in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError, ValueError):
-                if f"SLURM_CONF={self.config}".encode() in (path / "environ").read_bytes().split(b"\0"):
-                    if int(path.name) != os.getpid():
-                        os.kill(int(path.name), signal.SIGKILL)
+                ours = f"SLURM_CONF={self.config}".encode() in (path / "environ").read_bytes().split(b"\0")
+                if ours and int(path.name) != os.getpid():
+                    os.kill(int(path.name), signal.SIGKILL)
 
     def _answers(self) -> bool:
         with contextlib.suppress(subprocess.SubprocessError):

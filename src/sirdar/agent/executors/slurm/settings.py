@@ -48,14 +48,16 @@ class PilotSettings:
 
 @dataclass(frozen=True, slots=True)
 class SlurmSettings:
-    """``options``: of every job, under what the application and the submission say. ``python``: the interpreter on the nodes.
+    """``address``: of this machine, as the nodes reach it; its name where it is empty.
 
+    ``options``: of every job, under what the application and the submission say. ``python``: the interpreter on the nodes.
     ``limit_memory``: the wrapper on the node bounds a program's address space, for a Slurm that bounds no memory. The queue is
     asked at most every ``query_s``, and at most every five times as long as it took to answer; ``look_s``: between two looks at
     what the nodes wrote; ``missed``: so many answers in a row must be without a job before it counts as gone.
     """
 
     mode: str = "jobs"
+    address: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
     python: str = sys.executable
     limit_memory: bool = False
@@ -95,20 +97,22 @@ def parse_slurm(text: str) -> SlurmSettings:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise SlurmFault(f"it is not YAML: {' '.join(str(error).split())}") from None
-    known = ("mode", "options", "python", "limit_memory", "missed", "array", "pilots", *DURATIONS)
+    known = ("mode", "address", "options", "python", "limit_memory", "missed", "array", "pilots", *DURATIONS)
     given = _mapping(document, "the file", known)
     values: dict[str, Any] = {DURATIONS[key]: _duration(key, given[key]) for key in DURATIONS if key in given}
     if (mode := given.get("mode", "jobs")) not in MODES:
         raise SlurmFault(f"mode: {mode!r} is not known; known are {', '.join(MODES)}")
     if not isinstance(limit := given.get("limit_memory", False), bool):
         raise SlurmFault(f"limit_memory: {limit!r} is not true or false")
+    if not isinstance(address := given.get("address", ""), str):
+        raise SlurmFault(f"address: {address!r} is not a name or an address")
     if "python" in given:
         values["python"] = _absolute(given["python"])
     for key, name in (("missed", "missed"), ("array", "array_most")):
         if key in given:
             values[name] = _count(key, given[key], 1)
     options, pilots = _options(given.get("options")), _pilots(given.get("pilots"))
-    return SlurmSettings(mode=mode, options=options, limit_memory=limit, pilots=pilots, **values)
+    return SlurmSettings(mode=mode, address=address, options=options, limit_memory=limit, pilots=pilots, **values)
 
 
 def _options(value: Any) -> dict[str, str]:
