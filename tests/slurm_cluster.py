@@ -67,6 +67,7 @@ class SlurmCluster:
         self.place = place
         self._mark = dict(mark or {})
         self.config = place / "slurm.conf"
+        self.cleared = 0  # jobs that it still knows of, from before the last ``clear``
         self._min_job_age_s = min_job_age_s
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._path = f"{os.environ.get('PATH', '')}:{SBIN}"
@@ -89,7 +90,7 @@ class SlurmCluster:
             f"--{name}={munge}/{name.partition('-')[0]}" for name in ("key-file", "socket", "pid-file", "log-file")
         ]
         self._spawn("munged", "munged", "--foreground", "--force", *options, f"--seed-file={munge}/seed")
-        _await(lambda: (munge / "socket").exists(), 20, self.log)
+        _await((munge / "socket").exists, 20, self.log)
         self.start_controller()
         for node in NODES:
             self.start_node(node)
@@ -109,6 +110,7 @@ class SlurmCluster:
         if self.run("squeue", "-h"):
             self.run("scancel", "-u", getpass.getuser())
         _await(lambda: not self.run("squeue", "-h"), 30, self.log)
+        self.cleared = len(self.jobs())
 
     # ------------------------------------------------------------ parts
 
@@ -131,6 +133,10 @@ class SlurmCluster:
             words, env={**os.environ, **self.environment}, capture_output=True, text=True, timeout=timeout_s, check=True
         )
         return done.stdout
+
+    def sbatch(self, script: str, *words: str) -> str:
+        """Submits a job by hand; its id."""
+        return self.run("sbatch", "--parsable", "--output=/dev/null", *words, f"--wrap={script}").strip()
 
     def state(self, job: str) -> str:
         """Slurm's word for a job; empty where it knows none."""
