@@ -235,7 +235,7 @@ class Agent:
     def _tell(self, attempt: Attempt, text: str) -> None:
         """How far the making of its environment is, or what it waits for in a batch system's queue, as the task's status."""
         if self.attempts.get(attempt.key) is attempt:
-            self.listen.take_status(attempt, text)
+            self.listen.note(attempt, text)
 
     def _note_trouble(self, text: str) -> None:
         """Writes how it stands, where that has changed; says a new trouble on the terminal. Being detached is the last one."""

@@ -7,8 +7,8 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -103,6 +103,7 @@ class Standing:
     running: int | None = None
     mode: str = ""
     trouble: str = ""
+    slurm: Mapping[str, Any] = field(default_factory=dict)  # how its watching of a cluster goes
 
 
 def standing(home: Path) -> Standing:
@@ -130,6 +131,7 @@ def standing(home: Path) -> Standing:
         running,
         str(status.get("mode", "")),
         trouble,
+        dict(status.get("slurm", {})),
     )
 
 

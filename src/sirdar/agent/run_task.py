@@ -210,6 +210,8 @@ class RunTask:
                     log.info("attempt_started", attempt=start.key, pid=start.pid)
                     times = {"staging_at": attempt.staging_at, "staged_in_s": attempt.staged_in_s}
                     self._outbox.add_started(Started(key=start.key, state="RUNNING", at=start.at, **times))
+                    if attempt.said.waits:
+                        self.on_note(attempt, "")
                     self._busy.set()
             if facts.ended:
                 self._work.spawn(self._finish(list(facts.ended)), [end.key for end in facts.ended], Reason.STAGE_OUT)
