@@ -24,6 +24,8 @@ from sirdar.agent.porter.task import Task
 
 STOP_LOOK_S = 5.0
 SLURM_GRACE_S = 20.0  # Slurm kills 30 s after its own SIGTERM, where it is set up as usual
+ENDED_FROM_OUTSIDE = (-signal.SIGTERM, -signal.SIGKILL)
+NEWS_S = 0.3  # so long after a program's may our own signal come
 BREATH_S = 0.05  # so long is the end of a task waited for at once
 PASSED = ("SLURM", "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK", "GPU_DEVICE_ORDINAL")
 
@@ -37,6 +39,7 @@ class One:
         self.records = order["records"]
         self.key: str = order["task"]["id"]
         self.over = threading.Event()
+        self.told = threading.Event()  # SIGTERM has come
         self.code = 1
         self.wake_read, self.wake_write = os.pipe()
         os.set_blocking(self.wake_write, False)
@@ -55,11 +58,18 @@ class One:
             self._stop(told=told)
         return self.code
 
+    def hear(self) -> None:
+        """SIGTERM."""
+        self.told.set()
+        os.write(self.wake_write, b"t")
+
     def tell(self, kind: str, fact: dict[str, Any]) -> None:
         """Called by the table with the start and the end."""
         if kind == "start":
             self._write("begun", fact)
         elif kind == "end":
+            if fact["by"] is None and fact["code"] in ENDED_FROM_OUTSIDE and self.told.wait(NEWS_S):
+                fact = {**fact, "by": "slurm"}  # which signals all of a job's processes at once
             self._write("ended", fact)
             code = fact["code"]
             self.code = 1 if code is None else code if code >= 0 else 128 - code
@@ -89,7 +99,7 @@ def main(argv: list[str]) -> int:
         return 0
     leftovers.adopt_orphans()
     one = One(folder, index, order)
-    signal.signal(signal.SIGTERM, lambda *_: os.write(one.wake_write, b"t"))
+    signal.signal(signal.SIGTERM, lambda *_: one.hear())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     return one.run()
 
