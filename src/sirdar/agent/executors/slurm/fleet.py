@@ -21,6 +21,7 @@ log = get_logger(__name__)
 
 NAME = "pilot."
 AGAIN_LEAST_S, AGAIN_MOST_S = 1.0, 300.0
+LONELY_LEAST_S = 60.0  # so long does one that has nothing to do wait for an agent that went away
 
 
 class Fleet:
@@ -43,6 +44,7 @@ class Fleet:
         self.pilots: dict[str, Pilot] = {}
         self._buried: dict[str, Pilot] = {}  # gone, but for ends that the agent has not written down
         self._kicked = asyncio.Event()
+        self._ordering: asyncio.Task[None] | None = None
         self._active = asyncio.Event()
         self._again_s = AGAIN_LEAST_S
         self._not_before = 0.0
@@ -101,6 +103,12 @@ class Fleet:
             await asyncio.sleep(min(0.1, self._settings.look_s))
             self._kicked.set()
 
+    async def close(self) -> None:
+        """What is being ordered is broken off: the next life asks Slurm whether it has it."""
+        if self._ordering is not None:
+            self._ordering.cancel()
+            await asyncio.gather(self._ordering, return_exceptions=True)
+
     def status(self) -> dict[str, Any]:
         connected = sum(pilot.connected for pilot in self.pilots.values())
         return {
@@ -139,12 +147,20 @@ class Fleet:
     async def _grow(self) -> None:
         open_ones = [pilot for pilot in self.pilots.values() if not pilot.closing]
         more = self._wanted() - len(open_ones)
-        if more > 0 and time.monotonic() >= self._not_before:
-            for _ in range(more):
-                if not await self._order():
-                    break
+        ordering = self._ordering is not None and not self._ordering.done()
+        if more > 0 and not ordering and time.monotonic() >= self._not_before:
+            self._ordering = asyncio.create_task(self._order_so_many(more))  # Slurm may take its time to answer
         if self._waiting() and self.trouble:
             self._on_note(self.trouble)
+
+    async def _order_so_many(self, count: int) -> None:
+        for _ in range(count):
+            try:
+                if not await self._order():
+                    return
+            except OSError as error:
+                self._note_failure(f"no pilot could be ordered: {error}")
+                return
 
     async def _shrink(self) -> None:
         own = self._settings.pilots
@@ -177,7 +193,9 @@ class Fleet:
         own = self._settings.pilots
         pilot = Pilot(f"{int(time.time())}-{secrets.token_hex(4)}", own.cpus, own.time_s, unsure=True)
         folder = await asyncio.to_thread(
-            lambda: self.folders.add(pilot.id, slots=own.cpus, idle_s=own.idle_s, memory=self._memory())
+            lambda: self.folders.add(
+                pilot.id, slots=own.cpus, idle_s=max(own.idle_s, LONELY_LEAST_S), memory=self._memory()
+            )
         )
         self.pilots[pilot.id] = pilot
         self._active.set()
@@ -190,7 +208,8 @@ class Fleet:
             log.warning("pilot_unsure", pilot=pilot.id, error=str(error))
             return True
         except (Refused, CommandFailed) as error:
-            del self.pilots[pilot.id]
+            if pilot.job or self.pilots.pop(pilot.id, None) is None:  # the queue has it
+                return True
             await asyncio.to_thread(self.folders.remove, pilot.id)
             self._note_failure(f"Slurm gives no pilot: {error}")
             return False

@@ -5,6 +5,7 @@ directory), Slurm's queue and its accounting (asked seldom). A query that failed
 """
 
 import asyncio
+import errno
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -52,6 +53,7 @@ class SlurmExecutor:
             self._orders,
             on_order=self._take_order,
             on_refused=self._refuse,
+            on_failed=self._fail,
             on_note=self._note_order,
             on_change=self._active.set,
         )
@@ -66,7 +68,7 @@ class SlurmExecutor:
         self._submitting.array_most = min(self._settings.array_most, await self.commands.array_most() or 1000)
         await self._look_at_records()
         for work in (self._submitting.run(), self._look_for_ever(), self._query_for_ever()):
-            self._loops.append(asyncio.create_task(work))
+            self._loops.append(self._news.watch(asyncio.create_task(work)))
         return set(self._tickets.by_key) & set(handles)
 
     async def probe(self) -> Ability:
@@ -142,6 +144,14 @@ class SlurmExecutor:
         for ticket in self._tickets.known(order.keys):
             self._end(
                 ticket, ProgramEnd(ticket.key, ended_at=time.time(), cause="refused", error=f"Slurm refused it: {why}")
+            )
+
+    def _fail(self, keys: Sequence[str], error: OSError) -> None:
+        """What cannot be written down is not submitted."""
+        for key in keys:
+            number = error.errno or errno.EIO
+            self._news.end(
+                ProgramEnd(key, ended_at=time.time(), error_number=number, error_at="system", error=str(error))
             )
 
     def _note_order(self, order: Order, text: str) -> None:

@@ -14,6 +14,17 @@ class News:
         self._ended: list[ProgramEnd] = []
         self._notes: dict[str, str] = {}
         self._any = asyncio.Event()
+        self._broken: BaseException | None = None
+
+    def watch(self, task: "asyncio.Task[None]") -> "asyncio.Task[None]":
+        """A loop of the executor: where it breaks, whoever takes facts hears its error."""
+        task.add_done_callback(self._note_break)
+        return task
+
+    def _note_break(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._broken = error
+            self._any.set()
 
     def start(self, start: ProgramStart) -> None:
         self._started.append(start)
@@ -32,6 +43,8 @@ class News:
     async def take(self) -> Facts:
         while not self._any.is_set():
             await self._any.wait()
+        if self._broken is not None:
+            raise self._broken
         self._any.clear()
         facts = Facts(self._started, self._ended, (), self._notes)
         self._started, self._ended, self._notes = [], [], {}

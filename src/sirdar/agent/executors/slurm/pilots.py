@@ -65,7 +65,7 @@ class PilotExecutor:
         await self._port.listen(self._address, await asyncio.to_thread(self._folders.last_port))
         await asyncio.to_thread(self._folders.say_where, self._address, self._port.port, token)
         for work in (self.fleet.manage(), self.fleet.query_for_ever()):
-            self._loops.append(asyncio.create_task(work))
+            self._loops.append(self._news.watch(asyncio.create_task(work)))
         return known
 
     async def probe(self) -> Ability:
@@ -109,7 +109,7 @@ class PilotExecutor:
             await self._end_all()
         for task in self._loops:
             task.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        await asyncio.gather(*self._loops, self.fleet.close(), return_exceptions=True)
         if self._port is not None:
             await self._port.close()
 

@@ -20,7 +20,8 @@ class Submitting:
     """Takes launches at once, and gives them to Slurm in its own time.
 
     ``on_order``: an order was written, and is about to be submitted; ``on_refused``: Slurm does not take it, with its words;
-    ``on_note``: the orders wait, and why; ``on_change``: an order has its job, or nobody knows whether it has.
+    ``on_failed``: it could not be written; ``on_note``: the orders wait, and why; ``on_change``: an order has its job, or
+    nobody knows whether it has.
     """
 
     def __init__(
@@ -31,13 +32,14 @@ class Submitting:
         *,
         on_order: Callable[[Order], None],
         on_refused: Callable[[Order, str], None],
+        on_failed: Callable[[Sequence[str], OSError], None],
         on_note: Callable[[Order, str], None],
         on_change: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._commands = commands
         self._orders = orders
-        self._on_order, self._on_refused = on_order, on_refused
+        self._on_order, self._on_refused, self._on_failed = on_order, on_refused, on_failed
         self._on_note, self._on_change = on_note, on_change
         self._fresh: dict[str, Launch] = {}
         self._queue: list[Order] = []
@@ -72,8 +74,14 @@ class Submitting:
             fresh, self._fresh = self._fresh, {}
             self.writing = set(fresh)
             for group in self._groups(list(fresh.values())):
-                order = await asyncio.to_thread(self._write, group)
-                self.writing -= set(order.keys)
+                keys = [launch.key for launch in group]
+                try:
+                    order = await asyncio.to_thread(self._write, group)
+                except OSError as error:
+                    self._on_failed(keys, error)
+                    continue
+                finally:
+                    self.writing -= set(keys)
                 self._on_order(order)
                 self._queue.append(order)
             if await self._submit_all():
