@@ -50,6 +50,7 @@ CompleteWait=0
 MinJobAge={min_job_age}
 OverTimeLimit=0
 MaxArraySize=101
+DefMemPerCPU=100
 NodeName=n[1-3] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{ports[1]}-{ports[3]}] CPUs=4 RealMemory=4000 State=UNKNOWN
 PartitionName=main Nodes=n[1-2] Default=YES MaxTime=INFINITE State=UP PriorityTier=5 PreemptMode=off
 PartitionName=other Nodes=n3 MaxTime=60 State=UP PreemptMode=off

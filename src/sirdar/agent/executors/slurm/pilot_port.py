@@ -57,6 +57,8 @@ class PilotPort:
                 await self._serve(pilot, reader, writer)
         except (OSError, ValueError, TimeoutError, asyncio.IncompleteReadError) as error:
             log.warning("pilot_connection_broke", error=f"{type(error).__name__}: {error}")
+        except asyncio.CancelledError:
+            return  # the agent ends: asyncio would complain of a connection's task that was cancelled
         finally:
             self._connections.discard(task)
             writer.close()
