@@ -1,6 +1,6 @@
 """What all tests share: nothing is left behind, missing components are named, a PostgreSQL of the session's own.
 
-Fixtures: ``free_port``, ``postgres_cluster``, ``postgres_url``. Markers: ``needs("cc", ...)`` and ``postgres``.
+Fixtures: ``free_port``, ``postgres_cluster``, ``postgres_url``, ``slurm``. Markers: ``needs("cc", ...)`` and ``postgres``.
 Every test runs in an environment where ``SIRDAR_TEST_ID`` is its own, ``TMPDIR`` is the session's own, and neither the
 profile nor the tokens of whoever runs the tests are in reach.
 """
@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.slurm_cluster import SlurmCluster
 
 MARKER = "SIRDAR_TEST_ID"
 SESSION_ID = uuid.uuid4().hex
@@ -67,6 +68,9 @@ COMPONENTS = {
     "ip": "ip",
     "cbc": "cbc",
     "bwrap": "bwrap",
+    "slurm": "/usr/sbin/slurmctld",
+    "slurmd": "/usr/sbin/slurmd",
+    "munge": "/usr/sbin/munged",
     "highspy": "python:highspy",
     "pyscipopt": "python:pyscipopt",
     "pyomo": "python:pyomo",
@@ -388,6 +392,33 @@ def postgres_url(postgres_cluster: PostgresCluster) -> Iterator[str]:
     name = postgres_cluster.create_database()
     yield postgres_cluster.url(name)
     postgres_cluster.drop_database(name)
+
+
+# ---------------------------------------------------------------- Slurm
+
+
+@pytest.fixture(scope="session")
+def slurm_daemons() -> Iterator[SlurmCluster]:
+    """The session's Slurm: several nodes on this machine. Skips (fails with CI=true) where its programs are missing."""
+    for name in ("slurm", "slurmd", "munge"):
+        require(name)
+    place = Path(tempfile.mkdtemp(prefix="sirdar-slurm-", dir=os.environ["PYTEST_DEBUG_TEMPROOT"]))
+    place.chmod(0o711)
+    cluster = SlurmCluster(place, mark={MARKER: SESSION_ID})
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+def slurm(slurm_daemons: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmCluster]:
+    """The session's Slurm, in reach of the commands that the test runs, and without a job at the beginning and at the end."""
+    for name, value in slurm_daemons.environment.items():
+        monkeypatch.setenv(name, value)
+    yield slurm_daemons
+    slurm_daemons.clear()
 
 
 # ---------------------------------------------------------------- S3

@@ -13,6 +13,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -22,6 +23,8 @@ from pathlib import Path
 from sirdar.agent import events
 from sirdar.agent.agent import Agent
 from sirdar.agent.control import Ending
+from sirdar.agent.executors.slurm.settings import FILE_NAME as SLURM_FILE
+from sirdar.agent.executors.slurm.settings import SlurmSettings, load_slurm
 from sirdar.agent.home import THROWAWAY, Home, HomeHeld
 from sirdar.agent.identity import kept_identity
 from sirdar.agent.link import Detached, Refused
@@ -32,6 +35,7 @@ from sirdar.agent.sweep import sweep_throwaways
 
 # Exit codes: 0 ended as asked; 2 usage; 3 another agent holds the home; 4 detached by the server; 1 anything else.
 EXIT_HELD = 3
+SLURM_SLOTS = 256  # how many run side by side is the cluster's to say
 LEAST_ROOM_BYTES = 1 << 18
 EXIT_DETACHED = 4
 
@@ -155,11 +159,11 @@ def _parser() -> argparse.ArgumentParser:
         default=os.environ.get("SIRDAR_JOIN", ""),
         help="single-use token, needed once (also SIRDAR_JOIN)",
     )
-    parser.add_argument("--slots", type=int, default=int(os.environ.get("MAX_TASKS", "0")) or os.cpu_count() or 1)
-    parser.add_argument("--executor", choices=["process", "mock"], default="process")
+    parser.add_argument("--slots", type=int, default=int(os.environ.get("MAX_TASKS", "0")))
+    parser.add_argument("--executor", choices=["process", "mock", "slurm"], default="process")
     parser.add_argument("--label", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--policy", type=Path, help="what its owner allows; policy.yaml in the home without it")
-    parser.add_argument("--task-address", default="127.0.0.1", help="address at which tasks reach the agent")
+    parser.add_argument("--task-address", default="", help="address at which tasks reach the agent")
     parser.add_argument("--task-port", type=int, default=0)
     parser.add_argument("--with-parent", action="store_true", help="leave when standard input ends")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
@@ -182,17 +186,21 @@ def _settings(home: Path, options: argparse.Namespace, *, throwaway: bool) -> Se
     identity = kept_identity(home)
     policy = load_policy(options.policy or home / FILE_NAME)
     known = identity.server if identity is not None else ""
+    with_slurm = options.executor == "slurm"
+    slurm = load_slurm(home / SLURM_FILE) if with_slurm else SlurmSettings()
+    slots = options.slots or (SLURM_SLOTS if with_slurm else os.cpu_count() or 1)
     return Settings(
         home=home,
         server=options.server or known or os.environ.get("SIRDAR_URL", ""),
         join=join,
         token="" if join or identity is not None else _resource_token(),
-        slots=min(options.slots, policy.tasks or options.slots),
+        slots=min(slots, policy.tasks or slots),
         throwaway=throwaway,
         policy=policy,
+        slurm=slurm,
         executor=options.executor,
         labels=dict(label.partition("=")[::2] for label in options.label),
-        task_address=options.task_address,
+        task_address=options.task_address or (slurm.address or socket.gethostname() if with_slurm else "127.0.0.1"),
         task_port=options.task_port,
         **extra,  # type: ignore[arg-type]
     )
@@ -201,7 +209,7 @@ def _settings(home: Path, options: argparse.Namespace, *, throwaway: bool) -> Se
 def _from_environment(kinds: Mapping[str, object]) -> list[tuple[str, str]]:
     """Settings that stand in the environment; those that have an option of their own are not among them."""
     own = {"home", "server", "join", "token", "slots", "executor", "labels", "task_address", "task_port", "pass_env"}
-    own |= {"throwaway", "policy"}
+    own |= {"throwaway", "policy", "slurm"}
     given = ((name, os.environ.get(f"SIRDAR_AGENT_{name.upper()}")) for name in kinds if name not in own)
     return [(name, value) for name, value in given if value]
 

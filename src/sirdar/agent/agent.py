@@ -24,6 +24,8 @@ from sirdar.agent.exchange import Exchange
 from sirdar.agent.executors.base import Executor
 from sirdar.agent.executors.mock import MockExecutor
 from sirdar.agent.executors.process import ProcessExecutor
+from sirdar.agent.executors.slurm.jobs import SlurmExecutor
+from sirdar.agent.executors.slurm.pilots import PilotExecutor
 from sirdar.agent.home import Home
 from sirdar.agent.identity import load_identity, save_identity
 from sirdar.agent.isolation import Isolation
@@ -114,6 +116,7 @@ class Agent:
             spare_s=self.capacity.spare_s,
         )
         self.listen = ListenLoop(settings, self.outbox, self.journal, self.run_task)
+        self.run_task.on_note = self._tell
         self.task_port = TaskPort(self.attempts, self._ask_vars, self.listen.take_status)
         self.exchange.vars_sink = self.task_port
         self._known = known
@@ -239,9 +242,9 @@ class Agent:
         )
 
     def _tell(self, attempt: Attempt, text: str) -> None:
-        """How far the making of its environment is, as the task's status."""
+        """How far the making of its environment is, or what it waits for in a batch system's queue, as the task's status."""
         if self.attempts.get(attempt.key) is attempt:
-            self.listen.take_status(attempt, text)
+            self.listen.note(attempt, text)
 
     def _note_trouble(self, text: str) -> None:
         """Writes how it stands, where that has changed; says a new trouble on the terminal. Being detached is the last one."""
@@ -261,6 +264,7 @@ class Agent:
             "slots": self.settings.slots,
             "mode": self.exchange.mode,
             "trouble": text,
+            **({"slurm": self.executor.status()} if isinstance(self.executor, SlurmExecutor | PilotExecutor) else {}),
         }
         if status != self._status or status != self.home.read_status():  # `sirdar agent drain` writes there, too
             self._status = status
@@ -401,6 +405,10 @@ class Agent:
 def _executor(settings: Settings, home: Path, images: ImageStore) -> Executor:
     if settings.executor == "mock":
         return MockExecutor(settings.slots)
+    if settings.executor == "slurm" and settings.slurm.mode == "pilots":
+        return PilotExecutor(home, settings.slots, settings.slurm, address=settings.task_address)
+    if settings.executor == "slurm":
+        return SlurmExecutor(home, settings.slots, settings.slurm)
     return ProcessExecutor(
         home,
         settings.slots,

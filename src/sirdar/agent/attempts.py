@@ -35,6 +35,7 @@ class Said:
     text: str | None = None
     progress: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    waits: bool = False  # the text is the agent's, of what the program waits for
 
 
 @dataclass(slots=True)

@@ -63,6 +63,7 @@ def say(attempt: Attempt, value: dict[str, Any]) -> bool:
         for name, number in metrics.items():
             if _is_number(number) and (name in said.metrics or len(said.metrics) < METRICS_KEPT):
                 said.metrics[str(name)[:100]] = float(number)
+    said.waits = False
     said.seq += 1
     said.at = time.time()
     return True

@@ -7,13 +7,18 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from sirdar.agent.control import Ending, request_end
+from sirdar.agent.executors.base import Executor
 from sirdar.agent.executors.process import ProcessExecutor
+from sirdar.agent.executors.slurm.jobs import SlurmExecutor
+from sirdar.agent.executors.slurm.pilots import PilotExecutor
+from sirdar.agent.executors.slurm.settings import FILE_NAME as SLURM_FILE
+from sirdar.agent.executors.slurm.settings import load_slurm
 from sirdar.agent.home import STATUS, Home, holder, peek_status, throwaway_homes, write_private
 from sirdar.agent.identity import FILE_NAME, Identity, kept_identity, load_identity, save_identity
 from sirdar.agent.journal import replay
@@ -28,6 +33,7 @@ from sirdar.wire.agent import GoodbyeRequest, ModeRequest
 
 T = TypeVar("T")
 STOP_S = 30.0
+LOOPBACK = "127.0.0.1"
 LOOK_S = 0.05
 UNIT_NAME = "sirdar-agent.service"
 UNIT = """\
@@ -97,6 +103,7 @@ class Standing:
     running: int | None = None
     mode: str = ""
     trouble: str = ""
+    slurm: Mapping[str, Any] = field(default_factory=dict)  # how its watching of a cluster goes
 
 
 def standing(home: Path) -> Standing:
@@ -124,6 +131,7 @@ def standing(home: Path) -> Standing:
         running,
         str(status.get("mode", "")),
         trouble,
+        dict(status.get("slurm", {})),
     )
 
 
@@ -222,9 +230,19 @@ async def _end_programs(home: Path) -> None:
     known = recover(replay(home / "journal"), Seal(home))
     if not known.handles:
         return
-    executor = ProcessExecutor(home, 1, idle_s=settings.porter_idle_s, memory=settings.memory_limit_by)
-    await executor.recover(known.handles)
-    await executor.close(end_programs=True)
+    for executor in _executors(home, settings):
+        await executor.recover(known.handles)
+        await executor.close(end_programs=True)
+
+
+def _executors(home: Path, settings: Settings) -> Sequence[Executor]:
+    """Those that the home's agents have used."""
+    found: list[Executor] = [ProcessExecutor(home, 1, idle_s=settings.porter_idle_s, memory=settings.memory_limit_by)]
+    if (home / "slurm" / "orders").exists():
+        found.append(SlurmExecutor(home, 1, load_slurm(home / SLURM_FILE)))
+    if (home / "slurm" / "pilots").exists():
+        found.append(PilotExecutor(home, 1, load_slurm(home / SLURM_FILE), address=LOOPBACK))
+    return found
 
 
 def _forget_work(home: Path) -> None:

@@ -11,6 +11,15 @@ from sirdar.domain.outcome import Reason
 
 MEMORY_WORDS = ("MemoryError", "bad_alloc", "Cannot allocate memory", "out of memory", "Out of memory")
 NEAR_LIMIT = 0.9
+# What a batch system did to a program. It may run again where that is nobody's wish.
+CAUSES = {
+    "preempted": Reason.PREEMPTED,
+    "node": Reason.PREEMPTED,
+    "walltime": Reason.TIME_LIMIT,
+    "elsewhere": Reason.CANCELLED,
+    "refused": Reason.REFUSED,
+    "vanished": Reason.PORTER_LOST,
+}
 LAST_WORDS = 200  # letters of the last line of stderr that a verdict repeats
 _UNSEEN = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -36,6 +45,8 @@ class Limits:
 
 def judge(end: ProgramEnd, limits: Limits, *, cancelled: bool, disk_exceeded: bool, stderr_tail: str) -> Verdict:
     """The verdict on a program's end, before its outputs are looked at."""
+    if end.cause in CAUSES:
+        return Verdict(CAUSES[end.cause], end.error, end.exit_code)
     if end.lost:
         return Verdict(
             Reason.PORTER_LOST, "the process that carries the tasks on this machine died; the program was ended with it"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sirdar.agent.attempts import Attempts
 from sirdar.agent.environments.all import Environments
+from sirdar.agent.executors.slurm.cluster import largest_node
 from sirdar.agent.gpus import VARIABLE
 from sirdar.agent.isolation import Isolation
 from sirdar.agent.settings import Settings
@@ -30,11 +31,12 @@ def capabilities(settings: Settings, isolation: Isolation, environments: Environ
 
     Asks ``nvidia-smi`` where there is one; memory is that of the container, where that has a limit.
     """
-    gpus = gpu_names()
+    node = largest_node() if settings.executor == "slurm" else None
+    gpus = gpu_names() if settings.executor != "slurm" else []  # those of the login node are nobody's
     ids = gpu_ids(gpus, os.environ)
     return Capabilities(
-        cpus=cpu_count(),
-        memory_bytes=memory_bytes(),
+        cpus=node.cpus if node is not None else cpu_count(),
+        memory_bytes=node.memory_bytes if node is not None else memory_bytes(),
         gpus=len(ids),
         gpu_names=gpus,
         gpu_ids=ids,

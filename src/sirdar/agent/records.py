@@ -58,7 +58,8 @@ def given_back_record(keys: list[str]) -> Record:
 
 def said_record(attempt: Attempt) -> Record:
     said = attempt.said
-    return {"t": "said", "k": attempt.key, "d": [said.seq, said.at, said.text, said.progress, said.metrics]}
+    waits = [True] if said.waits else []  # only where it is so: what an older agent does not know
+    return {"t": "said", "k": attempt.key, "d": [said.seq, said.at, said.text, said.progress, said.metrics, *waits]}
 
 
 def final_record(final: Final) -> bytes:
@@ -149,7 +150,8 @@ def _recover_said(known: Recovered, record: Record) -> None:
     attempt = known.attempts.get(record["k"])
     if attempt is not None:
         said = attempt.said
-        said.seq, said.at, said.text, said.progress, said.metrics = record["d"]
+        said.seq, said.at, said.text, said.progress, said.metrics, *waits = record["d"]
+        said.waits = bool(waits)
 
 
 def live_records(attempts: Attempts, finals: Iterable[Final], seal: Seal) -> list[Record | bytes]:

@@ -1,7 +1,7 @@
 """The way of a task on its resource: staged in (`staging`), started through an executor, watched, staged out, reported."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from sirdar.agent.attempts import Attempt, Attempts, Common, gpus_of
@@ -82,6 +82,7 @@ class RunTask:
         self._for_gpus: dict[str, Launch] = {}  # ready, but for gpus that others have
         self.surroundings = Surroundings({})
         self.address_space_only = False
+        self.on_note: Callable[[Attempt, str], None] = lambda attempt, text: None
         self._busy = asyncio.Event()  # set while a program runs
 
     # ------------------------------------------------------------ in
@@ -199,6 +200,9 @@ class RunTask:
         while True:
             facts = await self._executor.facts()
             self._let_go(facts.gone)
+            for key, text in facts.notes.items():
+                if (noted := self._attempts.get(key)) is not None and noted.state is not AttemptState.ENDED:
+                    self.on_note(noted, text)
             for start in facts.started:
                 attempt = self._attempts.get(start.key)
                 if attempt is not None and attempt.state is not AttemptState.STAGING_OUT:
@@ -207,6 +211,8 @@ class RunTask:
                     log.info("attempt_started", attempt=start.key, pid=start.pid)
                     times = {"staging_at": attempt.staging_at, "staged_in_s": attempt.staged_in_s}
                     self._outbox.add_started(Started(key=start.key, state="RUNNING", at=start.at, **times))
+                    if attempt.said.waits:
+                        self.on_note(attempt, "")
                     self._busy.set()
             if facts.ended:
                 self._work.spawn(self._finish(list(facts.ended)), [end.key for end in facts.ended], Reason.STAGE_OUT)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sirdar.agent.executors.slurm.settings import SlurmSettings
 from sirdar.agent.policy import Policy
 
 
@@ -22,6 +23,7 @@ class Settings:
     labels: Mapping[str, str] = field(default_factory=dict)
     throwaway: bool = False  # the home goes with the agent: its programs end with it
     policy: Policy = field(default_factory=Policy)  # the owner's
+    slurm: SlurmSettings = field(default_factory=SlurmSettings)  # where executor is slurm
     period_scale: float = 1.0
     retry_least_s: float = 1.0
     retry_most_s: float = 60.0

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 from cyclopts import Parameter
 
@@ -22,6 +22,10 @@ Slots = Annotated[
 ]
 Labels = Annotated[
     list[str] | None, Parameter(name="--label", help="NAME=VALUE; may be repeated", consume_multiple=False, negative="")
+]
+Executor = Annotated[
+    Literal["process", "slurm"],
+    Parameter(help="what runs them: this machine, or the cluster that this is a login node of"),
 ]
 PolicyFile = Annotated[Path | None, Parameter(help="what its owner allows; policy.yaml in the home without it")]
 FOLLOW_S = 0.2
@@ -66,6 +70,7 @@ def start(
     slots: Slots = None,
     label: Labels = None,
     policy: PolicyFile = None,
+    executor: Executor = "process",
 ) -> int:
     """Run jobs on this machine, until Ctrl-C. Programs run on; the next start takes them up again.
 
@@ -73,7 +78,7 @@ def start(
     """
     _module("operate")  # says what to install
     place = home or default_home()
-    options = _options(slots, label, policy)
+    options = _options(slots, label, policy, executor)
     joined = _module("identity").kept_identity(place) is not None
     if not joined and not any(os.environ.get(name) for name in ("SIRDAR_TOKEN", "EVEREST_TOKEN", "SIRDAR_JOIN")):
         raise Refused("not_joined", f"no agent has joined with {place}", hint="sirdar agent join URL --token TOKEN")
@@ -90,7 +95,7 @@ def _become(words: list[str]) -> NoReturn:
     os.execv(words[0], words)  # noqa: S606
 
 
-def _options(slots: int | None, labels: list[str] | None, policy: Path | None) -> list[str]:
+def _options(slots: int | None, labels: list[str] | None, policy: Path | None, executor: str) -> list[str]:
     if slots is not None and slots < 1:
         raise UsageError("an agent needs at least one slot", "--slots 4")
     for label in labels or ():
@@ -100,16 +105,24 @@ def _options(slots: int | None, labels: list[str] | None, policy: Path | None) -
         raise UsageError(f"there is no file {policy}", "docs/how-to/attach-policy.md says what a policy holds")
     words = ["--slots", str(slots)] if slots is not None else []
     words += [word for label in labels or () for word in ("--label", label)]
+    words += ["--executor", executor] if executor != "process" else []
     return [*words, "--policy", str(policy.resolve())] if policy is not None else words
 
 
-def install(*, home: Home = None, slots: Slots = None, label: Labels = None, policy: PolicyFile = None) -> Reply:
+def install(
+    *,
+    home: Home = None,
+    slots: Slots = None,
+    label: Labels = None,
+    policy: PolicyFile = None,
+    executor: Executor = "process",
+) -> Reply:
     """Write a systemd user unit that runs the agent, also after a restart of the machine.
 
     Variables of a proxy that are set now (HTTPS_PROXY, NO_PROXY and so on) stand in the unit, which only you may read.
     """
     place = home or default_home()
-    options = _options(slots, label, policy)
+    options = _options(slots, label, policy, executor)
     if policy is not None:
         _check_policy(policy)
     unit = _do("install_unit", place, options)

@@ -146,11 +146,12 @@ class Batch:
         self._rows.moves[key] = (state, times)
 
     def say(self, key: AttemptKey, message: Message) -> None:
-        """The program's latest words. A program that speaks runs, whether or not its start has been told."""
+        """The program's latest words, or its agent's of what it waits for. A program that speaks runs, told or not."""
         task = self._rows.tasks.get((key.job, key.task))
         if task is None or task.attempt != key.attempt or task.state.ended:
             return
-        self.progress(key, AttemptState.RUNNING, message.at)
+        if not message.waits:
+            self.progress(key, AttemptState.RUNNING, message.at)
         self.recover(key)
         text = storable(message.text) if message.text is not None else None
         said = {"text": text, "progress": message.progress, "metrics": dict(message.metrics)}

@@ -180,8 +180,10 @@ def _of_task(job: JobView, task: TaskView, silent: dict[str, ResourceRow], words
         return Why("running", f"{name} runs on {place} since {now - (task.started_at or now):.0f} s{again}.")
     if task.leased and task.phase == "OFFERED":
         return Why("offered", f"{name} is offered to {place}, which has not accepted it yet.")
-    if _queued(task):
+    if _queued(task) and not task.status_message:
         return Why("queued", f"{name} is queued on {place}: its slots are taken.")
+    if task.leased and task.status_message:  # its agent's word: the program has not begun
+        return Why("waits_there", f"{name} is on {place}: {task.status_message}.")
     if task.leased:
         return Why("staging", f"{name} is staging on {place}.")
     return None

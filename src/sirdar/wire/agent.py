@@ -202,6 +202,7 @@ class Message(Wire):
     text: str | None = None
     progress: float | None = None
     metrics: dict[str, float] = Field(default_factory=dict)
+    waits: bool = Field(False, description="said by its agent, of what it waits for: it does not run yet")
 
 
 class Stats(Wire):

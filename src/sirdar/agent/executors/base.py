@@ -95,7 +95,9 @@ class ProgramEnd:
     ``stop`` (asked by the agent), ``withdraw`` (asked, before it started), ``time`` (its limit) or None. ``lost``: the
     executor lost sight of it; ``dropped``: stopped before it started; ``error_number``/``error_at``/``error``: it could not
     be started (errno; at the ``program``, the ``directory`` or the ``system``; a sentence), or,
-    at the ``worker``, that it did not answer as a kept program must.
+    at the ``worker``, that it did not answer as a kept program must. ``cause``: what a batch system did to it, with its words in
+    ``error``: ``preempted``, ``node`` (it failed), ``walltime`` (its own limit), ``elsewhere`` (somebody cancelled it there),
+    ``refused`` (it does not take such a job) or ``vanished`` (it knows nothing of it, and nothing was left).
     """
 
     key: str
@@ -112,20 +114,25 @@ class ProgramEnd:
     error_number: int | None = None
     error_at: str = ""
     error: str = ""
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What has happened since the last answer. ``gone``: names of homes of which no kept process lives any more."""
+    """What has happened since the last answer. ``gone``: names of homes of which no kept process lives any more.
+
+    ``notes``: by key, what whoever waits for a program should know of it, such as why it has not started.
+    """
 
     started: Sequence[ProgramStart] = ()
     ended: Sequence[ProgramEnd] = ()
     gone: Sequence[str] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Ability:
-    """What the executor can do. ``memory_limit``: ``cgroup1``, ``cgroup2``, ``rlimit`` or ``none``."""
+    """What the executor can do. ``memory_limit``: ``cgroup1``, ``cgroup2``, ``rlimit``, ``slurm`` or ``none``."""
 
     name: str
     slots: int

@@ -85,7 +85,7 @@ class ProcessExecutor:
         for item in launches:
             if not bases or bases[-1] is not item.base_env:
                 bases.append(item.base_env)
-            tasks.append(_order(item, len(bases) - 1))
+            tasks.append(order_of(item, len(bases) - 1))
             self._carried.add(item.key)
             if item.keep is not None:
                 self.kept.add(Path(item.keep.home).name)
@@ -267,7 +267,7 @@ class ProcessExecutor:
     def _tell(self, started: list[dict[str, Any]], ended: list[dict[str, Any]], gone: list[str]) -> None:
         self.kept.difference_update(gone)
         starts = [ProgramStart(fact["id"], fact["pid"], fact["at"], fact.get("used", 0.0)) for fact in started]
-        ends = [_end(fact) for fact in ended if fact["id"] in self._carried]
+        ends = [end_of(fact) for fact in ended if fact["id"] in self._carried]
         forget = [fact["id"] for fact in ended if fact["id"] not in self._carried and fact["id"] not in self._ended]
         if forget and self._writer is not None:
             self._writer.write(json.dumps({"op": "forget", "ids": forget}).encode() + b"\n")
@@ -286,7 +286,8 @@ class ProcessExecutor:
             self._news.set()
 
 
-def _order(item: Launch, base: int) -> dict[str, Any]:
+def order_of(item: Launch, base: int) -> dict[str, Any]:
+    """As the porter takes it. ``base``: number of its base environment."""
     return {
         "id": item.key,
         "argv": list(item.argv),
@@ -326,7 +327,8 @@ def _wrap(wrap: Wrap) -> dict[str, Any]:
     }
 
 
-def _end(fact: dict[str, Any]) -> ProgramEnd:
+def end_of(fact: dict[str, Any]) -> ProgramEnd:
+    """From the porter's words."""
     return ProgramEnd(
         key=fact["id"],
         exit_code=fact["code"],

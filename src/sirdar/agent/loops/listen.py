@@ -32,6 +32,12 @@ class ListenLoop:
         say(attempt, {"text": text})
         self._pass_on(attempt)
 
+    def note(self, attempt: Attempt, text: str) -> None:
+        """What it waits for, before its program has begun; empty when it has."""
+        say(attempt, {"text": text})
+        attempt.said.waits = bool(text)
+        self._pass_on(attempt)
+
     def _pass_on(self, attempt: Attempt) -> None:
         said = attempt.said
         self._journal.note([said_record(attempt)])
@@ -43,5 +49,6 @@ class ListenLoop:
                 text=said.text,
                 progress=said.progress,
                 metrics=dict(said.metrics),
+                waits=said.waits,
             )
         )

@@ -1,0 +1,159 @@
+"""Slurm's commands: each is run once, with a time limit, and what it says is told apart from that it failed."""
+
+import asyncio
+import contextlib
+import getpass
+import os
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sirdar.agent.executors.slurm.states import ACCOUNT_FIELDS, QUEUE_FORMAT, Queue, read_accounts, read_queue
+
+PASSED = {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "LD_LIBRARY_PATH", "SLURM_CONF", "SLURM_CLUSTERS"}
+LATER = (
+    "Unable to contact slurm controller", "Socket timed out", "Connection refused", "Transport endpoint", "try again",
+    "temporarily", "Zero Bytes were transmitted", "slurmctld is", "MaxSubmit", "SubmitJob", "job submit limit",
+    "Slurm controller", "Unable to establish", "Resource temporarily unavailable", "MUNGE", "Munge", "munge",
+)  # fmt: skip
+DISABLED = ("accounting storage is disabled", "You are not running a supported accounting_storage")
+MOST_IDS = 500  # on one command line
+_ID = re.compile(r"(\d+)(;.*)?")
+
+
+class CommandFailed(Exception):
+    """It gave no answer, or one that cannot be read: nothing is known. The message says which and why."""
+
+
+class Refused(Exception):
+    """Slurm does not take this job; the message has its words."""
+
+
+class Unsure(Exception):
+    """It is not known whether the job was taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    code: int
+    out: str
+    err: str
+
+    def why(self) -> str:
+        lines = [line.strip() for line in (self.err or self.out).splitlines() if line.strip()]
+        return (lines[-1] if lines else f"exit code {self.code}")[:300]
+
+
+class Commands:
+    """``last_s``: how long the last query of the queue took."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self.user = getpass.getuser()
+        self.last_s = 0.0
+        self.accounting: bool | None = None  # whether ``sacct`` has answers here; None: not known yet
+
+    async def run(self, words: Sequence[str]) -> Said:
+        """Raises CommandFailed where it cannot be run, or takes too long."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+                env=_environment(),
+            )  # fmt: skip
+        except OSError as error:
+            raise CommandFailed(f"{words[0]}: {error.strerror}") from None
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                out, err = await process.communicate()
+        except TimeoutError:
+            raise CommandFailed(f"{words[0]} gave no answer in {self._timeout_s:g} s") from None
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+        return Said(process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace"))
+
+    async def submit(self, words: Sequence[str]) -> str:
+        """The new job's id. Raises Refused, Unsure, or CommandFailed where it was certainly not taken and may be later."""
+        try:
+            said = await self.run(["sbatch", "--parsable", *words])
+        except CommandFailed as error:
+            if "gave no answer" in str(error):
+                raise Unsure(str(error)) from None
+            raise
+        lines = [match for line in said.out.splitlines() if (match := _ID.fullmatch(line.strip()))]
+        if said.code == 0 and lines:
+            return lines[-1][1]
+        if said.code == 0:
+            raise Unsure(f"sbatch said {said.out[:80]!r}")
+        if any(sign in said.err for sign in LATER):
+            if "timed out" in said.err:
+                raise Unsure(said.why())
+            raise CommandFailed(f"sbatch: {said.why()}")
+        raise Refused(said.why().removeprefix("sbatch: error: "))
+
+    async def queue(self) -> Queue:
+        """All jobs of this user that the queue knows, those that ended a while ago too. Raises CommandFailed."""
+        began = time.monotonic()
+        try:
+            said = await self.run(["squeue", "-h", "-r", "-t", "all", "-u", self.user, "-o", QUEUE_FORMAT])
+        finally:
+            self.last_s = time.monotonic() - began
+        if said.code != 0:
+            raise CommandFailed(f"squeue: {said.why()}")
+        try:
+            return read_queue(said.out)
+        except ValueError as error:
+            raise CommandFailed(str(error)) from None
+
+    async def accounts(self, ids: Sequence[str] = (), names: Sequence[str] = ()) -> Queue:
+        """What accounting knows of these; nothing where there is none here. Raises CommandFailed."""
+        chosen = (
+            ["-j", ",".join(ids[:MOST_IDS])] if ids else ["-S", "now-7days", "-u", self.user, "--name", ",".join(names)]
+        )
+        words = ["sacct", "-n", "-P", "-X", *chosen, "-o", ACCOUNT_FIELDS]
+        try:
+            said = await self.run(words)
+        except CommandFailed as error:
+            if "No such file" in str(error):  # it is not installed
+                self.accounting = False
+                return {}
+            raise
+        if said.code != 0 and any(sign in said.err + said.out for sign in DISABLED):
+            self.accounting = False
+            return {}
+        if said.code != 0:
+            raise CommandFailed(f"sacct: {said.why()}")
+        try:
+            found = read_accounts(said.out)
+        except ValueError as error:
+            raise CommandFailed(str(error)) from None
+        self.accounting = True
+        return found
+
+    async def cancel(self, ids: Sequence[str], *, how: Sequence[str] = ()) -> None:
+        """Raises CommandFailed. That some of them have ended is no failure."""
+        for begin in range(0, len(ids), MOST_IDS):
+            said = await self.run(["scancel", *how, *ids[begin : begin + MOST_IDS]])
+            if said.code != 0 and any(sign in said.err for sign in LATER):
+                raise CommandFailed(f"scancel: {said.why()}")
+
+    async def array_most(self) -> int | None:
+        """The most members that an array may have here; None where Slurm does not say."""
+        try:
+            said = await self.run(["scontrol", "show", "config"])
+        except CommandFailed:
+            return None
+        found = re.search(r"^MaxArraySize\s*=\s*(\d+)", said.out, re.MULTILINE)
+        return int(found[1]) - 1 if found else None
+
+
+def _environment() -> dict[str, str]:
+    """Not the agent's own, which has its token in it: a job inherits what ``sbatch`` sees."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in PASSED or name.startswith(("LC_", "SBATCH_", "MUNGE"))
+    }

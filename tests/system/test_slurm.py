@@ -1,0 +1,229 @@
+"""Jobs on a real Slurm, through a real server and an agent on its "login node"."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from own_server import BIN
+from tests.slurm_cluster import SlurmCluster
+from tests.system.attached import Machine, create, resource, status
+from tests.system.product import Product, await_that
+
+pytestmark = pytest.mark.needs("slurm", "slurmd", "munge")
+
+FAST = "address: 127.0.0.1\nquery: 0.5\nlook: 0.05\ngather: 0.02\nrecord_patience: 5\n"
+PILOTS = FAST + "mode: pilots\npilots: {most: 2, cpus: 2, idle: 0.5}\n"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    product = Product(tmp_path_factory.mktemp("slurm"), {"lease_s": 5, "heartbeat_s": 0.3}, slots=0)
+    product.start()
+    yield product
+    product.close()
+
+
+@pytest.fixture
+def attach(server: Product, slurm: SlurmCluster, tmp_path: Path) -> Iterator[Callable[..., Machine]]:
+    """An agent that uses the cluster as ``slurm.yaml`` says."""
+    made: list[Machine] = []
+
+    def make(settings: str = FAST) -> Machine:
+        machine = Machine(server, tmp_path / "login")
+        made.append(machine)
+        machine.join(create(server, "cluster")["join"]["command"])
+        (machine.home / "slurm.yaml").write_text(settings)
+        machine.start("--executor", "slurm")
+        return machine
+
+    yield make
+    for machine in made:
+        machine.close()
+    for row in server.admin.get("/api/resources").json():
+        if not row["embedded"]:
+            assert server.admin.delete(f"/api/resources/{row['id']}").status_code == 204
+
+
+def text_of(server: Product, job_id: str) -> str:
+    return str(server.job(job_id)["statusMessage"] or "")
+
+
+def reason_of(job: dict[str, object]) -> tuple[str, str]:
+    outcome = job["outcome"]
+    assert isinstance(outcome, dict)
+    return str(outcome["reason"]), str(outcome["message"])
+
+
+def test_a_job_runs_on_a_node_and_its_outputs_come_back(server: Product, attach: Callable[..., Machine]) -> None:
+    attach()
+    assert resource(server, "cluster")["capabilities"]["cpus"] == 4, "a node's, not this machine's"
+    script = 'echo made > here.txt; echo "$SLURM_JOB_ID $SLURM_JOB_NAME $EVEREST_AGENT_ADDRESS $TOLD"'
+    server.publish("onnode", script, shell=True,
+                   app_secrets={"TOLD": "whispered"}, secrets=["TOLD"],
+                   resources={"cpus": 2, "memory": "100 MiB", "time": "1 min"},
+                   outputs={"words": {"type": "string", "from": "stdout"},
+                            "here": {"type": "file", "from": "here.txt"}})  # fmt: skip
+    job = server.run("me/onnode")
+    number, name, address, told = job["result"]["words"].split()
+    assert number.isdecimal() and name.startswith(f"sirdar.{job['id']}-") and address == "127.0.0.1"
+    assert told == "whispered"
+    assert server.admin.get(job["result"]["here"]).text == "made\n"
+
+
+def test_nothing_secret_is_shown_to_the_cluster(
+    server: Product, attach: Callable[..., Machine], slurm: SlurmCluster
+) -> None:
+    attach()
+    server.publish("quiet", "sleep 600", app_secrets={"TOLD": "whispered-9"}, secrets=["TOLD"])
+    job = server.submit("me/quiet")
+    await_that(lambda: server.job(job["id"])["state"] == "RUNNING", what="that it runs")
+    found = slurm.jobs("running")
+    shown = slurm.run("scontrol", "show", "job", found[0][0])
+    assert f"Comment={job['id']}-" in shown and "whispered-9" not in shown
+    script = slurm.run("scontrol", "write", "batch_script", found[0][0], "-")
+    assert "whispered-9" not in script and "TOKEN" not in script
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        assert b"whispered-9" not in (path.read_bytes() if path.exists() else b"")
+    server.admin.post(f"/api/jobs/{job['id']}/cancel")
+    assert reason_of(server.ended(job["id"])) == ("cancelled", "cancelled")
+    await_that(lambda: not slurm.jobs("running"), what="the job's end in Slurm")
+
+
+def test_a_job_that_waits_says_why_in_slurms_words(
+    server: Product, attach: Callable[..., Machine], slurm: SlurmCluster
+) -> None:
+    attach()
+    blocker = slurm.sbatch("sleep 600", "--partition=other", "--exclusive")
+    await_that(lambda: slurm.state(blocker) == "RUNNING", what="the other job")
+    server.publish("waits", "echo hello", shell=True, resources={"slurm": {"partition": "other"}})
+    job = server.submit("me/waits")
+    await_that(lambda: text_of(server, job["id"]) == "waits in Slurm: Resources", what="its reason")
+    (own,) = [number for number, name, _ in slurm.jobs("pending") if job["id"] in name]
+    slurm.run("scontrol", "hold", own)
+    await_that(lambda: text_of(server, job["id"]).startswith("held in Slurm: JobHeld"), what="that it is held")
+    said = explain(server, job["id"])
+    assert "held in Slurm: JobHeld" in said, said
+    slurm.run("scontrol", "release", own)
+    slurm.run("scancel", blocker)
+    assert server.ended(job["id"])["state"] == "DONE"
+
+
+def explain(server: Product, job_id: str) -> str:
+    environment = {**os.environ, "SIRDAR_URL": server.url, "SIRDAR_TOKEN": server.token(), "NO_COLOR": "1"}
+    words = [BIN / "sirdar", "explain", job_id]
+    return subprocess.run(words, env=environment, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def test_a_job_that_waits_is_cancelled_at_once(
+    server: Product, attach: Callable[..., Machine], slurm: SlurmCluster
+) -> None:
+    attach()
+    blocker = slurm.sbatch("sleep 600", "--partition=other", "--exclusive")
+    await_that(lambda: slurm.state(blocker) == "RUNNING", what="the other job")
+    server.publish("never", "echo hello", shell=True, resources={"slurm": {"partition": "other"}})
+    job = server.submit("me/never")
+    await_that(lambda: "waits in Slurm" in text_of(server, job["id"]), what="that it waits")
+    server.admin.post(f"/api/jobs/{job['id']}/cancel")
+    assert reason_of(server.ended(job["id"])) == ("cancelled", "cancelled before it started")
+    await_that(lambda: not slurm.jobs("pending"), what="that it left the queue")
+
+
+def test_limits_and_refusals(server: Product, attach: Callable[..., Machine]) -> None:
+    attach()
+    server.publish("long", "sleep 600", resources={"time": "1 s"})
+    server.publish("lost", "sleep 600", resources={"slurm": {"partition": "nowhere"}})
+    first, second = server.submit("me/long"), server.submit("me/lost")
+    assert reason_of(server.ended(first["id"])) == ("time_limit", "the program ran longer than 1 s and was ended")
+    reason, message = reason_of(server.ended(second["id"]))
+    assert reason == "refused" and message.endswith("Invalid partition name specified"), message
+
+
+def test_a_preempted_job_is_told_so_and_tried_again(
+    server: Product, attach: Callable[..., Machine], slurm: SlurmCluster
+) -> None:
+    attach()
+    server.publish("low", "sleep 600", retries=0, resources={"cpus": 4, "slurm": {"partition": "low"}})
+    job = server.submit("me/low")
+    await_that(lambda: server.job(job["id"])["state"] == "RUNNING", what="that it runs")
+    above = slurm.sbatch("sleep 1", "--partition=high", "--exclusive")
+    reason, message = reason_of(server.ended(job["id"]))
+    assert reason == "preempted" and message.startswith("Slurm preempted job"), message
+    await_that(lambda: slurm.state(above) == "COMPLETED", what="the other's end")
+
+
+def test_a_job_that_somebody_cancels_in_slurm(
+    server: Product, attach: Callable[..., Machine], slurm: SlurmCluster
+) -> None:
+    attach()
+    server.publish("ended", "sleep 600")
+    job = server.submit("me/ended")
+    await_that(lambda: server.job(job["id"])["state"] == "RUNNING", what="that it runs")
+    slurm.run("scancel", slurm.jobs("running")[0][0])
+    reason, message = reason_of(server.ended(job["id"]))
+    assert reason == "cancelled" and message.endswith("was cancelled, not through Sirdar"), message
+
+
+@pytest.mark.parametrize("settings", [FAST, PILOTS], ids=["jobs", "pilots"])
+def test_a_job_outlives_its_agent(
+    server: Product, attach: Callable[..., Machine], slurm: SlurmCluster, settings: str, tmp_path: Path
+) -> None:
+    machine = attach(settings)
+    go = tmp_path / "go"
+    script = f'echo began >> "{tmp_path}/began"; while ! [ -e "{go}" ]; do sleep 0.05; done; echo over'
+    server.publish("survivor", script, shell=True, outputs={"words": {"type": "string", "from": "stdout"}})
+    job = server.submit("me/survivor")
+    await_that(lambda: server.job(job["id"])["state"] == "RUNNING", what="that it runs")
+    machine.end(signal.SIGKILL)
+    go.touch()
+    machine.start("--executor", "slurm")
+    assert server.ended(job["id"])["result"]["words"].strip() == "over"
+    assert (tmp_path / "began").read_text() == "began\n"
+    assert len(slurm.jobs()) - slurm.cleared == 1
+
+
+def test_a_sweep_is_one_array(server: Product, attach: Callable[..., Machine], slurm: SlurmCluster) -> None:
+    attach()
+    job = sweep(server, "array", 12)
+    assert job["state"] == "DONE"
+    own = [number for number, name, _ in slurm.jobs() if job["id"] in name]
+    assert len(own) == 12 and len({number.partition("_")[0] for number in own}) <= 3
+
+
+def sweep(server: Product, alias: str, count: int) -> dict[str, object]:
+    server.publish(alias, "echo $(( ${x} * 2 ))", shell=True, inputs={"x": {"type": "integer"}},
+                   outputs={"twice": {"type": "integer", "from": "stdout"}})  # fmt: skip
+    job = server.submit(f"me/{alias}", {}, sweep={"parameters": {"x": list(range(count))}})
+    return server.ended(job["id"], wait=120)
+
+
+def test_pilots_run_many_short_tasks_and_end_when_there_are_no_more(
+    server: Product, attach: Callable[..., Machine], slurm: SlurmCluster
+) -> None:
+    machine = attach(PILOTS)
+    job = sweep(server, "short", 300)
+    assert job["state"] == "DONE", job
+    names = [name for _, name, _ in slurm.jobs() if name.startswith("sirdar.pilot.")]
+    assert names and len(names) <= 2 + slurm.cleared
+    await_that(lambda: not slurm.jobs("running,pending"), what="that the pilots end")
+    await_that(lambda: status(machine)["slurm"]["pilots"] == 0, what="the agent's status")
+    assert not list((machine.home / "slurm" / "pilots").glob("*/pilot.json"))
+
+
+def test_a_preempted_pilot_takes_its_tasks_with_it_and_they_are_tried_again(
+    server: Product, attach: Callable[..., Machine], slurm: SlurmCluster, tmp_path: Path
+) -> None:
+    attach(PILOTS + "options: {partition: low}\n")
+    go = tmp_path / "go"
+    script = f'echo began >> "{tmp_path}/began"; while ! [ -e "{go}" ]; do sleep 0.05; done; echo over'
+    server.publish("patient", script, shell=True, retries=3)
+    job = server.submit("me/patient")
+    await_that((tmp_path / "began").exists, what="that it runs")
+    above = slurm.sbatch("sleep 1", "--partition=high", "--exclusive")
+    await_that(lambda: slurm.state(above) == "COMPLETED", 30, "the other's end")
+    await_that(lambda: (tmp_path / "began").read_text().count("began") == 2, 60, "its second try")
+    go.touch()
+    ended = server.ended(job["id"])
+    assert ended["state"] == "DONE"
