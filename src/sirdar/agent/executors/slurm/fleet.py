@@ -191,7 +191,7 @@ class Fleet:
     async def _order(self) -> bool:
         """One more. False where it was not to be had now."""
         own = self._settings.pilots
-        pilot = Pilot(f"{int(time.time())}-{secrets.token_hex(4)}", own.cpus, own.time_s, unsure=True)
+        pilot = Pilot(f"{int(time.time())}-{secrets.token_hex(4)}", own.cpus, own.time_s, ordering=True)
         folder = await asyncio.to_thread(
             lambda: self.folders.add(
                 pilot.id, slots=own.cpus, idle_s=max(own.idle_s, LONELY_LEAST_S), memory=self._memory()
@@ -206,6 +206,7 @@ class Fleet:
             job = await self._commands.submit(words)
         except Unsure as error:
             log.warning("pilot_unsure", pilot=pilot.id, error=str(error))
+            pilot.unsure = not pilot.job
             return True
         except (Refused, CommandFailed) as error:
             if pilot.job or self.pilots.pop(pilot.id, None) is None:  # the queue has it
@@ -213,6 +214,8 @@ class Fleet:
             await asyncio.to_thread(self.folders.remove, pilot.id)
             self._note_failure(f"Slurm gives no pilot: {error}")
             return False
+        finally:
+            pilot.ordering = False
         await asyncio.to_thread(self.folders.note_job, pilot.id, job)
         pilot.job, pilot.unsure = job, False
         log.info("pilot_ordered", pilot=pilot.id, job=job)
@@ -251,7 +254,8 @@ class Fleet:
                 self._active.clear()
                 continue
             asked = [pilot for pilot in self.pilots.values() if pilot.job]
-            unsure = [pilot for pilot in self.pilots.values() if not pilot.job]
+            # Those that are being submitted are not asked for: this answer may be older than they are.
+            unsure = [pilot for pilot in self.pilots.values() if not pilot.job and not pilot.ordering]
             look = await self._watch.look({pilot.job for pilot in asked}, [NAME + pilot.id for pilot in unsure])
             if look is not None:
                 await self._take_look(look, asked, unsure)

@@ -32,12 +32,16 @@ class Item:
 
 @dataclass(slots=True)
 class Pilot:
-    """``job``: empty until Slurm has said it; ``unsure``: only Slurm can say whether it has it. Times are monotonic."""
+    """``job``: empty until Slurm has said it; ``ordering``: it is being submitted; ``unsure``: only Slurm can say whether it has it.
+
+    Times are monotonic.
+    """
 
     id: str
     slots: int
     time_s: float
     job: str = ""
+    ordering: bool = False
     unsure: bool = False
     begun_at: float | None = None  # of the day
     items: dict[str, Item] = field(default_factory=dict)  # given to it, and not ended
