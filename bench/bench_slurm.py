@@ -21,8 +21,8 @@ from sirdar.agent.executors.slurm.pilots import PilotExecutor
 from sirdar.agent.executors.slurm.settings import PilotSettings, SlurmSettings
 
 TASKS, TASKS_QUICK = 2000, 300
-JOBS, JOBS_QUICK = 40, 10
-ONES, ONES_QUICK = 7, 2
+JOBS, JOBS_QUICK = 60, 10
+ONES, ONES_QUICK = 3, 2
 SIDE_BY_SIDE = 8  # cpus of the two nodes
 GOAL_PER_S, GOAL_BEYOND_S = 100.0, 1.0
 PATH = "/usr/local/bin:/usr/bin:/bin"

@@ -48,6 +48,7 @@ class Fleet:
         self._active = asyncio.Event()
         self._again_s = AGAIN_LEAST_S
         self._not_before = 0.0
+        self._ending = False
         self.failed_in_row = 0  # pilots that ended before they called in, or that Slurm did not take
         self.trouble = ""
 
@@ -92,7 +93,10 @@ class Fleet:
             await asyncio.to_thread(self.folders.remove, pilot.id)
 
     async def end(self) -> None:
-        """Ends all pilots, with what runs in them; returns when they are gone."""
+        """Ends all pilots, with what runs in them; returns when they are gone. There will be no others."""
+        self._ending = True
+        if self._ordering is not None:
+            await asyncio.gather(self._ordering, return_exceptions=True)
         for pilot in list(self.pilots.values()):
             pilot.closing = True
             pilot.say({"op": "shutdown", "kill": True, "grace": 1.0})
@@ -140,6 +144,8 @@ class Fleet:
 
     def _wanted(self) -> int:
         """How many there should be for what waits and runs."""
+        if self._ending:
+            return 0
         own = self._settings.pilots
         busy = sum(bool(pilot.items) for pilot in self.pilots.values())
         return max(own.least, min(own.most, busy + math.ceil(self._waiting() / own.cpus)))
@@ -156,7 +162,7 @@ class Fleet:
     async def _order_so_many(self, count: int) -> None:
         for _ in range(count):
             try:
-                if not await self._order():
+                if self._ending or not await self._order():
                     return
             except OSError as error:
                 self._note_failure(f"no pilot could be ordered: {error}")
