@@ -24,7 +24,7 @@ MOST_PAGES = 400
 LATIN = re.compile(r"(?<![\w@./])[A-Za-z]+(?:['-][A-Za-z]+)*")
 # Names of things that have no other in Russian, and units of computers.
 NAMES = re.compile(
-    r"Sirdar|English|Python|JSON|YAML|CSV|Parquet|CPU|GPU|URL|URI|API|REST|HTTPS?|POST|GET|PUT|DELETE|OpenAPI|Markdown|Jupyter|curl|CLI"
+    r"Sirdar|Slurm|English|Python|JSON|YAML|CSV|Parquet|CPU|GPU|URL|URI|API|REST|HTTPS?|POST|GET|PUT|DELETE|OpenAPI|Markdown|Jupyter|curl|CLI"
     r"|SMTP|OIDC|LDAP|cookie|Bearer|TOKEN|Authorization|UTC|UTF|stdout|stderr|SIG(TERM|KILL|SEGV|BUS|ABRT)|PATH|zip|tar|umask"
     r"|NaN|localhost|Caps|Lock|Prometheus|SQLite|Linux|Schema|writable|uri|https|me|id|owner|alias"
 )

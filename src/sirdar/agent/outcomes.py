@@ -14,7 +14,7 @@ NEAR_LIMIT = 0.9
 # What a batch system did to a program. It may run again where that is nobody's wish.
 CAUSES = {
     "preempted": Reason.PREEMPTED,
-    "node": Reason.PREEMPTED,
+    "node": Reason.NODE_FAILED,
     "walltime": Reason.TIME_LIMIT,
     "elsewhere": Reason.CANCELLED,
     "refused": Reason.REFUSED,

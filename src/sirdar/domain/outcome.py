@@ -42,6 +42,7 @@ class Reason(StrEnum):
     AGENT_LOST = "agent_lost"
     PORTER_LOST = "porter_lost"
     PREEMPTED = "preempted"
+    NODE_FAILED = "node_failed"
     MOVED = "moved"
     SUPERSEDED = "superseded"
 
@@ -84,6 +85,7 @@ MEANING: dict[Reason, str] = {
     Reason.AGENT_LOST: "The agent was silent for longer than the resource's policy allows, or it has no access any more.",
     Reason.PORTER_LOST: "The process that carries the tasks on the machine died, and exit codes with it.",
     Reason.PREEMPTED: "The resource took the machine back, or its agent was ended with its programs.",
+    Reason.NODE_FAILED: "The cluster's node that it ran on failed, or could not be started.",
     Reason.MOVED: "The agent gave it back before it started, so that a resource with a free slot could take it.",
     Reason.SUPERSEDED: "A newer attempt had been accepted when this one reported; it changed nothing.",
 }
@@ -127,6 +129,7 @@ FAULT: dict[Reason, Fault] = {
             Reason.AGENT_LOST,
             Reason.PORTER_LOST,
             Reason.PREEMPTED,
+            Reason.NODE_FAILED,
         ],
         Fault.PLATFORM,
     ),

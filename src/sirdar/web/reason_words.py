@@ -29,6 +29,7 @@ REASON_WORDS = {
     "agent_lost": N_("its agent was lost"),
     "porter_lost": N_("the machine's porter was lost"),
     "preempted": N_("the machine was taken back"),
+    "node_failed": N_("the cluster's node failed"),
     "moved": N_("moved to another machine"),
     "superseded": N_("a newer attempt counts"),
 }

@@ -45,6 +45,7 @@ SENTENCES = (
     N_("The program could not be started, for a reason that is not its own."),
     N_("The input files could not be brought to the task's directory."),
     N_("The image or the packages that the application asks for could not be made or found."),
+    N_("The cluster's node that it ran on failed, or could not be started."),
     N_("The outputs could not be read or uploaded."),
     N_("The agent did not accept the task in time; it went back to the queue."),
     N_("The agent was silent for longer than the resource's policy allows, or it has no access any more."),
