@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from tests.ui.test_pages import Outline, words
 
 from sirdar.services import audit
-from sirdar.store import blobs
+from sirdar.store import blobs, schema
 from sirdar.store import tables as t
 
 PASSWORD = "base camp tent"
@@ -335,7 +335,7 @@ def test_how_the_server_stands(site: Any) -> None:
         "The database answers.",
         "The blob store can be written.",
         "sqlite:///",
-        "schema 0001",
+        f"schema {schema.HEAD}",
     ):
         assert part in page, part
     # Tests share the site, and some of them attach machines and submit jobs.
@@ -346,7 +346,7 @@ def test_how_the_server_stands(site: Any) -> None:
 def test_a_server_at_fault_says_so(empty_site: Any, admin: httpx.Client) -> None:
     empty_site.write(lambda tx: tx.conn.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'"))
     page = words(admin.get("/admin/server"))
-    assert "Not ready" in page and "at fault" in page and "this server needs 0001" in page
+    assert "Not ready" in page and "at fault" in page and f"this server needs {schema.HEAD}" in page
 
 
 # ---------------------------------------------------------------- the audit log
