@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from sirdar.cli.agent import default_home as agent_home
 from sirdar.cli.draw import paint
 from sirdar.cli.numbers import size
 from sirdar.cli.reply import Reply
@@ -66,8 +67,8 @@ def doctor(
     home: Home = None,
     fix: Annotated[bool, Parameter(help="repair what can be", negative="")] = False,
 ) -> Reply:
-    """Check the installation, the profile and the home of the server on this machine."""
-    checks = [*_client_checks(), *_server("doctor", "check")(home or default_home(), fix=fix)]
+    """Check the installation, the profile, the home of the server on this machine, and what jobs can run in here."""
+    checks = [*_client_checks(), *_home_checks(home or default_home(), fix=fix)]
     rows = [_as_json(check) for check in checks]
     terminal = current().terminal
 
@@ -204,6 +205,20 @@ def _client_checks() -> list[dict[str, Any]]:
     except (ApiError, ServerUnreachable) as error:
         checks.append({"name": "server", "ok": False, "detail": error.message, "hint": error.hint})
     return checks
+
+
+def _home_checks(home: Path, *, fix: bool) -> list[Any]:
+    """Of the server's home and its agent; where this is a machine without a server, of the agent that joined from here."""
+    own_agent = home / "agent"
+    joined = agent_home()
+    try:
+        found = list(_server("doctor", "check")(home, fix=fix))
+    except Refused:
+        if not joined.exists():
+            raise
+        found = []
+    here = own_agent if own_agent.exists() or not joined.exists() else joined
+    return [*found, *import_module("sirdar.agent.doctor").check(here)]
 
 
 def _as_json(value: Any) -> dict[str, Any]:

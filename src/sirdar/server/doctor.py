@@ -5,15 +5,10 @@ import shutil
 import sqlite3
 import stat
 import sys
-import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from sirdar.agent.environments.conda import TOOLS, find_tool
-from sirdar.agent.environments.uv import find_uv, version_of
-from sirdar.agent.policy import FILE_NAME, PolicyFault, load_policy
-from sirdar.agent.wraps.bubblewrap import sandbox
+from sirdar.agent.doctor import Check
 from sirdar.server.home import HomeHeld, HomeLock
 from sirdar.services.settings import kept_database
 from sirdar.store.opening import shown
@@ -22,22 +17,11 @@ from sirdar.store.schema import HEAD
 LOW_DISK_BYTES = 1 << 30
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing looked at. ``warning``: what is not ``ok`` hinders nothing, but has to be known."""
-
-    name: str
-    ok: bool
-    detail: str
-    hint: str | None = None
-    warning: bool = False
-
-
 def check(home: Path, *, fix: bool = False) -> list[Check]:
     """Everything that can be seen from outside, in the order in which it matters."""
     found = [_python(), _home(home)]
     if home.exists():
-        looks: list[Callable[[Path, bool], Check]] = [_key, _database, _disk, _holder, _sandbox, _environments]
+        looks: list[Callable[[Path, bool], Check]] = [_key, _database, _disk, _holder]
         found += [look(home, fix) for look in looks]
     return found
 
@@ -101,40 +85,3 @@ def _holder(home: Path, fix: bool) -> Check:
     except HomeHeld as held:
         return Check("server", True, str(held))
     return Check("server", True, "no server runs on this home; start one with 'sirdar up'")
-
-
-def _sandbox(home: Path, fix: bool) -> Check:
-    """What the agent of ``sirdar up`` does with programs that others than its owner publish or submit."""
-    try:
-        policy = load_policy(home / "agent" / FILE_NAME).isolation
-    except PolicyFault as fault:
-        return Check("sandbox", False, str(fault), "The agent does not start before that is mended.")
-    if policy.kind == "none":
-        detail = "policy.yaml says isolation: none: whoever may publish here can read what you can read"
-        return Check(
-            "sandbox", False, detail, "Let only people publish whom you trust with this account.", warning=True
-        )
-    with tempfile.TemporaryDirectory() as place:
-        why_not = sandbox(Path(place)).why_not
-    if why_not:
-        hint = (
-            "Until then other people's jobs are refused here; yours run. See 'Isolation' in the how-to on the policy."
-        )
-        return Check("sandbox", False, f"none can be made: {why_not}", hint, warning=True)
-    whose = "every program runs" if policy.kind == "bubblewrap" else "programs of others than you run"
-    return Check("sandbox", True, f"{whose} in a sandbox of bubblewrap")
-
-
-def _environments(home: Path, fix: bool) -> Check:
-    """What makes environments of packages for the agent of ``sirdar up``."""
-    path, tool = find_uv(), find_tool()
-    version = version_of(path) if path is not None else ""
-    conda = (
-        f"conda's by {tool.name} ({tool.path})"
-        if tool is not None
-        else f"none of conda ({', '.join(TOOLS)} are not here)"
-    )
-    if not version:
-        hint = "pip install 'sirdar[agent]' brings uv. Until then jobs with requirements or a lock wait for another machine."
-        return Check("environments", False, f"none of Python packages: uv is missing; {conda}", hint, warning=True)
-    return Check("environments", True, f"of Python packages by uv {version} ({path}); {conda}")

@@ -32,7 +32,7 @@ class Item:
 
 @dataclass(slots=True)
 class Pilot:
-    """``job``: empty until Slurm has said it; ``ordering``: it is being submitted; ``unsure``: only Slurm can say whether it has it.
+    """``job``: empty until Slurm says it; ``ordering``: it is being submitted; ``unsure``: only Slurm can say whether it has it.
 
     Times are monotonic.
     """
