@@ -231,6 +231,18 @@ def test_time_limit(check) -> None:
     check(body)
 
 
+@pytest.mark.parametrize("check", REAL, indirect=True)
+def test_a_program_that_is_stopped_before_it_has_come_to_run_is_no_success(check) -> None:
+    async def body(bench: Bench) -> None:
+        await bench.executor.start([bench.launch("a", bench.words(60))])
+        await bench.start_of("a")
+        await bench.executor.stop(["a"], 20.0)
+        end = await bench.end("a")
+        assert (end.by, end.exit_code) == ("stop", -signal.SIGTERM)
+
+    check(body)
+
+
 def test_what_cannot_be_started(check) -> None:
     async def body(bench: Bench) -> None:
         await bench.executor.start([bench.launch("a", bench.missing()), bench.launch("b", bench.words())])
