@@ -233,8 +233,8 @@ def test_only_images_of_the_agent_are_removed(
 
 async def _pull_and_collect(room: Room, home: Path, names: list[str]) -> None:
     store = ImageStore(home, engine="podman", bound_bytes=0)
-    images = Images(store)
-    ready = [await images.ensure(Environment(image=name), {}, lambda text: None) for name in names]
+    images = Images(store, retry_s=60.0)
+    ready = [await images.ensure(Environment(image=name), {}, lambda text: None, trusted=True) for name in names]
     room.do("podman", "tag", ready[1].image, "localhost/mine")
     images.hold(ready[2].identity)
     await images.collect()
@@ -265,7 +265,9 @@ def test_docker_by_a_command_that_speaks_as_it_does(
         target = f"{place}/lab/docked:1"
         engine_room.do("podman", "push", "--quiet", "--tls-verify=false", BASE, f"docker://{target}")
         store = ImageStore(tmp_path, engine="docker", bound_bytes=1 << 40)
-        ready = asyncio.run(Images(store).ensure(Environment(image=target), {}, lambda text: None))
+        ready = asyncio.run(
+            Images(store, retry_s=60.0).ensure(Environment(image=target), {}, lambda text: None, trusted=True)
+        )
     assert ready.identity.startswith(f"{place}/lab/docked@sha256:")
     folder = tmp_path / "slot"
     (folder / "dir").mkdir(parents=True)
