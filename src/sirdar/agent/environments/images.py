@@ -40,7 +40,8 @@ class Images:
 
     async def ensure(self, wanted: Environment, files: Files, say: Say, *, trusted: bool) -> Ready:
         name = ImageName.parse(wanted.image or "")
-        key = (str(name), self._store.credentials.stamp())  # a refusal is not remembered beyond the credentials of then
+        # A refusal is not remembered beyond the credentials that were refused.
+        key = (str(name), self._store.credentials.of(name))
         kept = await self._builds.share(key, lambda tell: self._find(name, tell), say)
         self._known[str(name)] = (kept.identity, time.monotonic())
         return kept.ready()

@@ -96,13 +96,6 @@ class Credentials:
             write_private(self.path, '{"auths": {}}\n')
         return self.path
 
-    def stamp(self) -> int:
-        """Another number whenever the owner has written to the file; 0 where there is none."""
-        try:
-            return self.path.stat().st_mtime_ns
-        except OSError:
-            return 0
-
     def of(self, name: ImageName) -> str:
         """``user:password`` in base64, or empty. The most exact entry counts. Raises EnvironmentFailed."""
         try:
