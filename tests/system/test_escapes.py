@@ -276,7 +276,18 @@ def test_the_same_attempts_get_through_where_little_is_barred(
     (tmp_path / "escape").chmod(0o755)
     for path in (here / "kept.txt", tmp_path / "stdout", tmp_path / "messages"):
         path.write_text(SECRET)
-    words = ["bwrap", "--unshare-user", "--uid", "0", "--gid", "0", "--cap-add", "ALL", "--unshare-pid", "--unshare-net"]
+    words = [
+        "bwrap",
+        "--unshare-user",
+        "--uid",
+        "0",
+        "--gid",
+        "0",
+        "--cap-add",
+        "ALL",
+        "--unshare-pid",
+        "--unshare-net",
+    ]
     words += ["--unshare-ipc", "--ro-bind", "/", "/", "--bind", tmp_path, tmp_path, "--dev", "/dev", "--proc", "/proc"]
     script = f'sleep 600 & exec ../escape {way} "{word}"'
     told = subprocess.run(

@@ -32,12 +32,24 @@ _TRANSIENT = (
 
 
 class ImageBuilds:
-    """``registry``: where images that were built are put and looked for, as in ``registry.example.org/sirdar``; may be empty."""
+    """``registry``: where images that were built are put and looked for, as in ``registry.example.org/sirdar``; may be empty.
 
-    def __init__(self, store: ImageStore, *, retry_s: float, registry: str = "", network: bool = True) -> None:
+    ``build_s``: how long one build may take.
+    """
+
+    def __init__(
+        self,
+        store: ImageStore,
+        *,
+        retry_s: float,
+        registry: str = "",
+        network: bool = True,
+        build_s: float = 3600.0,
+    ) -> None:
         self._store = store
         self._registry = registry.rstrip("/")
         self._network = network
+        self._build_s = build_s
         self._builds: Builds[Kept] = Builds(retry_s)
         self._built: dict[str, str] = {}  # content -> identity
         self._contents: dict[tuple[str, tuple[tuple[str, str], ...]], str] = {}
@@ -111,7 +123,12 @@ class ImageBuilds:
             words += ["--authfile", str(self._store.credentials.path)] if engine.kind == "podman" else []
             words += [] if self._network else ["--network", "none"]
             log.info("image_build", image=tag)
-            said = await run(with_logins(engine, self._store), [*words, str(folder)], heard=steps.put_nowait)
+            async with asyncio.timeout(self._build_s):
+                said = await run(with_logins(engine, self._store), [*words, str(folder)], heard=steps.put_nowait)
+        except TimeoutError:
+            raise EnvironmentFailed(
+                f"the image could not be built from {path} within {self._build_s:g} s, which is this agent's limit"
+            ) from None
         finally:
             telling.cancel()
             await asyncio.gather(telling, return_exceptions=True)
