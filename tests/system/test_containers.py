@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tests import containers
 from tests.containers import BASE, PASSWORD, PERSON, Room, engine_room
+from tests.engines import stand_in
 from tests.system.product import Product, await_that
 
 from sirdar.agent.environments.image_store import ImageStore
@@ -242,24 +243,12 @@ async def _pull_and_collect(room: Room, home: Path, names: list[str]) -> None:
     assert images.known(Environment(image=names[3]), {}) is None
 
 
-DOCKER = """#!/bin/sh
-case "$1" in
-version) echo 27.3.1; exit 0 ;;
-pull) shift; set -- pull --tls-verify=false "$@" ;;
-esac
-exec podman "$@"
-"""
-
-
 def test_docker_by_a_command_that_speaks_as_it_does(
     engine_room: Room, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Podman takes docker's own options, and refuses those that it does not know."""
     for name, value in engine_room.variables.items():
         monkeypatch.setenv(name, value)
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "docker").write_text(DOCKER)
-    (tmp_path / "bin" / "docker").chmod(0o755)
+    stand_in(tmp_path / "bin", "docker")
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     with containers.registry(tmp_path_factory.mktemp("registry")) as place:
         target = f"{place}/lab/docked:1"

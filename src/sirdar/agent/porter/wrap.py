@@ -25,6 +25,7 @@ END_PATIENCE_S = 20.0
 MONITOR_PATIENCE_S = 5.0
 SIGNALS_OVER = 128  # a shell's way to tell of a signal, which those commands have too
 LAST_WORDS = 300
+FATAL = "FATAL:   "  # how apptainer begins to say why it gives up
 ENGINES = ("podman", "docker")  # what they start is no descendant of ours
 # catatonit's word (podman), tini's (docker), and the runtime's own.
 _INIT_FAILED = re.compile(r"failed to exec pid1|\[FATAL tini|exec .*(executable file not found|permission denied)")
@@ -145,7 +146,8 @@ class Wrap:
                 return self._failed(err, "bwrap: ", "the sandbox could not be made")
             code = code if inner is None else inner
         elif self.inside and not signalled and self._not_started(code, err):
-            return self._failed(err, "Error: ", "the container could not be made")
+            before = FATAL if self.kind == "apptainer" else "Error: "
+            return self._failed(err, before, "the container could not be made")
         return {"code": SIGNALS_OVER - code if SIGNALS_OVER < code <= SIGNALS_OVER + 64 else code}
 
     def container_facts(self, code: int | None, *, signalled: bool) -> dict[str, Any]:
@@ -164,8 +166,11 @@ class Wrap:
         return {**told, **({"oom": True} if killed else {})}
 
     def _not_started(self, code: int, err: str) -> bool:
-        """125: the engine itself failed. Its init says in words only that there is no such program."""
-        return code == 125 or (code in {1, 126, 127} and any(map(_INIT_FAILED.search, _last_lines(err)[-1:])))
+        """125: the engine itself failed. Its init says in words only that there is no such program, and apptainer all."""
+        last = "".join(_last_lines(err)[-1:])
+        if self.kind == "apptainer":
+            return code == 255 and last.startswith(FATAL)
+        return code == 125 or (code in {1, 126, 127} and _INIT_FAILED.search(last) is not None)
 
     def _inner_code(self) -> int | None:
         """What bubblewrap says of the program's end; None where it never started it, or was killed itself."""
