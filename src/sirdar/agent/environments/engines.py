@@ -146,20 +146,21 @@ async def _break_off(process: asyncio.subprocess.Process) -> None:
 
 def _below(pid: int) -> list[int]:
     """The descendants of a process that live."""
-    if sys.platform == "win32":
-        return []
-    from sirdar.agent.porter.leftovers import children_of
+    found: list[int] = []
+    if sys.platform != "win32":
+        from sirdar.agent.porter.leftovers import children_of
 
-    found = children_of(pid)
-    for child in found:
-        found += children_of(child)
+        found += children_of(pid)
+        for child in found:
+            found += children_of(child)
     return found
 
 
 def _kill(pids: Iterable[int]) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
+    if sys.platform != "win32":
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def _terminal() -> tuple[int, int]:
