@@ -62,16 +62,24 @@ class Place:
         subprocess.run(words, check=True, env=dict(launch.base_env), stdin=subprocess.DEVNULL)
         return 1000 * (time.perf_counter() - began)
 
+    def plain(self, *options: str) -> float:
+        """As whoever wants nothing of it types it."""
+        began = time.perf_counter()
+        words = [self.engine.command, "run", "--rm", *options, BASE, "true"]
+        subprocess.run(words, check=True, env=dict(self.engine.env), stdin=subprocess.DEVNULL, capture_output=True)
+        return 1000 * (time.perf_counter() - began)
+
 
 async def measure(place: Place, tasks: int) -> dict[str, list[float]]:
     """One after the other, in turn, so that the machine's moods meet both alike."""
     await place.executor.recover({})
-    figures: dict[str, list[float]] = {"task": [], "hand": []}
+    figures: dict[str, list[float]] = {"task": [], "hand": [], "plain": [], "alone": []}
     for number in range(WARMING + tasks):
-        task, hand = await place.one(), await asyncio.to_thread(place.by_hand)
-        if number >= WARMING:
-            figures["task"].append(task)
-            figures["hand"].append(hand)
+        took = {"task": await place.one(), "hand": await asyncio.to_thread(place.by_hand)}
+        took["plain"] = await asyncio.to_thread(place.plain)
+        took["alone"] = await asyncio.to_thread(place.plain, "--network", "none")
+        for name, one in took.items() if number >= WARMING else ():
+            figures[name].append(one)
     await place.executor.close(end_programs=True)
     return figures
 
@@ -91,6 +99,10 @@ def run(config: Config) -> list[Row]:
             os.environ.clear()
             os.environ.update(before)
     took = {name: statistics.median(values) for name, values in figures.items()}
+
+    def beside(name: str, what: str, note: str) -> Row:
+        return Row("the same task", took["task"], "ms", limit=took[name], limit_what=what, note=note)
+
     return [
         Row(
             "one task in a container",
@@ -100,5 +112,11 @@ def run(config: Config) -> list[Row]:
             limit_what="podman run by hand",
             ratio_at_most=GOAL,
             note=f"with the same options; medians of {tasks} in turn; by hand {spread(figures['hand'])} ms",
-        )
+        ),
+        beside("plain", "podman run --rm IMAGE true", "another thing: with a network of podman's own and more rights"),
+        beside(
+            "alone",
+            "podman run --rm --network none IMAGE true",
+            "without limits, an init, a directory and a filter of ours",
+        ),
     ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 import time
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 from tests import containers
 from tests.containers import engine_room, podman_here
+from tests.engines import stand_in
 
-from sirdar.agent.environments.engines import find_engine
+from sirdar.agent.environments.engines import Engine, find_engine
 from sirdar.agent.executors.base import Executor, Launch, ProgramEnd, ProgramStart, Wrap
 from sirdar.agent.executors.mock import MockExecutor
 from sirdar.agent.executors.process import ProcessExecutor
@@ -29,12 +31,15 @@ __all__ = ["engine_room", "podman_here"]
 PODMAN = [pytest.mark.needs(*containers.NEEDED), containers.AS_ROOT]
 SLURM = SlurmSettings(query_s=0.5, look_s=0.05, gather_s=0.02, record_patience_s=5.0, limit_memory=True)
 NODE_CPUS = 4  # of each of the two nodes that the tests' Slurm gives to jobs
+CONTAINED = ("podman", "docker", "apptainer")
 ON_SLURM = ("slurm", "pilot")
 PILOT = replace(SLURM, pilots=PilotSettings(most=1, cpus=2, idle_s=1.0), limit_memory=False)
 REAL = [  # those whose programs are real ones
     "process",
     pytest.param("bubblewrap", marks=pytest.mark.needs("bwrap")),
     pytest.param("podman", marks=PODMAN),
+    pytest.param("docker", marks=PODMAN),  # a stand-in
+    "apptainer",  # another
     pytest.param("slurm", marks=pytest.mark.needs("slurm")),
     pytest.param("pilot", marks=pytest.mark.needs("slurm")),
 ]
@@ -56,6 +61,14 @@ def executor_of(kind: str, home: Path, slots: int) -> Executor:
     if kind == "pilot":
         return PilotExecutor(home, slots, PILOT, address="127.0.0.1")
     return ProcessExecutor(home, slots, idle_s=1.0, memory="auto")
+
+
+def engine_of(kind: str, home: Path) -> Engine:
+    if kind == "podman":
+        return find_engine(kind)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(stand_in(home / "engines", kind).parent), prepend=os.pathsep)
+        return find_engine(kind)
 
 
 def in_sandbox(home: Path, folder: Path) -> Wrap:
@@ -81,6 +94,7 @@ class Bench:
         self.home = home
         home.mkdir(exist_ok=True)
         self.executor = executor_of(kind, home, slots)
+        self.engine: Engine | None = None
         self.started: dict[str, ProgramStart] = {}
         self.ended: dict[str, ProgramEnd] = {}
 
@@ -103,9 +117,12 @@ class Bench:
             cwd=f"{folder}/dir", stdout=f"{folder}/stdout", stderr=f"{folder}/stderr", cpus=cpus, time_s=time_s, grace_s=0.5,
             memory_bytes=memory_bytes, wrap=in_sandbox(self.home, folder) if self.kind == "bubblewrap" else None,
         )  # fmt: skip
-        if self.kind != "podman":
+        if self.kind not in CONTAINED:
             return launch
-        return contain(launch, find_engine("podman"), self.home, image=containers.BASE, network=False)
+        if self.engine is None:
+            self.engine = engine_of(self.kind, self.home)
+        image = sys.executable if self.kind == "apptainer" else containers.BASE  # a file that there is
+        return contain(launch, self.engine, self.home, image=image, network=False)
 
     def folder(self, key: str) -> Path:
         return self.home / "work" / key
@@ -141,7 +158,7 @@ Check = Callable[[Bench], Awaitable[None]]
 
 @pytest.fixture(params=["mock", *REAL])
 def check(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Check], None]:
-    if request.param == "podman":
+    if request.param in {"podman", "docker"}:
         request.getfixturevalue("podman_here")
 
     def run(body: Check) -> None:
@@ -227,6 +244,18 @@ def test_time_limit(check) -> None:
         await bench.executor.start([bench.launch("a", bench.words(60), time_s=0.1)])
         end = await bench.end("a")
         assert (end.by, end.exit_code) == ("time", -signal.SIGTERM)
+
+    check(body)
+
+
+@pytest.mark.parametrize("check", REAL, indirect=True)
+def test_a_program_that_is_stopped_before_it_has_come_to_run_is_no_success(check) -> None:
+    async def body(bench: Bench) -> None:
+        await bench.executor.start([bench.launch("a", bench.words(60))])
+        await bench.start_of("a")
+        await bench.executor.stop(["a"], 20.0)
+        end = await bench.end("a")
+        assert (end.by, end.exit_code) == ("stop", -signal.SIGTERM)
 
     check(body)
 
@@ -325,6 +354,9 @@ def test_what_a_program_used_is_told(check) -> None:
         await bench.executor.start([bench.launch("a", ["python3", "-c", code])])
         end = await bench.end("a")
         assert end.exit_code == 0
+        if bench.kind == "docker":  # its daemon starts it: nobody knows, and what the command used is not told instead
+            assert (end.cpu_user_s, end.cpu_system_s, end.max_rss_bytes) == (0, 0, 0)
+            return
         assert end.cpu_user_s + end.cpu_system_s > 0.19
         assert 64 << 20 < end.max_rss_bytes < 512 << 20
 
@@ -348,7 +380,7 @@ def test_a_program_over_its_memory(check) -> None:
 def test_recovery_answers_for_all_that_was_handed_over(
     tmp_path: Path, kind: str, request: pytest.FixtureRequest
 ) -> None:
-    if kind == "podman":
+    if kind in {"podman", "docker"}:
         request.getfixturevalue("podman_here")
 
     async def first() -> dict[str, dict[str, object]]:

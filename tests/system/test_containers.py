@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,8 +15,11 @@ from typing import Any
 import pytest
 from tests import containers
 from tests.containers import BASE, PASSWORD, PERSON, Room, engine_room
+from tests.engines import stand_in
 from tests.system.product import Product, await_that
 
+from sirdar.agent.environments.base import EnvironmentFailed
+from sirdar.agent.environments.image_builds import ImageBuilds
 from sirdar.agent.environments.image_store import ImageStore
 from sirdar.agent.environments.images import Images
 from sirdar.agent.executors.base import Launch
@@ -195,6 +199,58 @@ def test_a_build_that_fails_says_why(yard: Yard) -> None:
     assert "the reason" in yard.site.admin.get(job["stderr"]).text
 
 
+def test_a_build_ends_at_the_agents_limit(engine_room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the step that it is at."""
+    for name, value in engine_room.variables.items():
+        monkeypatch.setenv(name, value)
+    mark = f"600.{os.getpid()}"
+    (tmp_path / "Containerfile").write_text(f"FROM {BASE}\nRUN sleep {mark}\n")
+    builds = ImageBuilds(ImageStore(tmp_path, engine="podman", bound_bytes=0), retry_s=60.0, build_s=4.0)
+    said: list[str] = []
+
+    async def body() -> None:
+        wanted = Environment(build="Containerfile")
+        with pytest.raises(EnvironmentFailed, match=r"could not be built from Containerfile within 4 s, which is this"):
+            await builds.ensure(wanted, {"Containerfile": tmp_path / "Containerfile"}, said.append, trusted=True)
+
+    asyncio.run(body())
+    assert any(f"step 2 of 3: RUN sleep {mark}" in text for text in said), said
+    await_that(lambda: mark not in _commands(), within_s=20, what="the step's end")
+
+
+def _commands() -> str:
+    return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+
+
+CDI = Path("/run/cdi")
+
+
+@pytest.mark.skipif(CDI.exists() or Path("/etc/cdi").exists(), reason="this machine has devices of its own")
+def test_a_container_gets_the_gpus_of_its_task(
+    own_sirdar: Callable[..., Product], engine_room: Room, tmp_path: Path
+) -> None:
+    """By CDI, as NVIDIA's toolkit describes them: here each is a variable."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "nvidia-smi").write_text("#!/bin/sh\necho NVIDIA T1\necho NVIDIA T2\n")
+    (tools / "nvidia-smi").chmod(0o755)
+    devices = [{"name": str(n), "containerEdits": {"env": [f"CARD{n}=here"]}} for n in range(2)]
+    CDI.mkdir()
+    try:
+        (CDI / "nvidia.json").write_text(
+            json.dumps({"cdiVersion": "0.3.0", "kind": "nvidia.com/gpu", "devices": devices})
+        )
+        site = own_sirdar({**engine_room.variables, "PATH": f"{tools}:{os.environ['PATH']}"})
+        for count, seen in ((1, "here. CUDA="), (2, "here.here CUDA=")):
+            wanted: dict[str, Any] = {"environment": {"image": BASE}, "resources": {"gpus": count}}
+            app = site.publish(f"on-{count}", "echo $CARD0.$CARD1 CUDA=$CUDA_VISIBLE_DEVICES", shell=True, **wanted)
+            assert site.admin.get(site.run(app)["stdout"]).text.strip() == seen
+        app = site.publish("without", "echo $CARD0.$CARD1", shell=True, environment={"image": BASE})
+        assert site.admin.get(site.run(app)["stdout"]).text.strip() == ".", "it asked for none"
+    finally:
+        shutil.rmtree(CDI)
+
+
 def test_containers_of_a_dead_porter_are_ended(yard: Yard) -> None:
     app = yard.publish("lives", "sleep 600", {"image": BASE}, retries=0)
     job = yard.site.submit(app)
@@ -233,8 +289,8 @@ def test_only_images_of_the_agent_are_removed(
 
 async def _pull_and_collect(room: Room, home: Path, names: list[str]) -> None:
     store = ImageStore(home, engine="podman", bound_bytes=0)
-    images = Images(store)
-    ready = [await images.ensure(Environment(image=name), {}, lambda text: None) for name in names]
+    images = Images(store, retry_s=60.0)
+    ready = [await images.ensure(Environment(image=name), {}, lambda text: None, trusted=True) for name in names]
     room.do("podman", "tag", ready[1].image, "localhost/mine")
     images.hold(ready[2].identity)
     await images.collect()
@@ -242,30 +298,20 @@ async def _pull_and_collect(room: Room, home: Path, names: list[str]) -> None:
     assert images.known(Environment(image=names[3]), {}) is None
 
 
-DOCKER = """#!/bin/sh
-case "$1" in
-version) echo 27.3.1; exit 0 ;;
-pull) shift; set -- pull --tls-verify=false "$@" ;;
-esac
-exec podman "$@"
-"""
-
-
 def test_docker_by_a_command_that_speaks_as_it_does(
     engine_room: Room, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Podman takes docker's own options, and refuses those that it does not know."""
     for name, value in engine_room.variables.items():
         monkeypatch.setenv(name, value)
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "docker").write_text(DOCKER)
-    (tmp_path / "bin" / "docker").chmod(0o755)
+    stand_in(tmp_path / "bin", "docker")
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     with containers.registry(tmp_path_factory.mktemp("registry")) as place:
         target = f"{place}/lab/docked:1"
         engine_room.do("podman", "push", "--quiet", "--tls-verify=false", BASE, f"docker://{target}")
         store = ImageStore(tmp_path, engine="docker", bound_bytes=1 << 40)
-        ready = asyncio.run(Images(store).ensure(Environment(image=target), {}, lambda text: None))
+        ready = asyncio.run(
+            Images(store, retry_s=60.0).ensure(Environment(image=target), {}, lambda text: None, trusted=True)
+        )
     assert ready.identity.startswith(f"{place}/lab/docked@sha256:")
     folder = tmp_path / "slot"
     (folder / "dir").mkdir(parents=True)

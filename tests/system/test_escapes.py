@@ -208,6 +208,7 @@ def barred(site: Site, app: str, way: str, word: Word) -> None:
     said = str(word if isinstance(word, str) else word(site))
     job = site.runs(app, way, said)
     text = site.text(job)
+    assert ("environment" in job) == site.contained, "it has been where it was meant to be"
     assert job["state"] == "DONE" and text.startswith("barred: "), (
         f"{way} {said}: {text}{site.text(job, 'stderr')}{job['info']}"
     )
@@ -236,6 +237,63 @@ def test_with_a_network_the_agents_port_is_reached(site: Site) -> None:
     """That the attempt itself is sound: the same one gets through where it may."""
     job = site.runs("mallory/tries", "connects", str(site.task_port))
     assert site.text(job).startswith("THROUGH: connected")
+
+
+SOUND = [
+    ("reads", "kept.txt"),
+    ("writes", "planted.txt"),
+    ("lists", "."),
+    ("links", "kept.txt"),
+    ("sees_process", "sleep 600"),
+    ("signals", "$!"),
+    ("traces_other", "$!"),
+    ("joins", "$!"),
+    ("mounts", ""),
+    ("unmounts", "/proc"),
+    ("raw_socket", ""),
+    ("packet_socket", ""),
+    ("new_user", ""),
+    ("clones_user", ""),
+    ("changes_root", ""),
+    ("capable", ""),
+    ("keys", ""),
+    ("replaces_streams", ""),
+    ("replaces_messages", ""),
+    ("moves_directory", ""),
+    ("bombs", "40"),
+]
+
+
+@pytest.mark.needs("bwrap")
+@pytest.mark.parametrize(("way", "word"), SOUND, ids=[way for way, _ in SOUND])
+def test_the_same_attempts_get_through_where_little_is_barred(
+    escape: bytes, tmp_path: Path, way: str, word: str
+) -> None:
+    """In namespaces of its own with all rights there, a writable directory, and the system read-only."""
+    here = tmp_path / "dir"
+    here.mkdir()
+    (tmp_path / "escape").write_bytes(escape)
+    (tmp_path / "escape").chmod(0o755)
+    for path in (here / "kept.txt", tmp_path / "stdout", tmp_path / "messages"):
+        path.write_text(SECRET)
+    words = [
+        "bwrap",
+        "--unshare-user",
+        "--uid",
+        "0",
+        "--gid",
+        "0",
+        "--cap-add",
+        "ALL",
+        "--unshare-pid",
+        "--unshare-net",
+    ]
+    words += ["--unshare-ipc", "--ro-bind", "/", "/", "--bind", tmp_path, tmp_path, "--dev", "/dev", "--proc", "/proc"]
+    script = f'sleep 600 & exec ../escape {way} "{word}"'
+    told = subprocess.run(
+        [*words, "--die-with-parent", "--chdir", here, "sh", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert told.stdout.startswith("THROUGH: "), told
 
 
 @pytest.mark.parametrize(

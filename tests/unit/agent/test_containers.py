@@ -156,6 +156,26 @@ def test_how_a_container_ended(tmp_path: Path, code: int, said: str, fact: dict[
     assert {key: found[key] for key in fact} == fact, found
 
 
+@pytest.mark.parametrize(
+    ("code", "said", "fact"),
+    [
+        (255, "said by the program", {"code": 255}),
+        (255, 'FATAL:   "x": executable file not found in $PATH', {"code": None, "errno": 2}),
+        (
+            255,
+            "FATAL:   could not open image a.sif",
+            {"error": "the container could not be made: could not open image a.sif"},
+        ),
+        (1, "FATAL:   said by the program", {"code": 1}),
+    ],
+)
+def test_how_one_of_apptainer_ended(tmp_path: Path, code: int, said: str, fact: dict[str, object]) -> None:
+    (tmp_path / "err").write_text(f"before\n{said}\n")
+    wrap = PorterWrap({"kind": "apptainer", "words": ["apptainer", "exec", "a.sif"], "inside": True})
+    found = wrap.read_end(code, str(tmp_path / "err"), signalled=False)
+    assert {key: found[key] for key in fact} == fact, found
+
+
 def test_a_kill_that_nobody_sent_is_a_lack_of_memory(tmp_path: Path) -> None:
     limited = PorterWrap({"kind": "docker", "words": ["docker", "run", "--memory", "1", "abc"], "inside": True})
     assert limited.container_facts(-9, signalled=False).get("oom") is True

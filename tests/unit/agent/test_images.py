@@ -1,6 +1,7 @@
 """Names of images, what a build sees, how far a pull is, what is removed when, and that work is done once."""
 
 import asyncio
+import base64
 import json
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from sirdar.agent.environments.base import EnvironmentFailed
 from sirdar.agent.environments.containerfile import content, seen
 from sirdar.agent.environments.image_store import ImageStore
 from sirdar.agent.environments.images import Images
-from sirdar.agent.environments.pulling import Progress
-from sirdar.agent.environments.registry import Credentials, ImageName
+from sirdar.agent.environments.pulling import Progress, pull
+from sirdar.agent.environments.registry import Credentials, Described, ImageName
 from sirdar.domain.environment import Environment
 
 
@@ -140,9 +141,44 @@ def test_a_registry_that_does_not_answer_may_answer_later(tmp_path: Path, monkey
         images = Images(ImageStore(tmp_path, engine="apptainer", bound_bytes=100), retry_s=60.0)
         wanted = Environment(image="127.0.0.1:9/a/b:1")
         with pytest.raises(EnvironmentFailed, match=r"the registry 127\.0\.0\.1:9 does not answer") as caught:
-            await images.ensure(wanted, {}, lambda text: None)
+            await images.ensure(wanted, {}, lambda text: None, trusted=True)
         assert caught.value.transient and images.known(wanted, {}) is None
         with pytest.raises(EnvironmentFailed, match="no such image of its own"):
-            await images.ensure(Environment(image="localhost/x"), {}, lambda text: None)
+            await images.ensure(Environment(image="localhost/x"), {}, lambda text: None, trusted=True)
 
     asyncio.run(body())
+
+
+APPTAINER = """case "$1" in
+--version) echo apptainer version 1.3 ;;
+*) echo "$@" "$APPTAINER_DOCKER_USERNAME $APPTAINER_DOCKER_PASSWORD" >>{here}/asked; for one; do :; done
+   while [ "${{1#/}}" = "$1" ]; do shift; done; echo content >"$1" ;;
+esac"""
+
+
+def test_apptainer_pulls_into_a_file_with_the_agents_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/bin")
+    monkeypatch.setenv("SINGULARITY_DOCKER_PASSWORD", "the owner's own")
+    stand_in(tmp_path / "bin", "apptainer", APPTAINER.format(here=tmp_path))
+    digest = "sha256:" + "d" * 64
+    said: list[str] = []
+
+    async def body() -> None:
+        store = ImageStore(tmp_path, engine="apptainer", bound_bytes=100)
+        await store.open()
+        assert "SINGULARITY_DOCKER_PASSWORD" in store.engine.env
+        auth = base64.b64encode(b"anna:se:same").decode()
+        store.credentials.path.write_text(json.dumps({"auths": {"127.0.0.1:5": {"auth": auth}}}))
+        for name in ("127.0.0.1:5/a/b:1", "r.example/a/b:1", "127.0.0.1:5/a/b:1"):
+            kept = await pull(store, ImageName.parse(name), Described(digest, {}), said.append)
+            assert kept.size_bytes == len("content\n") and kept.own
+            assert kept.identity == f"{name.removesuffix(':1')}@{digest}"
+
+    asyncio.run(body())
+    first, second = (tmp_path / "asked").read_text().splitlines()
+    assert first.startswith("pull --force --no-https /")
+    assert first.endswith(f" docker://127.0.0.1:5/a/b@{digest} anna se:same")
+    assert "--no-https" not in second and second.endswith(f" docker://r.example/a/b@{digest}  "), (
+        "that one has no login"
+    )
+    assert said == ["pulling image 127.0.0.1:5/a/b:1", "pulling image r.example/a/b:1"]

@@ -5,15 +5,17 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sirdar.agent.environments.base import EnvironmentFailed
 
 KINDS = ("podman", "docker", "apptainer")
 PROBE_PATIENCE_S = 30.0
+BREAK_OFF_S = 5.0  # for a command that is not wanted any more
 OUTPUT_MOST_BYTES = 256 << 10  # of what a command says, the last ones are kept
 COLUMNS = 200
 # What an engine itself goes by. Nothing of a task's environment is among it: its command runs outside of the container.
@@ -106,7 +108,7 @@ async def run(
     """Runs one command of the engine's to its end. ``heard``: gets what it writes, as it comes.
 
     ``terminal``: it writes to one, since podman and docker tell their progress to nothing else.
-    It is killed where the caller is cancelled.
+    It is ended where the caller is cancelled.
     """
     ours, theirs = _terminal() if terminal else os.pipe()
     try:
@@ -123,9 +125,42 @@ async def run(
         return Said(await process.wait(), text)
     finally:
         if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            await _break_off(process)
+
+
+async def _break_off(process: asyncio.subprocess.Process) -> None:
+    """With what it has started, as a build's step is, which would outlive it: that is ended first, so that it can tidy up."""
+    below = _below(process.pid)
+    _kill(pid for pid in below if not _below(pid))
+    if not below:
+        _kill([process.pid])
+    with contextlib.suppress(ProcessLookupError):
+        try:
+            async with asyncio.timeout(BREAK_OFF_S):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            _kill(below)
+    await process.wait()
+
+
+def _below(pid: int) -> list[int]:
+    """The descendants of a process that live."""
+    found: list[int] = []
+    if sys.platform != "win32":
+        from sirdar.agent.porter.leftovers import children_of
+
+        found += children_of(pid)
+        for child in found:
+            found += children_of(child)
+    return found
+
+
+def _kill(pids: Iterable[int]) -> None:
+    if sys.platform != "win32":
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def _terminal() -> tuple[int, int]:

@@ -5,6 +5,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from sirdar.agent.environments.base import EnvironmentFailed, Files, Ready, Say
@@ -32,12 +33,24 @@ _TRANSIENT = (
 
 
 class ImageBuilds:
-    """``registry``: where images that were built are put and looked for, as in ``registry.example.org/sirdar``; may be empty."""
+    """``registry``: where images that were built are put and looked for, as in ``registry.example.org/sirdar``; may be empty.
 
-    def __init__(self, store: ImageStore, *, retry_s: float, registry: str = "", network: bool = True) -> None:
+    ``build_s``: how long one build may take.
+    """
+
+    def __init__(
+        self,
+        store: ImageStore,
+        *,
+        retry_s: float,
+        registry: str = "",
+        network: bool = True,
+        build_s: float = 3600.0,
+    ) -> None:
         self._store = store
         self._registry = registry.rstrip("/")
         self._network = network
+        self._build_s = build_s
         self._builds: Builds[Kept] = Builds(retry_s)
         self._built: dict[str, str] = {}  # content -> identity
         self._contents: dict[tuple[str, tuple[tuple[str, str], ...]], str] = {}
@@ -96,7 +109,11 @@ class ImageBuilds:
     async def _build(self, engine: Engine, tag: str, path: str, parts: Mapping[str, Path], say: Say) -> None:
         steps: asyncio.Queue[str] = asyncio.Queue()
         telling = asyncio.create_task(_tell_steps(steps, say))
-        folder = Path(tempfile.mkdtemp(prefix="build-", dir=self._store.folder))
+        place = Path(tempfile.mkdtemp(prefix="build-", dir=self._store.folder))
+        folder, temporary = place / "context", place / "tmp"  # what a build that is broken off leaves goes with it
+        temporary.mkdir()
+        builder = with_logins(engine, self._store)
+        builder = replace(builder, env={**builder.env, "TMPDIR": str(temporary)})
         try:
             await asyncio.to_thread(_lay_out, folder, parts)
             words = [
@@ -111,11 +128,16 @@ class ImageBuilds:
             words += ["--authfile", str(self._store.credentials.path)] if engine.kind == "podman" else []
             words += [] if self._network else ["--network", "none"]
             log.info("image_build", image=tag)
-            said = await run(with_logins(engine, self._store), [*words, str(folder)], heard=steps.put_nowait)
+            async with asyncio.timeout(self._build_s):
+                said = await run(builder, [*words, str(folder)], heard=steps.put_nowait)
+        except TimeoutError:
+            raise EnvironmentFailed(
+                f"the image could not be built from {path} within {self._build_s:g} s, which is this agent's limit"
+            ) from None
         finally:
             telling.cancel()
             await asyncio.gather(telling, return_exceptions=True)
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
         if said.code != 0:
             raise EnvironmentFailed(
                 f"the image could not be built from {path}: {said.last}",
@@ -166,6 +188,7 @@ def _parts(path: str, files: Files) -> dict[str, Path]:
 
 def _lay_out(folder: Path, parts: Mapping[str, Path]) -> None:
     """Copies: a build must not get at the cache's own bytes. What begins as a script can be executed."""
+    folder.mkdir()
     for name, place in parts.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -40,7 +40,9 @@ class Images:
 
     async def ensure(self, wanted: Environment, files: Files, say: Say, *, trusted: bool) -> Ready:
         name = ImageName.parse(wanted.image or "")
-        kept = await self._builds.share(str(name), lambda tell: self._find(name, tell), say)
+        # A refusal is not remembered beyond the credentials that were refused.
+        key = (str(name), self._store.credentials.of(name))
+        kept = await self._builds.share(key, lambda tell: self._find(name, tell), say)
         self._known[str(name)] = (kept.identity, time.monotonic())
         return kept.ready()
 

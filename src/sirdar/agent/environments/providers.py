@@ -31,5 +31,11 @@ def providers(settings: Settings, home: Path, images: ImageStore) -> Sequence[Pr
         ),
         CondaEnvironments(store, retry_s=retry_s, build_s=settings.environment_build_s),
         Images(images, retry_s=retry_s),
-        ImageBuilds(images, retry_s=retry_s, registry=settings.registry, network=settings.policy.isolation.network),
+        ImageBuilds(
+            images,
+            retry_s=retry_s,
+            registry=settings.registry,
+            network=settings.policy.isolation.network,
+            build_s=settings.environment_build_s,
+        ),
     ]

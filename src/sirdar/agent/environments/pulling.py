@@ -1,6 +1,7 @@
 """Brings an image from a registry into the engine's storage, and tells how far that is."""
 
 import asyncio
+import base64
 import hashlib
 import re
 from collections.abc import Mapping
@@ -72,12 +73,28 @@ async def _pull_file(store: ImageStore, name: ImageName, exact: str, say: Say) -
         if answer is not None:
             await answer
         draft = path.with_suffix(".new")
-        said = await run(store.engine, ["pull", "--force", str(draft), f"docker://{exact}"])
+        words = ["pull", "--force", *(["--no-https"] if name.is_plain_http else []), str(draft), f"docker://{exact}"]
+        said = await run(_logged_in(store, name), words)
         if said.code != 0:
             raise refused(name, said)
         draft.replace(path)
         size = path.stat().st_size
     return store.add(exact, str(path), size, own=True)
+
+
+def _logged_in(store: ImageStore, name: ImageName) -> Engine:
+    """Apptainer takes one login, by its environment: everybody on the machine sees command lines. Raises EnvironmentFailed."""
+    try:
+        user, colon, password = base64.b64decode(store.credentials.of(name)).decode().partition(":")
+    except ValueError:
+        raise EnvironmentFailed(f"the agent's credentials for {name.registry} are no name and password") from None
+    login = {"APPTAINER_DOCKER_USERNAME": user, "APPTAINER_DOCKER_PASSWORD": password} if colon else {}
+    return replace(store.engine, env={**_without_logins(store.engine.env), **login})
+
+
+def _without_logins(env: Mapping[str, str]) -> dict[str, str]:
+    """Those of whoever runs the agent are not the agent's."""
+    return {name: value for name, value in env.items() if not name.endswith(("_DOCKER_USERNAME", "_DOCKER_PASSWORD"))}
 
 
 def refused(name: ImageName, said: Said) -> EnvironmentFailed:

@@ -22,6 +22,7 @@ from typing import Any
 
 from sirdar.agent.porter import leftovers
 from sirdar.agent.porter.cgroups import Groups, Limits
+from sirdar.agent.porter.reach import AGAIN_S, REACH_PATIENCE_S
 from sirdar.agent.porter.spawn import SpawnError, spawn
 from sirdar.agent.porter.task import ENDED, RUNNING, STARTING, WAITING, Task
 from sirdar.agent.porter.worker import Worker
@@ -33,6 +34,7 @@ MOST_SPAWNERS = 512
 FORGOTTEN_KEPT = 10_000
 LEFTOVER_GRACE_S = 0.2
 LEFTOVER_LAST_S = 5.0
+SEND = "send "  # the name of a timer that sends a signal, before its number
 MOST_PIDS = 1024  # processes and threads of one sandboxed task
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -127,7 +129,7 @@ class Table:
         with self.lock:
             task = self.tasks.get(task_id)
             if task is not None and task.place == RUNNING and not task.reaped:
-                _signal(task, number)
+                self._send(task, number)
 
     def forget(self, ids: list[str]) -> None:
         """The agent has written down how these ended."""
@@ -336,8 +338,19 @@ class Table:
         if task.reaped or task.stop_signalled:
             return
         task.stop_signalled = True
-        _signal(task, signal.SIGTERM)
-        self._set_timer(task.grace_s, task.id, "kill")
+        if not self._send(task, signal.SIGTERM):  # its grace begins when it gets that
+            self._set_timer(task.grace_s + REACH_PATIENCE_S, task.id, "kill")
+
+    def _send(self, task: Task, number: int) -> bool:
+        """Under the lock. A program that cannot be reached yet gets the signal as soon as it can."""
+        if task.wrap is None:
+            leftovers.signal_group(task.pid, number)
+        elif not task.wrap.signal(task.pid, number, task.env):
+            self._set_timer(AGAIN_S, task.id, f"{SEND}{number}")
+            return False
+        if task.stop_signalled and number == signal.SIGTERM:
+            self._set_timer(task.grace_s, task.id, "kill")
+        return True
 
     def _set_timer(self, delay_s: float, task_id: str, what: str) -> None:
         self.timer_count += 1
@@ -359,6 +372,8 @@ class Table:
                     leftovers.signal_group(task.pid, signal.SIGKILL)
                     pids = task.group.pids() if task.group is not None else []
                     leftovers.kill_pids(pids, signal.SIGKILL)
+                elif what.startswith(SEND):
+                    self._send(task, int(what.removeprefix(SEND)))
                 else:
                     task.by = task.by or "time"
                     self._terminate(task)
@@ -380,13 +395,6 @@ def _spawn(task: Task, *, limit_address_space: bool, doors: Sequence[str]) -> in
         raise
     finally:
         wrap.started()
-
-
-def _signal(task: Task, number: int) -> None:
-    if task.wrap is not None:
-        task.wrap.signal(task.pid, number)
-    else:
-        leftovers.signal_group(task.pid, number)
 
 
 def lost_end(task_id: str, start: dict[str, Any] | None) -> dict[str, Any]:

@@ -18,13 +18,14 @@ import signal
 import time
 from typing import Any
 
-from sirdar.agent.porter import leftovers
+from sirdar.agent.porter import leftovers, reach
 
 STATUS_FD = 8
 END_PATIENCE_S = 20.0
 MONITOR_PATIENCE_S = 5.0
 SIGNALS_OVER = 128  # a shell's way to tell of a signal, which those commands have too
 LAST_WORDS = 300
+FATAL = "FATAL:   "  # how apptainer begins to say why it gives up
 ENGINES = ("podman", "docker")  # what they start is no descendant of ours
 # catatonit's word (podman), tini's (docker), and the runtime's own.
 _INIT_FAILED = re.compile(r"failed to exec pid1|\[FATAL tini|exec .*(executable file not found|permission denied)")
@@ -44,6 +45,9 @@ class Wrap:
         self.end_words: list[str] = given.get("end", [])
         self.opens: dict[int, str] = {int(number): path for number, path in given.get("opens", {}).items()}
         self.status = -1
+        self.teller: reach.Teller | None = None
+        if self.kind == "docker" and "--name" in self.words:
+            self.teller = reach.Teller(self.words[0], self.words[self.words.index("--name") + 1])
         self._said = b""
         self._given: list[int] = []
 
@@ -89,18 +93,31 @@ class Wrap:
         return pid
 
     def close(self) -> None:
+        if self.teller is not None:
+            self.teller.close()
         if self.status >= 0:
             os.close(self.status)
             self.status = -1
 
     # ------------------------------------------------------------ signals
 
-    def signal(self, pid: int, number: int) -> None:
-        """To the program and its group. A sandbox's own processes would end of it, and take the program along."""
+    def signal(self, pid: int, number: int, env: dict[str, str]) -> bool:
+        """To the program and its group; False where it is to be tried again, since the program does not run yet.
+
+        A sandbox's own processes would end of it, and take the program along; so would an engine's that makes a container.
+        """
+        if self.teller is not None:
+            return self.teller.tell(number, env)
         if self.kind == "bubblewrap" and number != signal.SIGKILL and (found := _inner(pid)):
             leftovers.kill_pids(found, number)
-            return  # where nothing runs in there yet, the sandbox itself is ended
+            return True  # where nothing runs in there yet, the sandbox itself is ended
+        if self.kind == "podman":
+            try:
+                return reach.signal_monitored(reach.monitor_of(self.words), number)
+            except PermissionError:  # then podman may have to pass it on
+                pass
         leftovers.signal_group(pid, number)
+        return True
 
     def end(self, env: dict[str, str]) -> None:
         """Ends what is inside, where that is not a descendant of ours. Takes as long as the command does."""
@@ -129,10 +146,11 @@ class Wrap:
                 return self._failed(err, "bwrap: ", "the sandbox could not be made")
             code = code if inner is None else inner
         elif self.inside and not signalled and self._not_started(code, err):
-            return self._failed(err, "Error: ", "the container could not be made")
+            before = FATAL if self.kind == "apptainer" else "Error: "
+            return self._failed(err, before, "the container could not be made")
         return {"code": SIGNALS_OVER - code if SIGNALS_OVER < code <= SIGNALS_OVER + 64 else code}
 
-    def container_facts(self, code: int, *, signalled: bool) -> dict[str, Any]:
+    def container_facts(self, code: int | None, *, signalled: bool) -> dict[str, Any]:
         """What belongs into the end record of a program that the engine has started, and not its command.
 
         A SIGKILL that we have not sent is taken for the kernel's, where the container has a limit of memory.
@@ -140,33 +158,19 @@ class Wrap:
         if self.kind not in ENGINES:
             return {}
         killed = code in {-signal.SIGKILL, SIGNALS_OVER + signal.SIGKILL} and not signalled and "--memory" in self.words
-        usage = self._monitor_used()
+        monitor = reach.monitor_of(self.words)
+        usage = _monitor_used(monitor) if monitor else None
         told = usage_fact(usage) if usage is not None else {"u": 0.0, "s": 0.0, "rss": 0}
-        if usage is None and signalled and self.kind == "podman":  # it had not come so far, and calls that a success
-            told["code"] = -signal.SIGTERM
+        if self.kind == "podman" and not monitor and (code == 0 or (signalled and (code or 0) > 0)):
+            told["code"] = -signal.SIGTERM  # no program has come to run, and podman, being ended, calls that a success
         return {**told, **({"oom": True} if killed else {})}
 
-    def _monitor_used(self) -> Any:
-        """What the container's monitor has used, with all that it waited for: the program, and the engine's own part.
-
-        It is our orphan (podman's ``conmon``), and ends before the engine's command does. None where there is no such process.
-        """
-        try:
-            with open(self.words[self.words.index("--conmon-pidfile") + 1]) as file:
-                pid = int(file.read())
-        except (OSError, ValueError):
-            return None
-        leftovers.kept.add(pid)
-        try:
-            return leftovers.used.pop(pid, None) or _usage_within(pid, MONITOR_PATIENCE_S)
-        except ChildProcessError:
-            return leftovers.used.pop(pid, None)
-        finally:
-            leftovers.kept.discard(pid)
-
     def _not_started(self, code: int, err: str) -> bool:
-        """125: the engine itself failed. Its init says in words only that there is no such program."""
-        return code == 125 or (code in {1, 126, 127} and any(map(_INIT_FAILED.search, _last_lines(err)[-1:])))
+        """125: the engine itself failed. Its init says in words only that there is no such program, and apptainer all."""
+        last = "".join(_last_lines(err)[-1:])
+        if self.kind == "apptainer":
+            return code == 255 and last.startswith(FATAL)
+        return code == 125 or (code in {1, 126, 127} and _INIT_FAILED.search(last) is not None)
 
     def _inner_code(self) -> int | None:
         """What bubblewrap says of the program's end; None where it never started it, or was killed itself."""
@@ -202,6 +206,20 @@ def usage_fact(usage: Any) -> dict[str, Any]:
         "s": round(usage.ru_stime, 4),
         "rss": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
     }
+
+
+def _monitor_used(pid: int) -> Any:
+    """What the container's monitor has used, with all that it waited for: the program, and the engine's own part.
+
+    It is our orphan (podman's ``conmon``), and ends before the engine's command does. None where nobody knows.
+    """
+    leftovers.kept.add(pid)
+    try:
+        return leftovers.used.pop(pid, None) or _usage_within(pid, MONITOR_PATIENCE_S)
+    except ChildProcessError:
+        return leftovers.used.pop(pid, None)
+    finally:
+        leftovers.kept.discard(pid)
 
 
 def reap_inner(pid: int) -> Any:
