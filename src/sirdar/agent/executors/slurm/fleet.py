@@ -102,6 +102,9 @@ class Fleet:
             pilot.say({"op": "shutdown", "kill": True, "grace": 1.0})
         away = [pilot for pilot in self.pilots.values() if not pilot.connected]
         await self._cancel([pilot for pilot in away if not self.folders.is_over(pilot.id)])
+        for pilot in away:
+            if not pilot.ordering and await asyncio.to_thread(self.folders.claim, pilot.id):
+                await self._gone(pilot)  # it has not begun, and never will
         self._kicked.set()
         while self.pilots:
             await asyncio.sleep(min(0.1, self._settings.look_s))
@@ -221,9 +224,9 @@ class Fleet:
             self._note_failure(f"Slurm gives no pilot: {error}")
             return False
         finally:
-            pilot.ordering = False
-        await asyncio.to_thread(self.folders.note_job, pilot.id, job)
+            pilot.ordering = False  # nothing comes between this and the job's id
         pilot.job, pilot.unsure = job, False
+        await asyncio.to_thread(self.folders.note_job, pilot.id, job)
         log.info("pilot_ordered", pilot=pilot.id, job=job)
         return True
 
@@ -278,14 +281,12 @@ class Fleet:
             seen = look.seen.get(pilot.job)
             if seen is not None:
                 await self._take_seen(pilot, seen)
-            elif pilot.job in look.missing:
-                pilot.missed += 1
-                if pilot.missed >= self._settings.missed and not pilot.connected:
-                    await self._gone(pilot)
+            elif pilot.job in look.missing and not pilot.connected:
+                await self._gone(pilot)
         self._tell_waiting()
 
     async def _take_seen(self, pilot: Pilot, seen: Seen) -> None:
-        pilot.missed, pilot.seen = 0, seen
+        pilot.seen = seen
         if not seen.ended or pilot.connected:
             pilot.over_at = None
             return

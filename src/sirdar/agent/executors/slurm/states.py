@@ -14,10 +14,11 @@ ACCOUNT_FIELDS = "JobID,State,NodeList,JobName,ExitCode"
 SIGKILL = 9  # the node's: not every machine that reads this has the name
 WAITING = {"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
 LIVE = {"RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"}
-HELD = ("JobHeldUser", "JobHeldAdmin")
+HELD = ("held", "hold")  # in its reasons: JobHeldUser, JobHeldAdmin, JobHoldMaxRequeue, launch failed requeued held
 NODE_WORDS = {"NODE_FAIL": "the node failed", "BOOT_FAIL": "the node did not start"}
 TIME_WORDS = {"TIMEOUT", "DEADLINE"}
 _JOB = re.compile(r"\d+(_\d+)?")
+_SHOWN = re.compile(r"\b(JobState|NodeList|JobName|Reason)=(\S*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +80,20 @@ def read_accounts(text: str) -> dict[str, Seen]:
     return found
 
 
+def read_shown(job: str, text: str) -> Seen:
+    """From ``scontrol show job --oneliner``. Raises ValueError where it is not that."""
+    words = dict(_SHOWN.findall(text.partition("\n")[0]))
+    if "JobState" not in words:
+        raise ValueError(f"scontrol said {text[:80]!r}")
+    nodes = words.get("NodeList", "").replace("(null)", "")
+    return Seen(job, words["JobState"], nodes, words.get("JobName", ""), words.get("Reason", ""))
+
+
 def note_of(seen: Seen) -> str:
     """Why it has not started, for a person; empty where it has."""
     if not seen.waits:
         return ""
-    if seen.reason in HELD or seen.state in {"REQUEUE_HOLD", "RESV_DEL_HOLD"}:
+    if any(word in seen.reason.lower() for word in HELD) or seen.state in {"REQUEUE_HOLD", "RESV_DEL_HOLD"}:
         return f"held in Slurm: {seen.reason or seen.state}"
     reason = seen.reason if seen.reason not in {"", "None"} else seen.state.lower()
     return f"waits in Slurm: {reason}"
