@@ -26,6 +26,7 @@ from sirdar.agent.executors.slurm.watch import Look, Watch
 log = get_logger(__name__)
 
 HANDLE_VERSION = 1
+FORGOTTEN = "unknown to Slurm"
 KILL_ROOM_S = 15.0  # over a task's grace, until its job is cancelled altogether
 
 
@@ -264,7 +265,7 @@ class SlurmExecutor:
             if seen is not None:
                 await self._take_seen(ticket, seen)
             elif ticket.job_id() in look.missing:
-                self._miss(ticket)
+                await self._take_over(ticket, Seen(ticket.job_id(), FORGOTTEN))
 
     async def _settle(self, order: Order, look: Look) -> None:
         """Whether Slurm has it: then under which number; if it certainly has not, it is submitted."""
@@ -279,21 +280,17 @@ class SlurmExecutor:
 
     async def _take_seen(self, ticket: Ticket, seen: Seen) -> None:
         self._note([ticket], note_of(seen))
-        if not seen.ended:
-            return
+        if seen.ended:
+            await self._take_over(ticket, seen)
+
+    async def _take_over(self, ticket: Ticket, seen: Seen) -> None:
+        """Its job is no more: if no node has claimed the task, none ever will; else its record may still be on its way."""
         if ticket.record is not None:
             self._end(ticket, explained(ticket.record, seen))
         elif ticket.begun_at is None and await asyncio.to_thread(self._orders.claim, ticket.order, ticket.index):
-            self._end_without_record(ticket, seen)  # it has certainly not run
+            self._end_without_record(ticket, seen)
         elif ticket.over is None:
             ticket.over, ticket.over_at = seen, time.monotonic()
-
-    def _miss(self, ticket: Ticket) -> None:
-        """Slurm has forgotten it."""
-        if ticket.record is not None:
-            self._end(ticket, explained(ticket.record, None))
-        else:
-            self._end_without_record(ticket, Seen(ticket.job_id(), "unknown to Slurm"))
 
     # ------------------------------------------------------------ stopping
 

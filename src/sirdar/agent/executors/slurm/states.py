@@ -46,6 +46,7 @@ class Seen:
 ENDED = {
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT",
 }  # fmt: skip
+TOLD = ENDED - {"COMPLETED", "FAILED", "REVOKED"}  # words that say why
 
 
 def read_queue(text: str) -> dict[str, Seen]:
@@ -134,7 +135,7 @@ def explained(end: ProgramEnd, seen: Seen | None) -> ProgramEnd:
         return _changed(end, out_of_memory=True)
     if end.by != "slurm":
         return end
-    if seen is None or seen.state in {"COMPLETED", "FAILED"}:
+    if seen is None or seen.state not in TOLD:
         return _changed(end, by=None, cause="preempted", error="Slurm ended the job before its program had ended")
     other = end_of(end.key, seen, asked=None, started_at=end.started_at)
     return _changed(end, by=other.by, cause=other.cause, error=other.error)

@@ -59,8 +59,6 @@ class Watch:
         finally:
             rest_s = max(self._settings.query_s, self._settings.query_times * self._commands.last_s)
             self._next_at = time.monotonic() + rest_s
-        self.failed_in_row = 0
-        self.last_error = ""
         seen = {job: queue[job] for job in ids if job in queue}
         absent = [job for job in ids if job not in queue]
         named = of_names(queue.values(), NAME_PREFIX)
@@ -85,6 +83,8 @@ class Watch:
         except CommandFailed as error:
             self._note_failure(error)
             names_known = not doubtful
+        else:
+            self.failed_in_row, self.last_error = 0, ""
         return Look(seen, missing, named, names_known)
 
     async def _search(self, absent: Collection[str], seen: dict[str, Seen], missing: list[str]) -> None:
