@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ class Commands:
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self.user = str(os.geteuid())  # Slurm goes by it too, whatever USER and LOGNAME say
+        self.user = _user()
         self.last_s = 0.0
         self.accounting: bool | None = None  # whether ``sacct`` has answers here; None: not known yet
 
@@ -89,10 +90,7 @@ class Commands:
             raise CommandFailed(f"{words[0]} gave no answer in {self._timeout_s:g} s") from None
         finally:
             if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(
-                        process.pid, signal.SIGKILL
-                    )  # with what a site's own script around the command has started
+                _kill_all(process.pid)
                 await process.wait()
         return Said(process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace"))
 
@@ -186,6 +184,20 @@ class Commands:
             return None
         found = re.search(r"^MaxArraySize\s*=\s*(\d+)", said.out, re.MULTILINE)
         return int(found[1]) - 1 if found else None
+
+
+def _user() -> str:
+    """Its number: Slurm goes by it too, whatever USER and LOGNAME say."""
+    if sys.platform == "win32":
+        return ""
+    return str(os.geteuid())
+
+
+def _kill_all(group: int) -> None:
+    """With what a site's own script around the command has started."""
+    if sys.platform != "win32":
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
 
 
 def _environment() -> dict[str, str]:
