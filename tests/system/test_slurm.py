@@ -252,7 +252,7 @@ def test_a_job_whose_node_fails_is_told_so_and_tried_again(
     try:
         await_that(lambda: len((tmp_path / "nodes").read_text().split()) == 2, 30, "its second try")
         tries = server.admin.get(f"/api/jobs/{job['id']}/tasks/0").json()["tries"]
-        assert tries[0]["reason"] == "preempted", tries
+        assert tries[0]["reason"] == "node_failed", tries
         assert tries[0]["message"].startswith(f"the node failed on {first} (Slurm's job "), tries
         go.touch()
         assert server.ended(job["id"])["state"] == "DONE"

@@ -48,8 +48,8 @@ def verdict(end: ProgramEnd) -> tuple[str, str]:
     ("end", "reason", "message"),
     [
         (ended("PREEMPTED"), "preempted", "Slurm preempted job 17 on n1"),
-        (ended("NODE_FAIL"), "preempted", "the node failed on n1 (Slurm's job 17: NODE_FAIL)"),
-        (ended("BOOT_FAIL", nodes=""), "preempted", "the node did not start (Slurm's job 17: BOOT_FAIL)"),
+        (ended("NODE_FAIL"), "node_failed", "the node failed on n1 (Slurm's job 17: NODE_FAIL)"),
+        (ended("BOOT_FAIL", nodes=""), "node_failed", "the node did not start (Slurm's job 17: BOOT_FAIL)"),
         (ended("TIMEOUT"), "time_limit", "Slurm ended job 17 at its time limit (TIMEOUT)"),
         (ended("DEADLINE"), "time_limit", "Slurm ended job 17 at its time limit (DEADLINE)"),
         (ended("OUT_OF_MEMORY"), "out_of_memory", "the program used more memory than 1 GiB"),
