@@ -223,7 +223,7 @@ def test_pilots_grow_to_the_most_and_shrink_to_none(home: Path, answers: Answers
         await life.executor.destroy([*keys, "k"])
         await life.until(lambda: status(life)["pilots"] == 0, "that none is left")
         assert [one.wait(20) for one in began] == [0, 0]
-        assert not list(nodes.root.glob("*/pilot.json"))
+        await life.until(lambda: not list(nodes.root.glob("*/pilot.json")), "that nothing of them is kept")
 
     live(home, body, pilots=dataclasses.replace(PILOTS, idle_s=0.2))
 
