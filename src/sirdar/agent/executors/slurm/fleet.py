@@ -208,11 +208,8 @@ class Fleet:
         )
         self.pilots[pilot.id] = pilot
         self._active.set()
-        needs = Needs(own.cpus, own.memory_bytes, own.time_s, tuple(sorted(self._settings.options.items())))
-        words = words_of(needs, name=NAME + pilot.id, comment=f"pilot {pilot.id}")
-        words += [f"--chdir={folder}", f"--output={folder}/output", str(self.folders.script), str(folder)]
         try:
-            job = await self._commands.submit(words)
+            job = await self._commands.submit(self._words(pilot, folder))
         except Unsure as error:
             log.warning("pilot_unsure", pilot=pilot.id, error=str(error))
             pilot.unsure = not pilot.job
@@ -229,6 +226,14 @@ class Fleet:
         await asyncio.to_thread(self.folders.note_job, pilot.id, job)
         log.info("pilot_ordered", pilot=pilot.id, job=job)
         return True
+
+    def _words(self, pilot: Pilot, folder: Path) -> list[str]:
+        """What follows ``sbatch``."""
+        own = self._settings.pilots
+        needs = Needs(own.cpus, own.memory_bytes, own.time_s, tuple(sorted(self._settings.options.items())))
+        words = words_of(needs, name=NAME + pilot.id, comment=f"pilot {pilot.id}")
+        own_files = [f"--chdir={folder}", f"--output={folder}/output", str(self.folders.script), str(folder)]
+        return [*words, *own_files]
 
     def _memory(self) -> str:
         return "rlimit" if self._settings.limit_memory else "auto"

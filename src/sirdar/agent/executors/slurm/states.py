@@ -122,6 +122,10 @@ def end_of(key: str, seen: Seen, *, asked: str | None, started_at: float | None,
     if seen.state == "CANCELLED":
         who = f" {seen.more}" if seen.more else ""
         return _changed(end, cause="elsewhere", error=f"Slurm's job {seen.job} was cancelled{who}, not through Sirdar")
+    return _unexplained(end, seen, place, error)
+
+
+def _unexplained(end: ProgramEnd, seen: Seen, place: str, error: str) -> ProgramEnd:
     if seen.state == "FAILED" and error:
         words = f"Slurm's job {seen.job}{place} could not begin: {error}"
         return _changed(end, error_number=errno.EIO, error_at="system", error=words)
