@@ -128,6 +128,16 @@ class SlurmCluster:
     def stop_node(self, node: str) -> None:
         self._end(f"slurmd.{node}")
 
+    def fail_node(self, node: str) -> None:
+        """For Slurm it is dead from now on, and so are its jobs."""
+        self.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+
+    def restore_node(self, node: str) -> None:
+        """Returns when it takes jobs; its daemon may have called in before."""
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self.run("scontrol", "update", f"nodename={node}", "state=resume")
+        _await(lambda: "down" not in self.run("sinfo", "-h", "-n", node, "-o", "%t"), 30, self.log)
+
     def run(self, *words: str, timeout_s: float = 30.0) -> str:
         """What one of Slurm's commands says. Raises CalledProcessError."""
         done = subprocess.run(

@@ -30,12 +30,13 @@ class Ran:
 
 @dataclass
 class Machine:
-    """A machine beside the server: its own home, its own environment, the real ``sirdar`` command."""
+    """A machine beside the server: its own home, its own environment, the real ``sirdar`` command (``program``)."""
 
     product: Product
     root: Path
     environment: dict[str, str] = field(default_factory=dict)
     agent: "subprocess.Popen[bytes] | None" = None
+    program: tuple[str, ...] = (str(BIN / "sirdar"),)
 
     @property
     def home(self) -> Path:
@@ -56,7 +57,7 @@ class Machine:
     def run(self, *words: str, within_s: float = 60.0, **more: str) -> Ran:
         """``sirdar WORDS`` on this machine."""
         done = subprocess.run(
-            [BIN / "sirdar", *words],
+            [*self.program, *words],
             env=self._environment() | more,
             cwd=self.root,
             stdin=subprocess.DEVNULL,
@@ -78,7 +79,7 @@ class Machine:
     def start(self, *words: str, ready: bool = True, **more: str) -> "subprocess.Popen[bytes]":
         with self.said.open("ab") as said:
             self.agent = subprocess.Popen(
-                [BIN / "sirdar", "agent", "start", *words],
+                [*self.program, "agent", "start", *words],
                 env=self._environment() | more,
                 cwd=self.root,
                 stdin=subprocess.DEVNULL,

@@ -1,13 +1,19 @@
 """Jobs on a real Slurm, through a real server and an agent on its "login node"."""
 
 import os
+import pwd
+import shutil
 import signal
 import subprocess
+import sys
+import sysconfig
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from own_server import BIN
+from tests.slurm_answers import BARRED, Answers
 from tests.slurm_cluster import SlurmCluster
 from tests.system.attached import Machine, create, resource, status
 from tests.system.product import Product, await_that
@@ -227,3 +233,201 @@ def test_a_preempted_pilot_takes_its_tasks_with_it_and_they_are_tried_again(
     go.touch()
     ended = server.ended(job["id"])
     assert ended["state"] == "DONE"
+
+
+# ---------------------------------------------------------------- faults of the cluster
+
+
+def test_a_job_whose_node_fails_is_told_so_and_tried_again(
+    server: Product, attach: Callable[..., Machine], slurm: SlurmCluster, tmp_path: Path
+) -> None:
+    attach()
+    go = tmp_path / "go"
+    script = f'echo "$SLURMD_NODENAME" >> "{tmp_path}/nodes"; while ! [ -e "{go}" ]; do sleep 0.05; done; echo over'
+    server.publish("steady", script, shell=True, retries=2)
+    job = server.submit("me/steady")
+    await_that((tmp_path / "nodes").exists, what="that it runs")
+    first = (tmp_path / "nodes").read_text().strip()
+    slurm.fail_node(first)
+    try:
+        await_that(lambda: len((tmp_path / "nodes").read_text().split()) == 2, 30, "its second try")
+        tries = server.admin.get(f"/api/jobs/{job['id']}/tasks/0").json()["tries"]
+        assert tries[0]["reason"] == "node_failed", tries
+        assert tries[0]["message"].startswith(f"the node failed on {first} (Slurm's job "), tries
+        go.touch()
+        assert server.ended(job["id"])["state"] == "DONE"
+    finally:
+        slurm.restore_node(first)
+    assert len((tmp_path / "nodes").read_text().split()) == 2
+
+
+@pytest.mark.slow
+def test_slurms_own_time_limit_is_told_as_slurms(
+    server: Product, attach: Callable[..., Machine], slurm: SlurmCluster
+) -> None:
+    attach(FAST + "options: {time: 2}\n")
+    server.publish("slow", "echo began; exec sleep 600", shell=True)
+    job = server.submit("me/slow")
+    await_that(lambda: server.job(job["id"])["state"] == "RUNNING", what="that it runs")
+    (own,) = [number for number, name, _ in slurm.jobs("running") if job["id"] in name]
+    assert "TimeLimit=00:02:00" in slurm.run("scontrol", "show", "job", own)
+    slurm.run("scontrol", "update", f"job={own}", "EndTime=now+1")  # it looks every 30 s
+    assert reason_of(server.ended(job["id"])) == ("time_limit", f"Slurm ended job {own} at its time limit (TIMEOUT)")
+
+
+def test_options_come_from_the_cluster_the_application_and_the_submission(
+    server: Product, attach: Callable[..., Machine], slurm: SlurmCluster
+) -> None:
+    attach(FAST + "options: {partition: other, nice: 7, time: 1:30:00, comment: ours}\n")
+    server.publish(
+        "wants", "sleep 600", resources={"override": ["slurm"], "slurm": {"partition": "main", "account": "physics"}}
+    )
+
+    def shown(**more: object) -> str:
+        job = server.submit("me/wants", **more)
+        await_that(lambda: any(job["id"] in name for _, name, _ in slurm.jobs("running")), what="that it runs")
+        (own,) = [number for number, name, _ in slurm.jobs("running") if job["id"] in name]
+        text = slurm.run("scontrol", "show", "job", own)
+        assert f"Comment={job['id']}-" in text
+        server.admin.post(f"/api/jobs/{job['id']}/cancel")
+        assert server.ended(job["id"])["state"] == "CANCELLED"
+        return text
+
+    text = shown()
+    assert "Partition=main" in text and "Account=physics" in text and "Nice=7" in text and "TimeLimit=01:30:00" in text
+    text = shown(overrides={"slurm": {"partition": "low"}})
+    assert "Partition=low" in text and "Account=physics" in text
+
+
+def test_pilots_grow_with_the_queue_and_shrink_to_none(
+    server: Product, attach: Callable[..., Machine], slurm: SlurmCluster, tmp_path: Path
+) -> None:
+    machine = attach(PILOTS)
+    go = tmp_path / "go"
+    server.publish("one", f'while ! [ -e "{go}" ]; do sleep 0.05; done', shell=True)
+    job = server.submit("me/one")
+    await_that(lambda: server.job(job["id"])["state"] == "RUNNING", what="that it runs")
+    assert status(machine)["slurm"]["pilots"] == 1 == len(slurm.jobs("running,pending"))
+    more = [server.submit("me/one") for _ in range(5)]
+    await_that(
+        lambda: sum(server.job(one["id"])["state"] == "RUNNING" for one in more) == 3, what="two pilots of two cpus"
+    )
+    told = status(machine)["slurm"]
+    assert (told["pilots"], told["pilots_connected"], len(slurm.jobs("running,pending"))) == (2, 2, 2)
+    go.touch()
+    assert {server.ended(one["id"])["state"] for one in [job, *more]} == {"DONE"}
+    await_that(lambda: status(machine)["slurm"]["pilots"] == 0, what="that there are none")
+    await_that(lambda: not slurm.jobs("running,pending"), what="that they left Slurm")
+
+
+# ---------------------------------------------------------------- answers that a healthy Slurm does not give
+
+
+@pytest.fixture
+def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
+    """Scripts before Slurm's commands, which hand on to them until a test says something else."""
+    made = Answers(tmp_path / "answers", real=True)
+    monkeypatch.setenv("PATH", f"{made.folder}:{os.environ['PATH']}")
+    yield made
+    made.lift()
+
+
+def test_an_agent_killed_between_a_submission_and_its_note_runs_it_once(
+    server: Product, attach: Callable[..., Machine], slurm: SlurmCluster, answers: Answers, tmp_path: Path
+) -> None:
+    machine = attach()
+    answers.says("sbatch", f'"$real" "$@" > "$here/number"; {BARRED}; cat "$here/number"')
+    answers.bar()
+    server.publish("once", f'echo began >> "{tmp_path}/began"; echo over', shell=True)
+    job = server.submit("me/once")
+    await_that(
+        lambda: (answers.place / "number").exists() and (answers.place / "number").read_text(), what="its number"
+    )
+    assert not list((machine.home / "slurm" / "orders").glob("*/job"))
+    machine.end(signal.SIGKILL)
+    answers.lift()
+    machine.start("--executor", "slurm")
+    assert server.ended(job["id"])["state"] == "DONE"
+    assert (tmp_path / "began").read_text() == "began\n" and len(answers.calls("sbatch")) == 1
+    assert len(slurm.jobs()) - slurm.cleared == 1
+
+
+def test_a_queue_that_does_not_answer_is_told_and_ends_nothing(
+    server: Product, attach: Callable[..., Machine], slurm: SlurmCluster, answers: Answers, tmp_path: Path
+) -> None:
+    machine = attach(FAST + "missed: 2\n")
+    go = tmp_path / "go"
+    server.publish("calm", f'while ! [ -e "{go}" ]; do sleep 0.05; done; echo over', shell=True)
+    job = server.submit("me/calm")
+    await_that(lambda: server.job(job["id"])["state"] == "RUNNING", what="that it runs")
+    answers.fails("squeue", "slurm_load_jobs error: Unable to contact slurm controller (connect failure)")
+    await_that(lambda: status(machine)["slurm"]["failed_in_row"] >= 3, what="that it is counted")
+    assert "connect failure" in status(machine)["slurm"]["last_error"]
+    answers.says("squeue", ":")  # and then an empty list, again and again
+    before = len(answers.calls("squeue"))
+    await_that(lambda: len(answers.calls("squeue")) >= before + 5, what="more queries")
+    assert server.job(job["id"])["state"] == "RUNNING"
+    go.touch()
+    assert server.ended(job["id"])["state"] == "DONE"
+
+
+def test_slurms_refusal_is_the_jobs_reason(
+    server: Product, attach: Callable[..., Machine], slurm: SlurmCluster, answers: Answers
+) -> None:
+    attach()
+    words = "Batch job submission failed: Invalid account or account/partition combination specified"
+    answers.fails("sbatch", f"sbatch: error: {words}")
+    server.publish("poor", "echo hello", shell=True)
+    assert reason_of(server.ended(server.submit("me/poor")["id"])) == ("refused", f"Slurm refused it: {words}")
+    assert len(answers.calls("sbatch")) == 1
+
+
+# ---------------------------------------------------------------- an ordinary user
+
+
+@pytest.fixture
+def nobody() -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """A directory of somebody who may do nothing special, and the command of theirs that is ``sirdar``."""
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        pytest.skip("only root can be somebody else (with setpriv)")
+    user = pwd.getpwnam("nobody")
+    become = ("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--no-new-privs")
+    paths = f"PYTHONPATH={Path(__file__).parents[2] / 'src'}:{sysconfig.get_path('purelib')}"
+    code = "import sys; from sirdar.cli.main import main; sys.exit(main())"
+    for python in (sys.executable, "/usr/bin/python3"):
+        command = (*become, "env", paths, python, "-c")
+        if (
+            subprocess.run(
+                [*command, "import sirdar.agent.__main__"], check=False, capture_output=True, cwd="/"
+            ).returncode
+            == 0
+        ):
+            break
+    else:
+        pytest.skip("no interpreter here that another user may start has our packages")
+    place = Path(tempfile.mkdtemp(prefix="sirdar-user-", dir=os.environ["PYTEST_DEBUG_TEMPROOT"]))
+    yield place, (*command, code)
+    shutil.rmtree(place)
+
+
+def test_an_agent_of_an_ordinary_user(
+    server: Product, slurm: SlurmCluster, nobody: tuple[Path, tuple[str, ...]]
+) -> None:
+    place, program = nobody
+    machine = Machine(server, place / "login", program=program)
+    shutil.chown(place, "nobody")
+    shutil.chown(machine.root, "nobody")
+    try:
+        machine.join(create(server, "cluster")["join"]["command"])
+        (machine.home / "slurm.yaml").write_text(FAST)
+        machine.start("--executor", "slurm")
+        script = 'id -un > who.txt; mkdir -p sub; echo "$SLURM_JOB_USER" > sub/other.txt'
+        server.publish("mine", script, shell=True, outputs={"who": {"type": "file", "from": "who.txt"},
+                                                            "other": {"type": "file", "from": "sub/other.txt"}})  # fmt: skip
+        found = server.run("me/mine")["result"]
+        assert [server.admin.get(found[name]).text for name in ("who", "other")] == ["nobody\n", "nobody\n"]
+        assert {path.owner() for path in (machine.home / "slurm").rglob("*")} == {"nobody"}
+    finally:
+        machine.close()
+        identity = resource(server, "cluster")["id"]
+        assert server.admin.delete(f"/api/resources/{identity}").status_code == 204

@@ -2,24 +2,41 @@
 
 import asyncio
 import contextlib
-import getpass
 import os
 import re
+import signal
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sirdar.agent.executors.slurm.states import ACCOUNT_FIELDS, QUEUE_FORMAT, Queue, read_accounts, read_queue
+from sirdar.agent.executors.slurm.states import (
+    ACCOUNT_FIELDS,
+    QUEUE_FORMAT,
+    Queue,
+    Seen,
+    read_accounts,
+    read_queue,
+    read_shown,
+)
 
 PASSED = {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "LD_LIBRARY_PATH", "SLURM_CONF", "SLURM_CLUSTERS"}
 LATER = (
-    "Unable to contact slurm controller", "Socket timed out", "Connection refused", "Transport endpoint", "try again",
-    "temporarily", "Zero Bytes were transmitted", "slurmctld is", "MaxSubmit", "SubmitJob", "job submit limit",
-    "Slurm controller", "Unable to establish", "Resource temporarily unavailable", "MUNGE", "Munge", "munge",
+    "Unable to contact slurm controller", "Connection refused", "try again", "temporarily", "slurmctld is", "MaxSubmit",
+    "SubmitJob", "Slurm controller", "Unable to establish", "Resource temporarily unavailable", "MUNGE", "Munge", "munge",
 )  # fmt: skip
+CUT_OFF = (
+    "timed out",
+    "receive failure",
+    "Zero Bytes were transmitted",
+    "Transport endpoint",
+    "Connection reset",
+)  # it may be there
+NO_JOB = "Invalid job id"
 DISABLED = ("accounting storage is disabled", "You are not running a supported accounting_storage")
 MOST_IDS = 500  # on one command line
 _ID = re.compile(r"(\d+)(;.*)?")
+_SPEAKER = re.compile(r"^(\w+: )?error: ")
 
 
 class CommandFailed(Exception):
@@ -42,7 +59,10 @@ class Said:
 
     def why(self) -> str:
         lines = [line.strip() for line in (self.err or self.out).splitlines() if line.strip()]
-        return (lines[-1] if lines else f"exit code {self.code}")[:300]
+        return _SPEAKER.sub("", lines[-1] if lines else f"exit code {self.code}")[:300]
+
+    def has(self, signs: Sequence[str]) -> bool:
+        return any(sign in self.err for sign in signs)
 
 
 class Commands:
@@ -50,7 +70,7 @@ class Commands:
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self.user = getpass.getuser()
+        self.user = _user()
         self.last_s = 0.0
         self.accounting: bool | None = None  # whether ``sacct`` has answers here; None: not known yet
 
@@ -59,7 +79,7 @@ class Commands:
         try:
             process = await asyncio.create_subprocess_exec(
                 *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-                env=_environment(),
+                env=_environment(), start_new_session=True,
             )  # fmt: skip
         except OSError as error:
             raise CommandFailed(f"{words[0]}: {error.strerror}") from None
@@ -70,8 +90,7 @@ class Commands:
             raise CommandFailed(f"{words[0]} gave no answer in {self._timeout_s:g} s") from None
         finally:
             if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
+                _kill_all(process.pid)
                 await process.wait()
         return Said(process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace"))
 
@@ -88,11 +107,11 @@ class Commands:
             return lines[-1][1]
         if said.code == 0:
             raise Unsure(f"sbatch said {said.out[:80]!r}")
-        if any(sign in said.err for sign in LATER):
-            if "timed out" in said.err:
-                raise Unsure(said.why())
+        if said.has(CUT_OFF):
+            raise Unsure(f"sbatch: {said.why()}")
+        if said.has(LATER):
             raise CommandFailed(f"sbatch: {said.why()}")
-        raise Refused(said.why().removeprefix("sbatch: error: "))
+        raise Refused(said.why())
 
     async def queue(self) -> Queue:
         """All jobs of this user that the queue knows, those that ended a while ago too. Raises CommandFailed."""
@@ -110,12 +129,17 @@ class Commands:
 
     async def accounts(self, ids: Sequence[str] = (), names: Sequence[str] = ()) -> Queue:
         """What accounting knows of these; nothing where there is none here. Raises CommandFailed."""
-        chosen = (
-            ["-j", ",".join(ids[:MOST_IDS])] if ids else ["-S", "now-7days", "-u", self.user, "--name", ",".join(names)]
-        )
-        words = ["sacct", "-n", "-P", "-X", *chosen, "-o", ACCOUNT_FIELDS]
+        found: dict[str, Seen] = {}
+        for begin in range(0, len(ids), MOST_IDS):
+            found |= await self._accounts("-j", ",".join(ids[begin : begin + MOST_IDS]))
+        for begin in range(0, len(names), MOST_IDS):
+            some = ",".join(names[begin : begin + MOST_IDS])
+            found |= await self._accounts("-S", "now-7days", "-u", self.user, "--name", some)
+        return found
+
+    async def _accounts(self, *chosen: str) -> Queue:
         try:
-            said = await self.run(words)
+            said = await self.run(["sacct", "-n", "-P", "-X", *chosen, "-o", ACCOUNT_FIELDS])
         except CommandFailed as error:
             if "No such file" in str(error):  # it is not installed
                 self.accounting = False
@@ -133,11 +157,23 @@ class Commands:
         self.accounting = True
         return found
 
+    async def shown(self, job: str) -> Seen | None:
+        """What the controller says of this one job; None where it has none of that number. Raises CommandFailed."""
+        said = await self.run(["scontrol", "show", "job", "--oneliner", job])
+        if said.code != 0 and NO_JOB in said.err + said.out:
+            return None
+        if said.code != 0:
+            raise CommandFailed(f"scontrol: {said.why()}")
+        try:
+            return read_shown(job, said.out)
+        except ValueError as error:
+            raise CommandFailed(str(error)) from None
+
     async def cancel(self, ids: Sequence[str], *, how: Sequence[str] = ()) -> None:
         """Raises CommandFailed. That some of them have ended is no failure."""
         for begin in range(0, len(ids), MOST_IDS):
             said = await self.run(["scancel", *how, *ids[begin : begin + MOST_IDS]])
-            if said.code != 0 and any(sign in said.err for sign in LATER):
+            if said.code != 0 and said.has((*LATER, *CUT_OFF)):
                 raise CommandFailed(f"scancel: {said.why()}")
 
     async def array_most(self) -> int | None:
@@ -148,6 +184,20 @@ class Commands:
             return None
         found = re.search(r"^MaxArraySize\s*=\s*(\d+)", said.out, re.MULTILINE)
         return int(found[1]) - 1 if found else None
+
+
+def _user() -> str:
+    """Its number: Slurm goes by it too, whatever USER and LOGNAME say."""
+    if sys.platform == "win32":
+        return ""
+    return str(os.geteuid())
+
+
+def _kill_all(group: int) -> None:
+    """With what a site's own script around the command has started."""
+    if sys.platform != "win32":
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
 
 
 def _environment() -> dict[str, str]:

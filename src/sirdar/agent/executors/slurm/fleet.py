@@ -102,6 +102,9 @@ class Fleet:
             pilot.say({"op": "shutdown", "kill": True, "grace": 1.0})
         away = [pilot for pilot in self.pilots.values() if not pilot.connected]
         await self._cancel([pilot for pilot in away if not self.folders.is_over(pilot.id)])
+        for pilot in away:
+            if not pilot.ordering and await asyncio.to_thread(self.folders.claim, pilot.id):
+                await self._gone(pilot)  # it has not begun, and never will
         self._kicked.set()
         while self.pilots:
             await asyncio.sleep(min(0.1, self._settings.look_s))
@@ -205,11 +208,8 @@ class Fleet:
         )
         self.pilots[pilot.id] = pilot
         self._active.set()
-        needs = Needs(own.cpus, own.memory_bytes, own.time_s, tuple(sorted(self._settings.options.items())))
-        words = words_of(needs, name=NAME + pilot.id, comment=f"pilot {pilot.id}")
-        words += [f"--chdir={folder}", f"--output={folder}/output", str(self.folders.script), str(folder)]
         try:
-            job = await self._commands.submit(words)
+            job = await self._commands.submit(self._words(pilot, folder))
         except Unsure as error:
             log.warning("pilot_unsure", pilot=pilot.id, error=str(error))
             pilot.unsure = not pilot.job
@@ -221,11 +221,19 @@ class Fleet:
             self._note_failure(f"Slurm gives no pilot: {error}")
             return False
         finally:
-            pilot.ordering = False
-        await asyncio.to_thread(self.folders.note_job, pilot.id, job)
+            pilot.ordering = False  # nothing comes between this and the job's id
         pilot.job, pilot.unsure = job, False
+        await asyncio.to_thread(self.folders.note_job, pilot.id, job)
         log.info("pilot_ordered", pilot=pilot.id, job=job)
         return True
+
+    def _words(self, pilot: Pilot, folder: Path) -> list[str]:
+        """What follows ``sbatch``."""
+        own = self._settings.pilots
+        needs = Needs(own.cpus, own.memory_bytes, own.time_s, tuple(sorted(self._settings.options.items())))
+        words = words_of(needs, name=NAME + pilot.id, comment=f"pilot {pilot.id}")
+        own_files = [f"--chdir={folder}", f"--output={folder}/output", str(self.folders.script), str(folder)]
+        return [*words, *own_files]
 
     def _memory(self) -> str:
         return "rlimit" if self._settings.limit_memory else "auto"
@@ -278,14 +286,12 @@ class Fleet:
             seen = look.seen.get(pilot.job)
             if seen is not None:
                 await self._take_seen(pilot, seen)
-            elif pilot.job in look.missing:
-                pilot.missed += 1
-                if pilot.missed >= self._settings.missed and not pilot.connected:
-                    await self._gone(pilot)
+            elif pilot.job in look.missing and not pilot.connected:
+                await self._gone(pilot)
         self._tell_waiting()
 
     async def _take_seen(self, pilot: Pilot, seen: Seen) -> None:
-        pilot.missed, pilot.seen = 0, seen
+        pilot.seen = seen
         if not seen.ended or pilot.connected:
             pilot.over_at = None
             return

@@ -7,7 +7,7 @@ directory), Slurm's queue and its accounting (asked seldom). A query that failed
 import asyncio
 import errno
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from sirdar.agent.executors.base import Ability, Facts, Handle, Launch, ProgramE
 from sirdar.agent.executors.process import end_of as end_of_record
 from sirdar.agent.executors.slurm.commands import CommandFailed, Commands
 from sirdar.agent.executors.slurm.news import News
-from sirdar.agent.executors.slurm.node.files import read_json
 from sirdar.agent.executors.slurm.orders import Order, Orders, names_in
 from sirdar.agent.executors.slurm.settings import SlurmSettings
 from sirdar.agent.executors.slurm.states import Seen, end_of, explained, needs_word, note_of
@@ -27,6 +26,7 @@ from sirdar.agent.executors.slurm.watch import Look, Watch
 log = get_logger(__name__)
 
 HANDLE_VERSION = 1
+FORGOTTEN = "unknown to Slurm"
 KILL_ROOM_S = 15.0  # over a task's grace, until its job is cancelled altogether
 
 
@@ -55,7 +55,8 @@ class SlurmExecutor:
             on_refused=self._refuse,
             on_failed=self._fail,
             on_note=self._note_order,
-            on_change=self._active.set,
+            on_submitted=self._take_back_ended,
+            on_unsure=self._active.set,
         )
 
     # ------------------------------------------------------------ the protocol
@@ -65,6 +66,7 @@ class SlurmExecutor:
         await asyncio.to_thread(self._orders.make)
         for order in await asyncio.to_thread(self._orders.load):
             self._take_up(order, handles)
+        await asyncio.to_thread(self._orders.drop_strange_records, set(self._tickets.by_key))
         self._submitting.array_most = min(self._settings.array_most, await self.commands.array_most() or 1000)
         await self._look_at_records()
         for work in (self._submitting.run(), self._look_for_ever(), self._query_for_ever()):
@@ -140,6 +142,13 @@ class SlurmExecutor:
             self._spawn(self._stop(unknown, None, "stop"))
         self._active.set()
 
+    def _take_back_ended(self, order: Order) -> None:
+        """Slurm has it; what was dropped while it was being submitted is not left in the queue."""
+        live = {ticket.key for ticket in self._tickets.known(order.keys) if not ticket.ended}
+        if ended := [order.job_of(index) for index, key in enumerate(order.keys) if key not in live]:
+            self._spawn(self._cancel(ended, ()))
+        self._active.set()
+
     def _refuse(self, order: Order, why: str) -> None:
         for ticket in self._tickets.known(order.keys):
             self._end(
@@ -186,15 +195,17 @@ class SlurmExecutor:
         for name in sorted(fresh):  # begun before ended
             key, _, what = name.rpartition(".")
             ticket = self._tickets.by_key.get(key)
-            fact = await asyncio.to_thread(read_json, f"{self._orders.records}/{name}") if ticket is not None else None
-            if ticket is None or fact is None:
+            if ticket is None:
                 continue
-            self._read.add(name)
-            ticket.job = fact.get("job", "")
+            self._read.add(name)  # one that cannot be read was not written whole, and never will be
+            fact = await asyncio.to_thread(self._orders.record, name)
+            if fact is None:
+                continue
+            ticket.runs_in(fact.get("job", ""))
             if what == "begun":
                 self._begin(ticket, fact)
             else:
-                self._take_record(ticket, end_of_record(fact))
+                self._take_record(ticket, end_of_record(dict(fact)))
 
     def _begin(self, ticket: Ticket, fact: Mapping[str, Any]) -> None:
         if ticket.begun_at is None and not ticket.ended:
@@ -237,8 +248,12 @@ class SlurmExecutor:
                 await asyncio.sleep(self._settings.look_s)
                 continue
             look = await self.watch.look({ticket.job_id() for ticket in asked}, [order.name for order in unsure])
-            if look is not None:
+            if look is None:
+                continue
+            try:
                 await self._take_look(look, asked, unsure)
+            except OSError as error:
+                log.warning("slurm_orders_unwritable", error=str(error))
 
     async def _take_look(self, look: Look, asked: Sequence[Ticket], unsure: Sequence[Order]) -> None:
         for order in unsure:
@@ -250,38 +265,32 @@ class SlurmExecutor:
             if seen is not None:
                 await self._take_seen(ticket, seen)
             elif ticket.job_id() in look.missing:
-                await self._miss(ticket)
+                await self._take_over(ticket, Seen(ticket.job_id(), FORGOTTEN))
 
     async def _settle(self, order: Order, look: Look) -> None:
         """Whether Slurm has it: then under which number; if it certainly has not, it is submitted."""
         found = look.named.get(order.name)
-        if found:
-            await asyncio.to_thread(self._orders.note_job, order, found[0].job.partition("_")[0])
-            log.info("slurm_job_found", order=order.name, job=order.job)
+        job = min(found, key=lambda one: one.ended).job.partition("_")[0] if found else ""
+        job = job or await asyncio.to_thread(self._orders.claimed_job, order)  # one that Slurm has forgotten
+        if job:
+            log.info("slurm_job_found", order=order.name, job=job)
+            await self._submitting.note_job(order, job)
         elif look.names_known:
             self._submitting.again(order)
 
     async def _take_seen(self, ticket: Ticket, seen: Seen) -> None:
-        ticket.missed = 0
         self._note([ticket], note_of(seen))
-        if not seen.ended:
-            return
+        if seen.ended:
+            await self._take_over(ticket, seen)
+
+    async def _take_over(self, ticket: Ticket, seen: Seen) -> None:
+        """Its job is no more: if no node has claimed the task, none ever will; else its record may still be on its way."""
         if ticket.record is not None:
             self._end(ticket, explained(ticket.record, seen))
         elif ticket.begun_at is None and await asyncio.to_thread(self._orders.claim, ticket.order, ticket.index):
-            self._end_without_record(ticket, seen)  # it has certainly not run
+            self._end_without_record(ticket, seen)
         elif ticket.over is None:
             ticket.over, ticket.over_at = seen, time.monotonic()
-
-    async def _miss(self, ticket: Ticket) -> None:
-        """The queue has answered, and accounting has (or there is none): neither knows the job."""
-        ticket.missed += 1
-        if ticket.missed < self._settings.missed:
-            return
-        if ticket.record is not None:
-            self._end(ticket, explained(ticket.record, None))
-        else:
-            self._end_without_record(ticket, Seen(ticket.job_id(), "unknown to Slurm"))
 
     # ------------------------------------------------------------ stopping
 
@@ -297,27 +306,30 @@ class SlurmExecutor:
         if by == "stop":  # noted first: whoever finds it dropped knows what for
             for ticket in tickets:
                 ticket.asked = by
-                await asyncio.to_thread(self._orders.note_stop, ticket.order, ticket.index, grace_s)
+                await self._note_stop(ticket, grace_s)
         for ticket in tickets:
             claimed = await asyncio.to_thread(self._orders.claim, ticket.order, ticket.index)
             (dropped if claimed else running).append(ticket)
         for ticket in dropped:
             self._end(ticket, ProgramEnd(ticket.key, by=by, dropped=True, ended_at=time.time()))
-        await self._cancel(dropped, ())
+        await self._cancel(_ids(dropped), ())
         if by == "withdraw" or not running:
             return
-        await self._cancel(running, ("--signal=TERM", "--batch"))
+        await self._cancel(_ids(running), ("--signal=TERM", "--batch"))
         await asyncio.sleep((10.0 if grace_s is None else grace_s) + KILL_ROOM_S)
-        await self._cancel([ticket for ticket in running if not ticket.ended], ())
+        await self._cancel(_ids(ticket for ticket in running if not ticket.ended), ())
 
-    async def _cancel(self, tickets: Sequence[Ticket], how: Sequence[str]) -> None:
-        ids = [ticket.job_id() for ticket in tickets if ticket.job_id()]
+    async def _note_stop(self, ticket: Ticket, grace_s: float | None) -> None:
+        try:
+            await asyncio.to_thread(self._orders.note_stop, ticket.order, ticket.index, grace_s)
+        except OSError as error:  # Slurm can still end it
+            log.warning("slurm_stop_not_noted", attempt=ticket.key, error=str(error))
+
+    async def _cancel(self, ids: Sequence[str], how: Sequence[str]) -> None:
         try:
             if ids:
                 await self.commands.cancel(ids, how=how)
-        except (
-            CommandFailed
-        ) as error:  # the wrapper on the node looks for its note by itself, and what was dropped cannot run
+        except CommandFailed as error:  # the node looks for its note by itself, and what was dropped cannot run
             log.warning("slurm_not_cancelled", jobs=ids, error=str(error))
 
     async def _end_all(self) -> None:
@@ -329,6 +341,10 @@ class SlurmExecutor:
         while self._tickets.live() and time.monotonic() < last:  # noqa: ASYNC110  (the end of jobs on other machines)
             await asyncio.sleep(min(0.1, self._settings.look_s))
         if self._tickets.live():
-            await self._cancel(self._tickets.live(), ())
+            await self._cancel(_ids(self._tickets.live()), ())
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
+
+
+def _ids(tickets: Iterable[Ticket]) -> list[str]:
+    return [job for ticket in tickets if (job := ticket.job_id())]

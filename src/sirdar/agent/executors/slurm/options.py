@@ -10,6 +10,7 @@ NAME_PREFIX = "sirdar."
 ROOM_S = 60.0  # for the wrapper on the node, and for Slurm's own steps
 ROOM_BYTES = 24 << 20  # of the wrapper on the node
 FLAGS = ("exclusive",)  # that may stand without a value
+YES, NO = ("yes", "true"), ("no", "false")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +37,19 @@ def words_of(needs: Needs, *, name: str, comment: str) -> list[str]:
     words = [f"--job-name={NAME_PREFIX}{name}", f"--comment={comment}", "--no-requeue", "--nodes=1", "--ntasks=1"]
     words.append(f"--cpus-per-task={needs.cpus}")
     if needs.memory_bytes is not None:
+        site.pop("mem-per-cpu", None)  # Slurm takes one of them only
         words.append(f"--mem={math.ceil((needs.memory_bytes + ROOM_BYTES) / (1 << 20))}M")
     default_time = site.pop("time", "")
     if needs.time_s is not None:
         words.append(f"--time={math.ceil(needs.time_s / 60)}")
     elif default_time:
         words.append(f"--time={default_time}")
-    return words + [_word(key, value) for key, value in site.items()]
+    unset = {key for key in FLAGS if site.get(key, "").lower() in NO}
+    return words + [_word(key, value) for key, value in site.items() if key not in unset]
 
 
 def _word(key: str, value: str) -> str:
-    return f"--{key}" if key in FLAGS and value in {"yes", "true"} else f"--{key}={value}"
+    return f"--{key}" if key in FLAGS and value.lower() in YES else f"--{key}={value}"
 
 
 def chunks(count: int, most: int) -> Sequence[range]:

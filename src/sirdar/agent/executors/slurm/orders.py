@@ -7,7 +7,7 @@ that Slurm gave it). ``records/``: ``KEY.begun`` and ``KEY.ended``, written on t
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ log = get_logger(__name__)
 VERSION = 1
 OUTPUT_BYTES = 2000
 AGENT = "agent"
+RECORDED = {"begun": {"at"}, "ended": {"id", "at", "ended", "code", "by"}}  # what must stand in them
 
 
 @dataclass(slots=True)
@@ -75,12 +76,11 @@ class Orders:
         folder.mkdir(mode=0o700)
         for index, task in enumerate(tasks.values()):
             write_json(f"{folder}/task-{index}.json", {**task, "records": str(self.records), "limit": limit})
-        write_json(f"{folder}/order.json", {"v": VERSION, "keys": keys, "words": list(words)})
+        write_json(f"{folder}/order.json", {"v": VERSION, "keys": keys, "words": list(words)}, durable=True)
         return Order(keys[0], folder, keys, list(words))
 
-    def note_job(self, order: Order, job: str) -> None:
-        order.job, order.unsure = job, False
-        write_json(f"{order.folder}/job", job)
+    def note_job(self, order: Order) -> None:
+        write_json(f"{order.folder}/job", order.job)
 
     def load(self) -> list[Order]:
         """All that an earlier life of the agent wrote. What was not written whole was not submitted either."""
@@ -88,15 +88,41 @@ class Orders:
         for folder in sorted(self._orders.iterdir()):
             try:
                 given = read_json(f"{folder}/order.json")
-                job = read_json(f"{folder}/job") or ""
             except ValueError as error:
                 log.warning("slurm_order_unreadable", order=folder.name, error=str(error))
                 continue
             if given is None:
                 self._remove(folder)
             else:
+                job = noted_job(folder)
                 found.append(Order(folder.name, folder, given["keys"], given["words"], job, unsure=not job))
         return found
+
+    def claimed_job(self, order: Order) -> str:
+        """The id of the job that a node claims it for, without the member of an array; empty where none does."""
+        for index in range(len(order.keys)):
+            who, _, job = (claim.owner(f"{order.folder}/claim-{index}") or "").partition(" ")
+            if who == "job" and job:
+                return job.partition("_")[0]
+        return ""
+
+    def record(self, name: str) -> Mapping[str, Any] | None:
+        """What a node wrote; None where it is not there, or cannot be read."""
+        try:
+            fact = read_json(f"{self.records}/{name}")
+        except ValueError:
+            fact = ""
+        wanted = RECORDED.get(name.rpartition(".")[2])
+        if fact is None or (isinstance(fact, dict) and wanted is not None and wanted <= set(fact)):
+            return fact
+        log.warning("slurm_record_unreadable", record=name)
+        return None
+
+    def drop_strange_records(self, keys: Collection[str]) -> None:
+        """Those of tasks that nobody waits for."""
+        for name in names_in(self.records):
+            if name.rpartition(".")[0] not in keys:
+                (self.records / name).unlink(missing_ok=True)
 
     def is_open(self, order: Order, index: int) -> bool:
         """Whether the agent has not written down yet how this one ended."""
@@ -132,7 +158,7 @@ class Orders:
         return lines[-1] if lines else ""
 
     def forget(self, order: Order, index: int) -> None:
-        """Its end stands in the agent's journal."""
+        """Its end stands in the agent's journal. Where its folder is gone, that is well."""
         for path in (order.folder / f"task-{index}.json", *self.records_of(order.keys[index])):
             path.unlink(missing_ok=True)
         if not any(self.is_open(order, one) for one in range(len(order.keys))):
@@ -143,6 +169,15 @@ class Orders:
 
     def _remove(self, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def noted_job(folder: Path) -> str:
+    """The id that Slurm gave it; empty where it was not noted, or not whole: then Slurm is asked."""
+    try:
+        job = read_json(f"{folder}/job")
+    except ValueError:
+        return ""
+    return job if isinstance(job, str) else ""
 
 
 def batch_script(python: str, module: str, words: str) -> str:

@@ -7,9 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sirdar.agent.executors.slurm.settings import END_ROOM_S
 from sirdar.agent.executors.slurm.states import Seen
-
-END_ROOM_S = 60.0  # before an allocation ends, nothing more is started in it
 
 
 @dataclass(slots=True)
@@ -51,7 +50,6 @@ class Pilot:
     writer: asyncio.StreamWriter | None = None
     closing: bool = False
     idle_since: float = field(default_factory=time.monotonic)
-    missed: int = 0
     seen: Seen | None = None
     over_at: float | None = None  # Slurm says that it has ended, since
 

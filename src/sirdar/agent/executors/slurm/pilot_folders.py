@@ -14,7 +14,7 @@ from typing import Any
 from sirdar.agent.events import get_logger
 from sirdar.agent.executors.slurm.node import claim
 from sirdar.agent.executors.slurm.node.files import read_json, write_json
-from sirdar.agent.executors.slurm.orders import AGENT, batch_script
+from sirdar.agent.executors.slurm.orders import AGENT, batch_script, noted_job
 from sirdar.agent.porter import facts_log
 from sirdar.agent.porter.facts_log import Past
 
@@ -39,10 +39,16 @@ class PilotFolders:
 
     def token(self) -> str:
         """The home's own, which its pilots know."""
-        return (read_json(str(self.where)) or {}).get("token") or secrets.token_hex(32)
+        return str(self._last().get("token") or secrets.token_hex(32))
 
     def last_port(self) -> int:
-        return int((read_json(str(self.where)) or {}).get("port", 0))
+        return int(self._last().get("port", 0))
+
+    def _last(self) -> Mapping[str, Any]:
+        try:
+            return read_json(str(self.where)) or {}
+        except ValueError:  # pilots read the next one when they call in again
+            return {}
 
     def say_where(self, address: str, port: int, token: str) -> None:
         write_json(str(self.where), {"address": address, "port": port, "token": token})
@@ -52,7 +58,7 @@ class PilotFolders:
         folder = self.root / pilot
         (folder / "in").mkdir(mode=0o700, parents=True)
         given = {"id": pilot, "slots": slots, "idle_s": idle_s, "memory": memory, "where": str(self.where)}
-        write_json(f"{folder}/pilot.json", given)
+        write_json(f"{folder}/pilot.json", given, durable=True)
         return folder
 
     def load(self) -> dict[str, tuple[dict[str, Any], str]]:
@@ -61,14 +67,13 @@ class PilotFolders:
         for folder in sorted(path for path in self.root.iterdir() if path.is_dir()):
             try:
                 given = read_json(f"{folder}/pilot.json")
-                job = read_json(f"{folder}/job") or ""
             except ValueError as error:
                 log.warning("slurm_pilot_unreadable", pilot=folder.name, error=str(error))
                 continue
             if given is None:
                 self.remove(folder.name)
             else:
-                found[folder.name] = (given, job)
+                found[folder.name] = (given, noted_job(folder))
         return found
 
     def note_job(self, pilot: str, job: str) -> None:
@@ -98,7 +103,10 @@ class PilotFolders:
         return claim.take(path, AGENT) or claim.owner(path) == AGENT
 
     def begun(self, pilot: str) -> dict[str, Any] | None:
-        return read_json(f"{self.root}/{pilot}/begun")  # type: ignore[no-any-return]
+        try:
+            return read_json(f"{self.root}/{pilot}/begun")  # type: ignore[no-any-return]
+        except ValueError:
+            return None
 
     def note_over(self, pilot: str) -> None:
         """Slurm says so: the next life of the agent need not ask again."""

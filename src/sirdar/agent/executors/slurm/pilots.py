@@ -129,14 +129,15 @@ class PilotExecutor:
         return min(AHEAD_MOST, int(pilot.slots * AHEAD_S / max(self._mean_s, 0.001)))
 
     async def _hand_out(self) -> None:
-        """To the emptiest first, in order."""
+        """To the emptiest first, in order; none gets work ahead while another has a free cpu."""
         async with self._handing:
-            for pilot in sorted(self.fleet.pilots.values(), key=lambda one: one.cpus_in_hand() / one.slots):
-                while items := self._take_for(pilot):
-                    await self._give(pilot, items)
+            for ahead in (False, True):
+                for pilot in sorted(self.fleet.pilots.values(), key=lambda one: one.cpus_in_hand() / one.slots):
+                    while items := self._take_for(pilot, self._ahead(pilot) if ahead else 0):
+                        await self._give(pilot, items)
 
-    def _take_for(self, pilot: Pilot) -> list[Item]:
-        room = pilot.room(self._ahead(pilot))
+    def _take_for(self, pilot: Pilot, ahead: int) -> list[Item]:
+        room = pilot.room(ahead)
         items: list[Item] = []
         while self._queue and room > 0 and len(items) < BATCH_MOST and pilot.lasts(self._queue[0].task.get("time")):
             item = self._queue.popleft()
@@ -166,6 +167,7 @@ class PilotExecutor:
             await writer.drain()
             return
         before, pilot.writer = pilot.writer, writer
+        pilot.idle_since = time.monotonic()  # it has waited for Slurm until now, and not for work
         if before is not None:
             before.close()
         buffer = b""

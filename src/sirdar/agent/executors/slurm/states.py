@@ -14,10 +14,11 @@ ACCOUNT_FIELDS = "JobID,State,NodeList,JobName,ExitCode"
 SIGKILL = 9  # the node's: not every machine that reads this has the name
 WAITING = {"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
 LIVE = {"RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"}
-HELD = ("JobHeldUser", "JobHeldAdmin")
+HELD = ("held", "hold")  # in its reasons: JobHeldUser, JobHeldAdmin, JobHoldMaxRequeue, launch failed requeued held
 NODE_WORDS = {"NODE_FAIL": "the node failed", "BOOT_FAIL": "the node did not start"}
 TIME_WORDS = {"TIMEOUT", "DEADLINE"}
 _JOB = re.compile(r"\d+(_\d+)?")
+_SHOWN = re.compile(r"\b(JobState|NodeList|JobName|Reason)=(\S*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Seen:
 ENDED = {
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT",
 }  # fmt: skip
+TOLD = ENDED - {"COMPLETED", "FAILED", "REVOKED"}  # words that say why
 
 
 def read_queue(text: str) -> dict[str, Seen]:
@@ -79,11 +81,20 @@ def read_accounts(text: str) -> dict[str, Seen]:
     return found
 
 
+def read_shown(job: str, text: str) -> Seen:
+    """From ``scontrol show job --oneliner``. Raises ValueError where it is not that."""
+    words = dict(_SHOWN.findall(text.partition("\n")[0]))
+    if "JobState" not in words:
+        raise ValueError(f"scontrol said {text[:80]!r}")
+    nodes = words.get("NodeList", "").replace("(null)", "")
+    return Seen(job, words["JobState"], nodes, words.get("JobName", ""), words.get("Reason", ""))
+
+
 def note_of(seen: Seen) -> str:
     """Why it has not started, for a person; empty where it has."""
     if not seen.waits:
         return ""
-    if seen.reason in HELD or seen.state in {"REQUEUE_HOLD", "RESV_DEL_HOLD"}:
+    if any(word in seen.reason.lower() for word in HELD) or seen.state in {"REQUEUE_HOLD", "RESV_DEL_HOLD"}:
         return f"held in Slurm: {seen.reason or seen.state}"
     reason = seen.reason if seen.reason not in {"", "None"} else seen.state.lower()
     return f"waits in Slurm: {reason}"
@@ -111,6 +122,10 @@ def end_of(key: str, seen: Seen, *, asked: str | None, started_at: float | None,
     if seen.state == "CANCELLED":
         who = f" {seen.more}" if seen.more else ""
         return _changed(end, cause="elsewhere", error=f"Slurm's job {seen.job} was cancelled{who}, not through Sirdar")
+    return _unexplained(end, seen, place, error)
+
+
+def _unexplained(end: ProgramEnd, seen: Seen, place: str, error: str) -> ProgramEnd:
     if seen.state == "FAILED" and error:
         words = f"Slurm's job {seen.job}{place} could not begin: {error}"
         return _changed(end, error_number=errno.EIO, error_at="system", error=words)
@@ -124,7 +139,7 @@ def explained(end: ProgramEnd, seen: Seen | None) -> ProgramEnd:
         return _changed(end, out_of_memory=True)
     if end.by != "slurm":
         return end
-    if seen is None or seen.state in {"COMPLETED", "FAILED"}:
+    if seen is None or seen.state not in TOLD:
         return _changed(end, by=None, cause="preempted", error="Slurm ended the job before its program had ended")
     other = end_of(end.key, seen, asked=None, started_at=end.started_at)
     return _changed(end, by=other.by, cause=other.cause, error=other.error)

@@ -20,8 +20,8 @@ class Submitting:
     """Takes launches at once, and gives them to Slurm in its own time.
 
     ``on_order``: an order was written, and is about to be submitted; ``on_refused``: Slurm does not take it, with its words;
-    ``on_failed``: it could not be written; ``on_note``: the orders wait, and why; ``on_change``: an order has its job, or
-    nobody knows whether it has.
+    ``on_failed``: it could not be written; ``on_note``: the orders wait, and why; ``on_submitted``: an order has its job;
+    ``on_unsure``: nobody knows whether it has.
     """
 
     def __init__(
@@ -34,13 +34,14 @@ class Submitting:
         on_refused: Callable[[Order, str], None],
         on_failed: Callable[[Sequence[str], OSError], None],
         on_note: Callable[[Order, str], None],
-        on_change: Callable[[], None],
+        on_submitted: Callable[[Order], None],
+        on_unsure: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._commands = commands
         self._orders = orders
         self._on_order, self._on_refused, self._on_failed = on_order, on_refused, on_failed
-        self._on_note, self._on_change = on_note, on_change
+        self._on_note, self._on_submitted, self._on_unsure = on_note, on_submitted, on_unsure
         self._fresh: dict[str, Launch] = {}
         self._queue: list[Order] = []
         self._work = asyncio.Event()
@@ -104,8 +105,8 @@ class Submitting:
                 continue
             try:
                 job = await self._commands.submit(order.command(self._orders.script))
-                await asyncio.to_thread(self._orders.note_job, order, job)
                 log.info("slurm_submitted", job=job, attempts=len(order.keys), first=order.keys[0])
+                await self.note_job(order, job)
             except Refused as error:
                 log.warning("slurm_refused", order=order.name, error=str(error))
                 self._on_refused(order, str(error))
@@ -113,14 +114,23 @@ class Submitting:
                 log.warning("slurm_submission_unsure", order=order.name, error=str(error))
                 order.unsure = True
                 self._on_note(order, f"waits for Slurm: {error}")
+                self._on_unsure()
             except CommandFailed as error:
                 log.warning("slurm_not_submitted", order=order.name, error=str(error))
                 for waiting in self._queue:
                     self._on_note(waiting, f"waits for Slurm: {error}")
                 return False
             self._queue.pop(0)
-            self._on_change()
         return True
+
+    async def note_job(self, order: Order, job: str) -> None:
+        """It is in Slurm under this number. Where that cannot be written down, the agent's next life asks for it by name."""
+        order.job, order.unsure = job, False
+        try:
+            await asyncio.to_thread(self._orders.note_job, order)
+        except OSError as error:  # also where all of it was taken back, and its folder is gone
+            log.warning("slurm_job_not_noted", order=order.name, job=job, error=str(error))
+        self._on_submitted(order)
 
     def _groups(self, launches: Sequence[Launch]) -> list[Sequence[Launch]]:
         """Those whose needs are equal, in parts that an array may have."""

@@ -12,8 +12,8 @@ from sirdar.agent.executors.slurm.states import Seen
 class Ticket:
     """One task from its order to the agent's word that it is written down.
 
-    ``job``: as the node named it, where a job was given to Slurm twice; ``asked``: what the agent wanted of it; ``missed``: in so
-    many answers it was missing; ``over``: Slurm's word that its job has ended, heard at ``over_at``; ``record``: how it ended,
+    ``job``: as the node named it, where a job was given to Slurm twice; ``asked``: what the agent wanted of it;
+    ``over``: Slurm's word that its job has ended, heard at ``over_at``; ``record``: how it ended,
     where Slurm is still to say why. Times are of the monotonic clock, but for ``begun_at``.
     """
 
@@ -23,7 +23,6 @@ class Ticket:
     job: str = ""
     begun_at: float | None = None
     asked: str | None = None
-    missed: int = 0
     over: Seen | None = None
     over_at: float = 0.0
     record: ProgramEnd | None = None
@@ -32,6 +31,12 @@ class Ticket:
 
     def job_id(self) -> str:
         return self.job or self.order.job_of(self.index)
+
+    def runs_in(self, job: str) -> None:
+        """The node's word on which job has it. What Slurm said of another's end is nothing to it."""
+        if self.over is not None and job and self.over.job != job:
+            self.over = None
+        self.job = job
 
 
 class Tickets:

@@ -6,6 +6,7 @@ twice runs twice, nor one that was taken back runs at all.
 """
 
 import os
+import threading
 
 
 def take(path: str, who: str) -> bool:
@@ -13,7 +14,7 @@ def take(path: str, who: str) -> bool:
 
     A link is made once even on network file systems; what it leads to says who made it, where the answer was lost.
     """
-    own = f"{path}.{who}"
+    own = f"{path}.{who}.{os.getpid()}.{threading.get_ident()}"
     try:
         with open(own, "w") as file:
             file.write(who)

@@ -1,0 +1,242 @@
+"""Pilots of a Slurm that answers late, wrongly or not at all."""
+
+import asyncio
+import dataclasses
+import os
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.slurm_answers import BARRED, FIRST_JOB, Answers, Life, launch_of, times_run
+
+from sirdar.agent.executors.slurm.pilots import PilotExecutor
+from sirdar.agent.executors.slurm.settings import PilotSettings, SlurmSettings
+
+PILOTS = PilotSettings(most=2, cpus=2, idle_s=30.0)
+QUICK = SlurmSettings(
+    query_s=0.03, look_s=0.01, record_patience_s=0.3, command_timeout_s=5.0, missed=2, query_times=1.0, limit_memory=True,
+    pilots=PILOTS,
+)  # fmt: skip
+JOB = str(FIRST_JOB)
+
+Body = Callable[[Life], Awaitable[None]]
+
+
+class Nodes:
+    """Runs pilots as Slurm would: on this machine."""
+
+    def __init__(self, home: Path) -> None:
+        self.root = home / "slurm" / "pilots"
+        self.running: list[subprocess.Popen[bytes]] = []
+
+    def run(self, pilot: str, job: str = JOB) -> "subprocess.Popen[bytes]":
+        words = ["sh", str(self.root / "run-pilot.sh"), str(self.root / pilot)]
+        quiet: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.running.append(subprocess.Popen(words, env={**os.environ, "SLURM_JOB_ID": job}, **quiet))
+        return self.running[-1]
+
+    def end(self) -> None:
+        for one in self.running:
+            one.terminate()
+            one.wait(20)
+
+
+@pytest.fixture
+def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Answers:
+    made = Answers(tmp_path / "answers")
+    monkeypatch.setenv("PATH", f"{made.folder}:/usr/bin:/bin")
+    return made
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def nodes(home: Path) -> Iterator[Nodes]:
+    made = Nodes(home)
+    yield made
+    made.end()
+
+
+def live(home: Path, body: Body, **changes: Any) -> None:
+    async def work() -> None:
+        life = Life(PilotExecutor(home, 10, dataclasses.replace(QUICK, **changes), address="127.0.0.1"))
+        assert await life.begin() == set()
+        try:
+            await body(life)
+        finally:
+            await life.close()
+
+    asyncio.run(work())
+
+
+def status(life: Life) -> dict[str, Any]:
+    assert isinstance(life.executor, PilotExecutor)
+    return life.executor.status()
+
+
+def ordered(answers: Answers) -> list[str]:
+    """Names of the pilots that were submitted, in order."""
+    words = [word for call in answers.calls("sbatch") for word in call.split()]
+    return [word.removeprefix("--job-name=sirdar.pilot.") for word in words if word.startswith("--job-name=")]
+
+
+async def queries(life: Life, count: int) -> None:
+    before = status(life)["queries"]
+    await life.until(lambda: status(life)["queries"] >= before + count, f"{count} more queries")
+
+
+def test_a_pilot_that_is_being_submitted_is_not_taken_for_one_that_slurm_never_got(
+    home: Path, answers: Answers, nodes: Nodes
+) -> None:
+    answers.says("sbatch", f"{BARRED}; echo {JOB}")
+    answers.bar()
+
+    async def body(life: Life) -> None:
+        await life.executor.start([launch_of(home, "a")])
+        await queries(life, 6)
+        (name,) = ordered(answers)
+        assert not (nodes.root / name / "claim").exists() and status(life)["pilots"] == 1
+        answers.queue(f"{JOB}|RUNNING|n1|sirdar.pilot.{name}|None")
+        answers.lift()
+        nodes.run(name)
+        assert (await life.end_of("a")).exit_code == 0
+        assert ordered(answers) == [name]
+
+    live(home, body)
+    assert times_run(home, "a") == 1
+
+
+def test_a_pilot_whose_submission_hangs_is_found_by_name(home: Path, answers: Answers, nodes: Nodes) -> None:
+    answers.says(
+        "sbatch",
+        f'for word; do case "$word" in --job-name=*) name="${{word#*=}}";; esac; done\n'
+        f'echo "{JOB}|PENDING||$name|Priority" > "$here/queue"\n{BARRED}',
+    )
+    answers.bar()
+
+    async def body(life: Life) -> None:
+        await life.executor.start([launch_of(home, "a")])
+        await life.until(lambda: "a" in life.notes, "Slurm's reason")
+        assert life.notes["a"][-1] == "waits in Slurm: Priority (an allocation for many tasks)"
+        (name,) = ordered(answers)
+        assert (nodes.root / name / "job").read_text() == f'"{JOB}"'
+        nodes.run(name)
+        assert (await life.end_of("a")).exit_code == 0
+        assert ordered(answers) == [name]
+
+    live(home, body, command_timeout_s=0.3)
+
+
+def test_a_pilot_that_slurm_does_not_give_is_told_and_asked_for_again(
+    home: Path, answers: Answers, nodes: Nodes
+) -> None:
+    answers.fails(
+        "sbatch",
+        "sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified",
+    )
+
+    async def body(life: Life) -> None:
+        await life.executor.start([launch_of(home, "a")])
+        await life.until(lambda: "a" in life.notes, "a sentence")
+        words = "Batch job submission failed: Invalid account or account/partition combination specified"
+        assert life.notes["a"] == [f"Slurm gives no pilot: {words}"]
+        assert status(life)["pilots_failed_in_row"] == 1 and status(life)["trouble"] == life.notes["a"][0]
+        assert not list(nodes.root.glob("*/pilot.json"))
+        answers.queue(f"{JOB}|RUNNING|n1|x|None")
+        answers.says("sbatch", f"echo {JOB}")
+        await life.until(lambda: len(ordered(answers)) == 2, "the next")
+        name = ordered(answers)[-1]
+        nodes.run(name)
+        assert (await life.end_of("a")).exit_code == 0
+        assert (status(life)["pilots_failed_in_row"], status(life)["trouble"]) == (0, "")
+
+    live(home, body)
+
+
+@pytest.mark.parametrize("trouble", ["fails", "empty"])
+def test_no_answer_of_slurms_ends_a_pilot_that_is_connected(
+    home: Path, answers: Answers, nodes: Nodes, trouble: str
+) -> None:
+    async def body(life: Life) -> None:
+        answers.says("sbatch", f"echo '{JOB}|RUNNING|n1|sirdar.x|None' > \"$here/queue\"; echo {JOB}")
+        await life.executor.start([launch_of(home, "a", "echo ran >> ../ran; while ! [ -e go ]; do sleep 0.02; done")])
+        await life.until(lambda: ordered(answers), "a pilot")
+        nodes.run(ordered(answers)[0])
+        await life.until(lambda: "a" in life.started, "its start")
+        answers.queue()
+        if trouble == "fails":
+            answers.fails("squeue", "slurm_load_jobs error: Unable to contact slurm controller")
+        await queries(life, 8)
+        assert not life.ended and status(life)["pilots_connected"] == 1
+        assert (status(life)["failed_queries"] > 0) == (trouble == "fails")
+        (home / "work" / "a" / "dir" / "go").touch()
+        assert (await life.end_of("a")).exit_code == 0
+
+    live(home, body)
+    assert times_run(home, "a") == 1
+
+
+def test_tasks_of_a_pilot_that_slurm_took_before_it_began_go_to_the_next(
+    home: Path, answers: Answers, nodes: Nodes
+) -> None:
+    async def body(life: Life) -> None:
+        answers.says("sbatch", f"echo '{JOB}|PENDING||x|None' > \"$here/queue\"; echo {JOB}")
+        await life.executor.start([launch_of(home, "a")])
+        await life.until(lambda: ordered(answers), "a pilot")
+        answers.says("sbatch", "echo 18")
+        answers.queue(f"{JOB}|NODE_FAIL|n1|x|None", "18|RUNNING|n1|x|None")
+        await life.until(lambda: len(ordered(answers)) == 2, "another")
+        assert f"the pilot of job {JOB} ended (NODE_FAIL) before it called in" in life.notes["a"]
+        first, second = ordered(answers)
+        assert nodes.run(first).wait(20) == 0, "it is nobody's any more"
+        nodes.run(second, "18")
+        assert (await life.end_of("a")).exit_code == 0
+
+    live(home, body)
+    assert times_run(home, "a") == 1
+
+
+def test_pilots_grow_to_the_most_and_shrink_to_none(home: Path, answers: Answers, nodes: Nodes) -> None:
+    async def body(life: Life) -> None:
+        answers.queue(f"{JOB}|RUNNING|n1|x|None", "18|RUNNING|n2|x|None")
+        keys = [f"k{number}" for number in range(9)]
+        script = "echo ran >> ../ran; while ! [ -e ../../go ]; do sleep 0.02; done"
+        await life.executor.start([launch_of(home, "k", script)])
+        await life.until(lambda: len(ordered(answers)) == 1, "one for one task")
+        await queries(life, 5)
+        assert len(ordered(answers)) == 1
+        await life.executor.start([launch_of(home, key, script) for key in keys])
+        await life.until(lambda: len(ordered(answers)) == 2, "two for many")
+        await queries(life, 5)
+        assert len(ordered(answers)) == 2 == status(life)["pilots"]
+        began = [nodes.run(name, str(FIRST_JOB + number)) for number, name in enumerate(ordered(answers))]
+        await life.until(lambda: len(life.started) == 4, "as many as they have cpus")
+        (home / "work" / "go").touch()
+        for key in [*keys, "k"]:
+            assert (await life.end_of(key)).exit_code == 0
+        await life.executor.destroy([*keys, "k"])
+        await life.until(lambda: status(life)["pilots"] == 0, "that none is left")
+        assert [one.wait(20) for one in began] == [0, 0]
+        await life.until(lambda: not list(nodes.root.glob("*/pilot.json")), "that nothing of them is kept")
+
+    live(home, body, pilots=dataclasses.replace(PILOTS, idle_s=0.2))
+
+
+def test_pilots_that_have_not_begun_end_with_the_agents_wish(home: Path, answers: Answers, nodes: Nodes) -> None:
+    async def body(life: Life) -> None:
+        answers.queue(f"{JOB}|PENDING||x|Priority")
+        await life.executor.start([launch_of(home, "a")])
+        await life.until(lambda: any(nodes.root.glob("*/job")), "a pilot")
+        (name,) = ordered(answers)
+        before = status(life)["queries"]
+        await life.executor.close(end_programs=True)
+        assert answers.calls("scancel") == [JOB] and status(life)["queries"] <= before + 1, "Slurm need not be asked"
+        assert nodes.run(name).wait(20) == 0 and times_run(home, "a") == 0
+
+    live(home, body, query_s=60.0)
