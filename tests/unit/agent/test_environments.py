@@ -89,7 +89,7 @@ def test_the_provider_hears_whom_it_may_trust(owner: str, trusted: bool) -> None
     provider, told = Counting(), []
     made = environments(provider, told)
     asyncio.run(made.ensure(attempt_of(), common_of(owner, requirements="requirements.txt")))
-    assert provider.trusted == [trusted] and told == ["job-0-0: working"]
+    assert provider.trusted == [trusted] and told == ["job-0-0: working", "job-0-0: "]
 
 
 def test_what_no_provider_makes_is_said_and_files_on_their_way_may_come_later() -> None:
