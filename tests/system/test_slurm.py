@@ -17,6 +17,7 @@ from tests.slurm_answers import BARRED, Answers
 from tests.slurm_cluster import SlurmCluster
 from tests.system.attached import Machine, create, resource, status
 from tests.system.product import Product, await_that
+from tests.wheels import make_wheel
 
 pytestmark = pytest.mark.needs("slurm", "slurmd", "munge")
 
@@ -37,11 +38,13 @@ def attach(server: Product, slurm: SlurmCluster, tmp_path: Path) -> Iterator[Cal
     """An agent that uses the cluster as ``slurm.yaml`` says."""
     made: list[Machine] = []
 
-    def make(settings: str = FAST) -> Machine:
-        machine = Machine(server, tmp_path / "login")
+    def make(settings: str = FAST, policy: str = "", **environment: str) -> Machine:
+        machine = Machine(server, tmp_path / "login", environment)
         made.append(machine)
         machine.join(create(server, "cluster")["join"]["command"])
         (machine.home / "slurm.yaml").write_text(settings)
+        if policy:
+            (machine.home / "policy.yaml").write_text(policy)
         machine.start("--executor", "slurm")
         return machine
 
@@ -431,3 +434,37 @@ def test_an_agent_of_an_ordinary_user(
         machine.close()
         identity = resource(server, "cluster")["id"]
         assert server.admin.delete(f"/api/resources/{identity}").status_code == 204
+
+
+@pytest.mark.needs("bwrap")
+@pytest.mark.parametrize("settings", [FAST, PILOTS], ids=["jobs", "pilots"])
+def test_a_program_in_a_sandbox_on_a_node(settings: str, server: Product, attach: Callable[..., Machine]) -> None:
+    """It sees its own directory, and neither the agent's key nor what others of the node run."""
+    machine = attach(settings, "isolation: {kind: bubblewrap, network: false}\n")
+    secret = machine.home / "slurm.yaml"
+    assert secret.is_file()
+    script = f'ls -d {secret} 2>/dev/null; ls /proc | grep -c "^[0-9]"; ls -A; echo $SLURM_JOB_ID > made.txt'
+    server.publish("boxed", script, shell=True,
+                   outputs={"words": {"type": "string", "from": "stdout"},
+                            "made": {"type": "file", "from": "made.txt"}})  # fmt: skip
+    job = server.run("me/boxed")
+    shown = job["result"]["words"].split("\n")
+    assert str(secret) not in shown and int(shown[0]) < 8, shown
+    assert server.admin.get(job["result"]["made"]).text.strip().isdecimal()
+
+
+@pytest.mark.parametrize("settings", [FAST, PILOTS], ids=["jobs", "pilots"])
+def test_packages_that_the_login_node_made_are_used_on_a_node(
+    settings: str, server: Product, attach: Callable[..., Machine], tmp_path: Path
+) -> None:
+    make_wheel(tmp_path / "wheels", "sirdartiny", "1.0")
+    (tmp_path / "uv.toml").write_text(f'no-index = true\nfind-links = ["{tmp_path}/wheels"]\n')
+    attach(settings, UV_CONFIG_FILE=str(tmp_path / "uv.toml"))
+    show = "import os, sirdartiny; print(sirdartiny.__version__, os.environ['SLURM_JOB_ID'])"
+    server.publish("packed", ["python", "-c", show], files={"requirements.txt": "sirdartiny\n"},
+                   environment={"requirements": "requirements.txt"},
+                   outputs={"words": {"type": "string", "from": "stdout"}})  # fmt: skip
+    job = server.run("me/packed")
+    version, number = job["result"]["words"].split()
+    assert version == "1.0" and number.isdecimal()
+    assert job["environment"].startswith("sha256:")
