@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -27,7 +28,7 @@ lock_type = "file"
 tmp_dir = "{here}/engine"
 image_copy_tmp_dir = "storage"
 """  # of the engine's other directories none is named: what cleans up after a container would not hear of it, and be waited for
-STORAGE = '[storage]\ndriver = "{driver}"\ngraphroot = "{here}/graph"\nrunroot = "{here}/run"\n'
+STORAGE = '[storage]\ndriver = "{driver}"\ngraphroot = "{here}/graph"\nrunroot = "{run}"\n'
 TOOLS = (
     "sh",
     "sleep",
@@ -89,7 +90,9 @@ def room(here: Path) -> Iterator[Room]:
     """Empty at first. Nothing of it is left."""
     found = Room(here, {"CONTAINERS_CONF": f"{here}/c.conf", "CONTAINERS_STORAGE_CONF": f"{here}/s.conf"})
     (here / "c.conf").write_text(CONF.format(here=here))
-    (here / "s.conf").write_text(STORAGE.format(here=here, driver="overlay"))
+    run = tempfile.mkdtemp(prefix="sirdar-run-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))  # of 50 letters at most,
+    # or what cleans up after a container refuses it, and `podman run` waits 20 s for that
+    (here / "s.conf").write_text(STORAGE.format(here=here, run=run, driver="overlay"))
     if (
         subprocess.run(
             ["podman", "info"], env={**os.environ, **found.variables}, capture_output=True, check=False
@@ -97,16 +100,18 @@ def room(here: Path) -> Iterator[Room]:
         != 0
     ):
         shutil.rmtree(here / "graph", ignore_errors=True)  # a file system that overlay does not work on
-        (here / "s.conf").write_text(STORAGE.format(here=here, driver="vfs"))
+        (here / "s.conf").write_text(STORAGE.format(here=here, run=run, driver="vfs"))
     try:
         yield found
     finally:
         found.do("podman", "rm", "--all", "--force", "--time", "0", check=False)
         found.do("buildah", "rm", "--all", check=False)
         found.do("podman", "rmi", "--all", "--force", check=False)
-        for mount in [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if str(here) in line]:
-            subprocess.run(["umount", mount], check=False)
+        for mount in [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]:
+            if mount.startswith((f"{here}/", f"{run}/")):
+                subprocess.run(["umount", mount], check=False)
         shutil.rmtree(here)
+        shutil.rmtree(run)
 
 
 def add_base(found: Room) -> None:

@@ -197,7 +197,8 @@ def test_slots_and_order(check) -> None:
         await bench.executor.start([bench.launch(key, bench.words(0.05), cpus=1 + (key == "k4")) for key in keys])
         ends = [await bench.end(key) for key in keys]
         begins = [end.started_at or 0.0 for end in ends]
-        assert bench.kind == "slurm" or begins == sorted(begins)  # order, and size, are Slurm's to judge
+        in_order = all(begins[n] <= begins[n + 2] for n in range(3))  # two start at once, either of them a bit before
+        assert bench.kind == "slurm" or in_order  # order, and size, are Slurm's to judge
         large = () if bench.kind == "slurm" else ("k4",)
         for at in begins:
             running = [end for end in ends if (end.started_at or 0.0) <= at < end.ended_at]

@@ -51,6 +51,7 @@ class Product:
     environment: dict[str, str] = field(default_factory=dict)  # over that of the tests
     inside: tuple[str, ...] = ()  # a command that starts the server's: in a network of its own, say
     words: tuple[str, ...] = ()  # more of the command line
+    policy: str = ""  # of its agent's owner
     url: str = ""
     said: tuple[str, ...] = ()
     process: "subprocess.Popen[bytes] | None" = None
@@ -70,6 +71,10 @@ class Product:
         return ["up", "--slots", str(self.slots)]
 
     def start(self, port: int = 0) -> None:
+        if self.policy:
+            place = self.home / "agent/policy.yaml"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(self.policy)
         environment = surroundings(self.root) | {"SIRDAR_ADMIN_PASSWORD": ADMIN_PASSWORD} | self.environment
         for name, value in {**SETTINGS, **self.settings}.items():
             environment[f"SIRDAR_{name.upper()}"] = str(value)

@@ -49,9 +49,12 @@ def product(tmp_path: Path) -> Iterator[Callable[..., Product]]:
     """Products of the test's own by name; the home of one is ``tmp_path/NAME/server``. None runs yet."""
     made: list[Product] = []
 
+    (tmp_path / "gates").mkdir()
+    policy = f"isolation: {{read: [{tmp_path / 'gates'}]}}\n"  # a program of anna's waits for what comes there
+
     def make(name: str, slots: int = 1, **settings: Any) -> Product:
         (tmp_path / name).mkdir(exist_ok=True)
-        made.append(Product(tmp_path / name, {"agent_porter_idle_s": 1, **settings}, slots=slots))
+        made.append(Product(tmp_path / name, {"agent_porter_idle_s": 1, **settings}, slots=slots, policy=policy))
         return made[-1]
 
     yield make
@@ -104,7 +107,7 @@ class Kept:
 def test_a_backup_while_jobs_run(product: Callable[..., Product], tmp_path: Path) -> None:
     old, new = product("old"), product("new")
     old.start()
-    kept = Kept(old, tmp_path / "gate")
+    kept = Kept(old, tmp_path / "gates/gate")
     key = AttemptKey(JobId(kept.running), 0, 1)
     logs = LogStore(old.home / "logs")
     logs.append_newest(key, "stderr", 10_000_000, 1000, b"x" * SEGMENT_BYTES)  # as of a long stream
@@ -134,7 +137,7 @@ def test_from_postgresql_and_s3_to_one_home(
     place = {"blobs": f"s3://{s3_server.new_bucket()}/lab", "s3_endpoint": s3_server.url}
     old, new = product("old", database=postgres_url, **place), product("new")
     old.start()
-    kept = Kept(old, tmp_path / "gate")
+    kept = Kept(old, tmp_path / "gates/gate")
     where = {f"SIRDAR_{name.upper()}": value for name, value in place.items()}
     saved = sirdar(tmp_path, "backup", "copy", "--home", old.home, "--database", postgres_url, **where)
     assert saved.code == 0, saved.err
@@ -154,7 +157,7 @@ def test_promote_while_a_program_runs(postgres_url: str, product: Callable[..., 
     """The program outlives its server, and the promoted one hears of its end, once."""
     server = product("lab")
     server.start()
-    kept = Kept(server, tmp_path / "gate")
+    kept = Kept(server, tmp_path / "gates/gate")
     given = postgres_url.replace("postgresql+psycopg://", "postgresql://")
     held = sirdar(tmp_path, "promote", "--home", server.home, "--database", given)
     assert held.code == 1 and "Stop it first" in held.err

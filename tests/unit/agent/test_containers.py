@@ -120,6 +120,12 @@ def test_the_engine_is_found_and_asked(tmp_path: Path, monkeypatch: pytest.Monke
     assert find_engine().kind == "docker", "the next one that works"
     with pytest.raises(EnvironmentFailed, match="podman does not work here: no storage"):
         find_engine("podman")
+    asked = json.dumps({"host": host, "version": {"Version": "5.1"}, "store": {"runRoot": "/" + "r" * 50}})
+    stand_in(tmp_path / "bin", "podman", f"echo '{asked}'")
+    with pytest.raises(
+        EnvironmentFailed, match=r"its runroot /r+ is longer than 50 letters: set a shorter one in storage\.conf"
+    ):
+        find_engine("podman")  # what tidies up after its containers would fail, and each of them last 20 s longer
     monkeypatch.setenv("PATH", str(tmp_path / "none"))
     with pytest.raises(EnvironmentFailed, match=r"no container engine \(podman, docker, apptainer\)"):
         find_engine()

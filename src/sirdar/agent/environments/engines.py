@@ -15,6 +15,9 @@ from sirdar.agent.environments.base import EnvironmentFailed
 
 KINDS = ("podman", "docker", "apptainer")
 PROBE_PATIENCE_S = 30.0
+RUN_ROOT_MOST = (
+    50  # letters of podman's own, with which it starts what tidies up after a container, but takes no longer one
+)
 BREAK_OFF_S = 5.0  # for a command that is not wanted any more
 OUTPUT_MOST_BYTES = 256 << 10  # of what a command says, the last ones are kept
 COLUMNS = 200
@@ -80,7 +83,11 @@ def _asked(kind: str, path: str, env: Mapping[str, str]) -> Engine:
         version = _output([path, "version", "--format", "{{.Server.Version}}"], env).strip()
         return Engine(kind, path, version, controllers=frozenset({"cpu", "memory", "pids"}), env=env)
     found = json.loads(_output([path, "info", "--format", "json"], env))
-    host = found["host"]
+    host, run_root = found["host"], found.get("store", {}).get("runRoot", "")
+    if len(run_root) > RUN_ROOT_MOST:
+        raise ValueError(
+            f"its runroot {run_root} is longer than {RUN_ROOT_MOST} letters: set a shorter one in storage.conf"
+        )
     rootless = bool(host.get("security", {}).get("rootless"))
     useless = rootless and host.get("cgroupVersion") == "v1"  # they are listed, but an ordinary user may not set them
     controllers = frozenset(() if useless else host.get("cgroupControllers") or ())
