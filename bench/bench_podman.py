@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.containers import BASE, add_base, room
 
+from bench.executing import one_task
 from bench.report import Config, Row, spread
 from sirdar.agent.environments.engines import Engine, find_engine
 from sirdar.agent.executors.base import Launch
@@ -40,19 +41,6 @@ class Place:
         )  # fmt: skip
         return contain(plain, self.engine, self.home, image=BASE, network=False)
 
-    async def one(self) -> float:
-        """Milliseconds."""
-        began = time.perf_counter()
-        launch = self.launch()
-        await self.executor.start([launch])
-        while True:
-            facts = await self.executor.facts()
-            if any(end.key == launch.key for end in facts.ended):
-                took = time.perf_counter() - began
-                assert all(end.exit_code == 0 for end in facts.ended), facts.ended
-                await self.executor.destroy([launch.key])
-                return 1000 * took
-
     def by_hand(self) -> float:
         """The same words, as a shell would start them."""
         launch = self.launch()
@@ -75,7 +63,7 @@ async def measure(place: Place, tasks: int) -> dict[str, list[float]]:
     await place.executor.recover({})
     figures: dict[str, list[float]] = {"task": [], "hand": [], "plain": [], "alone": []}
     for number in range(WARMING + tasks):
-        took = {"task": await place.one(), "hand": await asyncio.to_thread(place.by_hand)}
+        took = {"task": await one_task(place.executor, place.launch()), "hand": await asyncio.to_thread(place.by_hand)}
         took["plain"] = await asyncio.to_thread(place.plain)
         took["alone"] = await asyncio.to_thread(place.plain, "--network", "none")
         for name, one in took.items() if number >= WARMING else ():

@@ -6,6 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from bench.executing import one_task
 from bench.report import Config, Row, spread
 from sirdar.agent.executors.base import Launch
 from sirdar.agent.executors.process import ProcessExecutor
@@ -38,19 +39,6 @@ class Place:
             wrap=self.sandbox.wrap(folder, read=(), network=True) if sandboxed else None,
         )  # fmt: skip
 
-    async def one(self, *, sandboxed: bool) -> float:
-        """Milliseconds."""
-        began = time.perf_counter()
-        launch = self.launch(sandboxed=sandboxed)
-        await self.executor.start([launch])
-        while True:
-            facts = await self.executor.facts()
-            if any(end.key == launch.key for end in facts.ended):
-                took = time.perf_counter() - began
-                assert all(end.exit_code == 0 for end in facts.ended), facts.ended
-                await self.executor.destroy([launch.key])
-                return 1000 * took
-
     def by_hand(self) -> float:
         """The same words, as a shell would start them; the filter of system calls comes from its file."""
         folder = self.home / "work" / "hand"
@@ -68,10 +56,10 @@ async def measure(place: Place, tasks: int) -> dict[str, list[float]]:
     await place.executor.recover({})
     figures: dict[str, list[float]] = {"sandbox": [], "bare": [], "hand": []}
     for _ in range(5):
-        await place.one(sandboxed=True)
+        await one_task(place.executor, place.launch(sandboxed=True))
     for _ in range(tasks):
-        figures["sandbox"].append(await place.one(sandboxed=True))
-        figures["bare"].append(await place.one(sandboxed=False))
+        figures["sandbox"].append(await one_task(place.executor, place.launch(sandboxed=True)))
+        figures["bare"].append(await one_task(place.executor, place.launch(sandboxed=False)))
         figures["hand"].append(await asyncio.to_thread(place.by_hand))
     await place.executor.close(end_programs=True)
     return figures

@@ -19,10 +19,11 @@ from typing import Any
 import yaml
 
 from sirdar.agent.environments.base import EnvironmentFailed, Files, Ready, Say
-from sirdar.agent.environments.builds import Builds, tell
-from sirdar.agent.environments.keys import Keys, contents, lay_out
+from sirdar.agent.environments.builds import tell
+from sirdar.agent.environments.keys import contents, lay_out
 from sirdar.agent.environments.requirements import included, includes_of, read_text
 from sirdar.agent.environments.store import Draft, EnvironmentStore
+from sirdar.agent.environments.stored import StoredEnvironments
 from sirdar.agent.environments.tool import ToolLog, plain_environment, run_tool
 from sirdar.agent.environments.uv import failure
 from sirdar.domain.environment import LABELS, Environment
@@ -89,8 +90,8 @@ def find_tool() -> CondaTool | None:
     return next((CondaTool(name, path) for name, path in found if path is not None), None)
 
 
-class CondaEnvironments:
-    """A Provider. ``retry_s``: how long a failure is remembered."""
+class CondaEnvironments(StoredEnvironments):
+    """A Provider."""
 
     def __init__(
         self,
@@ -100,12 +101,8 @@ class CondaEnvironments:
         build_s: float = 3600.0,
         find: Callable[[], CondaTool | None] = find_tool,
     ) -> None:
-        self._store = store
-        self._build_s = build_s
+        super().__init__(store, retry_s=retry_s, build_s=build_s)
         self._find = find
-        self._builds: Builds[Ready] = Builds(retry_s)
-        self._keys = Keys()
-        self._tidying: asyncio.Task[None] | None = None
 
     def labels(self) -> Mapping[str, str]:
         tool = self._find()
@@ -113,10 +110,6 @@ class CondaEnvironments:
 
     def handles(self, wanted: Environment) -> bool:
         return wanted.conda is not None
-
-    def known(self, wanted: Environment, files: Files) -> Ready | None:
-        key = self._keys.find(wanted, files)
-        return self._store.find(key) if key is not None else None
 
     async def ensure(self, wanted: Environment, files: Files, say: Say, *, trusted: bool) -> Ready:
         paths = await asyncio.to_thread(_paths, wanted.conda or "", files)
@@ -131,32 +124,14 @@ class CondaEnvironments:
             raise EnvironmentFailed(REFUSED)
         return await self._builds.share(key, partial(self._make, tool, paths, files, key), say)
 
-    def hold(self, identity: str) -> None:
-        self._store.hold(identity)
-
-    def release(self, identity: str) -> None:
-        self._store.release(identity)
-
-    async def collect(self) -> None:
-        await asyncio.to_thread(self._store.collect)
-
-    def _tidy(self) -> None:
-        """Something new has come."""
-        self._tidying = asyncio.create_task(self.collect())
-        self._tidying.add_done_callback(lambda task: task.cancelled() or task.exception())
-
     async def _make(self, tool: CondaTool, paths: Sequence[str], files: Files, key: str, say: Say) -> Ready:
-        draft = await asyncio.to_thread(self._store.begin, key)
-        try:
+        async def fill(draft: Draft) -> Ready:
             await tell(say, f"building environment with {tool.name}")
             await asyncio.to_thread(lay_out, paths, files, draft.build / "app")
             await self._run(tool, draft, paths[0], say)
-            ready = await asyncio.to_thread(_finish, self._store, tool, draft)
-        except BaseException:
-            await asyncio.shield(asyncio.to_thread(self._store.discard, draft))
-            raise
-        self._tidy()
-        return ready
+            return await asyncio.to_thread(_finish, self._store, tool, draft)
+
+        return await self._made(key, fill)
 
     async def _run(self, tool: CondaTool, draft: Draft, main: str, say: Say) -> None:
         """Raises EnvironmentFailed."""

@@ -11,12 +11,13 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from sirdar.agent.environments.base import EnvironmentFailed, Files, Ready, Say
-from sirdar.agent.environments.builds import Builds, tell
+from sirdar.agent.environments.builds import tell
 from sirdar.agent.environments.interpreters import Interpreter, Interpreters
-from sirdar.agent.environments.keys import Keys, contents, lay_out
+from sirdar.agent.environments.keys import contents, lay_out
 from sirdar.agent.environments.locks import check_pylock, check_uv_lock, python_of, read_lock
 from sirdar.agent.environments.requirements import included, read_text
 from sirdar.agent.environments.store import Draft, EnvironmentStore
+from sirdar.agent.environments.stored import StoredEnvironments
 from sirdar.agent.environments.tool import ToolLog, run_tool
 from sirdar.agent.environments.uv import Progress, Uv, failure, find_uv, version_of
 from sirdar.domain.environment import LABELS, Environment
@@ -40,8 +41,8 @@ class Recipe:
         return self.paths[0] if self.paths else ""
 
 
-class PythonEnvironments:
-    """A Provider. ``downloads``: uv may bring interpreters; ``retry_s``: how long a failure is remembered."""
+class PythonEnvironments(StoredEnvironments):
+    """A Provider. ``downloads``: uv may bring interpreters."""
 
     def __init__(
         self,
@@ -52,14 +53,10 @@ class PythonEnvironments:
         build_s: float = 3600.0,
         find: Callable[[], str | None] = find_uv,
     ) -> None:
-        self._store = store
+        super().__init__(store, retry_s=retry_s, build_s=build_s)
         self._downloads = downloads
-        self._build_s = build_s
         self._find = find
         self._interpreters = Interpreters(downloads=downloads)
-        self._builds: Builds[Ready] = Builds(retry_s)
-        self._keys = Keys()
-        self._tidying: asyncio.Task[None] | None = None
         self._uv: Uv | None = None
 
     def labels(self) -> Mapping[str, str]:
@@ -69,11 +66,6 @@ class PythonEnvironments:
 
     def handles(self, wanted: Environment) -> bool:
         return wanted.kind in KINDS
-
-    def known(self, wanted: Environment, files: Files) -> Ready | None:
-        """Of what was asked for before in this life of the agent: a few looks at files."""
-        key = self._keys.find(wanted, files)
-        return self._store.find(key) if key is not None else None
 
     async def ensure(self, wanted: Environment, files: Files, say: Say, *, trusted: bool) -> Ready:
         recipe = await asyncio.to_thread(read_recipe, wanted, files)
@@ -85,20 +77,6 @@ class PythonEnvironments:
             return found
         make = partial(self._make, recipe, files, interpreter, uv, key, trusted)
         return await self._builds.share((key, trusted), make, say)
-
-    def hold(self, identity: str) -> None:
-        self._store.hold(identity)
-
-    def release(self, identity: str) -> None:
-        self._store.release(identity)
-
-    async def collect(self) -> None:
-        await asyncio.to_thread(self._store.collect)
-
-    def _tidy(self) -> None:
-        """Something new has come."""
-        self._tidying = asyncio.create_task(self.collect())
-        self._tidying.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     # ------------------------------------------------------------ making
 
@@ -116,20 +94,16 @@ class PythonEnvironments:
     async def _make(
         self, recipe: Recipe, files: Files, interpreter: Interpreter, uv: Uv, key: str, trusted: bool, say: Say
     ) -> Ready:
-        draft = await asyncio.to_thread(self._store.begin, key)
-        try:
+        async def fill(draft: Draft) -> Ready:
             await tell(say, f"building environment: Python {interpreter.name}")
             build = _Build(self._store, draft, recipe, interpreter, uv, trusted, self._build_s)
             await asyncio.to_thread(build.lay_out, files)
             await build.install(say)
             await tell(say, "building environment: compiling")
             await build.compile()
-            ready = await asyncio.to_thread(build.finish)
-        except BaseException:
-            await asyncio.shield(asyncio.to_thread(self._store.discard, draft))
-            raise
-        self._tidy()
-        return ready
+            return await asyncio.to_thread(build.finish)
+
+        return await self._made(key, fill)
 
 
 @dataclass(slots=True)
