@@ -73,7 +73,7 @@ def test_a_machine_is_attached_by_the_printed_command_and_runs_a_job(
     job = server.run(app, {"who": "afar"})
     assert server.admin.get(f"/api/jobs/{job['id']}/tasks").json()[0]["resource"]["name"] == "lab"
     shown = await_state(server, "lab", "online")
-    assert shown["capabilities"]["slots"] == 3 and shown["capabilities"]["labels"] == {"site": "lab"}
+    assert shown["capabilities"]["slots"] == 3 and shown["capabilities"]["labels"]["site"] == "lab"
     assert shown["capabilities"]["system"] and shown["capabilities"]["executors"] == ["process"]
     assert shown["load"]["slots_free"] == 3 and shown["load"]["disk_free_bytes"] > 0
     words = sirdar(server, "resource", "show", "lab").stdout
