@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 from tests.system.product import Product, await_that
 
+import sirdar
+
+PACKAGE = Path(sirdar.__file__)  # which a program of anybody may use, wherever it lies
+
 pytestmark = pytest.mark.needs("bwrap")
 
 LOOK = """

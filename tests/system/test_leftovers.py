@@ -9,8 +9,9 @@ import pytest
 pytest_plugins = ["pytester"]
 
 CONFTEST = Path(__file__).parents[1] / "conftest.py"
-INI = """
+INI = f"""
 [pytest]
+pythonpath = {CONFTEST.parents[1]}
 addopts = --import-mode=importlib -p no:cacheprovider
 markers =
     needs
