@@ -4,9 +4,12 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from tests.system.product import Product, await_that
 from tests.wheels import make_sdist, make_wheel
+
+from sirdar.client.sse import Event, SseParser
 
 SHOW = """
 import os, sys
@@ -163,6 +166,11 @@ def test_strangers_programs_see_it_from_their_sandbox(site: Site) -> None:
     assert said[2:] == ["2", "True"], "in a sandbox of its own"
 
 
+def events_of(stream: httpx.Response) -> Iterator[Event]:
+    parser = SseParser()
+    return (event for chunk in stream.iter_bytes() for event in parser.feed(chunk))
+
+
 def test_how_far_it_is_stands_on_the_job(tmp_path: Path, own_sirdar: Callable[..., Product]) -> None:
     gate, slow = tmp_path / "gate", tmp_path / "slow-uv"
     gate.touch()
@@ -179,6 +187,10 @@ def test_how_far_it_is_stands_on_the_job(tmp_path: Path, own_sirdar: Callable[..
     await_that(lambda: "building" in str(site.product.job(other["id"])["statusMessage"]), what="the other's status")
     assert site.product.admin.post(f"/api/jobs/{job['id']}/cancel").status_code in {200, 202}
     assert site.product.ended(job["id"])["outcome"]["reason"] == "cancelled", "who waits need not wait for the end"
-    gate.unlink()
-    job = other
-    assert site.product.ended(job["id"])["state"] == "DONE"
+    told: list[str] = []
+    with site.product.admin.stream("GET", f"/api/jobs/{other['id']}/events") as stream:
+        for event in filter(lambda event: event.kind == "message", events_of(stream)):
+            told.append(event.data["text"])
+            gate.unlink(missing_ok=True)
+    assert "building" in told[0] and told[-1] == "", "that it is built no more is told, too"
+    assert site.product.ended(other["id"])["state"] == "DONE"

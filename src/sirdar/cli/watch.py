@@ -36,7 +36,8 @@ def follow(job: Job, session: Session) -> int | None:
                 if _is_past(found, document):
                     continue
                 if found.get("state", document.get("state")) != document.get("state"):
-                    document.pop("info", None)  # it was of the state before
+                    document.pop("info", None)  # both were of the state before
+                    document.pop("statusMessage", None)
                 document.update(found)
                 line.update(document)
             job.refresh()
@@ -65,7 +66,8 @@ def changes(event: Event) -> dict[str, Any]:
     if event.kind == "message":
         text = data.get("statusMessage", data.get("text"))
         found = {"statusMessage": text, "progress": data.get("progress"), "metrics": data.get("metrics")}
-        return {name: value for name, value in found.items() if value}
+        said = {name: value for name, value in found.items() if value}
+        return {"statusMessage": "", **said} if text is not None else said  # an empty one takes the last back
     return {}
 
 
@@ -74,7 +76,7 @@ def summary(document: Mapping[str, Any]) -> str:
     state = str(document.get("state"))
     words = [state_words(document)]
     waiting = state in {"SUBMITTED", "READY"}
-    words.append(str((document.get("info") if waiting else document.get("statusMessage")) or ""))
+    words.append(str((waiting and document.get("info")) or document.get("statusMessage") or ""))
     words.append(task_counts(document.get("tasks")))
     words.append(best_words(document))
     words.append(left_words(document))
@@ -133,7 +135,7 @@ class _PlainLines:
     def update(self, document: Mapping[str, Any]) -> None:
         if has_ended(document):
             return  # how it ended is the answer, on standard output
-        key = (document.get("state"), document.get("statusMessage"))
+        key = (document.get("state"), document.get("statusMessage") or "")
         text = summary(document)
         if key == self._last and (text == self._text or time.monotonic() - self._told_at < PLAIN_PERIOD_S):
             return

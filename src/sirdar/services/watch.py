@@ -65,7 +65,7 @@ async def watch(
             if events:
                 after = events[-1].seq
             said = (shown.job.status_message, shown.job.progress, shown.job.metrics)
-            if said != words and any(part for part in said):
+            if said != words and (words is not None or any(said)):
                 yield Told("message", {"text": said[0], "progress": said[1], "metrics": said[2]})
             words = said
             async for told in _logs(services, caller, full, offsets, link):

@@ -49,6 +49,17 @@ def test_a_word_of_an_earlier_state_goes_with_it(capsys: pytest.CaptureFixture[s
     assert "waiting for a job" in first and later and all("waiting for a job" not in line for line in later)
 
 
+def test_what_is_done_before_it_runs_is_shown_until_it_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    building = {"text": "building environment", "progress": None, "metrics": {}}
+    story = [Event("", "message", building), STORY[1], Event("", "message", {**building, "text": ""})]
+    assert shown({"state": "READY"}, story, capsys) == ["○ Ready", "○ Ready · building environment", "● Running"]
+    taken_back = [
+        Event("", "message", {**building, "text": ""}),
+        Event("", "message", {"progress": 0.5, "metrics": {}}),
+    ]
+    assert shown({"state": "READY", "statusMessage": "pulling image"}, taken_back, capsys)[-1] == "○ Ready"
+
+
 def test_a_job_that_is_done_without_any_success_has_no_tick() -> None:
     tasks = {"total": 3, "done": 0, "failed": 3}
     assert state_words({"state": "DONE", "tasks": tasks}) == "! Done, none succeeded"
