@@ -204,6 +204,23 @@ def test_a_machine_leaves_for_good(server: Product, machine: Callable[..., Machi
     assert server.ended(job["id"])["state"] == "DONE"
 
 
+def test_a_second_ctrl_c_ends_the_programs_too(server: Product, machine: Callable[..., Machine]) -> None:
+    made = create(server, "lab")
+    here = machine()
+    here.join(made["join"]["command"])
+    here.start()
+    job = server.submit(server.publish("endless", "sleep 600", resources={"labels": {}}), resources=[made["id"]])["id"]
+    await_that(lambda: server.job(job)["state"] == "RUNNING", what="a program that runs")
+    assert here.agent is not None
+    here.agent.send_signal(signal.SIGINT)
+    here.await_said("1 program runs on; Ctrl-C again ends what runs")
+    assert here.end(signal.SIGINT) == 0
+    assert here.words().splitlines()[-1] == "agent ended", here.words()
+    assert status(here)["running"] == 0
+    server.admin.post(f"/api/jobs/{job}/cancel")
+    assert server.ended(job)["state"] == "CANCELLED"
+
+
 def test_what_is_ended_by_leaving_begins_elsewhere_only_then(
     server: Product, machine: Callable[..., Machine], tmp_path: Path
 ) -> None:

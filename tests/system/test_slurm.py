@@ -126,6 +126,30 @@ def explain(server: Product, job_id: str) -> str:
     return subprocess.run(words, env=environment, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
+def test_how_much_runs_side_by_side_is_slurms_to_say(
+    server: Product, attach: Callable[..., Machine], slurm: SlurmCluster
+) -> None:
+    """More than one node's memory and cpus in all; nothing is held back from Slurm for that."""
+    machine = attach()
+    whole = {"cpus": 4, "memory": "3000 MiB"}
+    server.publish("large", "sleep 600", resources=whole)
+    jobs = [server.submit("me/large")["id"] for _ in range(4)]
+    await_that(lambda: len(slurm.jobs("pending")) + len(slurm.jobs("running")) == 4, what="that Slurm has them all")
+    await_that(lambda: len(slurm.jobs("running")) >= 2, what="that two nodes are at work")
+    await_that(
+        lambda: sum(server.job(job)["state"] == "RUNNING" for job in jobs) >= 2, what="that they are said to run"
+    )
+    told = machine.run("agent", "status")
+    standing = dict(line.split(None, 1) for line in told.out.splitlines())
+    assert int(standing["running"]) >= 2 and standing["slurm"].startswith("asked "), told.out
+    server.publish("larger", "true", resources={"memory": "64 GiB"})
+    waits = server.submit("me/larger")["id"]
+    assert "no node of cluster has more than" in explain(server, waits)
+    for job in (*jobs, waits):
+        server.admin.post(f"/api/jobs/{job}/cancel")
+    assert {reason_of(server.ended(job))[0] for job in jobs} == {"cancelled"}
+
+
 def test_a_job_that_waits_is_cancelled_at_once(
     server: Product, attach: Callable[..., Machine], slurm: SlurmCluster
 ) -> None:

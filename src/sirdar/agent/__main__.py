@@ -38,6 +38,7 @@ EXIT_HELD = 3
 SLURM_SLOTS = 256  # how many run side by side is the cluster's to say
 LEAST_ROOM_BYTES = 1 << 18
 EXIT_DETACHED = 4
+SECOND_INTERRUPT_S = 1.5
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -97,7 +98,7 @@ async def _live(settings: Settings, home: Home, *, with_parent: bool) -> int:
     left = await agent.run(lambda name: _say(f"agent ready {name}"), _complain)
     if agent.detached is not None:
         return EXIT_DETACHED
-    programs = f"; {left} programs run on, the next agent takes them up again" if left else ""
+    programs = f"; {left} programs run on, the next agent takes them up again" if left else ""  # `sirdar up` reads it
     _say(f"agent ended{programs}")
     return 0
 
@@ -133,9 +134,17 @@ def _obey_signals(agent: Agent) -> None:
     interrupts = 0
 
     def interrupt() -> None:
+        """The first leaves the programs to the next agent, after a moment in which a second one ends them."""
         nonlocal interrupts
         interrupts += 1
-        agent.end(Ending.LEAVE if interrupts == 1 else Ending.CANCEL)
+        if interrupts > 1:
+            agent.end(Ending.CANCEL)
+        elif programs := len(agent.attempts.running()):
+            text = f"{programs} programs run on" if programs > 1 else "1 program runs on"
+            _say(f"{text}; Ctrl-C again ends what runs")
+            loop.call_later(SECOND_INTERRUPT_S, agent.end, Ending.LEAVE)
+        else:
+            agent.end(Ending.LEAVE)
 
     loop.add_signal_handler(signal.SIGTERM, agent.end, Ending.LEAVE)
     loop.add_signal_handler(signal.SIGINT, interrupt)

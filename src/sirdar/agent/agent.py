@@ -67,7 +67,7 @@ class Agent:
         self.home = home
         self.identity = load_identity(home.path)
         self.seal = Seal(home.path)
-        self.attempts = Attempts()
+        self.attempts = Attempts(by_task=settings.batch)
         self.outbox = Outbox(
             started_delay_s=settings.started_delay_s,
             finals_per_sync=settings.finals_per_sync,
@@ -264,7 +264,7 @@ class Agent:
             "slots": self.settings.slots,
             "mode": self.exchange.mode,
             "trouble": text,
-            **({"slurm": self.executor.status()} if isinstance(self.executor, SlurmExecutor | PilotExecutor) else {}),
+            **self._batch_status(),
         }
         if status != self._status or status != self.home.read_status():  # `sirdar agent drain` writes there, too
             self._status = status
@@ -272,6 +272,12 @@ class Agent:
                 self.home.write_status(status)
             except OSError as error:  # a full disk: the next one may be written again
                 log.warning("status_not_written", error=str(error))
+
+    def _batch_status(self) -> dict[str, Any]:
+        """Of programs on other machines nobody but the executor knows."""
+        if not isinstance(self.executor, SlurmExecutor | PilotExecutor):
+            return {}
+        return {"running": len(self.attempts.running()), "slurm": self.executor.status()}
 
     async def _ask_vars(self, request: VarsRequest) -> VarsReply:
         """Asks until the server answers: a program waits for it."""

@@ -85,9 +85,13 @@ class Common:
 
 
 class Attempts:
-    """All owned attempts by key, and the jobs and programs that they need."""
+    """All owned attempts by key, and the jobs and programs that they need.
 
-    def __init__(self) -> None:
+    ``by_task``: each counts for one cpu, since a batch system decides where it runs.
+    """
+
+    def __init__(self, *, by_task: bool = False) -> None:
+        self._by_task = by_task
         self.by_key: dict[str, Attempt] = {}
         self.commons: dict[str, Common] = {}
 
@@ -138,7 +142,7 @@ class Attempts:
         return sum(self._cpus(attempt) for attempt in self.running())
 
     def _cpus(self, attempt: Attempt) -> int:
-        common = self.commons.get(attempt.job)
+        common = None if self._by_task else self.commons.get(attempt.job)
         return cpus_of(common) if common is not None else 1
 
 

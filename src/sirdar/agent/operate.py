@@ -128,7 +128,7 @@ def standing(home: Path) -> Standing:
         str(status.get("server") or server),
         pid,
         status.get("slots"),
-        running,
+        running + int(status.get("running", 0)),
         str(status.get("mode", "")),
         trouble,
         dict(status.get("slurm", {})),

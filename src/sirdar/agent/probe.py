@@ -31,8 +31,8 @@ def capabilities(settings: Settings, isolation: Isolation, environments: Environ
 
     Asks ``nvidia-smi`` where there is one; memory is that of the container, where that has a limit.
     """
-    node = largest_node() if settings.executor == "slurm" else None
-    gpus = gpu_names() if settings.executor != "slurm" else []  # those of the login node are nobody's
+    node = largest_node() if settings.batch else None
+    gpus = gpu_names() if not settings.batch else []  # those of the login node are nobody's
     ids = gpu_ids(gpus, os.environ)
     return Capabilities(
         cpus=node.cpus if node is not None else cpu_count(),
@@ -49,6 +49,7 @@ def capabilities(settings: Settings, isolation: Isolation, environments: Environ
         python=".".join(map(str, sys.version_info[:3])),
         labels=labels(settings, environments),
         policy=settings.policy.sentences(),
+        batch=settings.batch,
         gives_back=True,
         no_strangers=isolation.why_no_strangers(),
     )
@@ -65,10 +66,12 @@ def load(settings: Settings, attempts: Attempts) -> dict[str, float]:
     disk = shutil.disk_usage(settings.home)
     found = {
         "slots_free": float(max(0, settings.slots - running)),
-        "cpus_free": float(max(0, cpu_count() - running)),
         "disk_free_bytes": float(disk.free),
         "disk_total_bytes": float(disk.total),
     }
+    if settings.batch:  # how busy the login node is says nothing of the others
+        return found
+    found["cpus_free"] = float(max(0, cpu_count() - running))
     if sys.platform != "win32":
         found["load_1m"] = os.getloadavg()[0]
     if (free := memory_free_bytes()) is not None:

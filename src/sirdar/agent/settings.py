@@ -68,3 +68,8 @@ class Settings:
     pass_env: tuple[str, ...] = (
         "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
     )  # fmt: skip
+
+    @property
+    def batch(self) -> bool:
+        """Whether a batch system decides where and when programs run."""
+        return self.executor == "slurm"

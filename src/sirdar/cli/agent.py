@@ -162,7 +162,25 @@ def status(*, home: Home = None) -> Reply:
     found = _do("standing", _place(home))
     document = asdict(found)
     exit_code = 0 if found.state == "attached" else 1
-    return Reply(document, [found.state], lambda: draw.pairs(document, current().terminal), (), exit_code)
+    shown = {**document, "slurm": _slurm_words(document["slurm"])}
+    return Reply(document, [found.state], lambda: draw.pairs(shown, current().terminal), (), exit_code)
+
+
+def _slurm_words(told: dict[str, Any]) -> str:
+    """How the agent's watching of a cluster goes; empty where it watches none."""
+    if not told:
+        return ""
+    words = [f"asked {told['queries']} times, the last answer took {told['last_query_s']:g} s"]
+    if told["failed_in_row"]:
+        words.append(f"the last {told['failed_in_row']} failed: {told['last_error']}")
+    words.append(f"accounting {told['accounting']}")
+    if "pilots" in told:
+        words.append(
+            f"{told['pilots_connected']} of {told['pilots']} pilots have called in, {told['waiting']} tasks wait"
+        )
+    if told.get("trouble"):
+        words.append(told["trouble"])
+    return "; ".join(words)
 
 
 def logs(

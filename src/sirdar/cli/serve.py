@@ -208,13 +208,13 @@ def _client_checks() -> list[dict[str, Any]]:
 
 
 def _home_checks(home: Path, *, fix: bool) -> list[Any]:
-    """Of the server's home and its agent; where this is a machine without a server, of the agent that joined from here."""
+    """Of the server's home and its agent; where no server is installed, of the agent that has joined, or may join, from here."""
     own_agent = home / "agent"
     joined = agent_home()
     try:
         found = list(_server("doctor", "check")(home, fix=fix))
     except Refused:
-        if not joined.exists():
+        if home.exists():
             raise
         found = []
     here = own_agent if own_agent.exists() or not joined.exists() else joined

@@ -43,6 +43,14 @@ class SubmitOptions:
     time: Annotated[str | None, Parameter(help="10 min; where the application allows it")] = None
     gpus: Annotated[int | None, Parameter(help="where the application allows it")] = None
     nodes: Annotated[int | None, Parameter(help="where the application allows it")] = None
+    slurm: Annotated[
+        list[str] | None,
+        Parameter(
+            help="partition=short, account, qos and so on, where it runs on Slurm and the application allows it; may be repeated",
+            consume_multiple=False,
+            negative="",
+        ),
+    ] = None
     retries: Annotated[int | None, Parameter(help="of tasks that fail by the platform's fault")] = None
     priority: Annotated[int | None, Parameter(help="higher goes first among your own")] = None
     notify: Annotated[
@@ -61,6 +69,7 @@ class SubmitOptions:
             "time": self.time,
             "gpus": self.gpus,
             "nodes": self.nodes,
+            "slurm": dict(map(_slurm_option, self.slurm)) if self.slurm else None,
         }
         return {
             "name": self.name,
@@ -75,6 +84,13 @@ class SubmitOptions:
             "priority": self.priority,
             "notify": [_notification(one) for one in self.notify] if self.notify else None,
         }
+
+
+def _slurm_option(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    if not name or not value:
+        raise UsageError(f"{text!r} is no option of Slurm", "--slurm partition=short")
+    return name, value
 
 
 def _criterion(minimize: str | None, maximize: str | None) -> dict[str, str] | None:

@@ -76,7 +76,7 @@ MEANING: dict[Reason, str] = {
     Reason.INPUT_UNREACHABLE: "A file named by address could not be fetched, or the address is not allowed.",
     Reason.CODE_UNRESOLVED: "The commit, branch, tag or artifact that holds the program could not be fetched.",
     Reason.COMMAND_NOT_FOUND: "The command's program is not on the resource, or it may not be executed.",
-    Reason.REFUSED: "The resource's owner does not allow this application, command or user there.",
+    Reason.REFUSED: "The resource does not take it: its owner's policy does not allow it, or its batch system refuses it.",
     Reason.START: "The program could not be started, for a reason that is not its own.",
     Reason.ENVIRONMENT: "The image or the packages that the application asks for could not be made or found.",
     Reason.STAGE_IN: "The input files could not be brought to the task's directory.",

@@ -62,7 +62,8 @@ class Place:
     ``loads``: what it has been given so far. ``memory_free_bytes``: as the machine said last (None: it does not tell).
     ``blobs``: digests' beginnings of what lies there; ``near``: it shares the server's disk.
     ``eager`` False: nothing is claimed ahead for it at present. ``owner``: whose it is; ``no_strangers``: why it runs nobody else's
-    programs (empty: it does).
+    programs (empty: it does). ``batch``: a batch system decides what runs side by side there: cpus and memory are what one of its
+    nodes has, and a slot is a task.
     """
 
     id: ResourceId
@@ -84,6 +85,11 @@ class Place:
     eager: bool = True
     owner: str = ""
     no_strangers: str = ""
+    batch: bool = False
+
+    def slots_of(self, cpus: int) -> int:
+        """How many of its slots a task of so many cpus takes."""
+        return 1 if self.batch else cpus
 
     @property
     def width(self) -> int:
@@ -178,12 +184,13 @@ def _misfits(wanted: Wanted, place: Place, name: str) -> Iterator[str]:
             has = f"{key}={place.labels[key]}" if key in place.labels else f"no label {key}"
             asked = "it" if value == ANY_VALUE else f"{key}={value}"
             yield f"{name} has {has}; the application asks for {asked}"
+    whose = f"no node of {name} has more than" if place.batch else f"{name} has"
     if wanted.nodes > 1:
         yield f"{name} runs tasks of one node; the task asks for {wanted.nodes}"
     if wanted.cpus > place.cpus:
-        yield f"{name} has {place.cpus} cpus; the task needs {wanted.cpus}"
+        yield f"{whose} {place.cpus} cpus; the task needs {wanted.cpus}"
     if wanted.memory_bytes > place.memory_bytes:
-        yield f"{name} has {_gib(place.memory_bytes)} GiB of memory; the task needs {_gib(wanted.memory_bytes)} GiB"
+        yield f"{whose} {_gib(place.memory_bytes)} GiB of memory; the task needs {_gib(wanted.memory_bytes)} GiB"
     if wanted.gpus > place.gpus:
         yield f"{name} has {place.gpus} gpus; the task needs {wanted.gpus}"
     if not place.reachable:
@@ -228,7 +235,7 @@ class Room:
 
     def size(self, wanted: Wanted) -> int:
         """How many of its slots one task takes."""
-        return max(1, min(wanted.cpus, self.place.width))
+        return max(1, min(self.place.slots_of(wanted.cpus), self.place.width))
 
     def holds(self, wanted: Wanted, n: int, *, ahead: bool) -> int:
         """How many of ``n`` tasks it takes. Ahead, one larger than what is left still goes where it fits an empty place."""
@@ -240,7 +247,7 @@ class Room:
         """How many of ``n`` tasks fit by gpus and memory beside what it has."""
         if wanted.gpus:
             n = min(n, self.gpus // wanted.gpus)
-        if not wanted.memory_bytes or n <= 0 or self._fits(wanted, n):
+        if not wanted.memory_bytes or n <= 0 or self.place.batch or self._fits(wanted, n):
             return max(0, n)
         low, high = 0, n  # ``low`` fit, ``high`` do not
         while high - low > 1:

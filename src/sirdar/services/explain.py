@@ -28,6 +28,7 @@ WHO = {
     Fault.USER: "It is up to whoever submitted it.",
     Fault.PLATFORM: "It is the platform's fault.",
 }
+WHO_OF = {Reason.REFUSED: "It is up to whoever submitted it, or to whoever runs the machine."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def _ended(conn: Conn, job: JobView) -> Explanation:
     reason = Reason(job.reason or "ok")
     why = [Why("meaning", MEANING[reason])] if job.message else []
     if reason is not Reason.OK:
-        why.append(Why("who", WHO[reason.fault] + _of_retries(job, reason)))
+        why.append(Why("who", WHO_OF.get(reason, WHO[reason.fault]) + _of_retries(job, reason)))
     if job.state == "CANCELLED" and job.cancel_requested_by:
         why.append(Why("cancelled_by", f"Cancelled by {job.cancel_requested_by}."))
     hint = None
@@ -122,8 +123,10 @@ def _on_its_way(conn: Conn, caller: Caller | None, job: JobView, tasks: list[Tas
     places = places_now(conn)
     words = _Words(conn, caller, job)
     silent = {row.name: row for row in resource_store.list_resources(conn) if row.unreachable_since is not None}
-    why += [reason for task in tasks[:20] if (reason := _of_task(job, task, silent, words, now))]
-    waits_on = {place.id for place in places if any(_queued(task) and task.resource == place.name for task in tasks)}
+    batch = {place.name for place in places if place.batch}
+    why += [reason for task in tasks[:20] if (reason := _of_task(job, task, silent, batch, words, now))]
+    queued = {task.resource for task in tasks if _queued(task)} - batch
+    waits_on = {place.id for place in places if place.name in queued}
     if job.waiting > sum(reason.code == "retry" for reason in why):
         fitting, reasons = _of_queue(conn, job, [replace(place, name=words.of(place.name)) for place in places], words)
         waits_on |= fitting
@@ -167,7 +170,10 @@ class _Words:
         return name or "?" if self._open or name in self._seen else HIDDEN
 
 
-def _of_task(job: JobView, task: TaskView, silent: dict[str, ResourceRow], words: _Words, now: float) -> Why | None:
+def _of_task(
+    job: JobView, task: TaskView, silent: dict[str, ResourceRow], batch: set[str], words: _Words, now: float
+) -> Why | None:
+    """``batch``: names of resources whose batch system decides what runs when."""
     name, place = f"Task {task.no}", words.of(task.resource)
     if task.reason is not None:
         return None
@@ -180,6 +186,8 @@ def _of_task(job: JobView, task: TaskView, silent: dict[str, ResourceRow], words
         return Why("running", f"{name} runs on {place} since {now - (task.started_at or now):.0f} s{again}.")
     if task.leased and task.phase == "OFFERED":
         return Why("offered", f"{name} is offered to {place}, which has not accepted it yet.")
+    if _queued(task) and not task.status_message and task.resource in batch:
+        return Why("queued", f"{name} is on {place}, and is being given to the batch system there.")
     if _queued(task) and not task.status_message:
         return Why("queued", f"{name} is queued on {place}: its slots are taken.")
     if task.leased and task.status_message:  # its agent's word: the program has not begun

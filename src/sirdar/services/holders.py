@@ -16,7 +16,8 @@ def words_of_holders(conn: Conn, caller: Caller | None, job_id: str, resource_id
     sentences = []
     for resource_id in sorted(resource_ids)[:MOST_PLACES]:
         row = resource_store.find_resource(conn, resource_id)
-        holding = resource_store.holders(conn, resource_id)
+        by_task = row is not None and bool(row.capabilities.get("batch"))
+        holding = resource_store.holders(conn, resource_id, by_task=by_task)
         if row is None or not holding:
             continue
         slots = int(row.capabilities.get("slots", 0)) or int(row.capabilities.get("cpus", 1))

@@ -32,6 +32,7 @@ def place_of(row: ResourceRow, room: int, *, blobs: frozenset[str] = frozenset()
         near=row.embedded,
         owner=row.owner_id,
         no_strangers=str(has.get("no_strangers") or ""),
+        batch=bool(has.get("batch")),
     )
 
 
@@ -48,7 +49,7 @@ def informed(conn: Conn, places: Iterable[Place], *, loads: bool = True) -> list
             place,
             users=users.get(place.id, frozenset()),
             loads=given.get(place.id, ()),
-            free=max(0, place.width - sum(load.cpus * load.n for load in given.get(place.id, ()))),
+            free=max(0, place.width - sum(place.slots_of(load.cpus) * load.n for load in given.get(place.id, ()))),
         )
         for place in places
     ]

@@ -41,7 +41,7 @@ class ResourceRow:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A job whose tasks hold slots of a resource: a slot for each cpu."""
+    """A job whose tasks hold slots of a resource: one for each cpu, or for each task of a batch system."""
 
     job_id: str
     owner_id: str
@@ -348,10 +348,11 @@ def delete(tx: Tx, resource_id: str) -> None:
 _HOLDS = sa.text("attempts.state <> 'ENDED' AND attempts.state NOT IN ('OFFERED', 'ACCEPTED')")
 
 
-def holders(conn: Connection, resource_id: str) -> list[Holder]:
+def holders(conn: Connection, resource_id: str, *, by_task: bool = False) -> list[Holder]:
     """The jobs whose tasks are at work on the resource, those with the most slots first."""
+    slots = sa.func.count() if by_task else sa.func.count() * jobs.c.cpus
     query = (
-        sa.select(jobs.c.id, jobs.c.owner_id, sa.func.count() * jobs.c.cpus)
+        sa.select(jobs.c.id, jobs.c.owner_id, slots)
         .join(attempts, attempts.c.job_id == jobs.c.id)
         .where(attempts.c.resource_id == resource_id, _HOLDS)
         .group_by(jobs.c.id, jobs.c.owner_id, jobs.c.cpus)

@@ -141,7 +141,8 @@ def _flags(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for resource in options.get("resources", ()):
         yield "--resource", str(resource)
     for name, value in options.get("overrides", {}).items():
-        yield f"--{name}", str(value)
+        words = [f"{key}={word}" for key, word in value.items()] if isinstance(value, Mapping) else [str(value)]
+        yield from ((f"--{name}", word) for word in words)
     for target in options.get("notify", ()):
         yield "--notify", str(next(iter(target.values())))
     if options.get("debug"):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sirdar.domain.app import App
+from sirdar.domain.app import RESOURCE_FIELDS, App
 from sirdar.domain.problems import FieldError
 from sirdar.domain.units import format_duration, format_size
 from sirdar.web import form_sweep, formats, words
@@ -14,7 +14,7 @@ OVER = "over."
 NOBODY, ACCOUNT, ADDRESS = "nobody", "account", "address"
 MOST_OF_SETS = 10  # things that are wrong with them, told at once
 COUNTS = frozenset({"cpus", "gpus", "nodes"})
-OVERRIDE_ORDER = ("cpus", "memory", "time", "gpus", "nodes", "disk")
+OVERRIDE_ORDER = ("cpus", "memory", "time", "gpus", "nodes", "disk", "slurm")
 # The parts as they stand on the page, from above.
 PARTS = (
     "resource",
@@ -44,14 +44,19 @@ class Override:
     base: str
 
 
-def overrides_of(app: App) -> list[Override]:
-    """Those that the application lets change, in the order in which they are shown."""
+def overrides_of(app: App, given: Given) -> list[Override]:
+    """Those that the application lets change, in the order in which they are shown. Of Slurm only where it is spoken of."""
     units = {"cpus": words.gettext("cpus"), "gpus": words.gettext("gpus"), "nodes": words.gettext("nodes")}
     return [
         Override(name, title_of(OVER + name), units.get(name, ""), base=_base(app, name))
         for name in OVERRIDE_ORDER
-        if name in app.resources.override
+        if name in app.resources.override and (name != "slurm" or _speaks_of_slurm(app) or given.option(OVER + name))
     ]
+
+
+def _speaks_of_slurm(app: App) -> bool:
+    """One that only lets everything change does not, and few of its jobs run there."""
+    return bool(app.resources.slurm) or not app.resources.override.issuperset(RESOURCE_FIELDS)
 
 
 def title_of(part: str) -> str:
@@ -63,6 +68,7 @@ def title_of(part: str) -> str:
         "over.gpus": words.gettext("Graphics processors"),
         "over.nodes": words.gettext("Nodes"),
         "over.disk": words.gettext("Disk"),
+        "over.slurm": words.gettext("Options of Slurm"),
         "resource": words.gettext("Resource"),
         "name": words.gettext("Name of the job"),
         "retries": words.gettext("Retries"),
@@ -87,16 +93,27 @@ def _base(app: App, name: str) -> str:
         return "" if size is None else formats.in_page_units(format_size(size))
     if name == "time":
         return "" if needs.time_s is None else formats.in_page_units(format_duration(needs.time_s))
+    if name == "slurm":
+        return slurm_text(needs.slurm) or words.gettext("as the machine's owner says")
     return str({"cpus": needs.cpus, "gpus": needs.gpus, "nodes": needs.nodes}[name])
 
 
-def read_overrides(given: Given) -> dict[str, int | str]:
+def slurm_text(options: Mapping[str, str]) -> str:
+    """As they are typed: ``partition=short qos=long``."""
+    return " ".join(f"{name}={text}" for name, text in options.items())
+
+
+def read_overrides(given: Given) -> dict[str, int | str | dict[str, str]]:
     """As ``wire.submit.Overrides`` takes them."""
     texts = {name: text for name in OVERRIDE_ORDER if (text := given.option(OVER + name))}
-    return {
-        name: int(text) if name in COUNTS and _is_count(text) else formats.in_plain_units(text)
-        for name, text in texts.items()
-    }
+    return {name: _read_override(name, text) for name, text in texts.items()}
+
+
+def _read_override(name: str, text: str) -> int | str | dict[str, str]:
+    if name == "slurm":
+        pairs = [part.partition("=") for part in text.split()]
+        return {key: value for key, _, value in pairs}
+    return int(text) if name in COUNTS and _is_count(text) else formats.in_plain_units(text)
 
 
 def _is_count(text: str) -> bool:
@@ -176,7 +193,7 @@ def _part_of(place: str) -> str:
         return swept
     root = place.partition("[")[0]
     if root.startswith("overrides."):
-        return OVER + root.removeprefix("overrides.")
+        return OVER + root.removeprefix("overrides.").partition(".")[0]
     if root.startswith("criterion."):
         return "criterion"
     parts = {"resources": "resource", "notify": "notify_to", "stopWhen": "stop_when", "onFailure": "on_failure"}

@@ -261,7 +261,7 @@ async def _show(
         sweep_rows=[] if is_planned(loaded) else form_sweep.rows(app.inputs, given.texts),
         sweep_words=form_sweep.told(given.swept),
         numbers=[spec.name for spec in app.outputs if spec.type in NUMBERS],
-        overrides=form_options.overrides_of(app),
+        overrides=form_options.overrides_of(app, given),
         places=outlook_words.rows(seen),
         asked=_asked(given),
         bar=_bar(app, faults) or outlook_words.bar(seen, _asked(given)),

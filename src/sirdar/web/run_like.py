@@ -12,7 +12,7 @@ from sirdar.store import jobs as job_store
 from sirdar.store.job_views import JobView
 from sirdar.store.people import Conn
 from sirdar.web.form_fields import Given, given_values
-from sirdar.web.form_options import OVER
+from sirdar.web.form_options import OVER, slurm_text
 from sirdar.web.run_sets import check_app, plain_set
 
 MOST_ITEMS = 200  # of a job of many tasks, as text in a form; more are taken from the job as they are
@@ -67,6 +67,8 @@ def _overrides(stored: dict[str, Any]) -> dict[str, str]:
             texts[name.removesuffix("_bytes")] = format_size(int(value))
         elif name == "time_s":
             texts["time"] = format_duration(float(value))
+        elif name == "slurm":
+            texts[name] = slurm_text(value)
         else:
             texts[name] = str(value)
     return texts

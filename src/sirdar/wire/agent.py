@@ -76,6 +76,10 @@ class Capabilities(Wire):
     policy: list[str] | None = Field(
         None, description="what the owner's policy allows, in sentences; none: it was not told"
     )
+    batch: bool = Field(
+        False,
+        description="a batch system decides what runs side by side: slots are tasks of any size, cpus and memory are one node's",
+    )
     gives_back: bool = Field(False, description="the agent can give back what it accepted and has not started")
     no_strangers: str = Field(
         "", description="why programs of others than the resource's owner cannot run there; empty: they can"

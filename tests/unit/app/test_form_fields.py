@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.app.app_strategies import input_specs
 
-from sirdar.domain.app import App, InputSpec, InputType, Resources
+from sirdar.domain.app import RESOURCE_FIELDS, App, InputSpec, InputType, Resources
 from sirdar.domain.problems import FieldError
 from sirdar.domain.values import check
 from sirdar.web.form_fields import (
@@ -136,7 +136,26 @@ def test_options_as_a_submission_takes_them() -> None:
 
 def test_only_what_the_application_lets_change_is_asked() -> None:
     app = App("a", resources=Resources(cpus=2, memory_bytes=2**30, override=frozenset({"memory", "time"})))
-    assert [(one.name, one.base) for one in overrides_of(app)] == [("memory", "1 GiB"), ("time", "")]
+    assert [(one.name, one.base) for one in overrides_of(app, Given())] == [("memory", "1 GiB"), ("time", "")]
+
+
+def test_options_of_slurm_are_asked_where_the_application_speaks_of_them() -> None:
+    def asked(resources: Resources, **texts: str) -> list[str]:
+        return [
+            one.base for one in overrides_of(App("a", resources=resources), Given(texts=texts)) if one.name == "slurm"
+        ]
+
+    everything = frozenset(RESOURCE_FIELDS)
+    assert asked(Resources(override=everything)) == []
+    assert asked(Resources(override=everything), **{"over.slurm": "qos=long"}) == ["as the machine's owner says"]
+    assert asked(Resources(override=frozenset({"slurm"}))) == ["as the machine's owner says"]
+    assert asked(Resources(slurm={"partition": "fat", "qos": "long"}, override=everything)) == [
+        "partition=fat qos=long"
+    ]
+    assert asked(Resources(slurm={"partition": "fat"})) == []
+    body, errors = read_options(Given(texts={"over.slurm": " partition=short  gres=gpu:1,tmp:2 "}))
+    assert not errors and body["overrides"] == {"slurm": {"partition": "short", "gres": "gpu:1,tmp:2"}}
+    assert places_of([FieldError("overrides.slurm.qos", "has ';' in it")]).keys() == {"over.slurm"}
 
 
 def test_errors_of_options_find_their_place() -> None:

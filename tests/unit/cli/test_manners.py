@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from sirdar.cli import serve
 from sirdar.cli.errors import report_of
 from sirdar.cli.main import function_of, split_options
 from sirdar.cli.session import Options, Session
@@ -218,3 +219,27 @@ def test_no_colours_in_a_pipe(process: Callable[..., Any], fake: Any, signed_in:
     fake.jobs["job0000000000000"] = {"id": "job0000000000000", "state": "DONE", "app": "a/b", "appVersion": 1}
     ran = process("job", "list")
     assert "✓ Done" in ran.out and "\x1b" not in ran.out + ran.err
+
+
+def test_doctor_on_a_machine_without_a_server(
+    sirdar: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As before an agent joins from there: what jobs could run in is told all the same."""
+    known = serve.import_module
+
+    def without_server(name: str) -> Any:
+        if name.startswith("sirdar.server"):
+            raise ModuleNotFoundError("No module named 'sqlalchemy'", name="sqlalchemy")
+        return known(name)
+
+    monkeypatch.setattr(serve, "import_module", without_server)
+    monkeypatch.setenv("SIRDAR_HOME", str(tmp_path / "none"))
+    monkeypatch.setenv("SIRDAR_AGENT_HOME", str(tmp_path / "nothing"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    told = sirdar("doctor", "--home", str(tmp_path / "none"), "--json")
+    assert told.out, told.err  # what else it says is of the profile
+    names = {row["name"] for row in json.loads(told.out)}
+    assert {"sandbox", "containers", "environments"} <= names
+    (tmp_path / "home").mkdir()
+    refused = sirdar("doctor", "--home", str(tmp_path / "home"))
+    assert refused.code == 1 and "sqlalchemy" in refused.err, "there is a server's home, which nobody can look at"

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from sirdar.domain.ids import JobId, ResourceId
-from sirdar.domain.placement import Place, Wanted, misfits, plan
+from sirdar.domain.placement import Load, Place, Wanted, misfits, plan
 
 GIB = 2**30
 SMALL = Place(ResourceId("small"), "small", cpus=2, memory_bytes=4 * GIB, room=2)
@@ -39,6 +39,16 @@ def test_the_oldest_job_of_an_owner_goes_first() -> None:
 def test_owners_take_turns() -> None:
     queue = [wanted("a", n=100), wanted("b", n=100), wanted("c", "boris", n=100)]
     assert given(queue, LARGE) == {("a", "large"): 8, ("c", "large"): 8}
+
+
+def test_of_a_batch_system_only_the_number_of_tasks_is_counted() -> None:
+    cluster = Place(ResourceId("hpc"), "hpc", cpus=4, memory_bytes=4 * GIB, room=8, slots=8, batch=True)
+    assert given([wanted("a", n=10, cpus=4, memory_bytes=3 * GIB)], cluster) == {("a", "hpc"): 8}
+    busy = replace(cluster, loads=(Load(cpus=4, memory_bytes=4 * GIB, gpus=0, n=3),), room=5, free=5)
+    assert given([wanted("a", n=10, memory_bytes=4 * GIB)], busy) == {("a", "hpc"): 5}
+    assert misfits(wanted("a", cpus=5), cluster) == ["no node of hpc has more than 4 cpus; the task needs 5"]
+    said = "no node of hpc has more than 4.0 GiB of memory; the task needs 5.0 GiB"
+    assert misfits(wanted("a", memory_bytes=5 * GIB), cluster) == [said]
 
 
 def test_what_one_owner_does_not_need_the_others_get() -> None:
