@@ -86,6 +86,8 @@ def _of_tasks(job_id: str, event: EventView, seen: Seen) -> Iterator[_Line]:
             seen.running.add((no, attempt))
             words = _message(places.get(no), "TASK_STATE", task, "RUNNING", {})
             at, order = rest[0], _order(rest[0], no, attempt, event, seen)
+        elif event.kind == "message" and not rest[0]:
+            continue  # the last one was taken back
         elif event.kind == "message":
             words = _message(places.get(no), "TASK_MESSAGE", task, rest[0])
         elif event.kind == "returned":

@@ -21,6 +21,7 @@ def test_each_line_begins_with_a_time_in_utc_and_tells_each_start_once() -> None
         EventView(2, 1.0, "offered", {"resource": "res1", "tasks": [[0, 1]]}),
         EventView(3, 2.0, "running", {"tasks": [[0, 1, 1.5]]}),
         EventView(4, 3.0, "message", {"tasks": [[0, 1, "half way"]]}),
+        EventView(4, 3.5, "message", {"tasks": [[0, 1, ""]]}),  # taken back
         EventView(5, 5.0, "ended", {"tasks": [[0, 1, "DONE", "ok", 1.5, 4.0]]}),
         EventView(6, 5.0, "state", {"state": "DONE", "message": ""}),
     )
