@@ -101,7 +101,14 @@ def test_known_sentences_are_translated(said: str, shown: str) -> None:
 @pytest.mark.usefixtures("in_russian")
 def test_the_tables_that_pages_show_whole_are_known() -> None:
     shown = [title for _, title in CODES.values()]
-    shown += [*MEANING.values(), *explain.WHO.values(), *explain.WHO_OF.values(), explain.ATTACH.strip(), explain.ASK.strip(), never_fits.NOWHERE]
+    shown += [
+        *MEANING.values(),
+        *explain.WHO.values(),
+        *explain.WHO_OF.values(),
+        explain.ATTACH.strip(),
+        explain.ASK.strip(),
+        never_fits.NOWHERE,
+    ]
     for text in shown:
         for sentence in text.split(". "):
             assert re.search("[а-я]", service_words.say(sentence)), sentence
