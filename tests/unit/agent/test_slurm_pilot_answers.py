@@ -370,3 +370,21 @@ def test_a_pilot_that_began_or_is_as_it_would_be_ordered_now_stays(
 
     (home / "work" / "a" / "dir" / "go").touch()
     live(home, second, None if not changed else {"a"}, **({"options": {"partition": "b"}} if changed else {}))
+
+
+def test_a_task_with_more_cpus_than_a_pilot_gets_them_all(home: Path, answers: Answers, nodes: Nodes) -> None:
+    """Nothing runs beside it, and it runs."""
+    answers.queue(f"{JOB}|RUNNING|n1|x|None")
+
+    async def body(life: Life) -> None:
+        await life.executor.start([launch_of(home, "a", "while ! [ -e go ]; do sleep 0.02; done", cpus=5)])
+        await life.executor.start([launch_of(home, "b")])
+        await life.until(lambda: ordered(answers), "a pilot")
+        nodes.run(ordered(answers)[0])
+        await life.until(lambda: "a" in life.started, "its start")
+        await queries(life, 3)
+        assert "b" not in life.started
+        (home / "work" / "a" / "dir" / "go").touch()
+        assert (await life.end_of("a")).exit_code == 0 and (await life.end_of("b")).exit_code == 0
+
+    live(home, body, pilots=dataclasses.replace(PILOTS, most=1))
