@@ -109,12 +109,15 @@ def test_a_job_that_waits_says_why_in_slurms_words(
     await_that(lambda: slurm.state(blocker) == "RUNNING", what="the other job")
     server.publish("waits", "echo hello", shell=True, resources={"slurm": {"partition": "other"}})
     job = server.submit("me/waits")
-    await_that(lambda: text_of(server, job["id"]) == "waits in Slurm: Resources", what="its reason")
+    await_that(lambda: text_of(server, job["id"]).endswith(": Resources"), what="its reason")
     (own,) = [number for number, name, _ in slurm.jobs("pending") if job["id"] in name]
+    assert text_of(server, job["id"]) == f"waits in Slurm (job {own}): Resources"
     slurm.run("scontrol", "hold", own)
-    await_that(lambda: text_of(server, job["id"]).startswith("held in Slurm: JobHeld"), what="that it is held")
+    await_that(
+        lambda: text_of(server, job["id"]).startswith(f"held in Slurm (job {own}): JobHeld"), what="that it is held"
+    )
     said = explain(server, job["id"])
-    assert "held in Slurm: JobHeld" in said, said
+    assert f"held in Slurm (job {own}): JobHeld" in said, said
     slurm.run("scontrol", "release", own)
     slurm.run("scancel", blocker)
     assert server.ended(job["id"])["state"] == "DONE"
@@ -197,6 +200,70 @@ def test_a_job_that_somebody_cancels_in_slurm(
     slurm.run("scancel", slurm.jobs("running")[0][0])
     reason, message = reason_of(server.ended(job["id"]))
     assert reason == "cancelled" and message.endswith("was cancelled, not through Sirdar"), message
+
+
+@pytest.mark.parametrize("how", ["whole", "each member"])
+def test_an_array_that_somebody_cancels_before_it_began(
+    server: Product, attach: Callable[..., Machine], slurm: SlurmCluster, how: str
+) -> None:
+    """Where all members were cancelled one by one, Slurm has one line for them, and knows no member."""
+    attach(FAST + "missed: 1\n")
+    blocker = slurm.sbatch("sleep 600", "--partition=other", "--exclusive")
+    await_that(lambda: slurm.state(blocker) == "RUNNING", what="the other job")
+    server.publish("many", "echo ${x}", shell=True, retries=3, inputs={"x": {"type": "integer"}},
+                   resources={"slurm": {"partition": "other"}})  # fmt: skip
+    job = server.submit("me/many", {}, sweep={"parameters": {"x": [1, 2, 3]}})
+
+    def members() -> list[str]:
+        return sorted(number for number, name, _ in slurm.jobs("pending") if job["id"] in name)
+
+    await_that(lambda: len(members()) == 3, what="that all wait")
+    own = members()
+    array = own[0].partition("_")[0]
+    assert {number.partition("_")[0] for number in own} == {array}, "they were ordered together"
+    assert f"Comment={job['id']} tasks 0-2 (attempt 1)" in slurm.run("scontrol", "show", "job", array)
+    slurm.run("scancel", *([array] if how == "whole" else own))
+    if how == "each member":
+        assert slurm.state(array) == "CANCELLED" and [number for number, _, _ in slurm.jobs()].count(array) == 1
+    server.ended(job["id"])
+    tasks = [server.admin.get(f"/api/jobs/{job['id']}/tasks/{number}").json() for number in range(3)]
+    for number, task in enumerate(tasks):
+        (only,) = task["tries"]
+        words = f"Slurm's job {array}_{number} was cancelled, not through Sirdar"
+        assert (only["reason"], only["message"]) == ("cancelled", words), task
+    assert len([name for _, name, _ in slurm.jobs("pending") if job["id"] in name]) == 0
+
+
+def test_a_time_that_is_the_partitions_limit_starts_and_a_longer_one_waits(
+    server: Product, attach: Callable[..., Machine], slurm: SlurmCluster
+) -> None:
+    attach()
+    server.publish("hour", "echo hello", shell=True,
+                   resources={"time": "1 h", "override": ["time"], "slurm": {"partition": "other"}})  # fmt: skip
+    job = server.submit("me/hour", overrides={"time": "61 min"})
+    said = ": PartitionTimeLimit (asks for 63 min)"
+    await_that(lambda: text_of(server, job["id"]).endswith(said), what="its reason")
+    assert server.run("me/hour")["state"] == "DONE"
+    server.admin.post(f"/api/jobs/{job['id']}/cancel")
+    assert server.ended(job["id"])["state"] == "CANCELLED"
+
+
+@pytest.mark.parametrize(
+    "mended", [PILOTS + "options: {partition: other}\n", FAST], ids=["other options", "other mode"]
+)
+def test_settings_that_are_mended_free_what_waits_for_an_old_pilot(
+    server: Product, attach: Callable[..., Machine], slurm: SlurmCluster, mended: str
+) -> None:
+    machine = attach(PILOTS.replace("cpus: 2", "cpus: 2, time: 2 h") + "options: {partition: other}\n")
+    server.publish("freed", "echo hello", shell=True)
+    job = server.submit("me/freed")
+    await_that(lambda: "PartitionTimeLimit (asks for 120 min)" in text_of(server, job["id"]), what="its reason")
+    (old,) = [number for number, _, _ in slurm.jobs("pending")]
+    machine.end(signal.SIGTERM)
+    (machine.home / "slurm.yaml").write_text(mended.replace("cpus: 2", "cpus: 2, time: 30 min"))
+    machine.start("--executor", "slurm")
+    assert server.ended(job["id"])["state"] == "DONE"
+    await_that(lambda: slurm.state(old) == "CANCELLED", what="that the old one leaves the queue")
 
 
 @pytest.mark.parametrize("settings", [FAST, PILOTS], ids=["jobs", "pilots"])

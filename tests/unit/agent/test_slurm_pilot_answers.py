@@ -4,13 +4,14 @@ import asyncio
 import dataclasses
 import os
 import subprocess
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.slurm_answers import BARRED, FIRST_JOB, Answers, Life, launch_of, times_run
 
+from sirdar.agent.executors.slurm import fleet
 from sirdar.agent.executors.slurm.pilots import PilotExecutor
 from sirdar.agent.executors.slurm.settings import PilotSettings, SlurmSettings
 
@@ -63,10 +64,12 @@ def nodes(home: Path) -> Iterator[Nodes]:
     made.end()
 
 
-def live(home: Path, body: Body, **changes: Any) -> None:
+def live(home: Path, body: Body, known: Collection[str] | None = None, **changes: Any) -> None:
+    """``known``: keys of tasks that an earlier life gave to pilots."""
+
     async def work() -> None:
         life = Life(PilotExecutor(home, 10, dataclasses.replace(QUICK, **changes), address="127.0.0.1"))
-        assert await life.begin() == set()
+        assert await life.begin({key: {} for key in known or ()}) == set(known or ())
         try:
             await body(life)
         finally:
@@ -123,7 +126,7 @@ def test_a_pilot_whose_submission_hangs_is_found_by_name(home: Path, answers: An
     async def body(life: Life) -> None:
         await life.executor.start([launch_of(home, "a")])
         await life.until(lambda: "a" in life.notes, "Slurm's reason")
-        assert life.notes["a"][-1] == "waits in Slurm: Priority (an allocation for many tasks)"
+        assert life.notes["a"][-1] == f"waits in Slurm (job {JOB}): Priority (an allocation for many tasks)"
         (name,) = ordered(answers)
         assert (nodes.root / name / "job").read_text() == f'"{JOB}"'
         nodes.run(name)
@@ -240,3 +243,148 @@ def test_pilots_that_have_not_begun_end_with_the_agents_wish(home: Path, answers
         assert nodes.run(name).wait(20) == 0 and times_run(home, "a") == 0
 
     live(home, body, query_s=60.0)
+
+
+# ---------------------------------------------------------------- what whoever waits is told
+
+
+def test_a_reason_is_told_when_it_changes(home: Path, answers: Answers, nodes: Nodes) -> None:
+    answers.queue(f"{JOB}|PENDING||x|PartitionConfig")
+
+    async def body(life: Life) -> None:
+        await life.executor.start([launch_of(home, "a")])
+        waits = f"waits in Slurm (job {JOB}): {{}} (an allocation for many tasks)"
+        await life.until(lambda: "a" in life.notes, "Slurm's reason")
+        await queries(life, 5)
+        assert life.notes["a"] == [waits.format("PartitionConfig")]
+        answers.queue(f"{JOB}|PENDING||x|Priority")
+        await life.until(lambda: len(life.notes["a"]) == 2, "another")
+        answers.fails("squeue", "slurm_load_jobs error: Unable to contact slurm controller (connect failure)")
+        await life.until(lambda: len(life.notes["a"]) == 3, "that Slurm is silent")
+        await queries(life, 4)
+        assert life.notes["a"][2].startswith("Slurm does not answer (last heard of ") and len(life.notes["a"]) == 3
+        answers.says("squeue")
+        await life.until(lambda: len(life.notes["a"]) == 4, "that it answers")
+        assert life.notes["a"][1] == life.notes["a"][3] == waits.format("Priority")
+        nodes.run(ordered(answers)[0])
+        assert (await life.end_of("a")).exit_code == 0
+
+    live(home, body)
+
+
+def test_that_slurm_gives_no_pilot_is_told_once(home: Path, answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet, "AGAIN_LEAST_S", 0.01)
+    monkeypatch.setattr(fleet, "AGAIN_MOST_S", 0.02)
+    answers.fails("sbatch", "sbatch: error: Batch job submission failed: Invalid account")
+
+    async def body(life: Life) -> None:
+        await life.executor.start([launch_of(home, "a")])
+        await life.until(lambda: len(answers.calls("sbatch")) >= 5, "that it is tried")
+        assert life.notes["a"] == ["Slurm gives no pilot: Batch job submission failed: Invalid account"]
+
+    live(home, body)
+
+
+def test_from_its_order_on_an_allocation_has_its_job(
+    home: Path, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet, "ANSWER_PATIENCE_S", 0.05)
+    answers.says("sbatch", f"{BARRED}; echo {JOB}")
+    answers.bar()
+
+    async def body(life: Life) -> None:
+        await life.executor.start([launch_of(home, "a")])
+        await life.until(lambda: "a" in life.notes, "that it is being given")
+        answers.lift()
+        await life.until(lambda: len(life.notes["a"]) == 2, "its job")
+        assert life.notes["a"] == [
+            "is being given to Slurm (an allocation for many tasks)",
+            f"in Slurm's queue as job {JOB} (an allocation for many tasks)",
+        ]
+
+    live(home, body)
+
+
+def test_a_task_with_more_memory_than_a_pilot_is_refused(home: Path, answers: Answers, nodes: Nodes) -> None:
+    async def body(life: Life) -> None:
+        await life.executor.start(
+            [launch_of(home, "a", memory_bytes=2 << 30), launch_of(home, "b", memory_bytes=1 << 30)]
+        )
+        end = await life.end_of("a")
+        words = "it asks for 2 GiB of memory, and a pilot has 1 GiB (pilots.memory in slurm.yaml)"
+        assert (end.cause, end.error) == ("refused", words) and "b" not in life.ended
+        await life.executor.destroy(["a"])
+
+    live(home, body, pilots=dataclasses.replace(PILOTS, memory_bytes=1 << 30))
+
+
+# ---------------------------------------------------------------- settings that were changed
+
+
+def test_a_pilot_of_other_settings_leaves_the_queue_and_another_is_ordered(
+    home: Path, answers: Answers, nodes: Nodes
+) -> None:
+    answers.queue(f"{JOB}|PENDING||x|PartitionConfig")
+
+    async def first(life: Life) -> None:
+        await life.executor.start([launch_of(home, "a")])
+        await life.until(lambda: any(nodes.root.glob("*/job")), "a pilot")
+
+    live(home, first, pilots=dataclasses.replace(PILOTS, cpus=16))
+    (old,) = ordered(answers)
+    answers.fails("scancel", "scancel: error: slurm_kill_job: Unable to contact slurm controller")
+
+    async def second(life: Life) -> None:
+        await life.executor.start([launch_of(home, "a")])
+        await life.until(lambda: answers.calls("scancel"), "that Slurm is asked to drop it")
+        assert status(life)["pilots"] == 1
+        answers.says("scancel")
+        await life.until(lambda: len(ordered(answers)) == 2, "another")
+        assert answers.calls("scancel")[-1] == JOB and nodes.run(old).wait(20) == 0, "it is nobody's any more"
+        assert "--cpus-per-task=2" in answers.calls("sbatch")[-1] and status(life)["pilots_failed_in_row"] == 0
+        nodes.run(ordered(answers)[-1], "18")
+        assert (await life.end_of("a")).exit_code == 0
+
+    live(home, second)
+    assert times_run(home, "a") == 1
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_a_pilot_that_began_or_is_as_it_would_be_ordered_now_stays(
+    home: Path, answers: Answers, nodes: Nodes, changed: bool
+) -> None:
+    answers.queue(f"{JOB}|{'RUNNING' if changed else 'PENDING'}|n1|x|None")
+
+    async def first(life: Life) -> None:
+        await life.executor.start([launch_of(home, "a", "while ! [ -e go ]; do sleep 0.02; done")])
+        await life.until(lambda: any(nodes.root.glob("*/job")), "a pilot")
+        if changed:
+            nodes.run(ordered(answers)[0])
+            await life.until(lambda: "a" in life.started, "its start")
+
+    live(home, first)
+
+    async def second(life: Life) -> None:
+        await queries(life, 3)
+        assert not answers.calls("scancel") and status(life)["pilots"] == 1 and len(ordered(answers)) == 1
+
+    (home / "work" / "a" / "dir" / "go").touch()
+    live(home, second, None if not changed else {"a"}, **({"options": {"partition": "b"}} if changed else {}))
+
+
+def test_a_task_with_more_cpus_than_a_pilot_gets_them_all(home: Path, answers: Answers, nodes: Nodes) -> None:
+    """Nothing runs beside it, and it runs."""
+    answers.queue(f"{JOB}|RUNNING|n1|x|None")
+
+    async def body(life: Life) -> None:
+        await life.executor.start([launch_of(home, "a", "while ! [ -e go ]; do sleep 0.02; done", cpus=5)])
+        await life.executor.start([launch_of(home, "b")])
+        await life.until(lambda: ordered(answers), "a pilot")
+        nodes.run(ordered(answers)[0])
+        await life.until(lambda: "a" in life.started, "its start")
+        await queries(life, 3)
+        assert "b" not in life.started
+        (home / "work" / "a" / "dir" / "go").touch()
+        assert (await life.end_of("a")).exit_code == 0 and (await life.end_of("b")).exit_code == 0
+
+    live(home, body, pilots=dataclasses.replace(PILOTS, most=1))

@@ -19,7 +19,7 @@ def test_a_submission_that_hangs_when_it_is_done_is_found_by_name(home: Path, an
         await submitted(life, home, answers, "a")
         assert json.loads((home / "slurm" / "orders" / "a" / "job").read_text()) == JOB
         assert "waits for Slurm: sbatch gave no answer in 0.3 s" in life.notes["a"]
-        await life.until(lambda: life.notes["a"][-1] == "waits in Slurm: Resources", "Slurm's reason")
+        await life.until(lambda: life.notes["a"][-1] == f"waits in Slurm (job {JOB}): Resources", "Slurm's reason")
         await on_node(home, "a")
         assert (await life.end_of("a")).exit_code == 0
 

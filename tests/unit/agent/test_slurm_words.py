@@ -9,7 +9,7 @@ import pytest
 
 from sirdar.agent.executors.base import Launch, ProgramEnd
 from sirdar.agent.executors.slurm.cluster import Largest, read_nodes
-from sirdar.agent.executors.slurm.options import Needs, chunks, words_of
+from sirdar.agent.executors.slurm.options import Needs, asked_time, chunks, comment_of, job_of, other_time, words_of
 from sirdar.agent.executors.slurm.settings import PilotSettings, SlurmFault, SlurmSettings, load_slurm, parse_slurm
 from sirdar.agent.executors.slurm.states import (
     ENDED,
@@ -21,11 +21,13 @@ from sirdar.agent.executors.slurm.states import (
     needs_word,
     note_of,
     of_names,
+    of_whole_array,
     read_accounts,
     read_queue,
     read_shown,
 )
 from sirdar.agent.outcomes import Limits, judge
+from sirdar.domain.ids import AttemptKey, JobId
 
 NO_LIMITS = Limits(1 << 30, 60.0, None, address_space_only=False)
 
@@ -126,16 +128,16 @@ def test_a_record_that_needs_no_word_stands_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("state", "reason", "note"),
     [
-        ("PENDING", "Resources", "waits in Slurm: Resources"),
-        ("PENDING", "ReqNodeNotAvail, May be reserved", "waits in Slurm: ReqNodeNotAvail, May be reserved"),
-        ("PENDING", "AssocGrpCPUMinutesLimit", "waits in Slurm: AssocGrpCPUMinutesLimit"),
-        ("PENDING", "None", "waits in Slurm: pending"),
-        ("PENDING", "JobHeldUser", "held in Slurm: JobHeldUser"),
-        ("PENDING", "JobHeldAdmin", "held in Slurm: JobHeldAdmin"),
-        ("PENDING", "JobHoldMaxRequeue", "held in Slurm: JobHoldMaxRequeue"),
-        ("PENDING", "launch failed requeued held", "held in Slurm: launch failed requeued held"),
-        ("REQUEUE_HOLD", "", "held in Slurm: REQUEUE_HOLD"),
-        ("REQUEUED", "", "waits in Slurm: requeued"),
+        ("PENDING", "Resources", "waits in Slurm (job 17): Resources"),
+        ("PENDING", "ReqNodeNotAvail, May be reserved", "waits in Slurm (job 17): ReqNodeNotAvail, May be reserved"),
+        ("PENDING", "AssocGrpCPUMinutesLimit", "waits in Slurm (job 17): AssocGrpCPUMinutesLimit"),
+        ("PENDING", "None", "waits in Slurm (job 17): pending"),
+        ("PENDING", "JobHeldUser", "held in Slurm (job 17): JobHeldUser"),
+        ("PENDING", "JobHeldAdmin", "held in Slurm (job 17): JobHeldAdmin"),
+        ("PENDING", "JobHoldMaxRequeue", "held in Slurm (job 17): JobHoldMaxRequeue"),
+        ("PENDING", "launch failed requeued held", "held in Slurm (job 17): launch failed requeued held"),
+        ("REQUEUE_HOLD", "", "held in Slurm (job 17): REQUEUE_HOLD"),
+        ("REQUEUED", "", "waits in Slurm (job 17): requeued"),
         ("RUNNING", "None", ""),
         ("COMPLETED", "None", ""),
     ],
@@ -173,6 +175,22 @@ def test_accounting_is_read() -> None:
     }  # fmt: skip
     with pytest.raises(ValueError, match="sacct said"):
         read_accounts("sacct: something else")
+
+
+def test_accounting_has_one_line_for_members_that_never_began() -> None:
+    text = "17_[0-2,5%2]|CANCELLED by 1000|None assigned|a|0:0\n17_4|COMPLETED|n1|a|0:0\n17_[1-...]|X||b|0:0\n"
+    found = read_accounts(text)
+    assert list(found) == ["17_0", "17_1", "17_2", "17_5", "17_4"]
+    assert len(read_accounts("18_[0-999999999]|FAILED||b|0:0")) < 200_000, "which no array has"
+    assert found["17_5"].state == "CANCELLED" and found["17_5"].more == "by 1000"
+
+
+def test_the_line_of_a_whole_array_holds_for_its_members_when_it_has_ended() -> None:
+    found = read_queue("17|CANCELLED||sirdar.a|Resources\n18|PENDING||sirdar.b|Resources\n")
+    whole = of_whole_array("17_3", found)
+    assert whole is not None and (whole.job, whole.state) == ("17_3", "CANCELLED")
+    assert of_whole_array("18_3", found) is None and of_whole_array("19_3", found) is None
+    assert of_whole_array("17", found) is None, "which is not a member"
 
 
 def test_one_job_as_the_controller_shows_it() -> None:
@@ -225,12 +243,15 @@ def test_memory_is_rounded_up_with_room_for_the_wrapper(memory_bytes: int, word:
 
 
 @pytest.mark.parametrize(
-    ("time_s", "grace_s", "word"),
-    [(60.0, 10.0, "--time=3"), (1.0, 0.0, "--time=2"), (110.0, 10.0, "--time=3"), (3600.0, 30.0, "--time=62")],
+    ("time_s", "grace_s", "most", "least"),
+    [(60.0, 10.0, 3, 1), (1.0, 0.0, 2, 1), (110.0, 10.0, 3, 2), (3600.0, 30.0, 62, 60)],
 )
-def test_slurms_limit_leaves_room_for_the_tasks_own_and_its_grace(time_s: float, grace_s: float, word: str) -> None:
+def test_slurms_limit_leaves_room_for_the_tasks_own_and_its_grace(
+    time_s: float, grace_s: float, most: int, least: int
+) -> None:
+    """The room is asked for, and not insisted on: a partition's limit may be the task's own."""
     found = words(launch(time_s=time_s, grace_s=grace_s), time="1-00:00:00")
-    assert [one for one in found if one.startswith("--time")] == [word]
+    assert [one for one in found if one.startswith("--time")] == [f"--time={most}", f"--time-min={least}"]
     assert "--time=1-00:00:00" in words(launch(), time="1-00:00:00"), "the resource's, where the task has none"
 
 
@@ -240,6 +261,38 @@ def test_slurms_limit_leaves_room_for_the_tasks_own_and_its_grace(time_s: float,
 )  # fmt: skip
 def test_a_flag_stands_alone_or_not_at_all(value: str, found: list[str]) -> None:
     assert [one for one in words(launch(site={"exclusive": value})) if "exclusive" in one] == found
+
+
+def test_what_time_was_asked_for() -> None:
+    found = words(launch(time_s=3600.0))
+    assert asked_time(found) == "60 min"
+    without_least = other_time(found, "Invalid time-min specification (exceeds job's time or other limits)") or []
+    assert asked_time(without_least) == "62 min" and len(without_least) == len(found) - 1
+    without_room = other_time(found, "Requested time limit is invalid (missing or exceeds some limit)") or []
+    assert "--time=60" in without_room and len(without_room) == len(found) - 1
+    assert other_time(found, "Invalid account") is None and other_time(without_room, "time limit") is None
+    assert asked_time(words(launch(), time="1-00:00:00")) == "1-00:00:00" and asked_time(words(launch())) == ""
+    seen = Seen("17_3", "PENDING", reason="PartitionTimeLimit")
+    assert note_of(seen, "62 min") == "waits in Slurm (job 17_3): PartitionTimeLimit (asks for 62 min)"
+    assert note_of(Seen("17", "PENDING", reason="Priority"), "62 min") == "waits in Slurm (job 17): Priority"
+
+
+def keys_of(*tasks: int, attempt: int = 1) -> list[str]:
+    return [AttemptKey(JobId("0123456789abcdefghjkmnpqrs"), task, attempt).text for task in tasks]
+
+
+def test_the_comment_of_an_array_names_its_job_and_its_members() -> None:
+    job = "0123456789abcdefghjkmnpqrs"
+    assert comment_of(keys_of(7)) == f"{job}-7-0"
+    assert comment_of(keys_of(*range(37), 40)) == f"{job} tasks 0-36,40 (attempt 1)"
+    assert comment_of(keys_of(4, 2, 3, attempt=3)) == f"{job} tasks 4,2-3 (attempt 3)", "in the order of the members"
+    assert comment_of([*keys_of(0), *keys_of(1, attempt=2), *keys_of(2)]) == (
+        f"{job} tasks 0 (attempt 1), 1 (attempt 2), 2 (attempt 1)"
+    )
+    many = comment_of(keys_of(*range(0, 2000, 2)))
+    assert len(many) <= 300 and many.startswith(f"{job} tasks 0,2,4,") and many.endswith(",...")
+    assert comment_of(["a", "b", "c"]) == "a and 2 more" and comment_of(["a"]) == "a"
+    assert job_of(keys_of(7)[0]) == job and job_of("a") == ""
 
 
 def test_arrays_are_of_launches_that_need_the_same() -> None:
@@ -272,9 +325,16 @@ pilots: {least: 1, most: 8, cpus: 16, memory: 60 GiB, time: 12 h, idle: 2 min}
     assert parse_slurm("") == SlurmSettings()
 
 
-@pytest.mark.parametrize("text", ["1:30:00", "30:00", "2-12:00:00", "90", "2026-01-02T03:04:05"])
+@pytest.mark.parametrize("text", ["1:30:00", "30:00", "2-12:00:00", "2-12", "90", "0", "UNLIMITED"])
 def test_a_time_of_slurms_stays_as_it_was_written(text: str) -> None:
     assert parse_slurm(f"options: {{time: {text}}}").options["time"] == text
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"), [("1 h", "60"), ("90 s", "2"), ("2 d", "2880"), ("1 h 30 min", "90"), ("1h", "60")]
+)
+def test_a_duration_becomes_slurms_minutes(text: str, minutes: str) -> None:
+    assert parse_slurm(f"options: {{time: {text}}}").options["time"] == minutes
 
 
 @pytest.mark.parametrize(
@@ -299,6 +359,28 @@ def test_a_time_of_slurms_stays_as_it_was_written(text: str) -> None:
         ("options: main", "options: names with values are expected"),
         ("options: {partitions: main}", "options: 'partitions' is not known; known are account"),
         ("options: {partition: a b}", "options.partition has ' ' in it"),
+        (
+            "options: {partition: }",
+            "options.partition has no value: a text is expected, as sbatch takes it behind --partition=",
+        ),
+        (
+            "options: {partition: [a, b]}",
+            "options.partition is a list: one text is expected, as sbatch takes it behind --partition=",
+        ),
+        ("options: {gres: {gpu: 1}}", "options.gres is names with values: one text is expected"),
+        (
+            "options: {partition: yes}",
+            "options.partition is true: a text is expected; a word such as yes or no needs quotes",
+        ),
+        (
+            "options: {time: soon}",
+            "options.time: 'soon' is not a time of Slurm's: minutes, HH:MM:SS, D-HH:MM:SS or a duration",
+        ),
+        ("options: {time: }", "options.time: 'None' is not a time of Slurm's: "),
+        ("options: {time: 1.5}", "options.time: '1.5' is not a time of Slurm's: "),
+        ("options: {time: 0 h}", "options.time: '0 h' is not a time of Slurm's: "),
+        ("options: {time: true}", "options.time: 'True' is not a time of Slurm's: "),
+        ("options: {time: 2026-01-02T03:04:05}", "options.time: '2026-01-02T03:04:05' is not a time of Slurm's: "),
         ("options: {partition: ''}", "options.partition has 0 characters"),
         ("pilots: {most: 0}", "pilots.most: 0 is not a whole number, 1 or more"),
         ("pilots: {least: 3, most: 2}", "pilots: at least 3 are more than the 2 that there may be at most"),

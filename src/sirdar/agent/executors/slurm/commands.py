@@ -32,7 +32,7 @@ CUT_OFF = (
     "Transport endpoint",
     "Connection reset",
 )  # it may be there
-NO_JOB = "Invalid job id"
+NO_JOB = re.compile(r"Invalid job id|^Job \S+ not found", re.MULTILINE)  # the second: of a member of an array
 DISABLED = ("accounting storage is disabled", "You are not running a supported accounting_storage")
 MOST_IDS = 500  # on one command line
 _ID = re.compile(r"(\d+)(;.*)?")
@@ -158,9 +158,12 @@ class Commands:
         return found
 
     async def shown(self, job: str) -> Seen | None:
-        """What the controller says of this one job; None where it has none of that number. Raises CommandFailed."""
+        """What the controller says of this one job; None where it has none of that number. Raises CommandFailed.
+
+        Of an array it says what is first: the part of it that no member was taken out of, if there is one.
+        """
         said = await self.run(["scontrol", "show", "job", "--oneliner", job])
-        if said.code != 0 and NO_JOB in said.err + said.out:
+        if said.code != 0 and NO_JOB.search(said.err + said.out):
             return None
         if said.code != 0:
             raise CommandFailed(f"scontrol: {said.why()}")
@@ -175,6 +178,12 @@ class Commands:
             said = await self.run(["scancel", *how, *ids[begin : begin + MOST_IDS]])
             if said.code != 0 and said.has((*LATER, *CUT_OFF)):
                 raise CommandFailed(f"scancel: {said.why()}")
+
+    async def cancel_named(self, name: str) -> None:
+        """All jobs of this user that have this name. Raises CommandFailed. That there are none is no failure."""
+        said = await self.run(["scancel", f"--user={self.user}", f"--name={name}"])
+        if said.code != 0 and said.has((*LATER, *CUT_OFF)):
+            raise CommandFailed(f"scancel: {said.why()}")
 
     async def array_most(self) -> int | None:
         """The most members that an array may have here; None where Slurm does not say."""

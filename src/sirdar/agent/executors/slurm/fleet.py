@@ -10,7 +10,7 @@ from typing import Any
 
 from sirdar.agent.events import get_logger
 from sirdar.agent.executors.slurm.commands import CommandFailed, Commands, Refused, Unsure
-from sirdar.agent.executors.slurm.options import Needs, words_of
+from sirdar.agent.executors.slurm.options import PILOT_NAME, Needs, asked_time, words_of
 from sirdar.agent.executors.slurm.pilot import Pilot, items_of
 from sirdar.agent.executors.slurm.pilot_folders import PilotFolders
 from sirdar.agent.executors.slurm.settings import SlurmSettings
@@ -19,13 +19,15 @@ from sirdar.agent.executors.slurm.watch import Look, Watch
 
 log = get_logger(__name__)
 
-NAME = "pilot."
+FOR_MANY = " (an allocation for many tasks)"
 AGAIN_LEAST_S, AGAIN_MOST_S = 1.0, 300.0
+ANSWER_PATIENCE_S = 2.0  # many begin sooner: nobody need be told that they wait
 LONELY_LEAST_S = 60.0  # so long does one that has nothing to do wait for an agent that went away
 
 
 class Fleet:
-    """``waiting``: cpus of tasks that have no pilot; ``on_gone``: settles what a pilot leaves; ``on_note``: why they wait."""
+    """``waiting``: cpus of tasks that have no pilot; ``on_gone``: settles what a pilot leaves; ``on_note``: why they wait;
+    ``on_change``: the same, for those that were told something else before."""
 
     def __init__(
         self,
@@ -35,9 +37,10 @@ class Fleet:
         waiting: Callable[[], int],
         on_gone: Callable[[Pilot], Awaitable[None]],
         on_note: Callable[[str], None],
+        on_change: Callable[[str], None],
     ) -> None:
         self._settings = settings
-        self._waiting, self._on_gone, self._on_note = waiting, on_gone, on_note
+        self._waiting, self._on_gone, self._on_note, self._on_change = waiting, on_gone, on_note, on_change
         self._commands = Commands(settings.command_timeout_s)
         self._watch = Watch(self._commands, settings)
         self.folders = PilotFolders(home, settings.python)
@@ -48,6 +51,7 @@ class Fleet:
         self._active = asyncio.Event()
         self._again_s = AGAIN_LEAST_S
         self._not_before = 0.0
+        self._drop_not_before = 0.0
         self._ending = False
         self.failed_in_row = 0  # pilots that ended before they called in, or that Slurm did not take
         self.trouble = ""
@@ -57,7 +61,9 @@ class Fleet:
     def load(self, keys: Collection[str]) -> None:
         """Pilots of earlier lives, with those of their tasks that somebody waits for."""
         for name, (given, job) in self.folders.load().items():
-            pilot = Pilot(name, given["slots"], self._settings.pilots.time_s, job, unsure=not job)
+            time_s = given.get("time_s") or self._settings.pilots.time_s
+            pilot = Pilot(name, given["slots"], time_s, job, unsure=not job)
+            pilot.outdated = given.get("asks") != self._asks() or self.folders.is_dropped(name)
             for batch_name, batch in self.folders.batches(name).items():
                 pilot.next_batch = int(batch_name.partition(".")[0]) + 1
                 items = [item for item in items_of(batch, batch_name) if item.key in keys]
@@ -137,6 +143,7 @@ class Fleet:
             for pilot in list(self.pilots.values()):
                 if not pilot.connected and await asyncio.to_thread(self.folders.is_over, pilot.id):
                     await self._gone(pilot)
+            await self._drop_outdated()
             await self._grow()
             await self._shrink()
             try:
@@ -159,8 +166,8 @@ class Fleet:
         ordering = self._ordering is not None and not self._ordering.done()
         if more > 0 and not ordering and time.monotonic() >= self._not_before:
             self._ordering = asyncio.create_task(self._order_so_many(more))  # Slurm may take its time to answer
-        if self._waiting() and self.trouble:
-            self._on_note(self.trouble)
+        if self._waiting() and (self.trouble or self._fresh()):
+            self._tell_waiting()
 
     async def _order_so_many(self, count: int) -> None:
         for _ in range(count):
@@ -170,6 +177,20 @@ class Fleet:
             except OSError as error:
                 self._note_failure(f"no pilot could be ordered: {error}")
                 return
+
+    async def _drop_outdated(self) -> None:
+        """What has not begun, and was ordered by other settings, leaves the queue: Slurm may never start it."""
+        for pilot in [one for one in self.pilots.values() if one.outdated]:
+            if time.monotonic() < self._drop_not_before:
+                return
+            if pilot.connected or (pilot.job and not await asyncio.to_thread(self.folders.claim, pilot.id)):
+                pilot.outdated = False  # it runs, and goes on
+            elif pilot.job and await self._cancel([pilot]):
+                log.info("pilot_outdated", pilot=pilot.id, job=pilot.job)
+                pilot.closing = True
+                await self._gone(pilot)
+            elif pilot.job:
+                self._drop_not_before = time.monotonic() + self._settings.query_s
 
     async def _shrink(self) -> None:
         own = self._settings.pilots
@@ -203,7 +224,12 @@ class Fleet:
         pilot = Pilot(f"{int(time.time())}-{secrets.token_hex(4)}", own.cpus, own.time_s, ordering=True)
         folder = await asyncio.to_thread(
             lambda: self.folders.add(
-                pilot.id, slots=own.cpus, idle_s=max(own.idle_s, LONELY_LEAST_S), memory=self._memory()
+                pilot.id,
+                slots=own.cpus,
+                idle_s=max(own.idle_s, LONELY_LEAST_S),
+                memory=self._memory(),
+                time_s=own.time_s,
+                asks=self._asks(),
             )
         )
         self.pilots[pilot.id] = pilot
@@ -229,11 +255,17 @@ class Fleet:
 
     def _words(self, pilot: Pilot, folder: Path) -> list[str]:
         """What follows ``sbatch``."""
-        own = self._settings.pilots
-        needs = Needs(own.cpus, own.memory_bytes, own.time_s, tuple(sorted(self._settings.options.items())))
-        words = words_of(needs, name=NAME + pilot.id, comment=f"pilot {pilot.id}")
+        words = words_of(self._needs(), name=PILOT_NAME + pilot.id, comment=f"pilot {pilot.id}")
         own_files = [f"--chdir={folder}", f"--output={folder}/output", str(self.folders.script), str(folder)]
         return [*words, *own_files]
+
+    def _needs(self) -> Needs:
+        own = self._settings.pilots
+        return Needs(own.cpus, own.memory_bytes, own.time_s, tuple(sorted(self._settings.options.items())))
+
+    def _asks(self) -> list[str]:
+        """What all pilots that are ordered now ask of Slurm."""
+        return words_of(self._needs(), name=PILOT_NAME, comment="")
 
     def _memory(self) -> str:
         return "rlimit" if self._settings.limit_memory else "auto"
@@ -270,13 +302,15 @@ class Fleet:
             asked = [pilot for pilot in self.pilots.values() if pilot.job]
             # Those that are being submitted are not asked for: this answer may be older than they are.
             unsure = [pilot for pilot in self.pilots.values() if not pilot.job and not pilot.ordering]
-            look = await self._watch.look({pilot.job for pilot in asked}, [NAME + pilot.id for pilot in unsure])
+            look = await self._watch.look({pilot.job for pilot in asked}, [PILOT_NAME + pilot.id for pilot in unsure])
             if look is not None:
                 await self._take_look(look, asked, unsure)
+            elif silence := self._watch.silence():
+                self._on_note(silence)
 
     async def _take_look(self, look: Look, asked: Collection[Pilot], unsure: Collection[Pilot]) -> None:
         for pilot in unsure:
-            found = look.named.get(NAME + pilot.id)
+            found = look.named.get(PILOT_NAME + pilot.id)
             if found:
                 pilot.job, pilot.unsure = found[0].job, False
                 await asyncio.to_thread(self.folders.note_job, pilot.id, pilot.job)
@@ -301,16 +335,37 @@ class Fleet:
             await self._gone(pilot)
 
     def _tell_waiting(self) -> None:
-        notes = [
-            note_of(pilot.seen) for pilot in self.pilots.values() if pilot.seen is not None and not pilot.connected
-        ]
-        if self._waiting() and (text := next((note for note in notes if note), "")):
-            self._on_note(f"{text} (an allocation for many tasks)")
+        """One reason for all that wait: that of an allocation which waits itself, or why there is none."""
+        if not self._waiting() or (self.pilots and self._watch.silence()):
+            return
+        asked = asked_time(self._asks())
+        away = [pilot for pilot in self.pilots.values() if not pilot.connected and pilot.job]
+        notes = [note for pilot in away if pilot.seen is not None and (note := note_of(pilot.seen, asked))]
+        if notes:
+            self._on_note(notes[0] + FOR_MANY)
+        elif self.trouble:
+            self._on_note(self.trouble)
+        elif fresh := self._fresh():
+            job = fresh[0].job
+            self._on_note((f"in Slurm's queue as job {job}" if job else "is being given to Slurm") + FOR_MANY)
+        elif any(pilot.connected for pilot in self.pilots.values()):
+            self._on_change("waits for room in Slurm's allocations")
 
-    async def _cancel(self, pilots: Collection[Pilot]) -> None:
+    def _fresh(self) -> list[Pilot]:
+        """Those of which Slurm's queue has said nothing yet, for a while; those that have a job first."""
+        last = time.monotonic() - ANSWER_PATIENCE_S
+        found = [
+            one for one in self.pilots.values() if one.seen is None and not one.connected and one.ordered_at <= last
+        ]
+        return sorted(found, key=lambda one: not one.job)
+
+    async def _cancel(self, pilots: Collection[Pilot]) -> bool:
+        """False where Slurm does not answer."""
         ids = [pilot.job for pilot in pilots if pilot.job]
         try:
             if ids:
                 await self._commands.cancel(ids)
         except CommandFailed as error:
             log.warning("pilots_not_cancelled", jobs=ids, error=str(error))
+            return False
+        return True

@@ -15,7 +15,9 @@ from sirdar.agent.events import get_logger
 from sirdar.agent.executors.base import Ability, Facts, Handle, Launch, ProgramEnd, ProgramStart
 from sirdar.agent.executors.process import end_of as end_of_record
 from sirdar.agent.executors.slurm.commands import CommandFailed, Commands
+from sirdar.agent.executors.slurm.leave_pilots import leave_pilots
 from sirdar.agent.executors.slurm.news import News
+from sirdar.agent.executors.slurm.options import asked_time
 from sirdar.agent.executors.slurm.orders import Order, Orders, names_in
 from sirdar.agent.executors.slurm.settings import SlurmSettings
 from sirdar.agent.executors.slurm.states import Seen, end_of, explained, needs_word, note_of
@@ -27,6 +29,7 @@ log = get_logger(__name__)
 
 HANDLE_VERSION = 1
 FORGOTTEN = "unknown to Slurm"
+GIVING_PATIENCE_S = 2.0  # sbatch usually has answered by then
 KILL_ROOM_S = 15.0  # over a task's grace, until its job is cancelled altogether
 
 
@@ -34,6 +37,7 @@ class SlurmExecutor:
     """The agent's side. ``slots`` bounds only how much the agent takes: how many jobs run side by side is Slurm's to say."""
 
     def __init__(self, home: Path, slots: int, settings: SlurmSettings) -> None:
+        self._home = home
         self._slots = slots
         self._settings = settings
         self.commands = Commands(settings.command_timeout_s)
@@ -55,7 +59,7 @@ class SlurmExecutor:
             on_refused=self._refuse,
             on_failed=self._fail,
             on_note=self._note_order,
-            on_submitted=self._take_back_ended,
+            on_submitted=self._take_submitted,
             on_unsure=self._active.set,
         )
 
@@ -71,6 +75,9 @@ class SlurmExecutor:
         await self._look_at_records()
         for work in (self._submitting.run(), self._look_for_ever(), self._query_for_ever()):
             self._loops.append(self._news.watch(asyncio.create_task(work)))
+        if self._settings.mode == "jobs":
+            leaving = leave_pilots(self._home, self._settings.python, self.commands)
+            self._loops.append(self._news.watch(asyncio.create_task(leaving)))
         return set(self._tickets.by_key) & set(handles)
 
     async def probe(self) -> Ability:
@@ -121,6 +128,7 @@ class SlurmExecutor:
         for ticket in self._tickets.add(order):
             if ticket.key in self._stop_later:
                 self._spawn(self._stop([ticket], *self._stop_later.pop(ticket.key)))
+        asyncio.get_running_loop().call_later(GIVING_PATIENCE_S, self._note_giving, order)
         self._active.set()
 
     def _take_up(self, order: Order, handles: Mapping[str, Handle]) -> None:
@@ -142,8 +150,15 @@ class SlurmExecutor:
             self._spawn(self._stop(unknown, None, "stop"))
         self._active.set()
 
-    def _take_back_ended(self, order: Order) -> None:
+    def _note_giving(self, order: Order) -> None:
+        """``sbatch`` takes its time, or other orders are before it."""
+        if not order.job:
+            self._note([one for one in self._tickets.known(order.keys) if not one.note], "is being given to Slurm")
+
+    def _take_submitted(self, order: Order) -> None:
         """Slurm has it; what was dropped while it was being submitted is not left in the queue."""
+        for ticket in self._tickets.known(order.keys):
+            self._note([ticket], f"in Slurm's queue as job {ticket.job_id()}")
         live = {ticket.key for ticket in self._tickets.known(order.keys) if not ticket.ended}
         if ended := [order.job_of(index) for index, key in enumerate(order.keys) if key not in live]:
             self._spawn(self._cancel(ended, ()))
@@ -247,8 +262,11 @@ class SlurmExecutor:
             if not asked and not unsure:
                 await asyncio.sleep(self._settings.look_s)
                 continue
-            look = await self.watch.look({ticket.job_id() for ticket in asked}, [order.name for order in unsure])
+            begun = {ticket.job_id() for ticket in asked if ticket.begun_at is not None}
+            names = [order.name for order in unsure]
+            look = await self.watch.look({ticket.job_id() for ticket in asked}, names, begun=begun)
             if look is None:
+                self._note_silence(asked)
                 continue
             try:
                 await self._take_look(look, asked, unsure)
@@ -256,6 +274,7 @@ class SlurmExecutor:
                 log.warning("slurm_orders_unwritable", error=str(error))
 
     async def _take_look(self, look: Look, asked: Sequence[Ticket], unsure: Sequence[Order]) -> None:
+        self._note_answer(asked, look)
         for order in unsure:
             await self._settle(order, look)
         for ticket in asked:
@@ -279,9 +298,24 @@ class SlurmExecutor:
             self._submitting.again(order)
 
     async def _take_seen(self, ticket: Ticket, seen: Seen) -> None:
-        self._note([ticket], note_of(seen))
+        self._note([ticket], note_of(seen, asked_time(ticket.order.words)))
         if seen.ended:
             await self._take_over(ticket, seen)
+
+    def _note_silence(self, tickets: Sequence[Ticket]) -> None:
+        """Once: its words would be others at each query."""
+        if text := self.watch.silence():
+            self._note([one for one in tickets if not one.silence], text)
+            for ticket in tickets:
+                ticket.silence = True
+
+    def _note_answer(self, tickets: Sequence[Ticket], look: Look) -> None:
+        """Slurm answers again. Of what it has no word on, it is said what is known."""
+        for ticket in [one for one in tickets if one.silence]:
+            ticket.silence = False
+            seen = look.seen.get(ticket.job_id())
+            if seen is None or not seen.waits:
+                self._note([ticket], f"was given to Slurm as job {ticket.job_id()}")
 
     async def _take_over(self, ticket: Ticket, seen: Seen) -> None:
         """Its job is no more: if no node has claimed the task, none ever will; else its record may still be on its way."""

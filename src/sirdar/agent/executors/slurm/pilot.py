@@ -19,6 +19,7 @@ class Item:
     base: Mapping[str, str]
     batch: str = ""
     begun: bool = False
+    note: str = ""  # the last that was told of its waiting
 
     @property
     def key(self) -> str:
@@ -31,7 +32,8 @@ class Item:
 
 @dataclass(slots=True)
 class Pilot:
-    """``job``: empty until Slurm says it; ``ordering``: it is being submitted; ``unsure``: only Slurm can say whether it has it.
+    """``job``: empty until Slurm says it; ``ordering``: it is being submitted; ``unsure``: only Slurm can say whether it has it;
+    ``outdated``: it was ordered by other settings than those of today.
 
     Times are monotonic.
     """
@@ -42,6 +44,7 @@ class Pilot:
     job: str = ""
     ordering: bool = False
     unsure: bool = False
+    outdated: bool = False
     begun_at: float | None = None  # of the day
     items: dict[str, Item] = field(default_factory=dict)  # given to it, and not ended
     over_keys: set[str] = field(default_factory=set)  # ended, and not destroyed
@@ -49,6 +52,7 @@ class Pilot:
     next_batch: int = 1
     writer: asyncio.StreamWriter | None = None
     closing: bool = False
+    ordered_at: float = field(default_factory=time.monotonic)
     idle_since: float = field(default_factory=time.monotonic)
     seen: Seen | None = None
     over_at: float | None = None  # Slurm says that it has ended, since

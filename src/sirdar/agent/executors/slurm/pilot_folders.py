@@ -53,11 +53,21 @@ class PilotFolders:
     def say_where(self, address: str, port: int, token: str) -> None:
         write_json(str(self.where), {"address": address, "port": port, "token": token})
 
-    def add(self, pilot: str, *, slots: int, idle_s: float, memory: str) -> Path:
-        """Before it is submitted."""
+    def add(
+        self,
+        pilot: str,
+        *,
+        slots: int,
+        idle_s: float,
+        memory: str,
+        time_s: float | None = None,
+        asks: Sequence[str] = (),
+    ) -> Path:
+        """Before it is submitted. ``asks``: what Slurm is asked for."""
         folder = self.root / pilot
         (folder / "in").mkdir(mode=0o700, parents=True)
         given = {"id": pilot, "slots": slots, "idle_s": idle_s, "memory": memory, "where": str(self.where)}
+        given |= {"time_s": time_s, "asks": list(asks)}
         write_json(f"{folder}/pilot.json", given, durable=True)
         return folder
 
@@ -101,6 +111,10 @@ class PilotFolders:
         """True if no node will ever run it."""
         path = f"{self.root}/{pilot}/claim"
         return claim.take(path, AGENT) or claim.owner(path) == AGENT
+
+    def is_dropped(self, pilot: str) -> bool:
+        """By the agent: no node will run it."""
+        return claim.owner(f"{self.root}/{pilot}/claim") == AGENT
 
     def begun(self, pilot: str) -> dict[str, Any] | None:
         try:

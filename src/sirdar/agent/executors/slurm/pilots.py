@@ -23,6 +23,8 @@ from sirdar.agent.executors.slurm.news import News
 from sirdar.agent.executors.slurm.pilot import Item, Pilot, batch_of
 from sirdar.agent.executors.slurm.pilot_port import PilotPort
 from sirdar.agent.executors.slurm.settings import SlurmSettings
+from sirdar.agent.executors.slurm.watch import SILENCE
+from sirdar.domain.units import format_size
 
 log = get_logger(__name__)
 
@@ -48,7 +50,14 @@ class PilotExecutor:
         self._asked: dict[str, tuple[str, float | None]] = {}  # what was wanted of tasks that have a pilot
         self._loops: list[asyncio.Task[None]] = []
         self._handing = asyncio.Lock()
-        self.fleet = Fleet(home, settings, waiting=self._cpus_waiting, on_gone=self._bury, on_note=self._note_queue)
+        self.fleet = Fleet(
+            home,
+            settings,
+            waiting=self._cpus_waiting,
+            on_gone=self._bury,
+            on_note=self._note_queue,
+            on_change=lambda text: self._note_queue(text, told_only=True),
+        )
         self._folders = self.fleet.folders
         self._port: PilotPort | None = None
 
@@ -75,11 +84,22 @@ class PilotExecutor:
         for launch in launches:
             if launch.key not in self._seen:
                 self._seen.add(launch.key)
+                if why := self._too_large(launch):
+                    self._news.end(ProgramEnd(launch.key, ended_at=time.time(), cause="refused", error=why))
+                    continue
                 task = {name: value for name, value in order_of(launch, 0).items() if name != "keep"}
                 self._queue.append(Item(task, launch.base_env))
         await self._hand_out()
         self.fleet.kick()
         return [{"v": HANDLE_VERSION, "executor": "slurm"} for _ in launches]
+
+    def _too_large(self, launch: Launch) -> str:
+        """Why no pilot can run it; empty where one can. With more cpus than one has, it gets them all."""
+        most, asked = self._settings.pilots.memory_bytes, launch.memory_bytes
+        if most is None or asked is None or asked <= most:
+            return ""
+        asks, has = format_size(asked), format_size(most)
+        return f"it asks for {asks} of memory, and a pilot has {has} (pilots.memory in slurm.yaml)"
 
     async def facts(self) -> Facts:
         return await self._news.take()
@@ -264,8 +284,17 @@ class PilotExecutor:
         self._queue.extendleft(reversed(again))
         await self._hand_out()
 
-    def _note_queue(self, text: str) -> None:
-        self._news.note({item.key: text for item in self._queue})
+    def _note_queue(self, text: str, *, told_only: bool = False) -> None:
+        """``told_only``: to those that were told something else before. That Slurm is silent is told once: for how long changes."""
+        silence = text.startswith(SILENCE)
+        changed = [
+            item
+            for item in self._queue
+            if item.note != text and (item.note or not told_only) and not (silence and item.note.startswith(SILENCE))
+        ]
+        for item in changed:
+            item.note = text
+        self._news.note({item.key: text for item in changed})
 
     async def _end_all(self) -> None:
         waiting = [item.key for item in self._queue]

@@ -1,5 +1,6 @@
 """How an agent uses its cluster: ``slurm.yaml`` in the agent's home, written by whoever set it up."""
 
+import math
 import re
 import sys
 from collections.abc import Mapping
@@ -9,8 +10,12 @@ from typing import Any
 
 import yaml
 
+from sirdar.agent.executors.slurm.options import FLAGS
 from sirdar.domain.app import SLURM_FIELDS, slurm_fault
 from sirdar.domain.units import parse_duration, parse_size
+
+SLURM_TIME = re.compile(r"\d+(:\d+(:\d+)?)?|\d+-\d+(:\d+(:\d+)?)?|UNLIMITED|INFINITE", re.ASCII | re.IGNORECASE)
+TIME_EXPECTED = "minutes, HH:MM:SS, D-HH:MM:SS or a duration such as 2 h"
 
 FILE_NAME = "slurm.yaml"
 MODES = ("jobs", "pilots")
@@ -132,11 +137,40 @@ def parse_slurm(text: str) -> SlurmSettings:
 
 def _options(value: Any) -> dict[str, str]:
     given = _mapping(value, "options", OWN_FIELDS)
-    texts = {key: ("yes" if one is True else str(one)) for key, one in given.items()}
-    for key, text in texts.items():
-        if fault := slurm_fault(text):
-            raise SlurmFault(f"options.{key} {fault}")
-    return texts
+    return {key: _slurm_time(one) if key == "time" else _slurm_value(key, one) for key, one in given.items()}
+
+
+def _slurm_value(key: str, value: Any) -> str:
+    where = f"options.{key}"
+    if value is None:
+        raise SlurmFault(f"{where} has no value: a text is expected, as sbatch takes it behind --{key}=")
+    if isinstance(value, list | dict):
+        kind = "a list" if isinstance(value, list) else "names with values"
+        raise SlurmFault(f"{where} is {kind}: one text is expected, as sbatch takes it behind --{key}=")
+    if isinstance(value, bool):
+        if key not in FLAGS:
+            raise SlurmFault(
+                f"{where} is {str(value).lower()}: a text is expected; a word such as yes or no needs quotes"
+            )
+        return "yes" if value else "no"
+    if fault := slurm_fault(text := str(value)):
+        raise SlurmFault(f"{where} {fault}: letters, digits and ._-:,=|&*@()[]+/ are expected, 200 of them at most")
+    return text
+
+
+def _slurm_time(value: Any) -> str:
+    """Slurm's own words for a time as they stand; durations as they are written elsewhere in whole minutes."""
+    text = str(value).strip()
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        if SLURM_TIME.fullmatch(text):
+            return text
+        try:
+            found = parse_duration(text) if not text.replace(".", "").isdecimal() else 0.0
+        except ValueError:
+            found = 0.0
+        if found > 0:
+            return str(math.ceil(found / 60))
+    raise SlurmFault(f"options.time: {text[:40]!r} is not a time of Slurm's: {TIME_EXPECTED} is expected")
 
 
 def _pilots(value: Any) -> PilotSettings:

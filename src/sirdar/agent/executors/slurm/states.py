@@ -11,19 +11,30 @@ from sirdar.agent.executors.base import ProgramEnd
 
 QUEUE_FORMAT = "%i|%T|%N|%j|%r"
 ACCOUNT_FIELDS = "JobID,State,NodeList,JobName,ExitCode"
+MOST_MEMBERS = 100_000  # of one range: more is a line that was not understood
 SIGKILL = 9  # the node's: not every machine that reads this has the name
 WAITING = {"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
 LIVE = {"RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"}
 HELD = ("held", "hold")  # in its reasons: JobHeldUser, JobHeldAdmin, JobHoldMaxRequeue, launch failed requeued held
+TIME_REASONS = {
+    "PartitionTimeLimit",
+    "QOSTimeLimit",
+    "QOSMaxWallDurationPerJobLimit",
+    "AssocMaxWallDurationPerJobLimit",
+}
 NODE_WORDS = {"NODE_FAIL": "the node failed", "BOOT_FAIL": "the node did not start"}
 TIME_WORDS = {"TIMEOUT", "DEADLINE"}
 _JOB = re.compile(r"\d+(_\d+)?")
-_SHOWN = re.compile(r"\b(JobState|NodeList|JobName|Reason)=(\S*)")
+_MEMBERS = re.compile(r"(\d+)_\[([\d,-]+)(%\d+)?\]")
+_SHOWN = re.compile(r"(?<!\S)(JobState|NodeList|JobName|Reason|ArrayTaskId)=(\S*)")
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What Slurm says of a job. ``state``: its word; ``more``: what stood behind it, as in ``CANCELLED by 1000``."""
+    """What Slurm says of a job. ``state``: its word; ``more``: what stood behind it, as in ``CANCELLED by 1000``.
+
+    ``members``: of an array, of which it is said, by their numbers; empty where it does not say.
+    """
 
     job: str
     state: str
@@ -32,6 +43,7 @@ class Seen:
     reason: str = ""
     more: str = ""
     exit_code: int | None = None
+    members: str = ""
 
     @property
     def waits(self) -> bool:
@@ -72,32 +84,51 @@ def read_accounts(text: str) -> dict[str, Seen]:
         words = line.split("|")
         if len(words) < 5 or not _JOB.match(words[0]):
             raise ValueError(f"sacct said {line[:80]!r}")
-        if not _JOB.fullmatch(words[0]):
-            continue
         state, _, more = words[1].partition(" ")
         code, _, number = words[4].partition(":")
         exit_code = -int(number) if number.isdecimal() and int(number) else int(code) if code.isdecimal() else None
-        found[words[0]] = Seen(words[0], state.rstrip("+"), words[2], words[3], "", more, exit_code)
+        for job in _jobs_of(words[0]):
+            found[job] = Seen(job, state.rstrip("+"), words[2], words[3], "", more, exit_code)
     return found
 
 
+def _jobs_of(word: str) -> list[str]:
+    """The job that accounting names, or the members of an array that never got lines of their own (``17_[0-3,7]``)."""
+    if _JOB.fullmatch(word):
+        return [word]
+    if (match := _MEMBERS.fullmatch(word)) is None:
+        return []
+    ranges = [part.partition("-") for part in match[2].split(",") if part.strip("-")]
+    return [
+        f"{match[1]}_{number}"
+        for first, _, last in ranges
+        if first.isdecimal()
+        for number in range(int(first), min(int(last or first), int(first) + MOST_MEMBERS) + 1)
+    ]
+
+
 def read_shown(job: str, text: str) -> Seen:
-    """From ``scontrol show job --oneliner``. Raises ValueError where it is not that."""
+    """From ``scontrol show job --oneliner``; of an array, what is first of it. Raises ValueError where it is not that."""
     words = dict(_SHOWN.findall(text.partition("\n")[0]))
     if "JobState" not in words:
         raise ValueError(f"scontrol said {text[:80]!r}")
     nodes = words.get("NodeList", "").replace("(null)", "")
-    return Seen(job, words["JobState"], nodes, words.get("JobName", ""), words.get("Reason", ""))
+    members = words.get("ArrayTaskId", "")
+    return Seen(
+        job, words["JobState"], nodes, words.get("JobName", ""), words.get("Reason", ""),
+        members=members if members[:1].isdecimal() else "",
+    )  # fmt: skip
 
 
-def note_of(seen: Seen) -> str:
-    """Why it has not started, for a person; empty where it has."""
+def note_of(seen: Seen, asked_time: str = "") -> str:
+    """Why it has not started, for a person; empty where it has. ``asked_time``: how long it may take, by its order."""
     if not seen.waits:
         return ""
     if any(word in seen.reason.lower() for word in HELD) or seen.state in {"REQUEUE_HOLD", "RESV_DEL_HOLD"}:
-        return f"held in Slurm: {seen.reason or seen.state}"
+        return f"held in Slurm (job {seen.job}): {seen.reason or seen.state}"
     reason = seen.reason if seen.reason not in {"", "None"} else seen.state.lower()
-    return f"waits in Slurm: {reason}"
+    asks = f" (asks for {asked_time})" if asked_time and reason in TIME_REASONS else ""
+    return f"waits in Slurm (job {seen.job}): {reason}{asks}"
 
 
 def end_of(key: str, seen: Seen, *, asked: str | None, started_at: float | None, error: str = "") -> ProgramEnd:
@@ -148,6 +179,16 @@ def explained(end: ProgramEnd, seen: Seen | None) -> ProgramEnd:
 def needs_word(end: ProgramEnd) -> bool:
     """Whether only Slurm can say why it ended."""
     return end.by == "slurm" or (end.by is None and end.exit_code == -SIGKILL and not end.out_of_memory)
+
+
+def of_whole_array(job: str, found: Mapping[str, Seen]) -> Seen | None:
+    """For a member that is not listed itself: the line of its array, where that has ended.
+
+    Slurm writes one for all whose members were cancelled before any of them began.
+    """
+    array, _, member = job.partition("_")
+    whole = found.get(array) if member else None
+    return replace(whole, job=job) if whole is not None and whole.ended else None
 
 
 def of_names(seen: Iterable[Seen], prefix: str) -> dict[str, list[Seen]]:

@@ -1,4 +1,4 @@
-"""From launches to orders, and from orders to Slurm's jobs: each at most once, launches that are alike as one array."""
+"""From launches to orders, and from orders to Slurm's jobs: each at most once, launches of one job that are alike as one array."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +7,7 @@ from sirdar.agent.events import get_logger
 from sirdar.agent.executors.base import Launch
 from sirdar.agent.executors.process import order_of
 from sirdar.agent.executors.slurm.commands import CommandFailed, Commands, Refused, Unsure
-from sirdar.agent.executors.slurm.options import Needs, chunks, words_of
+from sirdar.agent.executors.slurm.options import Needs, chunks, comment_of, job_of, other_time, words_of
 from sirdar.agent.executors.slurm.orders import Order, Orders
 from sirdar.agent.executors.slurm.settings import SlurmSettings
 
@@ -104,7 +104,7 @@ class Submitting:
                 self._queue.pop(0)  # all of it was taken back
                 continue
             try:
-                job = await self._commands.submit(order.command(self._orders.script))
+                job = await self._give(order)
                 log.info("slurm_submitted", job=job, attempts=len(order.keys), first=order.keys[0])
                 await self.note_job(order, job)
             except Refused as error:
@@ -123,6 +123,16 @@ class Submitting:
             self._queue.pop(0)
         return True
 
+    async def _give(self, order: Order) -> str:
+        """The new job's id; where Slurm refuses the way in which the time is asked for, it is asked for in another."""
+        try:
+            return await self._commands.submit(order.command(self._orders.script))
+        except Refused as error:
+            if (words := other_time(order.words, str(error))) is None:
+                raise
+            order.words = words
+            return await self._commands.submit(order.command(self._orders.script))
+
     async def note_job(self, order: Order, job: str) -> None:
         """It is in Slurm under this number. Where that cannot be written down, the agent's next life asks for it by name."""
         order.job, order.unsure = job, False
@@ -133,10 +143,11 @@ class Submitting:
         self._on_submitted(order)
 
     def _groups(self, launches: Sequence[Launch]) -> list[Sequence[Launch]]:
-        """Those whose needs are equal, in parts that an array may have."""
-        alike: dict[Needs, list[Launch]] = {}
+        """Those of one job whose needs are equal, in parts that an array may have: whoever ends or changes an array in Slurm means
+        that job."""
+        alike: dict[tuple[str, Needs], list[Launch]] = {}
         for launch in launches:
-            alike.setdefault(Needs.of(launch, self._settings.options), []).append(launch)
+            alike.setdefault((job_of(launch.key), Needs.of(launch, self._settings.options)), []).append(launch)
         return [
             [group[number] for number in part]
             for group in alike.values()
@@ -146,7 +157,7 @@ class Submitting:
     def _write(self, group: Sequence[Launch]) -> Order:
         needs = Needs.of(group[0], self._settings.options)
         first = group[0].key
-        comment = first if len(group) == 1 else f"{first} and {len(group) - 1} more"
+        comment = comment_of([launch.key for launch in group])
         tasks = {launch.key: _task(launch) for launch in group}
         return self._orders.write(
             tasks, words_of(needs, name=first, comment=comment), limit=self._settings.limit_memory

@@ -14,7 +14,8 @@ class Ticket:
 
     ``job``: as the node named it, where a job was given to Slurm twice; ``asked``: what the agent wanted of it;
     ``over``: Slurm's word that its job has ended, heard at ``over_at``; ``record``: how it ended,
-    where Slurm is still to say why. Times are of the monotonic clock, but for ``begun_at``.
+    where Slurm is still to say why; ``note``: the last that was told of its waiting; ``silence``: it was told that Slurm
+    does not answer. Times are of the monotonic clock, but for ``begun_at``.
     """
 
     key: str
@@ -28,6 +29,7 @@ class Ticket:
     record: ProgramEnd | None = None
     ended: bool = False
     note: str = ""
+    silence: bool = False
 
     def job_id(self) -> str:
         return self.job or self.order.job_of(self.index)
