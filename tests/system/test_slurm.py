@@ -329,6 +329,61 @@ def test_a_preempted_pilot_takes_its_tasks_with_it_and_they_are_tried_again(
     assert ended["state"] == "DONE"
 
 
+def test_what_a_pilot_ran_when_it_was_cut_off_is_never_the_programs_own_end(
+    server: Product, attach: Callable[..., Machine], slurm: SlurmCluster, tmp_path: Path
+) -> None:
+    """A shell goes on when Slurm has ended its child: also an exit code of 0 is none then."""
+    attach(FAST + "mode: pilots\npilots: {most: 1, cpus: 4, idle: 0.5}\n")
+    mine = f'echo began >> "{tmp_path}/${{x}}"; [ -e "{tmp_path}/go" ] || sleep 60; echo over'
+    server.publish("shells", mine, shell=True, retries=3, inputs={"x": {"type": "integer"}},
+                   outputs={"words": {"type": "string", "from": "stdout"}})  # fmt: skip
+    job = server.submit("me/shells", {}, sweep={"parameters": {"x": list(range(4))}})
+
+    def began(times: int) -> bool:
+        paths = [tmp_path / str(number) for number in range(4)]
+        return all(path.exists() and path.read_text().count("began") == times for path in paths)
+
+    for turn in (1, 2):
+        await_that(lambda: began(turn), 60, "that all run")  # noqa: B023
+        if turn == 2:
+            (tmp_path / "go").touch()
+        ((pilot, _, _),) = slurm.jobs("running")
+        slurm.run("scancel", pilot)
+    ended = server.ended(job["id"], wait=120)
+    assert ended["state"] == "DONE"
+    for number in range(4):
+        tries = server.admin.get(f"/api/jobs/{job['id']}/tasks/{number}").json()["tries"]
+        assert [one["reason"] for one in tries[:-1]] == ["preempted", "preempted"], tries
+    assert began(3)
+
+
+@pytest.mark.parametrize("how", [(), ("--full",)], ids=["plain", "full"])
+def test_a_shell_that_slurm_cut_off_has_made_nothing(
+    server: Product, attach: Callable[..., Machine], slurm: SlurmCluster, how: tuple[str, ...]
+) -> None:
+    attach()
+    server.publish("shell", 'echo up; sleep 60; echo made > made.txt', shell=True, retries=0,
+                   outputs={"made": {"type": "file", "from": "made.txt"}})  # fmt: skip
+    job = server.submit("me/shell")
+    await_that(lambda: server.job(job["id"])["state"] == "RUNNING", what="that it runs")
+    slurm.run("scancel", *how, slurm.jobs("running")[0][0])
+    reason, message = reason_of(server.ended(job["id"]))
+    assert reason == "cancelled" and message.endswith("was cancelled, not through Sirdar"), message
+
+
+def test_a_shell_that_was_preempted_is_told_so(
+    server: Product, attach: Callable[..., Machine], slurm: SlurmCluster
+) -> None:
+    attach()
+    script = "sleep 60; echo made > made.txt"
+    server.publish("lowshell", script, shell=True, retries=0, resources={"cpus": 4, "slurm": {"partition": "low"}})
+    job = server.submit("me/lowshell")
+    await_that(lambda: server.job(job["id"])["state"] == "RUNNING", what="that it runs")
+    above = slurm.sbatch("true", "--partition=high", "--exclusive")
+    assert reason_of(server.ended(job["id"]))[0] == "preempted"
+    await_that(lambda: slurm.state(above) == "COMPLETED", what="the other's end")
+
+
 # ---------------------------------------------------------------- faults of the cluster
 
 

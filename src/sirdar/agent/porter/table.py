@@ -64,6 +64,8 @@ class Table:
         self.groups = groups
         self.tell = tell
         self.note = note
+        self.hold: Callable[[Task, dict[str, Any]], bool] | None = None  # takes an end that it will ``tell_end`` later
+        self.held = 0
         self.workers = Workers(self)
         self.spawners = 0
         self.idle_spawners = 0
@@ -148,9 +150,9 @@ class Table:
             return [{**task.started_fact(), "place": task.place, "end": task.end} for task in list(self.tasks.values())]
 
     def active(self) -> int:
-        """How many tasks wait or run."""
+        """How many tasks wait or run, or have ended and are not told."""
         with self.lock:
-            return len(self.waiting) + self.live
+            return len(self.waiting) + self.live + self.held
 
     def stop_all(self, grace_s: float, by: str = "stop") -> None:
         for item in self.carried():
@@ -303,8 +305,16 @@ class Table:
         task.env = {}
         task.argv = []
         task.keep = None
-        task.end = {"id": task.id, "pid": task.pid, "at": task.at, "by": task.by, "ended": time.time(), **end}
-        self.tell("end", task.end)
+        fact = {"id": task.id, "pid": task.pid, "at": task.at, "by": task.by, "ended": time.time(), **end}
+        self.held += 1
+        if self.hold is None or not self.hold(task, fact):
+            self.tell_end(task, fact)
+
+    def tell_end(self, task: Task, fact: dict[str, Any]) -> None:
+        """Under the lock. Before this, nobody sees that it has ended."""
+        self.held -= 1
+        task.end = fact
+        self.tell("end", fact)
 
     # ------------------------------------------------------------ what is left behind
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from sirdar.agent.porter.wrap import Wrap
 
-# A task's place in its life. WAITING: for free cpus. STARTING: a spawner has it. RUNNING: it has a pid. ENDED: see ``end``.
+# A task's place in its life. WAITING: for free cpus. STARTING: a spawner has it. RUNNING: it has a pid. ENDED: see ``end``; where
+# that is None, how is still to be told.
 WAITING, STARTING, RUNNING, ENDED = "waiting", "starting", "running", "ended"
 
 

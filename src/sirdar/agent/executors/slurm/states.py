@@ -170,6 +170,8 @@ def explained(end: ProgramEnd, seen: Seen | None) -> ProgramEnd:
         return _changed(end, out_of_memory=True)
     if end.by != "slurm":
         return end
+    if seen is not None and seen.state == "COMPLETED" and end.exit_code == 0:
+        return _changed(end, by=None)  # somebody sent it a signal; Slurm did not end it
     if seen is None or seen.state not in TOLD:
         return _changed(end, by=None, cause="preempted", error="Slurm ended the job before its program had ended")
     other = end_of(end.key, seen, asked=None, started_at=end.started_at)

@@ -17,6 +17,7 @@ import threading
 from typing import Any
 
 from sirdar.agent.executors.slurm.node import claim
+from sirdar.agent.executors.slurm.node.cut_off import SIGNALLED, Told, news_s
 from sirdar.agent.executors.slurm.node.files import read_json, write_json
 from sirdar.agent.porter import leftovers
 from sirdar.agent.porter.table import Table
@@ -24,8 +25,6 @@ from sirdar.agent.porter.task import Task
 
 STOP_LOOK_S = 5.0
 SLURM_GRACE_S = 20.0  # Slurm kills 30 s after its own SIGTERM, where it is set up as usual
-ENDED_FROM_OUTSIDE = (-signal.SIGTERM, -signal.SIGKILL)
-NEWS_S = 0.3  # so long after a program's may our own signal come
 BREATH_S = 0.05  # so long is the end of a task waited for at once
 PASSED = ("SLURM", "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK", "GPU_DEVICE_ORDINAL")
 
@@ -39,7 +38,7 @@ class One:
         self.records = order["records"]
         self.key: str = order["task"]["id"]
         self.over = threading.Event()
-        self.told = threading.Event()  # SIGTERM has come
+        self.told = Told()
         self.code = 1
         self.wake_read, self.wake_write = os.pipe()
         os.set_blocking(self.wake_write, False)
@@ -52,15 +51,17 @@ class One:
         base = {**given_by_slurm(os.environ), **self.order["base"]}
         task = {**self.order["task"], "mem": self.order["task"].get("mem") if self.order.get("limit") else None}
         self.table.add([Task(task, base)])
+        watched = [self.wake_read, self.told.fd]
         while not self.over.wait(BREATH_S):
-            ready, _, _ = select.select([self.wake_read], [], [], STOP_LOOK_S)
-            told = bool(ready) and b"t" in os.read(self.wake_read, 4096)
+            ready, _, _ = select.select(watched, [], [], STOP_LOOK_S)
+            told = self.told.fd in ready or (self.wake_read in ready and b"t" in os.read(self.wake_read, 4096))
+            if self.told.fd in ready:
+                watched.remove(self.told.fd)  # it stays so
             self._stop(told=told)
         return self.code
 
     def hear(self) -> None:
         """SIGTERM."""
-        self.told.set()
         os.write(self.wake_write, b"t")
 
     def tell(self, kind: str, fact: dict[str, Any]) -> None:
@@ -68,27 +69,38 @@ class One:
         if kind == "start":
             self._write("begun", fact)
         elif kind == "end":
-            if fact["by"] is None and fact["code"] in ENDED_FROM_OUTSIDE and self.told.wait(NEWS_S):
-                fact = {**fact, "by": "slurm"}  # which signals all of a job's processes at once
-            self._write("ended", fact)
+            self._write("ended", {**fact, "by": self._by(fact)})
             code = fact["code"]
             self.code = 1 if code is None else code if code >= 0 else 128 - code
             self.over.set()
             os.write(self.wake_write, b"e")
+
+    def _by(self, fact: dict[str, Any]) -> str | None:
+        """Who ended it: a SIGTERM that the agent did not ask for is Slurm's, and came to the program, too."""
+        wait_s = news_s(fact)
+        if not wait_s or not self.told.within(wait_s):
+            return fact["by"]  # type: ignore[no-any-return]
+        if self._note() is None:
+            return "slurm"
+        return "stop" if fact["code"] in SIGNALLED else None
 
     def _write(self, what: str, fact: dict[str, Any]) -> None:
         own = {"job": job_id(), "node": node_name()}
         write_json(f"{self.records}/{self.key}.{what}", {**fact, **own}, durable=what == "ended")
 
     def _stop(self, *, told: bool) -> None:
-        try:
-            note = read_json(self.stop_note)
-        except ValueError:
-            note = {}
+        note = self._note()
         if note is not None:
             self.table.stop(self.key, note.get("grace"), by="stop")
         elif told:
             self.table.stop(self.key, min(SLURM_GRACE_S, self.order["task"].get("grace", SLURM_GRACE_S)), by="slurm")
+
+    def _note(self) -> dict[str, Any] | None:
+        """The agent's, where it has asked for the end."""
+        try:
+            return read_json(self.stop_note)  # type: ignore[no-any-return]
+        except ValueError:
+            return {}
 
 
 def main(argv: list[str]) -> int:

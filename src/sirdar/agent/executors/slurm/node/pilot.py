@@ -22,6 +22,7 @@ import time
 from typing import Any
 
 from sirdar.agent.executors.slurm.node import claim, handshake
+from sirdar.agent.executors.slurm.node.cut_off import Held, Told
 from sirdar.agent.executors.slurm.node.files import read_json, write_json
 from sirdar.agent.executors.slurm.node.one import given_by_slurm, job_id, node_name
 from sirdar.agent.porter import facts_log, leftovers
@@ -60,10 +61,15 @@ def main(argv: list[str]) -> int:
 def _serve(folder: str, given: dict[str, Any], socket_path: str, groups: Groups | None) -> None:
     writer = Writer(FactsLog(f"{folder}/{facts_log.NAME}"))
     table = Table(given["slots"], groups, writer.tell, writer.note)
+    told = Told()
+    Held(table, told)
     memory = f"cgroup{groups.version}" if groups is not None else "rlimit"
     server = Server(socket_path, table, writer, given["idle_s"], memory)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: os.write(server.wake_write, b"t"))
+    signal.signal(signal.SIGTERM, lambda *_: None)  # see ``Told``
+    threading.Thread(
+        target=lambda: told.within(None) and os.write(server.wake_write, b"t"), name="told", daemon=True
+    ).start()
     write_json(f"{folder}/begun", {"at": time.time(), "job": job_id(), "node": node_name()})
     relay = Relay(folder, given["id"], given["where"], socket_path)
     threading.Thread(target=relay.run, name="relay", daemon=True).start()
