@@ -199,6 +199,29 @@ def test_a_build_that_fails_says_why(yard: Yard) -> None:
     assert "the reason" in yard.site.admin.get(job["stderr"]).text
 
 
+def test_a_build_that_nobody_waits_for_any_more_is_ended(yard: Yard) -> None:
+    mark = f"601.{os.getpid()}"
+    files = {"Containerfile": f"FROM {BASE}\nRUN sleep {mark}\n"}
+    app = yard.publish("tedious", "true", {"build": "Containerfile"}, files=files)
+    job = yard.site.submit(app)["id"]
+    await_that(lambda: f"sleep {mark}" in _commands(), within_s=60, what="the step")
+    assert yard.site.admin.post(f"/api/jobs/{job}/cancel").status_code in {200, 202}
+    assert yard.site.ended(job)["state"] == "CANCELLED"
+    await_that(lambda: mark not in _commands(), within_s=30, what="the step's end")
+
+
+def test_roots_engine_builds_for_the_machines_owner_only(yard: Yard) -> None:
+    """Whoever may publish would be root in what is built."""
+    anna = yard.site.user("anna", canPublish=True)
+    files = {"Containerfile": f"FROM {BASE}\nRUN echo annas > /hers\n"}
+    theirs = yard.publish("hers", "cat /hers", {"build": "Containerfile"}, files=files, who=anna)
+    said = yard.site.run(theirs, who=anna, state="FAILED")["outcome"]
+    assert said["reason"] == "environment" and "built here for its owner only" in said["message"], said
+    own = yard.publish("owners", "cat /hers", {"build": "Containerfile"}, files=files)
+    yard.site.run(own, wait=120)
+    yard.site.run(theirs, who=anna, wait=60)  # what is here may be used by all
+
+
 def test_a_build_ends_at_the_agents_limit(engine_room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the step that it is at."""
     for name, value in engine_room.variables.items():

@@ -185,7 +185,7 @@ class Staging:
                     await self._report([without_program(attempt, Reason.CANCELLED, "cancelled before it started")])
                     return False
             except EnvironmentFailed as error:
-                reason = Reason.STAGE_IN if error.transient else Reason.ENVIRONMENT
+                reason = Reason.START if error.transient else Reason.ENVIRONMENT
                 final = without_program(attempt, reason, str(error))
                 await self._report([final.model_copy(update={"stderr": stream_of(error.log)}) if error.log else final])
                 return False

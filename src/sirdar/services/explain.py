@@ -28,7 +28,10 @@ WHO = {
     Fault.USER: "It is up to whoever submitted it.",
     Fault.PLATFORM: "It is the platform's fault.",
 }
-WHO_OF = {Reason.REFUSED: "It is up to whoever submitted it, or to whoever runs the machine."}
+WHO_OF = {
+    Reason.REFUSED: "It is up to whoever submitted it, or to whoever runs the machine.",
+    Reason.ENVIRONMENT: "It is up to the application: what it asks for could not be made there.",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ SENTENCES = (
     N_("It is the program's own doing: look at its output."),
     N_("It is up to whoever submitted it."),
     N_("It is up to whoever submitted it, or to whoever runs the machine."),
+    N_("It is up to the application: what it asks for could not be made there."),
     N_("It is the platform's fault."),
     N_("It is not tried again: its %(count)s retries are used up."),
     N_("It is not tried again: its one retry is used up."),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sirdar.agent.environments import engines
 from sirdar.agent.environments.base import EnvironmentFailed
 from sirdar.agent.environments.engines import Engine, find_engine, own_environment
 from sirdar.agent.executors.base import Launch, Wrap
@@ -188,3 +189,39 @@ def test_a_kill_that_nobody_sent_is_a_lack_of_memory(tmp_path: Path) -> None:
     assert "oom" not in limited.container_facts(-9, signalled=True)
     free = PorterWrap({"kind": "docker", "words": ["docker", "run", "abc"], "inside": True})
     assert "oom" not in free.container_facts(-9, signalled=False)
+
+
+@pytest.mark.parametrize(
+    ("code", "last", "started"),
+    [
+        (
+            126,
+            "Error: runc: runc create failed: error during container init: rlimit: OCI permission denied",
+            False,
+        ),
+        (127, "docker: Error response from daemon: OCI runtime error: no such device", False),
+        (126, "sh: ./tool: Permission denied", True),
+        (1, "Error: the model has no OCI permission denied of its own", True),
+    ],
+)
+def test_a_container_that_the_engine_could_not_make_is_no_end_of_the_program(
+    tmp_path: Path, code: int, last: str, started: bool
+) -> None:
+    (tmp_path / "stderr").write_text(f"{last}\n")
+    end = PorterWrap({"kind": "podman", "words": ["podman", "run"], "inside": True}).read_end(
+        code, str(tmp_path / "stderr"), signalled=False
+    )
+    assert (end["code"] == code) is started
+    assert started or (end["what"] == "system" and "container could not be made" in end["error"])
+
+
+def test_each_engine_that_does_not_work_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/bin")
+    stand_in(tmp_path / "bin", "podman", "echo 'Error: broken database' >&2; exit 125")
+    stand_in(tmp_path / "bin", "docker", "exec sleep 600")
+    monkeypatch.setattr(engines, "PROBE_PATIENCE_S", 0.5)
+    with pytest.raises(EnvironmentFailed) as caught:
+        find_engine()
+    assert str(caught.value) == (
+        "podman does not work here: broken database; docker does not work here: it gave no answer in 0.5 s"
+    )

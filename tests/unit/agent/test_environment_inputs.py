@@ -186,12 +186,18 @@ def test_a_failure_says_why_in_one_line() -> None:
         ("  cause: tcp connect error\n  cause: Connection refused (os error 111)", True),
         ("error: HTTP status server error (503 Service Unavailable) for url (https://x.org)", True),
         ("error: operation timed out", True),
+        ("  cause: failed to write: No space left on device (os error 28)", True),
         ("error: HTTP status client error (404 Not Found) for url (https://x.org)", False),
         ("error: Because x was not found in the package registry", False),
     ],
 )
 def test_only_an_index_that_cannot_be_reached_may_go_better_later(line: str, transient: bool) -> None:
     assert failure("it failed", line).transient is transient
+
+
+def test_a_full_disk_is_named() -> None:
+    log = "error: Failed to download numpy\n  cause: No space left on device (os error 28)"
+    assert str(failure("it failed", log)) == "it failed: the disk of the resource is full"
 
 
 def test_who_may_not_build_is_told_so() -> None:

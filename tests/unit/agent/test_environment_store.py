@@ -237,6 +237,37 @@ def test_all_who_wait_share_one_making_and_hear_of_it() -> None:
     asyncio.run(story())
 
 
+def test_what_nobody_waits_for_any_more_is_ended_and_begun_anew_for_the_next() -> None:
+    async def story() -> None:
+        builds, began, ended = Builds[Ready](60.0), 0, 0
+
+        async def build(say: object) -> Ready:
+            nonlocal began, ended
+            began += 1
+            try:
+                if began == 1:
+                    await asyncio.Event().wait()
+            finally:
+                ended += 1
+            return Ready(ONE)
+
+        def hear(text: str) -> None:
+            pass
+
+        waiters = [asyncio.create_task(builds.share(ONE, build, hear)) for _ in range(2)]
+        await asyncio.sleep(0)
+        waiters[0].cancel()
+        await asyncio.wait(waiters[:1])
+        assert (began, ended) == (1, 0), "the other still waits"
+        waiters[1].cancel()
+        await asyncio.wait(waiters[1:])
+        async with asyncio.timeout(10):
+            assert await builds.share(ONE, build, hear) == Ready(ONE)
+        assert (began, ended) == (2, 2)
+
+    asyncio.run(story())
+
+
 def test_a_failure_is_told_to_all_and_remembered_shortly() -> None:
     async def story() -> None:
         made = 0

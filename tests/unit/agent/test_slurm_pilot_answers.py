@@ -332,6 +332,7 @@ def test_a_pilot_of_other_settings_leaves_the_queue_and_another_is_ordered(
 
     live(home, first, pilots=dataclasses.replace(PILOTS, cpus=16))
     (old,) = ordered(answers)
+    answers.queue(f"{JOB}|PENDING||x|PartitionConfig", "18|PENDING||y|None")
     answers.fails("scancel", "scancel: error: slurm_kill_job: Unable to contact slurm controller")
 
     async def second(life: Life) -> None:

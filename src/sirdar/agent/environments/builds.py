@@ -35,7 +35,7 @@ class Builds(Generic[Made]):
     async def share(self, key: object, make: Callable[[Say], Coroutine[Any, Any, Made]], say: Say) -> Made:
         """What ``make`` gives: of this caller, or of another that is at it already. Raises EnvironmentFailed or OSError.
 
-        It goes on when a caller is cancelled; the others still want it.
+        It goes on when a caller is cancelled and others still want it; where nobody does, it is ended.
         """
         self._raise_remembered(key)
         build = self._under_way.get(key)
@@ -51,6 +51,13 @@ class Builds(Generic[Made]):
         finally:
             if say in build.listeners:
                 build.listeners.remove(say)
+            if not build.listeners and not build.task.done():
+                self._drop(key, build)
+
+    def _drop(self, key: object, build: _Build[Made]) -> None:
+        """Whoever asks from now on gets another."""
+        del self._under_way[key]
+        build.task.cancel()
 
     def _begin(self, key: object, make: Callable[[Say], Coroutine[Any, Any, Made]]) -> _Build[Made]:
         def speak(text: str) -> None:
@@ -58,11 +65,13 @@ class Builds(Generic[Made]):
 
         build = _Build(asyncio.create_task(make(speak)))
         self._under_way[key] = build
-        build.task.add_done_callback(lambda task: self._end(key, task))
+        build.task.add_done_callback(lambda task: self._end(key, build))
         return build
 
-    def _end(self, key: object, task: "asyncio.Task[Made]") -> None:
-        build = self._under_way.pop(key)
+    def _end(self, key: object, build: _Build[Made]) -> None:
+        task = build.task
+        if self._under_way.get(key) is build:
+            del self._under_way[key]
         if build.speaking is not None:
             build.speaking.cancel()
         if task.cancelled():

@@ -61,14 +61,16 @@ class Said:
 def find_engine(wanted: str = "auto") -> Engine:
     """The one that is wanted, or the first that works. Asks it what it can do. Blocks; raises EnvironmentFailed."""
     kinds = KINDS if wanted == "auto" else (wanted,)
-    why_not = f"this machine has no container engine ({', '.join(kinds)})"
+    faults = []
     for kind in kinds:
         if (path := shutil.which(kind)) is not None:
             try:
                 return _asked(kind, path, own_environment(os.environ))
+            except subprocess.TimeoutExpired:
+                faults.append(f"{kind} does not work here: it gave no answer in {PROBE_PATIENCE_S:g} s")
             except (OSError, subprocess.SubprocessError, ValueError) as error:
-                why_not = f"{kind} does not work here: {error}"
-    raise EnvironmentFailed(why_not)
+                faults.append(f"{kind} does not work here: {error}")
+    raise EnvironmentFailed("; ".join(faults) or f"this machine has no container engine ({', '.join(kinds)})")
 
 
 def own_environment(given: Mapping[str, str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from sirdar.agent.environments.base import EnvironmentFailed, Files, Ready, Say
@@ -23,6 +24,10 @@ log = get_logger(__name__)
 NAME = "sirdar-build"
 DOCUMENTS_KEPT = 200
 _STEP = re.compile(r"STEP (\d+)/(\d+): (.*)|Step (\d+)/(\d+) : (.*)")
+REFUSED = (
+    "a Containerfile's commands run as root while it is built by this machine's engine, and are built here for its owner only "
+    "(policy.yaml: environments: {builds: all}, or a podman without root)"
+)
 _TRANSIENT = (
     "no space left on device",
     "i/o timeout",
@@ -70,15 +75,16 @@ class ImageBuilds:
         path = wanted.build or ""
         parts = await asyncio.to_thread(_parts, path, files)
         name = await asyncio.to_thread(content, path, parts)
-        kept = await self._builds.share(name, lambda tell: self._make(name, path, parts, tell), say)
+        make = partial(self._make, name, path, parts, trusted)
+        kept = await self._builds.share((name, trusted), make, say)
         if len(self._contents) > DOCUMENTS_KEPT:
             self._contents.clear()
         self._contents[_key(wanted, files)] = name
         self._built[name] = kept.identity
         return kept.ready()
 
-    async def _make(self, name: str, path: str, parts: Mapping[str, Path], say: Say) -> Kept:
-        """What is here, else what another agent has built, else it is built."""
+    async def _make(self, name: str, path: str, parts: Mapping[str, Path], trusted: bool, say: Say) -> Kept:
+        """What is here, else what another agent has built, else it is built: by root's engine only for who is trusted."""
         engine = await self._store.open()
         if engine.kind == "apptainer":
             raise EnvironmentFailed("images are built by podman or docker; this agent has apptainer")
@@ -89,6 +95,8 @@ class ImageBuilds:
         if shared is not None and (found := await self._shared(shared)) is not None:
             return await pull(self._store, shared, found, say)
         before = await id_of(engine, local)
+        if before is None and not trusted and not engine.rootless:
+            raise EnvironmentFailed(REFUSED)
         if before is None:
             await self._build(engine, local, path, parts, say)
         image = must(await id_of(engine, local), local)

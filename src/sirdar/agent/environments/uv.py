@@ -31,6 +31,7 @@ _UNREACHABLE = re.compile(
     r"|could not resolve host|connection failed|network connectivity is disabled",
     re.IGNORECASE,
 )
+_DISK_FULL = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 _NO_BUILD = re.compile(
     r"building source distributions|source distributions? .*disabled|--no-build|no usable wheels|has no wheels",
     re.IGNORECASE,
@@ -173,6 +174,8 @@ def _packages(count: int) -> str:
 
 def failure(what: str, log: str, *, may_build: bool = True) -> EnvironmentFailed:
     """``what`` has failed, because of what the log says last."""
+    if _DISK_FULL.search(log):
+        return EnvironmentFailed(f"{what}: the disk of the resource is full", log=log, transient=True)
     if why := sentence(log):
         what = f"{what}: {why}"
     if not may_build and _NO_BUILD.search(log):

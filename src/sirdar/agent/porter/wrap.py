@@ -29,6 +29,8 @@ FATAL = "FATAL:   "  # how apptainer begins to say why it gives up
 ENGINES = ("podman", "docker")  # what they start is no descendant of ours
 # catatonit's word (podman), tini's (docker), and the runtime's own.
 _INIT_FAILED = re.compile(r"failed to exec pid1|\[FATAL tini|exec .*(executable file not found|permission denied)")
+# The engine's words where its runtime could not make the container; they begin no line of a shell's.
+_NOT_MADE = re.compile(r"(?:Error|docker): .*(?:create failed|container init|OCI permission denied|OCI runtime error)")
 
 
 class Wrap:
@@ -170,7 +172,9 @@ class Wrap:
         last = "".join(_last_lines(err)[-1:])
         if self.kind == "apptainer":
             return code == 255 and last.startswith(FATAL)
-        return code == 125 or (code in {1, 126, 127} and _INIT_FAILED.search(last) is not None)
+        if code == 125 or (code in {126, 127} and _NOT_MADE.match(last)):
+            return True
+        return code in {1, 126, 127} and _INIT_FAILED.search(last) is not None
 
     def _inner_code(self) -> int | None:
         """What bubblewrap says of the program's end; None where it never started it, or was killed itself."""

@@ -150,6 +150,8 @@ def _try(words: Sequence[str], opens: Sequence[tuple[int, str]]) -> str:
             check=False,
             pass_fds=list(with_filter.values()),
         )
+    except subprocess.TimeoutExpired:
+        return f"bubblewrap gave no answer in {TRY_PATIENCE_S:g} s"
     except (OSError, subprocess.SubprocessError) as error:
         return f"bubblewrap could not be tried: {error}"
     finally:
