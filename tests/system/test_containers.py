@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,12 @@ from tests.engines import stand_in
 from tests.system.product import Product, await_that
 
 from sirdar.agent.environments.base import EnvironmentFailed
-from sirdar.agent.environments.image_builds import ImageBuilds
+from sirdar.agent.environments.builders import note_builder
+from sirdar.agent.environments.image_builds import ImageBuilds, end_forgotten_builds
 from sirdar.agent.environments.image_store import ImageStore
 from sirdar.agent.environments.images import Images
 from sirdar.agent.executors.base import Launch
+from sirdar.agent.porter.facts_log import boot_id
 from sirdar.agent.wraps.containers import contain
 from sirdar.domain.environment import Environment
 
@@ -208,6 +211,28 @@ def test_a_build_that_nobody_waits_for_any_more_is_ended(yard: Yard) -> None:
     assert yard.site.admin.post(f"/api/jobs/{job}/cancel").status_code in {200, 202}
     assert yard.site.ended(job)["state"] == "CANCELLED"
     await_that(lambda: mark not in _commands(), within_s=30, what="the step's end")
+
+
+def test_what_a_killed_agent_was_building_is_ended_by_the_next(
+    engine_room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in engine_room.variables.items():
+        monkeypatch.setenv(name, value)
+    mark = f"602.{os.getpid()}"
+    place = tmp_path / "images" / "build-x"
+    (place / "context").mkdir(parents=True)
+    (place / "context/Containerfile").write_text(f"FROM {BASE}\nRUN sleep {mark}\n")
+    quiet: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    words = ["podman", "build", "--tag", "localhost/forgotten", place / "context"]
+    with subprocess.Popen(words, start_new_session=True, **quiet) as build:
+        note_builder(place, build.pid, boot_id())
+        await_that(lambda: f"sleep {mark}" in _commands(), within_s=60, what="the step")
+        ending = threading.Thread(target=end_forgotten_builds, args=(place.parent,))
+        ending.start()
+        build.wait(30)
+        ending.join(30)
+    await_that(lambda: mark not in _commands(), within_s=20, what="the step's end")
+    assert not place.exists()
 
 
 def test_roots_engine_builds_for_the_machines_owner_only(yard: Yard) -> None:

@@ -8,8 +8,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sirdar.agent.environments.base import EnvironmentFailed
 
@@ -111,10 +113,11 @@ async def run(
     words: Sequence[str],
     *,
     heard: Callable[[str], None] | None = None,
+    started: Callable[[int], None] | None = None,
     terminal: bool = False,
     cwd: str | None = None,
 ) -> Said:
-    """Runs one command of the engine's to its end. ``heard``: gets what it writes, as it comes.
+    """Runs one command of the engine's to its end. ``heard``: gets what it writes, as it comes; ``started``: its pid.
 
     ``terminal``: it writes to one, since podman and docker tell their progress to nothing else.
     It is ended where the caller is cancelled.
@@ -130,6 +133,8 @@ async def run(
     finally:
         os.close(theirs)
     try:
+        if started is not None:
+            started(process.pid)
         text = await _read(ours, heard)
         return Said(await process.wait(), text)
     finally:
@@ -151,6 +156,16 @@ async def _break_off(process: asyncio.subprocess.Process) -> None:
             process.kill()
             _kill(below)
     await process.wait()
+
+
+def end_tree(pid: int) -> None:
+    """The same for a command of an agent that was killed. Blocks."""
+    below = _below(pid)
+    _kill([one for one in below if not _below(one)] or [pid])
+    last = time.monotonic() + BREAK_OFF_S
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < last:
+        time.sleep(0.05)
+    _kill([pid, *below])
 
 
 def _below(pid: int) -> list[int]:

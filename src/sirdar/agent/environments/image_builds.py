@@ -10,18 +10,21 @@ from functools import partial
 from pathlib import Path
 
 from sirdar.agent.environments.base import EnvironmentFailed, Files, Ready, Say
+from sirdar.agent.environments.builders import end_builder, note_builder
 from sirdar.agent.environments.builds import Builds
 from sirdar.agent.environments.containerfile import content, seen
-from sirdar.agent.environments.engines import Engine, Said, run
+from sirdar.agent.environments.engines import Engine, Said, end_tree, run
 from sirdar.agent.environments.image_store import ImageStore, Kept, id_of, must, size_of
 from sirdar.agent.environments.pulling import pull, with_logins
 from sirdar.agent.environments.registry import Described, ImageName, NoSuchImage, describe
 from sirdar.agent.events import get_logger
+from sirdar.agent.porter.facts_log import boot_id
 from sirdar.domain.environment import LABELS, Environment
 
 log = get_logger(__name__)
 
 NAME = "sirdar-build"
+BUILD = "build-"
 DOCUMENTS_KEPT = 200
 _STEP = re.compile(r"STEP (\d+)/(\d+): (.*)|Step (\d+)/(\d+) : (.*)")
 REFUSED = (
@@ -117,7 +120,7 @@ class ImageBuilds:
     async def _build(self, engine: Engine, tag: str, path: str, parts: Mapping[str, Path], say: Say) -> None:
         steps: asyncio.Queue[str] = asyncio.Queue()
         telling = asyncio.create_task(_tell_steps(steps, say))
-        place = Path(tempfile.mkdtemp(prefix="build-", dir=self._store.folder))
+        place = Path(tempfile.mkdtemp(prefix=BUILD, dir=self._store.folder))
         folder, temporary = place / "context", place / "tmp"  # what a build that is broken off leaves goes with it
         temporary.mkdir()
         builder = with_logins(engine, self._store)
@@ -137,7 +140,8 @@ class ImageBuilds:
             words += [] if self._network else ["--network", "none"]
             log.info("image_build", image=tag)
             async with asyncio.timeout(self._build_s):
-                said = await run(builder, [*words, str(folder)], heard=steps.put_nowait)
+                note = partial(note_builder, place, boot=boot_id())
+                said = await run(builder, [*words, str(folder)], heard=steps.put_nowait, started=note)
         except TimeoutError:
             raise EnvironmentFailed(
                 f"the image could not be built from {path} within {self._build_s:g} s, which is this agent's limit"
@@ -180,6 +184,13 @@ class ImageBuilds:
 
     async def collect(self) -> None:
         """``Images`` does it for all that lies in the store."""
+
+
+def end_forgotten_builds(folder: Path) -> None:
+    """Ends the builds of an agent that was killed, and removes what they leave beside the images. Blocks."""
+    for place in folder.glob(f"{BUILD}*"):
+        end_builder(place, boot_id(), end_tree)
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _key(wanted: Environment, files: Files) -> tuple[str, tuple[tuple[str, str], ...]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sirdar.agent.environments.base import Provider
 from sirdar.agent.environments.conda import CondaEnvironments
-from sirdar.agent.environments.image_builds import ImageBuilds
+from sirdar.agent.environments.image_builds import ImageBuilds, end_forgotten_builds
 from sirdar.agent.environments.image_store import ImageStore
 from sirdar.agent.environments.images import Images
 from sirdar.agent.environments.python import PythonEnvironments
@@ -20,6 +20,7 @@ FOLDER = "environments"
 def providers(settings: Settings, home: Path, images: ImageStore) -> Sequence[Provider]:
     """Blocks: takes stock of what earlier agents made."""
     store = EnvironmentStore(home / FOLDER, settings.environments_bytes, boot=boot_id())
+    end_forgotten_builds(images.folder)
     retry_s = settings.environment_retry_s * settings.period_scale
     return [
         PythonEnvironments(

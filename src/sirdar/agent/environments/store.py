@@ -20,9 +20,9 @@ from typing import Any
 
 from sirdar.agent.directories import remove
 from sirdar.agent.environments.base import Ready
+from sirdar.agent.environments.builders import end_builder, note_builder
 from sirdar.agent.environments.tool import end_group
 from sirdar.agent.events import get_logger
-from sirdar.agent.executors.porter_orphans import is_same
 from sirdar.agent.home import write_private
 
 log = get_logger(__name__)
@@ -128,8 +128,7 @@ class EnvironmentStore:
 
     def note_builder(self, draft: Draft, pid: int) -> None:
         """The process group that works on it: ended by the next agent, should this one be killed."""
-        if (ticks := _ticks(pid)) is not None:
-            (draft.build / "builder").write_text(f"{pid} {ticks} {self._boot}")
+        note_builder(draft.build, pid, self._boot)
 
     def publish(self, draft: Draft, ready: Ready, probes: Sequence[Path], about: Mapping[str, Any]) -> Ready:
         """It is whole: from now on it is found. Where another was as quick, that one stays. Blocks. Raises OSError.
@@ -261,8 +260,8 @@ class EnvironmentStore:
     # ------------------------------------------------------------ what earlier agents left
 
     def _take_stock(self) -> None:
-        for builder in self.root.glob(f"*{BUILD}/builder"):
-            _end_builder(builder, self._boot)
+        for build in self.root.glob(f"*{BUILD}"):
+            end_builder(build, self._boot, end_group)
         found = [(path.stat().st_mtime, path) for path in self.root.glob(f"*{MARK}")]
         for used_at, path in sorted(found):
             entry = self._read(path, used_at)
@@ -326,18 +325,3 @@ def _new_bytes(entry: os.DirEntry[str], seen: set[tuple[int, int]]) -> int:
 def _short(key: str) -> str:
     """Of a key ``sha256:HEX``, for names of files: paths of interpreters in scripts must not be long."""
     return key.rpartition(":")[2][:20]
-
-
-def _ticks(pid: int) -> int | None:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
-        return None
-
-
-def _end_builder(path: Path, boot: str) -> None:
-    """Ends the tool of an agent that was killed, where it still lives."""
-    with contextlib.suppress(OSError, ValueError):
-        pid, ticks, *of_boot = path.read_text().split()
-        if "".join(of_boot) == boot and is_same(int(pid), (int(ticks), int(ticks))):
-            end_group(int(pid))
