@@ -50,12 +50,20 @@ def leaves(pid: int) -> list[int]:
     return [leaf for child in children(pid) for leaf in (leaves(child) or [child])]
 
 
+def sleeps(pid: int) -> bool:
+    """Whether it is a program's ``sleep``: a leaf before that is a shell that has not begun it yet."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text() == "sleep\n"
+    except OSError:
+        return False
+
+
 def cut_off(process: "subprocess.Popen[bytes]", count: int, note: Path | None = None) -> None:
     """The programs get their SIGTERM, and have ended, before the wrapper or pilot can do anything about its own.
 
     ``note``: what the agent writes before it.
     """
-    wait_for(lambda: len(leaves(process.pid)) == count, what="the programs")
+    wait_for(lambda: len([leaf for leaf in leaves(process.pid) if sleeps(leaf)]) == count, what="the programs")
     ended = leaves(process.pid)
     process.send_signal(signal.SIGSTOP)
     if note is not None:
