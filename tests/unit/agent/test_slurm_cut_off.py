@@ -112,16 +112,19 @@ def test_an_end_at_slurms_sigterm_is_slurms_to_explain(
     live(home, body, query_s=0.1, record_patience_s=20.0)
 
 
-@pytest.mark.parametrize(("script", "by"), [(CHILD, None), (ITSELF, "stop")], ids=["its child", "itself"])
+@pytest.mark.parametrize(("script", "by"), [(CHILD, {None, "stop"}), (ITSELF, {"stop"})], ids=["its child", "itself"])
 def test_an_end_at_the_agents_sigterm_is_not_slurms(
-    home: Path, answers: Answers, on_node: OnNode, script: str, by: str | None
+    home: Path, answers: Answers, on_node: OnNode, script: str, by: set[str | None]
 ) -> None:
+    """A shell that went on when its child was ended has ended by itself, or at the stop: whichever the node sees first."""
+
     async def body(life: Life) -> None:
         await submitted(life, home, answers, "a", script=script)
         note = home / "slurm" / "orders" / "a" / "stop-0"
         await asyncio.to_thread(cut_off, on_node("a"), 1, note)
         end = await life.end_of("a")
-        assert (end.by, end.cause) == (by, "")
+        assert end.by in by
+        assert end.cause == ""
 
     live(home, body)
 
