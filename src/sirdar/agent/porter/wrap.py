@@ -106,13 +106,13 @@ class Wrap:
     def signal(self, pid: int, number: int, env: dict[str, str]) -> bool:
         """To the program and its group; False where it is to be tried again, since the program does not run yet.
 
-        A sandbox's own processes would end of it, and take the program along; so would an engine's that makes a container.
+        A sandbox's own processes are left alone: they would take the program along, or, while they make the sandbox, leave it
+        without anybody who watches it. So are an engine's that makes a container.
         """
         if self.teller is not None:
             return self.teller.tell(number, env)
-        if self.kind == "bubblewrap" and number != signal.SIGKILL and (found := _inner(pid)):
-            leftovers.kill_pids(found, number)
-            return True  # where nothing runs in there yet, the sandbox itself is ended
+        if self.kind == "bubblewrap" and number != signal.SIGKILL:
+            return _signal_inner(pid, number)
         if self.kind == "podman":
             try:
                 return reach.signal_monitored(reach.monitor_of(self.words), number)
@@ -227,8 +227,15 @@ def _monitor_used(pid: int) -> Any:
 
 
 def reap_inner(pid: int) -> Any:
-    """What a sandbox's processes have used; None where nobody knows. They have ended, or are about to: their first one has."""
+    """Ends what is in a sandbox whose command has ended, and says what it used; None where nobody knows.
+
+    A command that died while it made the sandbox may leave one that lives on without it, and heeds no SIGTERM.
+    """
     try:
+        found, _, usage = os.wait4(pid, os.WNOHANG)
+        if found == pid:
+            return usage
+        os.kill(pid, signal.SIGKILL)  # still ours to reap, so it is no other's number
         return os.wait4(pid, 0)[2]
     except ChildProcessError:
         return None
@@ -267,15 +274,22 @@ def _program(words: str) -> str:
     return words.partition("execvp ")[2] or words
 
 
-def _inner(pid: int) -> list[int]:
-    """The processes inside of a sandbox that are in its command's group, but for the one that reaps there."""
-    found: list[int] = []
+def _signal_inner(pid: int, number: int) -> bool:
+    """To the program of a sandbox, and the processes of its group. False where there is none: not yet, or no more."""
     reapers = leftovers.children_of(pid)
-    fresh = [child for reaper in reapers for child in leftovers.children_of(reaper)]
+    programs = [child for reaper in reapers for child in leftovers.children_of(reaper)]
+    if not programs:
+        return False
+    groups = {pid, _group(programs[0])}  # its own, where it has made one
+    found = programs[:1]
+    fresh = programs
     while fresh:
-        found += fresh
+        found += [one for one in fresh if one not in found and _group(one) in groups]
         fresh = [child for one in fresh for child in leftovers.children_of(one)]
-    return [one for one in found if _group(one) == pid]
+    leftovers.kill_pids(found, number)
+    if number in {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
+        leftovers.kill_pids(found, signal.SIGCONT)  # a stopped one is woken, so that it can act on it
+    return True
 
 
 def _group(pid: int) -> int:
