@@ -107,14 +107,21 @@ class Bench:
         return ["mock", "start_error=ENOENT"] if self.kind == "mock" else ["no-such-program-here"]
 
     def launch(
-        self, key: str, argv: list[str], *, cpus: int = 1, time_s: float | None = None, memory_bytes: int | None = None
+        self,
+        key: str,
+        argv: list[str],
+        *,
+        cpus: int = 1,
+        time_s: float | None = None,
+        memory_bytes: int | None = None,
+        grace_s: float = 15.0,
     ) -> Launch:
         folder = self.home / "work" / key
         (folder / "dir").mkdir(parents=True, exist_ok=True)
         cpus = NODE_CPUS if self.kind == "slurm" else cpus  # so that two run side by side
         launch = Launch(
             key=key, argv=argv, env={"SIRDAR_TASK_ID": key}, base_env={"PATH": "/usr/local/bin:/usr/bin:/bin"},
-            cwd=f"{folder}/dir", stdout=f"{folder}/stdout", stderr=f"{folder}/stderr", cpus=cpus, time_s=time_s, grace_s=0.5,
+            cwd=f"{folder}/dir", stdout=f"{folder}/stdout", stderr=f"{folder}/stderr", cpus=cpus, time_s=time_s, grace_s=grace_s,
             memory_bytes=memory_bytes, wrap=in_sandbox(self.home, folder) if self.kind == "bubblewrap" else None,
         )  # fmt: skip
         if self.kind not in CONTAINED:
@@ -209,7 +216,8 @@ def test_slots_and_order(check) -> None:
 
 def test_stop_of_what_runs_and_of_what_waits(check) -> None:
     async def body(bench: Bench) -> None:
-        await bench.executor.start([bench.launch(key, bench.words(60)) for key in ("a", "b", "c")])
+        launches = [bench.launch(key, bench.words(60)) for key in ("a", "b", "c")]
+        await bench.executor.start(launches)
         await bench.start_of("a")
         await bench.start_of("b")
         await bench.executor.stop(["a", "c", "unknown"])
