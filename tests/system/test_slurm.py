@@ -456,13 +456,19 @@ def test_pilots_grow_with_the_queue_and_shrink_to_none(
     server.publish("one", f'while ! [ -e "{go}" ]; do sleep 0.05; done', shell=True)
     job = server.submit("me/one")
     await_that(lambda: server.job(job["id"])["state"] == "RUNNING", what="that it runs")
-    assert status(machine)["slurm"]["pilots"] == 1 == len(slurm.jobs("running,pending"))
+    await_that(lambda: status(machine)["slurm"]["pilots"] == 1, what="that the agent's status tells of it")
+    assert len(slurm.jobs("running,pending")) == 1
     more = [server.submit("me/one") for _ in range(5)]
     await_that(
         lambda: sum(server.job(one["id"])["state"] == "RUNNING" for one in more) == 3, what="two pilots of two cpus"
     )
-    told = status(machine)["slurm"]
-    assert (told["pilots"], told["pilots_connected"], len(slurm.jobs("running,pending"))) == (2, 2, 2)
+
+    def pilots() -> tuple[int, int]:
+        told = status(machine)["slurm"]
+        return told["pilots"], told["pilots_connected"]
+
+    await_that(lambda: pilots() == (2, 2), what="that the agent's status tells of them")
+    assert len(slurm.jobs("running,pending")) == 2
     go.touch()
     assert {server.ended(one["id"])["state"] for one in [job, *more]} == {"DONE"}
     await_that(lambda: status(machine)["slurm"]["pilots"] == 0, what="that there are none")
