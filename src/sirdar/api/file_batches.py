@@ -1,7 +1,6 @@
 """Many small files in one call, for programs that send and fetch hundreds of them: texts as they are, other bytes in base64."""
 
 import base64
-import binascii
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
@@ -10,9 +9,9 @@ from pydantic_core import to_json
 
 from sirdar.api.deps import CallerDep, ServicesDep
 from sirdar.api.files import Uploaded
-from sirdar.domain.problems import Problem
 from sirdar.services import file_batches
-from sirdar.services.file_batches import Brought, Contents
+from sirdar.services.file_batches import Contents
+from sirdar.services.inline_files import read_inline
 
 router = APIRouter(tags=["files"])
 
@@ -56,7 +55,9 @@ class GotFiles(BaseModel):
 
 @router.post("/api/files/batch", summary="Upload many small files at once, or what the server does not have of them")
 async def bring(batch: Batch, services: ServicesDep, caller: CallerDep) -> Taken:
-    brought = [_brought(number, file) for number, file in enumerate(batch.files)]
+    brought = [
+        read_inline(file.model_dump(exclude_none=True), f"files[{number}]") for number, file in enumerate(batch.files)
+    ]
     found = await file_batches.bring(services, caller, brought)
     missing = dict.fromkeys(one.sha256 for one, file in zip(brought, found, strict=True) if file is None)
     taken = [None if file is None else Uploaded.model_validate(file_batches.to_json(file)) for file in found]
@@ -73,26 +74,6 @@ async def contents(wanted: Wanted, services: ServicesDep, caller: CallerDep) -> 
     """The files in the order of the call, 8 MiB of them at most."""
     found = await file_batches.read(services, caller, wanted.uris)
     return Response(to_json({"files": [_got(one) for one in found]}), media_type="application/json")
-
-
-def _brought(number: int, file: BatchFile) -> Brought:
-    content = None
-    if file.text is not None:
-        content = file.text.encode(errors="surrogatepass")
-    elif file.base64 is not None:
-        try:
-            content = base64.b64decode(file.base64, validate=True)
-        except (binascii.Error, ValueError):
-            raise Problem("invalid_field", "That is no base64.", field=f"files[{number}].base64") from None
-    sha256 = file.sha256 or (file_batches.digest(content) if content is not None else None)
-    if sha256 is None:
-        raise Problem(
-            "invalid_field",
-            f"File {number} has no bytes and no digest.",
-            field=f"files[{number}]",
-            expected="text, base64 or sha256",
-        )
-    return Brought(file.filename, sha256, content)
 
 
 def _got(one: Contents) -> dict[str, Any]:

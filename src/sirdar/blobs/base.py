@@ -198,11 +198,11 @@ def busy_upload() -> Problem:
     )
 
 
-def wrong_digest(expected: str, found: str) -> Problem:
+def wrong_digest(expected: str, found: str, *, field: str = "sha256") -> Problem:
     return Problem(
         "invalid_field",
         f"The bytes that arrived have the sha256 {found}, not the announced {expected}; they were not kept.",
-        field="sha256",
+        field=field,
         expected=f"bytes whose sha256 is {expected}",
         hint="Send the file again; if this repeats, it changes while it is read, or something on the way changes it.",
     )

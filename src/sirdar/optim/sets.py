@@ -18,10 +18,10 @@ from sirdar.optim.patience import CANCEL_PATIENCE_S, Waits, bearing, not_cancell
 from sirdar.optim.progress import Bar
 from sirdar.optim.pyomo_models import Problem, attach, judged, load, objective_of, results_of, write_problem
 from sirdar.optim.records import OUT_OF_TIME, Records, Solved, Status
-from sirdar.optim.sending import Pace, kept_open
+from sirdar.optim.sending import Pace, Sender, kept_open
 from sirdar.optim.sol_reader import Sol, read_sol
 from sirdar.optim.solver_log import read_log, refusal
-from sirdar.optim.solving import APP, WARM_APP, Portion, Submission, TaskEnd, beginning, cancelling, solving
+from sirdar.optim.solving import APP, WARM_APP, Portion, Submission, TaskEnd, cancelling, solving
 from sirdar.optim.stopping import left_by_sigterm
 
 SolverOptions = Mapping[str, Any] | str
@@ -295,15 +295,21 @@ def _follow(client: Client, work: _Work, submission: Submission, bar: Bar) -> Ma
     Solutions are loaded when all are written: what is sent must not depend on when a solver was ready.
     """
     pace = Pace(work.expected)
+    sender = Sender(client, submission, pace)
     fresh_bytes = 0
-    with kept_open(client, submission):
-        for problem in work.write():
-            bar.written(len(work.problems))
-            fresh_bytes += len(problem.nl)
-            if pace.is_time(len(work.problems), len(work.sent) - submission.sent, fresh_bytes):
-                fresh_bytes = 0
-                with pace.call():
-                    _show(client, beginning(submission, work.portion(submission), client), work, bar)
+    try:
+        with kept_open(client, submission):
+            for problem in work.write():
+                bar.written(len(work.problems))
+                fresh_bytes += len(problem.nl)
+                if not sender.busy:
+                    _tell(sender.settle(), bar)
+                    if pace.is_time(len(work.problems), len(work.sent) - submission.sent, fresh_bytes):
+                        fresh_bytes = 0
+                        sender.begin(work.portion(submission))
+            _tell(sender.settle(), bar)
+    finally:
+        sender.leave()
     bar.expect(len(work.problems))
     if not work.sent:
         return None
@@ -311,6 +317,12 @@ def _follow(client: Client, work: _Work, submission: Submission, bar: Bar) -> Ma
     bar.show(work.records, None)
     _show(client, solving(submission, work.portion(submission), client), work, bar)
     return submission.job
+
+
+def _tell(told: Iterable[object], bar: Bar) -> None:
+    for one in told:
+        if isinstance(one, Waits):
+            bar.note(one.text)
 
 
 def _show(client: Client, flow: Flow[None], work: _Work, bar: Bar) -> None:

@@ -10,7 +10,7 @@ from sirdar.client.client import Client
 from sirdar.client.errors import ApiError, Conflict, InvalidRequest, SirdarError
 from sirdar.client.exchange import Emit, Flow, Reply, Request
 from sirdar.client.flows.basic import document, read, sent
-from sirdar.client.flows.batches import KnownFiles, bring, contents
+from sirdar.client.flows.batches import KnownFiles, carried, contents, taken
 from sirdar.client.flows.jobs import wait
 from sirdar.client.flows.uploads import UploadLimits
 from sirdar.client.requests import jobs as requests
@@ -155,14 +155,15 @@ def _submit(
     wait_s: float | None,
 ) -> Flow[dict[str, Any]]:
     more = [] if submission.options_file is None else [("ipopt.opt", submission.options_file)]
-    uris = yield from bring([*portion.files, *more], known, limits)
-    common = {**submission.common, "options_file": uris.pop()} if more else submission.common
-    rows, options = _rows(portion, uris), submission.options
+    files = yield from carried([*portion.files, *more], known, limits)
+    common = {**submission.common, "options_file": files[-1]} if more else submission.common
+    rows, options = _rows(portion, files[: len(portion.files)]), submission.options
     request = requests.submit(
         submission.app, common, options, key=submission.key, foreach=rows, wait_s=wait_s, stays_open=not last
     )
     submission.request = request
     job = yield from document(request)
+    taken(files, known)
     submission.job_id = str(job["id"])
     submission.warnings = list(map(str, job.get("warnings") or ()))
     return job
@@ -177,15 +178,17 @@ def _add(
     last: bool,
     wait_s: float | None,
 ) -> Flow[dict[str, Any]]:
-    uris = yield from bring(portion.files, known, limits)
+    files = yield from carried(portion.files, known, limits)
     first = submission.sent
     key = f"{submission.key} {first}{' last' if last else ''}"
-    rows = _rows(portion, uris)
-    return (yield from document(requests.add(submission.job_id, rows, first=first, last=last, key=key, wait_s=wait_s)))
+    request = requests.add(submission.job_id, _rows(portion, files), first=first, last=last, key=key, wait_s=wait_s)
+    job = yield from document(request)
+    taken(files, known)
+    return job
 
 
-def _rows(portion: Portion, uris: Sequence[str]) -> list[dict[str, Any]]:
-    return [{**row, "problem": uri} for row, uri in zip(portion.rows, uris, strict=True)]
+def _rows(portion: Portion, files: Sequence[Any]) -> list[dict[str, Any]]:
+    return [{**row, "problem": file} for row, file in zip(portion.rows, files, strict=True)]
 
 
 def _about_problems(error: ApiError) -> bool:

@@ -29,11 +29,15 @@ LASTING_S = 3600.0  # a file that is given again must outlast what is done with 
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """A file that a client brings. ``content`` None: the server may have these bytes from the same user."""
+    """A file that a client brings. ``content`` None: the server may have these bytes from the same user.
+
+    ``place``: where it stands in the call, for errors.
+    """
 
     name: str
     sha256: str
     content: bytes | None
+    place: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +101,11 @@ def _add(
 
 def _check(brought: Sequence[Brought]) -> None:
     _check_number(len(brought))
-    for number, one in enumerate(brought):
-        check_name(one.name, field=f"files[{number}].filename")
-        check_sha256(one.sha256, field=f"files[{number}].sha256")
-        if one.content is not None and digest(one.content) != one.sha256:
-            raise wrong_digest(one.sha256, digest(one.content))
+    for one in brought:
+        check_name(one.name, field=f"{one.place}.filename")
+        check_sha256(one.sha256, field=f"{one.place}.sha256")
+        if one.content is not None and (found := digest(one.content)) != one.sha256:
+            raise wrong_digest(one.sha256, found, field=f"{one.place}.sha256")
 
 
 # ---------------------------------------------------------------- read

@@ -12,6 +12,7 @@ from sirdar.services.app_cache import LoadedVersion
 from sirdar.services.apps import load_version
 from sirdar.services.context import Services
 from sirdar.services.foreach import read_items
+from sirdar.services.inline_files import bring_inline
 from sirdar.services.job_inputs import Prepared, prepare_more
 from sirdar.services.jobs import find_own
 from sirdar.services.once import Once
@@ -72,6 +73,8 @@ async def _prepared(services: Services, caller: Caller, job: JobView, request: A
     if not items:
         return Prepared({}, [])
     loaded = await load_version(services, job.version_id)
+    sets = [(f"foreach[{no}]", item) for no, item in enumerate(items)]
+    items = await bring_inline(services, caller, loaded.app, sets)
     prepared = await prepare_more(services, caller, loaded.app, job.inputs, items)
     if prepared.urls:
         raise Problem(

@@ -10,6 +10,7 @@ from sirdar.domain.problems import Problem
 from sirdar.domain.values import check
 from sirdar.services.apps import load_version, resolve_app
 from sirdar.services.context import Services
+from sirdar.services.inline_files import bring_inline
 from sirdar.services.jobs import find_seen
 from sirdar.services.once import Once
 from sirdar.services.submit import submit_again
@@ -43,6 +44,8 @@ async def resubmit(
         return known
     job, items, some = await services.store.read(read)
     loaded = await load_version(services, job.version_id)
+    (inputs,) = await bring_inline(services, caller, loaded.app, [("inputs", request.inputs)])
+    request = request.model_copy(update={"inputs": inputs})
     number = f"@{job.version}" if request.version == "same" else ""
     if loaded.version.is_hidden and request.inputs:
         anew = f"{loaded.version.reference}{number}"

@@ -23,6 +23,7 @@ from sirdar.services.apps import load_version, resolve_app
 from sirdar.services.binding import bind, large_inputs, secrets_of
 from sirdar.services.context import Services
 from sirdar.services.foreach import read_items
+from sirdar.services.inline_files import bring_inline, may_carry
 from sirdar.services.job_inputs import Prepared, prepare
 from sirdar.services.notify.targets import checked_targets
 from sirdar.services.once import Once
@@ -60,6 +61,7 @@ async def submit(
     if once is not None and (known := await once.earlier()):
         return Submitted(_nothing(known, loaded), loaded, services.store.clock(), True, known)
     app = loaded.app
+    request = await _with_files(services, caller, app, request)
     code_files: list[list[Any]] | None = None
     if is_planned(loaded):
         loaded, prepared, code_files, request = await _planned(services, caller, loaded, request)
@@ -82,6 +84,16 @@ async def submit(
 
     job_id, created_at = await services.store.write(write)
     return Submitted(new, loaded, created_at, job_id != new.id, job_id)
+
+
+async def _with_files(services: Services, caller: Caller, app: App, request: SubmitRequest) -> SubmitRequest:
+    """The submission, with URIs of the files that it carries."""
+    items = request.foreach if isinstance(request.foreach, list) else []
+    if not may_carry(app):
+        return request
+    sets = [("inputs", request.inputs), *((f"foreach[{no}]", item) for no, item in enumerate(items))]
+    inputs, *found = await bring_inline(services, caller, app, sets)
+    return request.model_copy(update={"inputs": inputs, **({"foreach": found} if items else {})})
 
 
 async def _planned(

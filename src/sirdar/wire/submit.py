@@ -82,7 +82,10 @@ class SubmitRequest(Body):
     """One submission. Everest's clients send ``name``, ``inputs`` and perhaps ``resources``."""
 
     name: str = Field("", max_length=500)
-    inputs: dict[str, Any] = Field(default_factory=dict)
+    inputs: dict[str, Any] = Field(
+        default_factory=dict,
+        description='a file as its URI, or with its bytes: {"filename", and "text", "base64", or "sha256" of one that is here}',
+    )
     resources: list[str] = Field(default_factory=list, max_length=1000)
     foreach: list[dict[str, Any]] | ForeachUri | None = None
     sweep: Sweep | None = None

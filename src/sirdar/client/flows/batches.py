@@ -21,20 +21,19 @@ LARGE_BYTES = 2**20  # from here on a file goes up by itself
 CALL_FILES = 500
 TRUSTED_S = 2700.0  # the server gives files that last an hour at least
 
-KnownFiles = MutableMapping[tuple[str, str], tuple[str, float]]  # (digest, name) -> (URI, until when it is trusted)
+# (digest, name) -> (URI, until when it is trusted); no URI: the server has the bytes
+KnownFiles = MutableMapping[tuple[str, str], tuple[str, float]]
 
 
 def bring(files: Sequence[tuple[str, bytes]], known: KnownFiles, limits: UploadLimits) -> Flow[list[str]]:
     """URIs of these (name, bytes). What the server has from this user already is not sent; ``known`` is asked before the server."""
     keys = [(hashlib.sha256(content).hexdigest(), name) for name, content in files]
     now = time.monotonic()
-    wanted = {
-        key: content for key, (_, content) in zip(keys, files, strict=True) if key not in known or known[key][1] < now
-    }
+    wanted = {key: content for key, (_, content) in zip(keys, files, strict=True) if not _has_uri(key, known, now)}
     if sum(map(len, wanted.values())) > ASK_FIRST_BYTES:
         for part in _parts(list(wanted), [b""] * len(wanted)):
             yield from _call([(key, None) for key, _ in part], known)
-        wanted = {key: content for key, content in wanted.items() if key not in known or known[key][1] < now}
+        wanted = {key: content for key, content in wanted.items() if not _has_uri(key, known, now)}
     for (sha256, name), content in list(wanted.items()):
         if len(content) >= LARGE_BYTES:
             uploaded = yield from upload_file(io.BytesIO(content), name, limits)
@@ -43,6 +42,38 @@ def bring(files: Sequence[tuple[str, bytes]], known: KnownFiles, limits: UploadL
     for sent in _parts(list(wanted), list(wanted.values())):
         yield from _call(sent, known)
     return [known[key][0] for key in keys]
+
+
+def carried(files: Sequence[tuple[str, bytes]], known: KnownFiles, limits: UploadLimits) -> Flow[list[Any]]:
+    """Values for these (name, bytes) in a submission: URIs, or where it is little the bytes themselves.
+
+    Tell ``taken`` when it has arrived.
+    """
+    now = time.monotonic()
+    keys = [(hashlib.sha256(content).hexdigest(), name) for name, content in files]
+    fresh = [len(content) for key, (_, content) in zip(keys, files, strict=True) if not _is_known(key, known, now)]
+    if sum(fresh) > ASK_FIRST_BYTES or max(fresh, default=0) >= LARGE_BYTES:
+        return list((yield from bring(files, known, limits)))
+    return [
+        _entry(name, sha256, None if _is_known((sha256, name), known, now) else content)
+        for (sha256, name), (_, content) in zip(keys, files, strict=True)
+    ]
+
+
+def taken(values: Sequence[Any], known: KnownFiles) -> None:
+    """The server has what went along in a submission."""
+    now = time.monotonic()
+    for value in values:
+        if isinstance(value, dict) and not _is_known(key := (value["sha256"], value["filename"]), known, now):
+            known[key] = ("", now + TRUSTED_S)
+
+
+def _is_known(key: tuple[str, str], known: KnownFiles, now: float) -> bool:
+    return key in known and known[key][1] >= now
+
+
+def _has_uri(key: tuple[str, str], known: KnownFiles, now: float) -> bool:
+    return _is_known(key, known, now) and known[key][0] != ""
 
 
 def _call(files: Sequence[tuple[tuple[str, str], bytes | None]], known: KnownFiles) -> Flow[None]:
