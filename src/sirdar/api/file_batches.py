@@ -79,9 +79,12 @@ async def contents(wanted: Wanted, services: ServicesDep, caller: CallerDep) -> 
 def _got(one: Contents) -> dict[str, Any]:
     if one.problem is not None:
         return {"uri": one.uri, "problem": one.problem.to_json()}
-    if one.content is None:
-        return {"uri": one.uri}
+    return {"uri": one.uri, **(bytes_of(one.content) if one.content is not None else {})}
+
+
+def bytes_of(content: bytes) -> dict[str, str]:
+    """As JSON has them."""
     try:
-        return {"uri": one.uri, "text": one.content.decode()}
+        return {"text": content.decode()}
     except UnicodeDecodeError:
-        return {"uri": one.uri, "base64": base64.b64encode(one.content).decode()}
+        return {"base64": base64.b64encode(content).decode()}

@@ -70,9 +70,11 @@ class HotRoutes:
     async def _submit(self, app: str, headers: Headers, query: str, receive: Receive) -> Reply:
         services = self._services
         caller = await services.auth.caller(_token(headers, "This address needs a token."))
-        wait_s = _wait(parse_qs(query).get("wait", [""])[-1]) if query else None
+        asked = parse_qs(query) if query else {}
+        wait_s = _wait(asked.get("wait", [""])[-1])
+        files = asked.get("files", [""])[-1]
         key = headers.get(b"idempotency-key", b"").decode("latin-1") or None
-        return await submit_reply(services, caller, app, await _body(receive), key=key, wait_s=wait_s)
+        return await submit_reply(services, caller, app, await _body(receive), key=key, wait_s=wait_s, files=files)
 
 
 async def _answer(work: Awaitable[Reply], route: str, path: str, headers: Headers, send: Send) -> None:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from sirdar.api import plot_shapes, shapes
 from sirdar.api.deps import CallerDep, ServicesDep
+from sirdar.api.ended_tasks import FILES, read_names, task_list
 from sirdar.api.job_table import PARQUET, accepted_form, column_shape, write_csv, write_json
 from sirdar.api.jobs import Share, ViewerDep, read_cursor
 from sirdar.api.paging import After, Limit, page
@@ -58,14 +59,18 @@ async def add(
         float | None,
         Query(ge=0, le=MAX_WAIT_S, description="Answer with the ended job, after this many seconds at most"),
     ] = None,
+    files: Annotated[str, Query(description=FILES)] = "",
 ) -> Response:
     """Add tasks to an open job, or say that no more come.
 
     A request that is sent again with its Idempotency-Key adds nothing more.
     """
+    names = read_names(files)
     full = await add_tasks(services, caller, job_id, body, key=request.headers.get("idempotency-key"))
     shown = await wait_for_end(services, caller, full, wait or 0.0)
     content = render_job(shown, services.settings.url, results=await results_of(services, shown.job))
+    if (listed := await task_list(services, caller, shown, names)) is not None:
+        content["taskList"] = listed
     return Response(to_json(content), media_type="application/json")
 
 

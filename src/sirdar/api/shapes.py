@@ -115,6 +115,9 @@ class Job(JobSummary):
     varying: list[str] = Field(
         [], description="Of many tasks: inputs that are not the same for all; not in the reply to a submission"
     )
+    task_list: list["TaskWithFiles"] | None = Field(
+        None, description="In the answer to a submission, or to tasks that were added, which asked for their `files`"
+    )
     left_s: float | None = Field(
         None, description="Of many tasks: about how long it still takes; null while nobody knows"
     )
@@ -150,6 +153,17 @@ class Task(Shape):
     again_of: int | None = Field(
         None, description="Of some tasks that are run again: its number in the job that is repeated"
     )
+
+
+class FileBytes(Shape):
+    text: str | None = None
+    base64: str | None = None
+
+
+class TaskWithFiles(Task):
+    """``files``: by name, as far as the answer holds them."""
+
+    files: dict[str, FileBytes] = {}
 
 
 class Try(Shape):

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from sirdar.api import shapes
 from sirdar.api.deps import CallerDep, ServicesDep
+from sirdar.api.ended_tasks import FILES, read_names, task_list
 from sirdar.api.errors import from_body
 from sirdar.api.render import render_job, render_submitted
 from sirdar.api.results import results_of
@@ -50,10 +51,12 @@ async def submit_job(
     wait: float | None = Query(
         None, ge=0, le=MAX_WAIT_S, description="Answer with the ended job, after this many seconds at most"
     ),
+    files: str = Query("", description=FILES),
 ) -> Response:
     """Run an application: makes a job."""
     key = request.headers.get("idempotency-key")
-    reply = await submit_reply(services, caller, unquote(app), await request.body(), key=key, wait_s=wait)
+    body = await request.body()
+    reply = await submit_reply(services, caller, unquote(app), body, key=key, wait_s=wait, files=files)
     headers = {name.decode(): value.decode() for name, value in reply.headers}
     return Response(reply.content, reply.status, headers, "application/json")
 
@@ -69,9 +72,17 @@ class Reply:
 
 
 async def submit_reply(
-    services: Services, caller: Caller, app: str, body: bytes, *, key: str | None, wait_s: float | None
+    services: Services,
+    caller: Caller,
+    app: str,
+    body: bytes,
+    *,
+    key: str | None,
+    wait_s: float | None,
+    files: str = "",
 ) -> Reply:
     """Submit, wait if asked to, render."""
+    names = read_names(files)
     submitted = await submit(services, caller, app, parse(body), key=key, body=body)
     base = services.settings.url
     headers = [(b"location", f"/api/jobs/{submitted.job_id}".encode())]
@@ -79,6 +90,8 @@ async def submit_reply(
         fresh = not submitted.replayed
         shown = await wait_for_end(services, caller, submitted.job_id, wait_s or 0.0, fresh=fresh)
         content: dict[str, Any] = render_job(shown, base, results=await results_of(services, shown.job))
+        if (listed := await task_list(services, caller, shown, names)) is not None:
+            content["taskList"] = listed
     else:
         content = render_submitted(submitted, caller.name, base)
     waits = not submitted.replayed and content["endedAt"] is None

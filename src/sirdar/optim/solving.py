@@ -10,13 +10,12 @@ from sirdar.client.client import Client
 from sirdar.client.errors import ApiError, Conflict, InvalidRequest, SirdarError
 from sirdar.client.exchange import Emit, Flow, Reply, Request
 from sirdar.client.flows.basic import document, read, sent
-from sirdar.client.flows.batches import KnownFiles, carried, contents, taken
+from sirdar.client.flows.batches import KnownFiles, carried, content_of, contents, taken
 from sirdar.client.flows.jobs import wait
 from sirdar.client.flows.uploads import UploadLimits
 from sirdar.client.requests import jobs as requests
 from sirdar.client.requests.address import next_page
 from sirdar.client.requests.jobs import Options, has_ended
-from sirdar.client.retry import RetryPolicy
 from sirdar.client.views import explanation_of
 from sirdar.optim.patience import OF_DOWNLOADS, Waits, patient
 
@@ -25,6 +24,7 @@ ENDED = "DONE,FAILED,CANCELLED"
 PAGE = 1000
 LOOK_S = 1.0
 BEFORE = ("SUBMITTED", "READY")
+WANTED = ("stdout", "solution")  # of each task
 QUIET_S = 10.0  # a job that has not begun by then is explained
 TASKS_A_SECOND = 1000  # a list of more is read less often than each second
 
@@ -94,8 +94,10 @@ def solving(submission: Submission, portion: Portion, client: Client | AsyncClie
         yield Emit(Waits("\n".join(submission.warnings)))
     told, looks = bool(submission.warnings), 0
     while True:
-        if has_ended(job) or _ended(job) > len(seen.numbers):
-            yield from _tell_new(submission.job_id, seen, client.url, OF_DOWNLOADS)
+        if "taskList" in job:
+            yield from _tell(job["taskList"], submission.job_id, seen, client.url)
+        elif has_ended(job) or _ended(job) > len(seen.numbers):
+            yield from _tell_new(submission.job_id, seen, client.url)
         if has_ended(job):
             submission.job = job
             return
@@ -159,7 +161,14 @@ def _submit(
     common = {**submission.common, "options_file": files[-1]} if more else submission.common
     rows, options = _rows(portion, files[: len(portion.files)]), submission.options
     request = requests.submit(
-        submission.app, common, options, key=submission.key, foreach=rows, wait_s=wait_s, stays_open=not last
+        submission.app,
+        common,
+        options,
+        key=submission.key,
+        foreach=rows,
+        wait_s=wait_s,
+        stays_open=not last,
+        files=WANTED if last else (),
     )
     submission.request = request
     job = yield from document(request)
@@ -181,7 +190,8 @@ def _add(
     files = yield from carried(portion.files, known, limits)
     first = submission.sent
     key = f"{submission.key} {first}{' last' if last else ''}"
-    request = requests.add(submission.job_id, _rows(portion, files), first=first, last=last, key=key, wait_s=wait_s)
+    rows, wanted = _rows(portion, files), WANTED if last else ()
+    request = requests.add(submission.job_id, rows, first=first, last=last, key=key, wait_s=wait_s, files=wanted)
     job = yield from document(request)
     taken(files, known)
     return job
@@ -201,20 +211,29 @@ def _ended(job: Mapping[str, Any]) -> int:
     return sum(int(tasks.get(name, 0)) for name in ("done", "failed", "cancelled"))
 
 
-def _tell_new(job_id: str, seen: _Seen, base_url: str, policy: RetryPolicy) -> Flow[None]:
+def _tell_new(job_id: str, seen: _Seen, base_url: str) -> Flow[None]:
     following: Request | None = requests.tasks(job_id, state=ENDED, limit=PAGE)
     while following is not None:
         reply: Reply = yield following
-        new = [task for task in read(reply, Reply.json) or [] if int(task["no"]) not in seen.numbers]
-        uris = {int(task["no"]): _uris(job_id, task) for task in new}
-        wanted = [uri for of_task in uris.values() for uri in of_task.values()]
-        found = (yield from contents(wanted, base_url, policy)) if wanted else {}
-        for task in new:
-            number = int(task["no"])
-            seen.numbers.add(number)
-            whole = {name: found.get(uri) for name, uri in uris[number].items()}
-            yield Emit(_task_end(task, whole))
+        yield from _tell(read(reply, Reply.json) or [], job_id, seen, base_url)
         following = next_page(following, reply)
+
+
+def _tell(tasks: Sequence[Mapping[str, Any]], job_id: str, seen: _Seen, base_url: str) -> Flow[None]:
+    """Emits those that are new, with what they wrote, which is fetched as far as it did not come along."""
+    new = [task for task in tasks if int(task["no"]) not in seen.numbers]
+    uris = {int(task["no"]): _uris(job_id, task) for task in new}
+    found: dict[str, bytes | ApiError | None] = {}
+    for task in new:
+        along = task.get("files") or {}
+        found |= {uri: content_of(along[name]) for name, uri in uris[int(task["no"])].items() if name in along}
+    wanted = [uri for of_task in uris.values() for uri in of_task.values() if uri not in found]
+    if wanted:
+        found |= yield from contents(wanted, base_url, OF_DOWNLOADS)
+    for task in new:
+        number = int(task["no"])
+        seen.numbers.add(number)
+        yield Emit(_task_end(task, {name: found.get(uri) for name, uri in uris[number].items()}))
 
 
 def _uris(job_id: str, task: Mapping[str, Any]) -> dict[str, str]:

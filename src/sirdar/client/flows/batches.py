@@ -4,7 +4,7 @@ import base64
 import hashlib
 import io
 import time
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 from sirdar.client.errors import ApiError, BadReply
@@ -119,7 +119,7 @@ def contents(uris: Sequence[str], base_url: str, policy: RetryPolicy) -> Flow[di
         reply = yield from document(requests.contents(left[:CALL_FILES]))
         for file in reply.get("files") or ():
             uri = str(file["uri"])
-            content = _content(file)
+            content = content_of(file)
             if isinstance(content, ApiError) and content.code == "too_large":
                 content = yield from _alone(uri, base_url, policy)
             if content is not None:
@@ -131,7 +131,8 @@ def contents(uris: Sequence[str], base_url: str, policy: RetryPolicy) -> Flow[di
     return found
 
 
-def _content(file: dict[str, Any]) -> bytes | ApiError | None:
+def content_of(file: Mapping[str, Any]) -> bytes | ApiError | None:
+    """What an answer says of a file; None: nothing."""
     if problem := file.get("problem"):
         return ApiError(int(problem.get("status", 404)), problem)
     if isinstance(text := file.get("text"), str):

@@ -48,10 +48,12 @@ def submit(
     sweep: Mapping[str, Any] | None = None,
     wait_s: float | None = None,
     stays_open: bool = False,
+    files: Sequence[str] = (),
 ) -> Request:
     """Submit a job; ``key`` makes it safe to send again, ``wait_s`` asks for the finished job in the answer.
 
-    ``stays_open``: ``foreach`` has only its first tasks; ``add`` brings the others while it runs.
+    ``stays_open``: ``foreach`` has only its first tasks; ``add`` brings the others while it runs. ``files``: names of outputs and
+    streams that the answer shall hold of each task, where the job has ended by then.
     """
     body = without_none(
         {
@@ -77,7 +79,7 @@ def submit(
     return Request(
         "POST",
         app_path(app),
-        params({"wait": wait_s}),
+        params({"wait": wait_s, "files": _joined(files)}),
         json=body,
         headers={"Idempotency-Key": key},
         timeout_s=(wait_s or 0.0) + SLACK_S,
@@ -92,15 +94,21 @@ def add(
     last: bool,
     key: str,
     wait_s: float | None = None,
+    files: Sequence[str] = (),
 ) -> Request:
     """More tasks of an open job, numbered from ``first`` on, which is how many it has; ``last``: no more come.
 
-    None at all, not being the last, are a sign of life: the server waits on. ``key`` makes it safe to send again.
+    None at all, not being the last, are a sign of life: the server waits on. ``key`` makes it safe to send again. ``files`` as of
+    a submission.
     """
     body = {"foreach": [dict(row) for row in foreach], "first": first, "last": last}
     headers = {"Idempotency-Key": key}
-    query, timeout_s = params({"wait": wait_s}), (wait_s or 0.0) + SLACK_S
+    query, timeout_s = params({"wait": wait_s, "files": _joined(files)}), (wait_s or 0.0) + SLACK_S
     return Request("POST", job_path(job, "tasks"), query, json=body, headers=headers, timeout_s=timeout_s)
+
+
+def _joined(names: Sequence[str]) -> str | None:
+    return ",".join(names) or None
 
 
 def show(job: str, wait_s: float | None = None) -> Request:
