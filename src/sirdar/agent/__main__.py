@@ -139,7 +139,7 @@ def _obey_signals(agent: Agent) -> None:
         interrupts += 1
         if interrupts > 1:
             agent.end(Ending.CANCEL)
-        elif programs := len(agent.attempts.running()):
+        elif programs := agent.attempts.left():
             text = f"{programs} programs run on" if programs > 1 else "1 program runs on"
             _say(f"{text}; Ctrl-C again ends what runs")
             loop.call_later(SECOND_INTERRUPT_S, agent.end, Ending.LEAVE)

@@ -374,7 +374,7 @@ class Agent:
         await self.task_port.close()
         await self.run_task.close()
         end_programs = self._ending is Ending.CANCEL or self.settings.throwaway
-        left = 0 if end_programs else len(self.attempts.running())
+        left = 0 if end_programs else self.attempts.left()
         await self.executor.close(end_programs=end_programs)
         await asyncio.to_thread(self.homes.recover, self._kept_homes())
         await self._say_goodbye()

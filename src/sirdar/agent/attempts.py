@@ -118,6 +118,12 @@ class Attempts:
     def running(self) -> list[Attempt]:
         return [attempt for attempt in self.by_key.values() if attempt.state is AttemptState.RUNNING]
 
+    def left(self) -> int:
+        """How many programs run on without us. Where none is known to run, those that were handed over may have begun since."""
+        over = (AttemptState.STAGING_OUT, AttemptState.ENDED)
+        handed = [one for one in self.by_key.values() if one.handed_over and one.state not in over]
+        return len(self.running()) or len(handed)
+
     def cpus_in_hand(self) -> int:
         """Cpus of all that has not ended: what runs, and what is to run."""
         over = (AttemptState.STAGING_OUT, AttemptState.ENDED)

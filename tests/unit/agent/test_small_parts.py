@@ -38,6 +38,21 @@ def attempt(key: str) -> Attempt:
     return Attempt(key=key, job="j", inputs={}, secrets={}, token="t")
 
 
+def test_what_was_handed_over_is_left_though_nobody_has_heard_of_its_start() -> None:
+    attempts = Attempts()
+    for key in ("waits", "handed", "ended"):
+        attempts.add(attempt(key))
+    assert attempts.left() == 0
+    for key, state in (("handed", AttemptState.STAGING_IN), ("ended", AttemptState.ENDED)):
+        one = attempts.by_key[key]
+        one.handed_over, one.state = True, state
+    assert attempts.left() == 1
+    for key in ("handed", "waits"):
+        one = attempts.by_key[key]
+        one.handed_over, one.state = True, AttemptState.RUNNING
+    assert attempts.left() == 2
+
+
 def test_an_agent_asks_for_what_it_can_start_within_a_second() -> None:
     async def work() -> None:
         attempts = Attempts()
