@@ -117,6 +117,7 @@ def test_reading_ends_at_the_set_that_is_too_much(text: str) -> None:
     assert read_sets(APP, text, most=2) == Sets(errors=[FieldError("foreach", said)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["folds\n" + "2\n" * 1_000_000, "{}\n" * 700_000, "{" + "\n" * 2_000_000])
 def test_a_file_of_many_sets_takes_no_more_memory_than_a_form_has_sets(text: str) -> None:
     """A million sets of 2 MB took 270 MB; 64 MiB are taken."""

@@ -218,6 +218,7 @@ def test_a_journal_of_very_many_is_brought_to_the_disk_at_once(killed: Path, mon
     assert content_of(blobs) == CONTENTS
 
 
+@pytest.mark.slow
 def test_small_blobs_of_others_and_reads_do_not_wait_for_a_long_list(
     blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
