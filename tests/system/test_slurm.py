@@ -10,6 +10,7 @@ import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from own_server import BIN
@@ -232,6 +233,35 @@ def test_an_array_that_somebody_cancels_before_it_began(
         words = f"Slurm's job {array}_{number} was cancelled, not through Sirdar"
         assert (only["reason"], only["message"]) == ("cancelled", words), task
     assert len([name for _, name, _ in slurm.jobs("pending") if job["id"] in name]) == 0
+
+
+def test_one_member_of_a_waiting_array_that_somebody_cancels(
+    server: Product, attach: Callable[..., Machine], slurm: SlurmCluster
+) -> None:
+    """Slurm forgets it at once; the others go on."""
+    attach(FAST)
+    blocker = slurm.sbatch("sleep 600", "--partition=other", "--exclusive")
+    await_that(lambda: slurm.state(blocker) == "RUNNING", what="the other job")
+    server.publish("few", "echo ${x}", shell=True, retries=3, inputs={"x": {"type": "integer"}},
+                   resources={"slurm": {"partition": "other"}})  # fmt: skip
+    job = server.submit("me/few", {}, sweep={"parameters": {"x": [1, 2, 3]}})
+
+    def members() -> list[str]:
+        return sorted(number for number, name, _ in slurm.jobs("pending") if job["id"] in name)
+
+    def tasks() -> list[dict[str, Any]]:
+        return [server.admin.get(f"/api/jobs/{job['id']}/tasks/{number}").json() for number in range(3)]
+
+    await_that(lambda: len(members()) == 3, what="that all wait")
+    own = members()[1]
+    slurm.run("scancel", own)
+    await_that(lambda: tasks()[1]["state"] == "CANCELLED", what="that it is told")
+    slurm.run("scancel", blocker)
+    server.ended(job["id"])
+    first, gone, last = tasks()
+    assert (first["state"], last["state"]) == ("DONE", "DONE")
+    (only,) = gone["tries"]
+    assert (only["reason"], only["message"]) == ("cancelled", f"Slurm's job {own} was cancelled, not through Sirdar")
 
 
 def test_a_time_that_is_the_partitions_limit_starts_and_a_longer_one_waits(

@@ -1,5 +1,6 @@
 """Signals to programs in containers, by stand-ins for the engines: a program that has not come to run is no success."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from sirdar.agent.porter.wrap import Wrap
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 # `run` makes the container when the file `make` is there, and answers when `release` is. As old podmans do, it calls a signal
-# that it gets meanwhile a success. `kill` fails for what does not run.
+# that it gets meanwhile a success. `kill` fails for what does not run; `inspect` says 0 then.
 DOCKER = """
 here=$(dirname "$0")
 echo "$*" >> "$here/calls"
@@ -31,10 +32,12 @@ run)
     wait $!; code=$?
     until [ -e "$here/release" ]; do sleep 0.01; done
     exit $code ;;
+inspect) cat "$here/pid" 2>/dev/null || echo 0 ;;
 kill) kill -s "$3" "$(cat "$here/pid")" ;;
 rm) [ ! -e "$here/pid" ] || kill -9 "$(cat "$here/pid")" ;;
 esac
 """
+ENV = {"PATH": "/usr/bin:/bin"}
 
 
 class Engine:
@@ -72,11 +75,12 @@ def porter(tmp_path: Path) -> Iterator[Porter]:
 
 def test_a_time_limit_waits_for_the_program_that_it_ends(docker: Engine, porter: Porter) -> None:
     porter.start("a", ["sh", "-c", "exec sleep 60"], wrap=docker.wrap(), time=0.05, grace=30.0)
-    wait_for(lambda: docker.calls("kill --signal 15 sirdar-a") >= 2)
-    assert "a" not in porter.ended
+    wait_for(lambda: docker.calls("inspect") >= 2)
+    assert "a" not in porter.ended and not docker.calls("kill")
     docker.let("make", "release")
     end = porter.end("a")
     assert (end["code"], end["by"]) == (-signal.SIGTERM, "time")
+    assert docker.calls("kill --signal 15 sirdar-a") == 1
     assert docker.calls("rm --force sirdar-a") == 1
 
 
@@ -168,9 +172,80 @@ def test_a_teller_is_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "docker").write_text("#!/bin/sh\nexec sleep 60\n")
     (tmp_path / "docker").chmod(0o755)
     teller = reach.Teller(str(tmp_path / "docker"), "sirdar-a")
-    assert not teller.tell(15, {"PATH": "/usr/bin:/bin"}) and teller.pid
-    pid = teller.pid
-    assert not teller.tell(15, {}) and not teller.tell(2, {}) and teller.pid == pid
+    assert not teller.tell(15, ENV) and teller.doing
+    pid = teller.doing.pid
+    assert not teller.tell(15, {}) and not teller.tell(2, {}) and teller.doing and teller.doing.pid == pid
     teller.close()
     assert not leftovers.is_alive(pid) and pid not in leftovers.kept
     assert not reach.Teller(str(tmp_path / "none"), "a").tell(15, {})
+
+
+LATE_INIT = """
+import signal, subprocess, sys
+print(flush=True)
+sys.stdin.readline()
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+subprocess.Popen(["sleep", "60"])
+sys.exit(signal.sigwait({signal.SIGTERM}))
+"""
+
+
+@pytest.mark.needs("bwrap")
+def test_an_init_that_has_just_begun_is_told_when_it_listens(tmp_path: Path) -> None:
+    """The engine calls its container running before: a signal to the first process of a namespace would be lost."""
+    words = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--unshare-pid", "--as-pid-1"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "start_new_session": True}
+    with subprocess.Popen([*words, sys.executable, "-c", LATE_INIT], **pipes) as outer:
+        try:
+            outer.stdout.readline()
+            (init,) = leftovers.children_of(outer.pid)
+            assert not reach.listens(init)
+            teller = reach.Teller(_engine(tmp_path, init), "sirdar-a")
+            wait_for(lambda: not teller.tell(signal.SIGTERM, ENV) and teller.doing is None)
+            assert not teller.tell(signal.SIGTERM, ENV) and teller.doing is None, "it is not told yet"
+            outer.stdin.write(b"\n")
+            outer.stdin.flush()
+            wait_for(lambda: reach.listens(init))
+            wait_for(lambda: teller.tell(signal.SIGTERM, ENV))
+            assert outer.wait(20) == signal.SIGTERM
+            assert (tmp_path / "calls").read_text().splitlines() == ["inspect", "kill"]
+        finally:
+            leftovers.signal_group(outer.pid, signal.SIGKILL)
+
+
+def test_an_init_that_never_listens_is_told_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reach, "listens", lambda _pid: False)
+    monkeypatch.setattr(reach, "READY_PATIENCE_S", 0.05)
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as init:
+        try:
+            teller = reach.Teller(_engine(tmp_path, init.pid), "sirdar-a")
+            wait_for(lambda: teller.tell(signal.SIGTERM, ENV))
+            assert init.wait(20) == -signal.SIGTERM
+        finally:
+            leftovers.signal_group(init.pid, signal.SIGKILL)
+
+
+def test_what_is_no_init_here_is_told_at_once() -> None:
+    assert reach.listens(os.getpid()) and reach.listens(999_999_999)
+
+
+def test_a_container_that_does_not_run_yet_is_asked_for_again(tmp_path: Path) -> None:
+    """The engine says 0, or that there is none."""
+    teller = reach.Teller(_engine(tmp_path, 0), "sirdar-a")
+    calls = tmp_path / "calls"
+    try:
+        wait_for(lambda: not teller.tell(signal.SIGTERM, ENV) and calls.exists() and calls.read_text().count("\n") > 2)
+        assert set(calls.read_text().split()) == {"inspect"}
+    finally:
+        teller.close()
+    assert teller.doing is None and not leftovers.kept
+
+
+def _engine(folder: Path, init: int) -> str:
+    """A docker whose container's init has that pid."""
+    path = folder / "docker"
+    path.write_text(
+        f'#!/bin/sh\necho "$1" >>{folder}/calls\n[ "$1" = inspect ] && echo {init} && exit 0\nkill -"$3" {init}\n'
+    )
+    path.chmod(0o755)
+    return str(path)

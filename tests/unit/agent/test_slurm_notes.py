@@ -78,6 +78,71 @@ def test_the_controllers_word_on_an_array_that_left_the_queue(
     live(home, body)
 
 
+def array_shows(members: str, kept: str = "MinJobAge = 300 sec") -> str:
+    """A controller that knows the array and, of its members, none by itself."""
+    return (
+        f'case "$2 $4" in "config "*) echo "{kept}";; "job {JOB}") echo "JobId={JOB} ArrayJobId={JOB} ArrayTaskId={members} '
+        f'JobName=sirdar.a JobState=PENDING Reason=Resources NodeList=";; *) echo "Job $4 not found"; exit 1;; esac'
+    )
+
+
+BOTH_WAIT = (f"{JOB}_0|PENDING||sirdar.a|Resources", f"{JOB}_1|PENDING||sirdar.a|Resources")
+
+
+@pytest.mark.parametrize("kept", ["MinJobAge = 300 sec", "MinJobAge = 0 sec"], ids=["for a while", "for ever"])
+def test_one_member_that_somebody_cancelled_while_it_waited(home: Path, answers: Answers, kept: str) -> None:
+    """Slurm goes on without it, and knows nothing of it any more; what had run it would still show."""
+    answers.queue(*BOTH_WAIT)
+    answers.says("scontrol", array_shows("1", kept))
+
+    async def body(life: Life) -> None:
+        await submitted(life, home, answers, "a", "b")
+        seen = len(answers.calls("squeue")) + 2
+        await life.until(lambda: len(answers.calls("squeue")) > seen, "that they were seen to wait")
+        answers.queue(BOTH_WAIT[1])
+        end = await life.end_of("a")
+        assert (end.cause, end.lost) == ("elsewhere", False)
+        assert end.error == f"Slurm's job {JOB}_0 was cancelled, not through Sirdar"
+        assert "b" not in life.ended and status(life)["failed_queries"] == 0
+
+    live(home, body)
+
+
+def test_a_member_cancelled_before_the_queue_was_asked(home: Path, answers: Answers) -> None:
+    """Whoever has just given it to Slurm knows that it can't have run and been forgotten."""
+    answers.queue(BOTH_WAIT[1])
+    answers.says("scontrol", array_shows("1"))
+
+    async def body(life: Life) -> None:
+        await submitted(life, home, answers, "a", "b")
+        assert (await life.end_of("a")).cause == "elsewhere"
+
+    live(home, body)
+
+
+@pytest.mark.parametrize("kept", ["MinJobAge = 300 sec", "nothing of it"], ids=["another life", "not told"])
+def test_a_member_that_may_have_run_unseen_is_lost(home: Path, answers: Answers, kept: str) -> None:
+    """Where the agent was away for it, or Slurm does not say how long it shows what has ended."""
+    answers.queue(*BOTH_WAIT)
+    answers.says("scontrol", array_shows("1", kept))
+    found: list[str] = []
+
+    async def first(life: Life) -> None:
+        await submitted(life, home, answers, "a", "b")
+        if kept == "nothing of it":
+            answers.queue(BOTH_WAIT[1])
+            found.append((await life.end_of("a")).cause)
+
+    async def second(life: Life) -> None:
+        answers.queue(BOTH_WAIT[1])
+        found.append((await life.end_of("a")).cause)
+
+    live(home, first)
+    if not found:
+        live(home, second, {"a": {"v": 1}, "b": {"v": 1}})
+    assert found == ["vanished"]
+
+
 def test_answers_that_a_job_is_not_there() -> None:
     assert NO_JOB.search("slurm_load_jobs error: Invalid job id specified") and NO_JOB.search("Job 17_0 not found\n")
     assert not NO_JOB.search("scontrol: command not found") and not NO_JOB.search("plugin for Job 17 not found there")

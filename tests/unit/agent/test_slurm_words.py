@@ -197,6 +197,8 @@ def test_one_job_as_the_controller_shows_it() -> None:
     text = "JobId=17 JobName=sirdar.a JobState=NODE_FAIL Reason=NodeDown ReqNodeList=(null) NodeList=n1 Command=x\n"
     assert read_shown("17", text) == Seen("17", "NODE_FAIL", "n1", "sirdar.a", "NodeDown")
     assert read_shown("17", "JobState=PENDING Reason=Priority NodeList=(null)").nodes == ""
+    assert read_shown("17", "JobState=PENDING ArrayTaskId=1,4-6").members == "1,4-6"
+    assert not read_shown("17", "JobState=CANCELLED ArrayTaskId=4294967294").members, "it stands for none"
     with pytest.raises(ValueError, match="scontrol said"):
         read_shown("17", "nothing of it")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import os
 import re
 import signal
@@ -72,6 +73,7 @@ class Commands:
         self._timeout_s = timeout_s
         self.user = _user()
         self.last_s = 0.0
+        self._kept_s: float | None = None
         self.accounting: bool | None = None  # whether ``sacct`` has answers here; None: not known yet
 
     async def run(self, words: Sequence[str]) -> Said:
@@ -187,12 +189,28 @@ class Commands:
 
     async def array_most(self) -> int | None:
         """The most members that an array may have here; None where Slurm does not say."""
-        try:
-            said = await self.run(["scontrol", "show", "config"])
-        except CommandFailed:
-            return None
-        found = re.search(r"^MaxArraySize\s*=\s*(\d+)", said.out, re.MULTILINE)
-        return int(found[1]) - 1 if found else None
+        with contextlib.suppress(CommandFailed):
+            found = await self._configured("MaxArraySize")
+            return found - 1 if found is not None else None
+        return None
+
+    async def kept_s(self) -> float:
+        """How long the controller shows a job after its end, at least; 0 where it does not say. Raises CommandFailed.
+
+        Slurm's ``MinJobAge``: at 0 it never drops one.
+        """
+        if self._kept_s is None:
+            found = await self._configured("MinJobAge")
+            self._kept_s = 0.0 if found is None else float(found) or math.inf
+        return self._kept_s
+
+    async def _configured(self, name: str) -> int | None:
+        """A number of Slurm's configuration. Raises CommandFailed."""
+        said = await self.run(["scontrol", "show", "config"])
+        if said.code != 0:
+            raise CommandFailed(f"scontrol: {said.why()}")
+        found = re.search(rf"^{name}\s*=\s*(\d+)", said.out, re.MULTILINE)
+        return int(found[1]) if found else None
 
 
 def _user() -> str:

@@ -264,7 +264,8 @@ class SlurmExecutor:
                 continue
             begun = {ticket.job_id() for ticket in asked if ticket.begun_at is not None}
             names = [order.name for order in unsure]
-            look = await self.watch.look({ticket.job_id() for ticket in asked}, names, begun=begun)
+            given = {ticket.job_id(): ticket.order.given_at for ticket in asked}
+            look = await self.watch.look(given, names, begun=begun, given=given)
             if look is None:
                 self._note_silence(asked)
                 continue

@@ -5,6 +5,7 @@ read it), ``claim-N`` (who may run or drop it), ``stop-N``, ``output-N`` (what t
 that Slurm gave it). ``records/``: ``KEY.begun`` and ``KEY.ended``, written on the nodes.
 """
 
+import math
 import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
@@ -29,7 +30,8 @@ RECORDED = {"begun": {"at"}, "ended": {"id", "at", "ended", "code", "by"}}  # wh
 class Order:
     """One submission: a job, or an array of as many members as it has keys. ``job``: empty until Slurm has said it.
 
-    ``unsure``: it was, or may have been, given to Slurm, which has to be asked.
+    ``unsure``: it was, or may have been, given to Slurm, which has to be asked; ``given_at``: when this life of the agent gave it
+    to Slurm, by the monotonic clock.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Order:
     words: Sequence[str]
     job: str = ""
     unsure: bool = False
+    given_at: float = -math.inf
 
     def job_of(self, index: int) -> str:
         """As ``squeue`` names the member; empty where Slurm has said nothing yet."""

@@ -11,6 +11,7 @@ from sirdar.agent.executors.base import ProgramEnd
 
 QUEUE_FORMAT = "%i|%T|%N|%j|%r"
 ACCOUNT_FIELDS = "JobID,State,NodeList,JobName,ExitCode"
+NO_MEMBER = "4294967294"  # the number of a record that stands for no member any more (Slurm's NO_VAL)
 MOST_MEMBERS = 100_000  # of one range: more is a line that was not understood
 SIGKILL = 9  # the node's: not every machine that reads this has the name
 WAITING = {"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
@@ -116,7 +117,7 @@ def read_shown(job: str, text: str) -> Seen:
     members = words.get("ArrayTaskId", "")
     return Seen(
         job, words["JobState"], nodes, words.get("JobName", ""), words.get("Reason", ""),
-        members=members if members[:1].isdecimal() else "",
+        members=members if members[:1].isdecimal() and members != NO_MEMBER else "",
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """From launches to orders, and from orders to Slurm's jobs: each at most once, launches of one job that are alike as one array."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from sirdar.agent.events import get_logger
@@ -125,6 +126,7 @@ class Submitting:
 
     async def _give(self, order: Order) -> str:
         """The new job's id; where Slurm refuses the way in which the time is asked for, it is asked for in another."""
+        order.given_at = time.monotonic()
         try:
             return await self._commands.submit(order.command(self._orders.script))
         except Refused as error:

@@ -1,6 +1,7 @@
 """One query of the queue for all jobs, seldom enough for whoever runs the cluster. That it failed says nothing of any job."""
 
 import asyncio
+import math
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ log = get_logger(__name__)
 
 SILENT_AFTER = 3  # queries in a row that gave no answer: whoever waits is told
 SILENCE = "Slurm does not answer"
+NEVER: Mapping[str, float] = {}
 QUESTIONS_FAILED_MOST = 3  # for single jobs, in one look: the rest is asked for by the next
 
 
@@ -44,6 +46,7 @@ class Watch:
         self._settings = settings
         self._next_at = 0.0
         self._absent: dict[str, int] = {}  # in so many answers in a row
+        self._waited_at: dict[str, float] = {}  # when they were last known to wait, by the monotonic clock
         self._unanswered: set[str] = set()  # of which the last question alone gave no answer
         self._heard_at: float | None = None  # when the queue was answered
         self._silent_in_row = 0
@@ -57,11 +60,18 @@ class Watch:
         await asyncio.sleep(max(0.0, self._next_at - time.monotonic()))
 
     async def look(
-        self, ids: Collection[str], names: Collection[str] = (), *, begun: Collection[str] = ()
+        self,
+        ids: Collection[str],
+        names: Collection[str] = (),
+        *,
+        begun: Collection[str] = (),
+        given: Mapping[str, float] = NEVER,
     ) -> Look | None:
         """None where nothing is known of any job. ``names``: of orders of which no job is known; ``begun``: what is said of their
-        whole array is not said of these."""
+        whole array is not said of these; ``given``: when jobs were given to Slurm, by the monotonic clock."""
         self.queries += 1
+        asked_at = time.monotonic()
+        self._waited_at = {job: self._waited_at.get(job, given.get(job, -math.inf)) for job in ids}
         try:
             queue = await self._commands.queue()
         except CommandFailed as error:
@@ -74,6 +84,7 @@ class Watch:
             rest_s = max(self._settings.query_s, self._settings.query_times * self._commands.last_s)
             self._next_at = time.monotonic() + rest_s
         seen = {job: queue[job] for job in ids if job in queue}
+        self._waited_at |= {job: asked_at for job, one in seen.items() if one.waits}
         waiting = [job for job in ids if job not in seen and job not in begun]
         seen |= {job: whole for job in waiting if (whole := of_whole_array(job, queue)) is not None}
         absent = [job for job in ids if job not in seen]
@@ -140,15 +151,23 @@ class Watch:
         return missing
 
     async def _shown(self, job: str, arrays: dict[str, Seen | None], *, whole: bool) -> Seen | None:
-        """What the controller says of it, or (``whole``) of its array, where that ended as one."""
+        """What the controller says of it, or what follows (``whole``: it never began) from what it says of its array."""
         array = job.partition("_")[0]
         found = None if array in arrays and arrays[array] is None else await self._commands.shown(job)
         if found is None and array not in arrays:
             arrays[array] = None if array == job else await self._commands.shown(array)
         said = arrays.get(array)
-        if found is None and whole and said is not None and not said.members:
+        if found is not None or not whole or said is None:
+            return found
+        if said.ended and not said.members:
             return of_whole_array(job, {array: said})
-        return found
+        return Seen(job, "CANCELLED", name=said.name) if await self._never_ran(job) else None
+
+    async def _never_ran(self, job: str) -> bool:
+        """Of a member that its array is without: Slurm shows what has run for a while after its end, and only a member that
+        somebody cancels while it waits goes without a trace."""
+        kept_s = await self._commands.kept_s()
+        return time.monotonic() - self._waited_at.get(job, -math.inf) < kept_s
 
     def silence(self) -> str:
         """For whoever waits, once Slurm has been silent for long: what there is to say of it; else empty."""
