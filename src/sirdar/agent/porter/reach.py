@@ -126,7 +126,7 @@ class Teller:
 class _Command:
     """One that runs beside us. Raises OSError where it cannot be started."""
 
-    def __init__(self, words: Sequence[str], env: dict[str, str]) -> None:
+    def __init__(self, words: list[str], env: dict[str, str]) -> None:
         self._out, into = os.pipe()
         os.set_blocking(self._out, False)
         nothing = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 2)]
